@@ -1,0 +1,287 @@
+#include "api-gateway/accept.h"
+
+#include "api-gateway/build_id.h"
+#include "api-gateway/caches.h"
+#include "api-gateway/fill.h"
+#include "api-gateway/handlers.h"
+#include "api-gateway/keyed_post.h"
+#include "api-gateway/request_key.h"
+#include "api-gateway/server.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/str.h"
+#include "common/kafka/topics.h"
+
+static struct metric accepted_total = {
+	.kind = METRIC_COUNTER, .name = "kiln_builds_accepted_total", .help = "Builds answered with 202."};
+
+void accept_register_metrics(void)
+{
+	metric_register(&accepted_total);
+}
+
+int accept_make_id(struct request *request, const char *route, const char *project_id, const uint8_t random[8],
+				   char ret[UUID_TEXT_SIZE])
+{
+	if (request->idempotency_key.data == NULL) {
+		build_id_new(random, ret);
+		return 0;
+	}
+	char key[IDEMPOTENCY_KEY_MAX + 1];
+	const uint8_t *secret;
+	size_t secret_len;
+	if (request_key(request, key, &secret, &secret_len) < 0)
+		return -1;
+	idempotency_build_id(secret, secret_len, request->token->id, route, project_id, key, ret);
+	return 0;
+}
+
+#define LINK_MAX 64
+
+/* "/builds/ID" and what follows; an id has 36 characters. */
+static size_t link_to(const char *build_id, const char *rest, size_t rest_len, char ret[LINK_MAX])
+{
+	static const char prefix[] = "/builds/";
+	const size_t prefix_len = sizeof(prefix) - 1, id_len = UUID_TEXT_SIZE - 1;
+	CHECK(prefix_len + id_len + rest_len < LINK_MAX);
+	memcpy(ret, prefix, prefix_len);
+	memcpy(ret + prefix_len, build_id, id_len);
+	memcpy(ret + prefix_len + id_len, rest, rest_len);
+	return prefix_len + id_len + rest_len;
+}
+
+void accept_write_links(struct json_writer *w, struct answer *answer, const char *build_id, const char *status)
+{
+	char link[LINK_MAX];
+	json_string_len(w, "task_id", build_id, UUID_TEXT_SIZE - 1);
+	json_string(w, "status", status);
+	json_object_begin(w, "links");
+	size_t len = link_to(build_id, "", 0, link);
+	json_string_len(w, "self", link, len);
+	answer_field_text(answer, "location", link, len);
+	json_string_len(w, "events", link, link_to(build_id, "/events", 7, link));
+	json_string_len(w, "logs", link, link_to(build_id, "/logs", 5, link));
+	json_object_end(w);
+}
+
+int accept_problem(struct request *request, enum error_kind outcome)
+{
+	if (outcome == ERR_INVALID)
+		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The build is too large for the event log.");
+	if (outcome == ERR_UNAVAILABLE || outcome == ERR_LIMIT)
+		return problem_answer(request, PROBLEM_KAFKA_UNAVAILABLE, "Kafka does not answer; nothing was accepted.");
+	problem_write(&request->answer, PROBLEM_OUTCOME_UNKNOWN, request->id,
+				  &(struct problem_extras){.task_id = request->build_id},
+				  "The record was handed on to Kafka, and its acknowledgement did not come in time.");
+	return -1;
+}
+
+static void answer_accepted(struct request *request)
+{
+	struct json_writer w;
+	answer_json(&request->answer, 202, &w);
+	json_object_begin(&w, NULL);
+	accept_write_links(&w, &request->answer, request->build_id, "pending");
+	json_object_end(&w);
+	metric_add(&accepted_total, 1);
+}
+
+/* The loop, when it is known whose record is the first of the key. */
+static void answer_confirmed(struct request *request, enum key_verdict verdict)
+{
+	if (!request->answered) {
+		if (verdict == KEY_SAME)
+			answer_accepted(request);
+		else
+			(void)keyed_post_problem(request, verdict);
+		request_send(request);
+	}
+	request_unref(request);
+}
+
+/* The loop, after the delivery report. */
+static void answer_delivered(struct request *request)
+{
+	if (!request->answered) {
+		if (request->delivery == ERR_NONE && request->keyed != NULL) {
+			keyed_post_confirm(request, answer_confirmed);
+			return;
+		}
+		if (request->delivery == ERR_NONE)
+			answer_accepted(request);
+		else
+			(void)accept_problem(request, request->delivery);
+		request_send(request);
+	}
+	request_unref(request);
+}
+
+/* The producer's thread, or the loop of another request. */
+static void delivered(void *ctx, const struct kafka_delivery *delivery)
+{
+	struct request *request = ctx;
+	request->delivery = delivery->outcome;
+	if (request->keyed != NULL)
+		keyed_post_delivered(request, delivery);
+	request_post(request, answer_delivered);
+}
+
+/* No report in time: nobody knows. The report is dropped when it comes. */
+static void deadline_passed(h2o_timeout_entry_t *entry)
+{
+	struct request *request = CONTAINER_OF(entry, struct request, deadline);
+	if (request->keyed != NULL && !request->keyed->sent)
+		(void)problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE,
+							 "The key was not looked up in time; nothing was accepted.");
+	else if (request->keyed != NULL && request->keyed->confirmed != NULL)
+		(void)keyed_post_problem(request, KEY_UNDECIDED);
+	else
+		(void)accept_problem(request, ERR_UNKNOWN);
+	request_send(request);
+	keyed_post_give_up(request);
+}
+
+/* One for the look-up of the key and the record. */
+static void set_deadline(struct request *request)
+{
+	if (!h2o_timeout_is_linked(&request->deadline) || request->deadline.cb != deadline_passed)
+		request_set_deadline(request, &request->loop->accept_timeout, deadline_passed);
+}
+
+static bool produce(struct request *request, const struct buffer *value)
+{
+	char ce_id[UUID_TEXT_SIZE];
+	uint8_t random[16];
+	loop_random(request->loop, random, sizeof(random)); /* uuid_v4 would be a system call */
+	uuid_v8(random, ce_id);
+	const struct cloudevent event = {
+		.id = ce_id,
+		.type = "build.requested",
+		.source = GATEWAY_SOURCE,
+		.subject = request->build_id,
+		.traceparent = request->traceparent,
+	};
+	const struct kafka_message message = {
+		.topic = TOPIC_BUILD_REQUESTS,
+		.partition = -1,
+		.key = request->build_id,
+		.key_len = UUID_TEXT_SIZE - 1,
+		.data = value->data,
+		.data_len = value->len,
+		.event = &event,
+	};
+	struct error err = ERROR_INIT;
+	request_ref(request);
+	if (bursts_produce(request->gateway->bursts, &message, delivered, request, &err) == 0) {
+		if (request->keyed != NULL)
+			request->keyed->sent = true;
+		set_deadline(request);
+		return false; /* the answer comes later */
+	}
+	log_warn("build not produced", "request_id", request->id, "error", err.message, NULL);
+	(void)accept_problem(request, err.kind);
+	request_unref(request);
+	return true;
+}
+
+/* The project of the path; false: request->answer is made, or (ret_waits) the request comes back. */
+static bool find_project(struct request *request, bool *ret_waits)
+{
+	if (request->project == NULL)
+		request->project = caches_project(request->gateway->caches, request->param);
+	if (request->project == NULL && (request->filled & FILL_PROJECT) == 0) {
+		*ret_waits = true;
+		fill_begin(request, FILL_PROJECT);
+		return false;
+	}
+	if (request->project != NULL && token_sees_project(request->token, request->project->name))
+		return true;
+	(void)problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);
+	return false;
+}
+
+/* The template that the spec names, if any; false: the request comes back. */
+static bool find_template(struct request *request, const struct spec *spec)
+{
+	const char *reference = build_request_template(spec);
+	if (reference == NULL || strlen(reference) >= sizeof(request->template_ref))
+		return true;
+	if (request->template == NULL)
+		request->template = caches_template(request->gateway->caches, reference);
+	if (request->template != NULL || (request->filled & FILL_TEMPLATE) != 0)
+		return true;
+	memcpy(request->template_ref, reference, strlen(reference) + 1);
+	fill_begin(request, FILL_TEMPLATE);
+	return false;
+}
+
+/* Everything between the body and the record. False: as find_project. */
+static bool prepare(struct request *request, const cJSON *body, struct build_request *build)
+{
+	struct loop *loop = request->loop;
+	struct schema_problems problems = {0};
+	bool fine = schema_validate(request->gateway->bodies.build_spec, body, &problems);
+	build_request_check(build, &problems);
+	if (fine && problems.len == 0) {
+		int priority;
+		if (!build_request_priority(build, &priority)) {
+			(void)problem_answer(request, PROBLEM_FORBIDDEN, "The token's highest priority is %d.",
+								 build->token->max_priority);
+			return false;
+		}
+		if (build_request_write(build, &loop->canonical, &loop->scratch, &problems))
+			return true;
+	}
+	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
+	schema_problems_release(&problems);
+	return false;
+}
+
+/* A key that stands for a build already is answered here, whatever would be said of the body today. False: as
+ * find_project. */
+static bool check_key(struct request *request, const struct build_request *build, bool *ret_waits)
+{
+	enum key_verdict verdict;
+	if (keyed_post_begin(request, build->build_id, build->request_hash, ret_waits, &verdict) < 0)
+		return false;
+	if (*ret_waits) {
+		set_deadline(request);
+		return false;
+	}
+	if (verdict == KEY_SAME)
+		answer_accepted(request);
+	else if (verdict == KEY_OTHER)
+		(void)keyed_post_problem(request, verdict);
+	else
+		return true;
+	return false;
+}
+
+bool build_accept(struct request *request)
+{
+	bool waits = false;
+	if (!find_project(request, &waits))
+		return !waits;
+	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
+	struct build_request build = {.gateway = request->gateway, .token = request->token, .pointer = ""};
+	if (request_read_json(request, false, &body) < 0)
+		return true;
+	uint8_t random[8];
+	loop_random(request->loop, random, sizeof(random)); /* random_bytes would be a system call */
+	build_request_hash(body, &request->loop->canonical, build.request_hash);
+	if (accept_make_id(request, ACCEPT_ROUTE_BUILDS, request->project->id, random, build.build_id) < 0)
+		return true;
+	memcpy(request->build_id, build.build_id, sizeof(build.build_id));
+	if (request->idempotency_key.data != NULL && !check_key(request, &build, &waits))
+		return !waits;
+	spec_find(body, &build.spec);
+	if (!find_template(request, &build.spec))
+		return false;
+	build.project = request->project;
+	build.template = request->template;
+	build.provisional = request->project->provisional;
+	if (!prepare(request, body, &build))
+		return true;
+	return produce(request, &request->loop->scratch);
+}

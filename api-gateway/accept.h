@@ -1,0 +1,28 @@
+/*
+ * POST …/builds, the hot path: everything up to Kafka happens in one call on the loop, without waiting; the answer
+ * follows the delivery report. How a 202 comes about:
+ *
+ *   dispatch → build_accept: body, schema, rules, template → bursts_produce → (producer's thread) delivered →
+ * request_post → (loop) 202, or 503 that says whether the record was never sent or may have been
+ */
+#pragma once
+
+#include "api-gateway/build_request.h"
+#include "api-gateway/request.h"
+
+/* The names that ids from Idempotency-Key are made of; the alias of a route has the same. */
+#define ACCEPT_ROUTE_BUILDS "builds"
+#define ACCEPT_ROUTE_CREATE "create-and-build"
+
+/* build->build_id: from the Idempotency-Key if there is one (`random` may be NULL then), else build_id_new of the
+ * caller's random bits. -1: the problem is in request->answer. */
+int accept_make_id(struct request *request, const char *route, const char *project_id, const uint8_t random[8],
+				   char ret[UUID_TEXT_SIZE]) MUST_CHECK;
+
+/* The members task_id, status and links of a 202, and its Location. */
+void accept_write_links(struct json_writer *w, struct answer *answer, const char *build_id, const char *status);
+
+/* The problem of a record that was not acknowledged. Returns -1. */
+int accept_problem(struct request *request, enum error_kind outcome);
+
+void accept_register_metrics(void);

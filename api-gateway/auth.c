@@ -1,0 +1,59 @@
+#include "api-gateway/auth.h"
+
+#include "api-gateway/caches.h"
+#include "api-gateway/fill.h"
+#include "api-gateway/scopes.h"
+#include "common/base/clock.h"
+#include "common/base/str.h"
+
+#define TOKEN_TEXT_MAX 512
+
+static enum auth_outcome refuse(struct request *request)
+{
+	(void)problem_answer(request, PROBLEM_UNAUTHORIZED, "Send a valid token as Authorization: Bearer TOKEN.");
+	return AUTH_REFUSED;
+}
+
+static bool read_bearer(struct slice header, struct slice *ret_token)
+{
+	if (header.data == NULL || header.len < 8 || strncasecmp(header.data, "Bearer ", 7) != 0)
+		return false;
+	const char *at = header.data + 7, *end = header.data + header.len;
+	while (at < end && *at == ' ')
+		at++;
+	*ret_token = (struct slice){at, (size_t)(end - at)};
+	return ret_token->len > 0 && ret_token->len <= TOKEN_TEXT_MAX;
+}
+
+static enum auth_outcome check_scope(struct request *request)
+{
+	const struct route *route = request->route;
+	if (request->token->expires_us <= clock_wall_us())
+		return refuse(request);
+	if (scopes_cover(request->token->scopes, route->scopes))
+		return AUTH_GRANTED;
+	CLEANUP(buffer_release_p) struct buffer needed;
+	buffer_init(&needed, 256);
+	scopes_append(&needed, route->scopes, ' ');
+	(void)problem_answer(request, PROBLEM_FORBIDDEN, "This route needs the scope %s.", needed.data);
+	return AUTH_REFUSED;
+}
+
+enum auth_outcome auth_check(struct request *request, struct slice header)
+{
+	struct slice text;
+	if (!read_bearer(header, &text))
+		return refuse(request);
+	sha256(text.data, text.len, request->token_hash);
+	static const char purpose[] = "kiln kept answer";
+	if (request->idempotency_key.data != NULL)
+		hmac_sha256(text.data, text.len, purpose, sizeof(purpose) - 1, request->answer_key);
+	if (request->token == NULL)
+		request->token = caches_token(request->gateway->caches, request->token_hash);
+	if (request->token != NULL)
+		return check_scope(request);
+	if ((request->filled & FILL_TOKEN) != 0)
+		return refuse(request);
+	fill_begin(request, FILL_TOKEN);
+	return AUTH_WAITS;
+}

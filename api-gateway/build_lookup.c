@@ -1,0 +1,195 @@
+#include "api-gateway/build_lookup.h"
+
+#include "api-gateway/caches.h"
+#include "api-gateway/recent_builds.h"
+#include "api-gateway/tail.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/kafka/topics.h"
+#include "kiln_gateway_sql.h"
+
+#define PROOF_MS 1000
+#define ASK_KAFKA_MS 500
+#define LOOK_AGAIN_MS 20
+#define PARTITIONS_MAX 64
+#define RECORD_MAX ((size_t)16 * 1024 * 1024)
+
+enum sight { SEEN, ABSENT, FAILED };
+
+void build_found_release(struct build_found *found)
+{
+	PQclear(found->row);
+	cJSON_Delete(found->request);
+	*found = (struct build_found){0};
+}
+
+const char *build_found_status(const struct build_found *found)
+{
+	return found->row != NULL ? pg_text(found->row, 0, "status") : "pending";
+}
+
+static int not_found(struct request *request)
+{
+	return problem_answer(request, PROBLEM_NOT_FOUND, "There is no build \"%s\".", request->param);
+}
+
+/* ABSENT gives *ret_applied: everything of the partition below it is in this snapshot. */
+static enum sight look_in_database(struct request *request, struct db *db, struct build_found *found,
+								   int64_t *ret_applied)
+{
+	if (db->conn == NULL)
+		return FAILED;
+	PGresult *result = NULL;
+	struct error err = ERROR_INIT;
+	const char *partition = LOG_INT(tail_partition(request->param));
+	if (pg_query(db->conn, &sql_build_get, PG_PARAMS(request->param, partition), 2, &result, &err) < 0) {
+		log_warn("database", "request_id", request->id, "error", err.message, NULL);
+		return FAILED;
+	}
+	if (pg_text(result, 0, "id") == NULL) {
+		*ret_applied = pg_int(result, 0, "next_offset", 0);
+		PQclear(result);
+		return ABSENT;
+	}
+	recent_builds_mark_shown(request->gateway->recent, request->param);
+	found->row = result;
+	found->project_name = pg_text(result, 0, "project_name");
+	return SEEN;
+}
+
+/* What Postgres has said before: it failed, or has no row with everything below `applied` (0: nothing). */
+struct unseen {
+	bool failed;
+	int64_t applied;
+};
+
+static enum sight look_in_tail(struct request *request, struct unseen unseen, struct build_found *found)
+{
+	CLEANUP(buffer_release_p) struct buffer record;
+	struct recent_sight sight;
+	buffer_init(&record, RECORD_MAX);
+	if (!recent_builds_find(request->gateway->recent, request->param, &record, &sight))
+		return ABSENT;
+	/* It is in Postgres, which cannot be asked now: "pending" could be a step back. */
+	if (unseen.failed && sight.past)
+		return ABSENT;
+	/* It was applied and has no row: it was pruned, and posted again with its key. Postgres' word goes before ours. */
+	if (sight.offset < unseen.applied)
+		return ABSENT;
+	struct error err = ERROR_INIT;
+	if (json_parse(record.data, record.len, &found->request, &err) < 0) {
+		log_error("unreadable build.requested", "build_id", request->param, "error", err.message, NULL);
+		return ABSENT;
+	}
+	found->project_name = json_get_string(json_get(found->request, "project"), "name");
+	return found->project_name != NULL ? SEEN : ABSENT;
+}
+
+static void look_again_later(void)
+{
+	struct timespec pause = {.tv_nsec = (long)LOOK_AGAIN_MS * 1000000};
+	(void)nanosleep(&pause, NULL); /* shorter is fine */
+}
+
+/* Absent from both at first sight. */
+static int prove(struct request *request, struct db *db, struct build_found *found)
+{
+	struct recent_builds *recent = request->gateway->recent;
+	int32_t partition = tail_partition(request->param);
+	int64_t deadline_ms = clock_boot_ms() + PROOF_MS, end, applied = 0;
+	struct error err = ERROR_INIT;
+	if (tail_end_offsets(request->gateway->tail, &partition, 1, ASK_KAFKA_MS, &end, &err) < 0)
+		return problem_answer(request, PROBLEM_UNDECIDABLE, "Kafka does not answer, and the build is not known yet.");
+	for (;;) {
+		int64_t now_ms = clock_boot_ms();
+		bool tail_is_there = recent_builds_wait(recent, partition, end, now_ms + LOOK_AGAIN_MS);
+		switch (look_in_database(request, db, found, &applied)) {
+		case SEEN:
+			return 0;
+		case FAILED:
+			return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
+		case ABSENT:
+			break;
+		}
+		/* Its reach is looked at before and after: what came meanwhile was not missed, and what was there was not
+		 * evicted. */
+		bool covered = recent_builds_cover(recent, partition, applied, end);
+		if (look_in_tail(request, (struct unseen){.applied = applied}, found) == SEEN)
+			return 0;
+		if (applied >= end || (covered && recent_builds_cover(recent, partition, applied, end)))
+			return not_found(request);
+		if (now_ms >= deadline_ms)
+			return problem_answer(request, PROBLEM_UNDECIDABLE,
+								  "Requests are being applied; whether this build is among them is not known yet.");
+		if (tail_is_there)
+			look_again_later(); /* what the tail lacks only Postgres can tell */
+	}
+}
+
+static int find(struct request *request, struct db *db, struct build_found *found)
+{
+	int64_t applied = 0;
+	enum sight sight = look_in_database(request, db, found, &applied);
+	if (sight == SEEN || look_in_tail(request, (struct unseen){sight == FAILED, applied}, found) == SEEN)
+		return 0;
+	if (sight == FAILED)
+		return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
+	return prove(request, db, found);
+}
+
+int build_lookup(struct request *request, struct db *db, struct build_found *ret_found)
+{
+	if (!uuid_is_valid(request->param, strlen(request->param)))
+		return not_found(request); /* no build ever has such an id */
+	memcpy(request->build_id, request->param, sizeof(request->build_id));
+	struct build_found found = {0};
+	if (find(request, db, &found) == 0 && token_sees_project(request->token, found.project_name)) {
+		*ret_found = found;
+		return 0;
+	}
+	if (found.project_name != NULL)
+		(void)not_found(request); /* a foreign project's */
+	build_found_release(&found);
+	return -1;
+}
+
+int build_lookup_taking(struct request *request, struct db *ret_db, struct build_found *ret_found)
+{
+	if (db_take(request, ret_db) < 0)
+		*ret_db = (struct db){0}; /* the tail may know it; otherwise build_lookup says that Postgres is away */
+	answer_clear(&request->answer);
+	return build_lookup(request, ret_db, ret_found);
+}
+
+int build_lookup_wait_applied(struct request *request, struct db *db)
+{
+	int32_t partitions[PARTITIONS_MAX];
+	int64_t ends[PARTITIONS_MAX], deadline_ms = clock_boot_ms() + PROOF_MS;
+	size_t count = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
+	struct error err = ERROR_INIT;
+	CHECK(count <= PARTITIONS_MAX);
+	for (size_t i = 0; i < count; i++)
+		partitions[i] = (int32_t)i;
+	if (tail_end_offsets(request->gateway->tail, partitions, count, ASK_KAFKA_MS, ends, &err) < 0)
+		return problem_answer(request, PROBLEM_UNDECIDABLE,
+							  "Kafka does not answer; there may be builds that are not known yet.");
+	CLEANUP(buffer_release_p) struct buffer array;
+	buffer_init(&array, 4096);
+	struct json_writer w;
+	json_writer_init(&w, &array);
+	json_array_begin(&w, NULL);
+	for (size_t i = 0; i < count; i++)
+		json_int(&w, NULL, ends[i]);
+	json_array_end(&w);
+	CHECK(buffer_ok(&array));
+	for (;;) {
+		CLEANUP(pg_result_p) PGresult *result = NULL;
+		if (pg_query(db->conn, &sql_requests_applied, PG_PARAMS(array.data), 1, &result, &err) < 0)
+			return db_problem(request, &err);
+		if (pg_bool(result, 0, "applied"))
+			return 0;
+		if (clock_boot_ms() >= deadline_ms)
+			return problem_answer(request, PROBLEM_UNDECIDABLE, "Accepted builds are still being applied.");
+		look_again_later();
+	}
+}

@@ -1,0 +1,40 @@
+/*
+ * "Is there such a build?", answered by Postgres' row, else by the gateway's own tail, else by a proof of absence
+ * (CONTRACT.md, Read your writes):
+ *
+ *   the end E of the id's request partition is read; then one Postgres snapshot without the row and with everything
+ * below E applied, or applied up to N with everything from N to E seen by the tail, means 404. Until then it waits, one
+ * second at most; then 503.
+ */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#include "api-gateway/request.h"
+#include "api-gateway/workers.h"
+#include "common/json/json.h"
+
+struct build_found {
+	PGresult *row;  /* of build-get.sql, row 0; or NULL */
+	cJSON *request; /* the data of build.requested, of a build that is not in Postgres yet; or NULL */
+	const char *project_name;
+};
+
+void build_found_release(struct build_found *found);
+
+/* Worker. Looks for request->param; `db` may be without a connection (Postgres away). -1: request->answer is made (404
+ * or 503). */
+int build_lookup(struct request *request, struct db *db, struct build_found *ret_found) MUST_CHECK;
+/* Worker: takes a connection if it can, then looks. For handlers that go on with `db`: it may be without a connection
+ * after a success. */
+int build_lookup_taking(struct request *request, struct db *ret_db, struct build_found *ret_found) MUST_CHECK;
+
+/*
+ * Worker. Every build that was accepted before this call is a row when it returns 0: waits for the ends of all request
+ * partitions to be applied, one second at most. -1: request->answer is 503.
+ */
+int build_lookup_wait_applied(struct request *request, struct db *db) MUST_CHECK;
+
+/* Of either form. */
+const char *build_found_status(const struct build_found *found);

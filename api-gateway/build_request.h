@@ -1,0 +1,57 @@
+/*
+ * From a posted BuildSpec to the data of build.requested (docs/messages.md): rules that the schema cannot say,
+ * template, defaults, and the JSON with every field present. Any thread; nothing here waits.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "api-gateway/entities.h"
+#include "api-gateway/gateway.h"
+#include "api-gateway/spec.h"
+#include "common/base/buffer.h"
+#include "common/base/hash.h"
+#include "common/base/ids.h"
+#include "common/json/json.h"
+#include "common/json/schema.h"
+
+struct build_request {
+	const struct gateway *gateway;
+	const struct token *token;
+	const struct project *project;
+	const struct template *template; /* NULL: the spec names none, or one that does not exist */
+	struct spec spec;
+	const char *pointer; /* of the spec in the body: "" or "/build" */
+	char build_id[UUID_TEXT_SIZE];
+	bool provisional;
+	uint8_t request_hash[SHA256_SIZE];
+};
+
+/* The template that the spec names ("name" or "name@version"), or NULL. */
+const char *build_request_template(const struct spec *spec);
+
+/* Adds what is wrong beyond the schema. The members may be of any type: what the schema complains about is left to it.
+ */
+void build_request_check(const struct build_request *build, struct schema_problems *problems);
+/* The priority as posted, or the default that the token allows. False when a higher one than the token's was asked for.
+ */
+bool build_request_priority(const struct build_request *build, int *ret_priority);
+
+/* The prompt as the agent gets it, into `prompt`. False: problems of the template's variables, or it is too long. */
+bool build_request_render(const struct build_request *build, struct buffer *prompt, struct schema_problems *problems);
+
+/* After the schema and build_request_check found nothing: the record's value into `value`. `prompt` is scratch (its
+ * maximum is the limit of a rendered prompt). Template problems are found here. True when there were none. */
+bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
+						 struct schema_problems *problems);
+
+/* SHA-256 of the canonical form of the posted body. */
+void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[SHA256_SIZE]);
+
+/* What project rows and requests share: the URL that a project's git_url comes to. False when there is no base for it.
+ */
+bool project_git_url(const struct gateway_config *config, const char *git_url, const char *name, struct buffer *ret);
+/* An agent with every field, from one as posted (checked by the schema). */
+void agent_write(struct json_writer *w, const char *key, const cJSON *agent);
+/* Rules of an agent beyond the schema: `command` goes with the provider of that name, and only with it. */
+void agent_check(const cJSON *agent, const char *pointer, struct schema_problems *problems);

@@ -1,0 +1,46 @@
+/*
+ * Tokens, projects and templates in memory, so that builds are accepted without asking Postgres, and while it is away.
+ * One thread reads what changed once a second (everything at first, after an outage, and every ten minutes); what a
+ * request misses is looked up and put in (fill.h); what this gateway writes it puts in itself. Bounded; nothing is kept
+ * on disk.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api-gateway/entities.h"
+#include "api-gateway/gateway.h"
+#include "common/pg/pg.h"
+
+int caches_start(struct gateway *gateway, struct caches **ret_caches, struct error *err) MUST_CHECK;
+void caches_stop(struct caches *caches);
+
+/* With a reference for the caller; NULL when not in memory. Any thread. */
+struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
+struct project *caches_project(struct caches *caches, const char *id_or_name);
+/* NAME (the newest version) or NAME@VERSION. */
+struct template *caches_template(struct caches *caches, const char *reference);
+
+void caches_put_token(struct caches *caches, struct token *token);
+void caches_drop_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
+/* A deleted one is taken out; an older version than the one in memory is ignored. */
+void caches_put_project(struct caches *caches, struct project *project);
+void caches_put_template(struct caches *caches, struct template *template);
+
+/* Look-ups in Postgres that put what they find into memory. 0 with NULL: there is none. */
+int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE], struct token **ret,
+					  struct error *err) MUST_CHECK;
+int caches_load_project(struct caches *caches, struct pg_conn *conn, const char *id_or_name, struct project **ret,
+						struct error *err) MUST_CHECK;
+int caches_load_template(struct caches *caches, struct pg_conn *conn, const char *reference, struct template **ret,
+						 struct error *err) MUST_CHECK;
+
+/* The deployment's secret for Idempotency-Key, 32 bytes or more; NULL until Postgres has been read once. Static from
+ * then on. */
+const uint8_t *caches_secret(struct caches *caches, size_t *ret_len);
+
+/* By the last look, at most about a second ago. Any thread. */
+bool caches_database_up(struct caches *caches);
+/* Whether everything was read once: without it nothing can be accepted. For /readyz. */
+bool caches_filled(struct caches *caches);

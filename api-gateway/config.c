@@ -1,0 +1,94 @@
+#include "api-gateway/config.h"
+
+#include "common/base/alloc.h"
+#include "common/base/compiler.h"
+#include "common/base/str.h"
+
+#define FIELD(name) offsetof(struct gateway_config, name)
+
+const struct config_option gateway_options[] = {
+	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080",
+	 .help = "address and port of the API; plain HTTP/1.1, to be put behind a proxy for TLS"},
+	{"KILN_THREADS", CONFIG_INT, FIELD(threads), .fallback = "0", .min = 0, .max = 256,
+	 .help = "event loops; 0 is one per core"},
+	{"KILN_WORKERS", CONFIG_INT, FIELD(workers), .fallback = "8", .min = 1, .max = 256,
+	 .help = "threads for requests that need Postgres, each with at most one connection"},
+	{"KILN_WORKER_QUEUE", CONFIG_INT, FIELD(worker_queue), .fallback = "512", .min = 1, .max = 65536,
+	 .help = "requests that may wait for such a thread; more are 503"},
+	{"KILN_MAX_CONNECTIONS", CONFIG_INT, FIELD(max_connections), .fallback = "10000", .min = 1, .max = 1000000,
+	 .help = "open client connections; more wait in the kernel's queue"},
+	{"KILN_MAX_BODY_BYTES", CONFIG_INT, FIELD(max_body_bytes), .fallback = "1048576", .min = 1024, .max = 4194304,
+	 .help = "longest request body; a longer one is 413"},
+	{"KILN_HEADER_TIMEOUT_MS", CONFIG_INT, FIELD(header_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,
+	 .help = "milliseconds for a whole request to arrive, and for a kept connection to be idle"},
+	{"KILN_REQUEST_TIMEOUT_MS", CONFIG_INT, FIELD(request_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,
+	 .help = "milliseconds from a request's arrival to its answer; then it is 503"},
+	{"KILN_RECENT_BYTES", CONFIG_INT, FIELD(recent_bytes), .fallback = "8388608", .min = 65536, .max = 17179869184,
+	 .help = "memory for builds that were accepted but are not in Postgres yet"},
+	{"KILN_RECENT_MINUTES", CONFIG_INT, FIELD(recent_minutes), .fallback = "5", .min = 0, .max = 1440,
+	 .help = "how far back the gateway reads the request topic when it starts; what Postgres lacks it reads anyway"},
+	{"KILN_MAX_STREAMS", CONFIG_INT, FIELD(max_streams), .fallback = "8000", .min = 0, .max = 1000000,
+	 .help = "open event streams; more are 503. Each takes one of KILN_MAX_CONNECTIONS too"},
+	{"KILN_MAX_STREAMS_PER_TOKEN", CONFIG_INT, FIELD(max_streams_per_token), .fallback = "1000", .min = 0,
+	 .max = 1000000, .help = "of them with the same token; more are 429"},
+	{"KILN_STREAM_BUFFER_BYTES", CONFIG_INT, FIELD(stream_buffer_bytes), .fallback = "262144", .min = 4096,
+	 .max = 67108864,
+	 .help = "what may wait in memory for a stream's reader; what it is further behind comes from the store"},
+	{"KILN_STREAM_HEARTBEAT_MS", CONFIG_INT, FIELD(stream_heartbeat_ms), .fallback = "15000", .min = 1000,
+	 .max = 3600000, .help = "milliseconds between the comments that keep a quiet stream alive"},
+	{"KILN_STREAM_STALL_MS", CONFIG_INT, FIELD(stream_stall_ms), .fallback = "30000", .min = 1000, .max = 3600000,
+	 .help = "milliseconds in which a stream's reader must take what it is given, 256 KiB at most; else it is cut, and "
+			 "may resume"},
+	{"KILN_RECENT_KEYS", CONFIG_INT, FIELD(recent_keys), .fallback = "50000", .min = 1, .max = 100000000,
+	 .help = "builds with an Idempotency-Key whose bodies are told apart without Postgres; about 110 bytes each"},
+	{"KILN_ACCESS_LOG", CONFIG_BOOL, FIELD(access_log), .fallback = "true", .help = "one log line per request"},
+	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
+	 .help = "Postgres connection string of the role kiln_gateway"},
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url),
+	 .help = "projects without a git_url are at this URL/{name}.git; unset: git_url is required"},
+	{"KILN_GIT_BASE_CREDENTIAL", CONFIG_STRING, FIELD(git_base_credential),
+	 .help = "name of the credential for KILN_GIT_BASE_URL"},
+	{"KILN_GIT_ALLOW", CONFIG_STRING, FIELD(git_allow),
+	 .help = "private destinations that a git_url may name: CIDRs, addresses or host names, each with :port if wanted"},
+	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
+	 .help = "private destinations that a callback_url may name, in the same form"},
+};
+const size_t gateway_options_len = ARRAY_LEN(gateway_options);
+
+int config_split_address(const char *listen, char **ret_host, char **ret_port, struct error *err)
+{
+	const char *colon = strrchr(listen, ':');
+	struct error reason = ERROR_INIT;
+	int64_t port;
+	if (colon == NULL || str_parse_int(colon + 1, strlen(colon + 1), 0, 65535, &port, &reason) < 0)
+		return error_set(err, ERR_INVALID, "KILN_LISTEN: \"%.100s\" is not host:port", listen);
+	size_t host_len = (size_t)(colon - listen);
+	const char *host = listen;
+	if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
+		host++;
+		host_len -= 2;
+	} else if (memchr(host, ':', host_len) != NULL) {
+		return error_set(err, ERR_INVALID, "KILN_LISTEN: put the IPv6 address in brackets");
+	}
+	*ret_host = host_len > 0 ? xstrndup(host, host_len) : NULL; /* NULL: all addresses */
+	*ret_port = xstrdup(colon + 1);
+	return 0;
+}
+
+int config_check(struct gateway_config *config, struct error *err)
+{
+	CLEANUP(free_p) char *host = NULL;
+	CLEANUP(free_p) char *port = NULL;
+	if (config_split_address(config->listen, &host, &port, err) < 0)
+		return -1;
+	char *base = config->git_base_url;
+	if (base != NULL) {
+		size_t len = strlen(base);
+		while (len > 0 && base[len - 1] == '/')
+			base[--len] = '\0';
+	}
+	if (config->git_base_credential != NULL &&
+		!str_is_name(config->git_base_credential, strlen(config->git_base_credential)))
+		return error_set(err, ERR_INVALID, "KILN_GIT_BASE_CREDENTIAL is not a credential's name");
+	return 0;
+}

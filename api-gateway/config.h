@@ -1,0 +1,41 @@
+/* What the gateway is told by its environment. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/config.h"
+
+struct gateway_config {
+	struct config_common common; /* first: service_start fills it */
+	char *listen;
+	int64_t threads; /* 0: one per core */
+	int64_t workers;
+	int64_t worker_queue;
+	int64_t max_connections;
+	int64_t max_body_bytes;
+	int64_t header_timeout_ms;
+	int64_t request_timeout_ms;
+	int64_t recent_bytes;
+	int64_t recent_minutes;
+	int64_t max_streams;
+	int64_t max_streams_per_token;
+	int64_t stream_buffer_bytes;
+	int64_t stream_heartbeat_ms;
+	int64_t stream_stall_ms;
+	int64_t recent_keys;
+	bool access_log;
+	char *database_url;
+	char *git_base_url;
+	char *git_base_credential;
+	char *git_allow;
+	char *webhook_allow;
+};
+
+extern const struct config_option gateway_options[];
+extern const size_t gateway_options_len;
+
+/* "host:port" or "[v6]:port" → both parts, heap. */
+int config_split_address(const char *listen, char **ret_host, char **ret_port, struct error *err) MUST_CHECK;
+/* What one option alone cannot say: the listen address, the base URL without a trailing slash. */
+int config_check(struct gateway_config *config, struct error *err) MUST_CHECK;

@@ -1,0 +1,190 @@
+#include "api-gateway/dispatch.h"
+
+#include "api-gateway/auth.h"
+#include "api-gateway/negotiate.h"
+#include "api-gateway/server.h"
+#include "api-gateway/workers.h"
+#include "common/base/str.h"
+
+static const char *const json_only[] = {"application/json", NULL};
+
+static struct slice header(h2o_req_t *h2o, const h2o_token_t *token)
+{
+	ssize_t at = h2o_find_header(&h2o->headers, token, -1);
+	if (at == -1)
+		return (struct slice){NULL, 0};
+	return (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
+}
+
+static struct slice header_by_name(h2o_req_t *h2o, const char *name)
+{
+	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
+	if (at == -1)
+		return (struct slice){NULL, 0};
+	return (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
+}
+
+/* Two keys are no key: which one would count? */
+static bool has_two_keys(h2o_req_t *h2o)
+{
+	static const char name[] = "idempotency-key";
+	ssize_t first = h2o_find_header_by_str(&h2o->headers, name, sizeof(name) - 1, -1);
+	return first != -1 && h2o_find_header_by_str(&h2o->headers, name, sizeof(name) - 1, first) != -1;
+}
+
+static size_t count_lines(const char *head, size_t len, const char *name)
+{
+	size_t name_len = strlen(name), count = 0;
+	const char *at = head;
+	while ((at = memmem(at, len - (size_t)(at - head), name, name_len)) != NULL) {
+		count++;
+		at += name_len;
+	}
+	return count;
+}
+
+/*
+ * Request smuggling: h2o takes the first of several Content-Lengths, and Transfer-Encoding before Content-Length, and
+ * shows neither in its header list. The head still lies in the socket's buffer (with names in lower case), so it is
+ * looked at there: two ways to tell where the body ends are one too many.
+ */
+static bool framing_is_clear(h2o_req_t *h2o)
+{
+	if (h2o->entity.base == NULL)
+		return true;
+	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	const char *bytes = sock->input->bytes, *end = memmem(bytes, sock->input->size, "\r\n\r\n", 4);
+	if (end == NULL || end > h2o->entity.base)
+		return true; /* bare line feeds, which h2o takes: its own reading stands */
+	size_t len = (size_t)(end - bytes);
+	return count_lines(bytes, len, "\ncontent-length:") + count_lines(bytes, len, "\ntransfer-encoding:") <= 1;
+}
+
+/* "http://host/path" is "/path" (RFC 9112 section 3.2.2). */
+static struct slice path_of(const h2o_req_t *h2o)
+{
+	struct slice target = {h2o->input.path.base, h2o->input.path.len};
+	if (target.len < 8 || strncasecmp(target.data, "http", 4) != 0)
+		return target;
+	const char *host = memmem(target.data, target.len, "://", 3);
+	if (host == NULL)
+		return target;
+	host += 3;
+	const char *end = target.data + target.len, *slash = memchr(host, '/', (size_t)(end - host));
+	return slash != NULL ? (struct slice){slash, (size_t)(end - slash)} : (struct slice){"/", 1};
+}
+
+static int find_route(struct request *request, struct slice path)
+{
+	h2o_req_t *h2o = request->h2o;
+	char allow[128];
+	switch (routes_find(h2o->input.method.base, h2o->input.method.len, path.data, path.len, &request->route,
+						request->param)) {
+	case ROUTE_FOUND:
+		return 0;
+	case ROUTE_NO_PATH:
+		return problem_answer(request, PROBLEM_NOT_FOUND, "Nothing is at this path.");
+	case ROUTE_BAD_PATH:
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "The path is not well formed.");
+	case ROUTE_NO_METHOD:
+		routes_allow(path.data, path.len, allow, sizeof(allow));
+		(void)problem_answer(request, PROBLEM_METHOD_NOT_ALLOWED, "This path takes %s.", allow);
+		answer_field(&request->answer, "allow", "%s", allow);
+		return -1;
+	}
+	return problem_answer(request, PROBLEM_INTERNAL, "The route table is broken.");
+}
+
+static int read_head(struct request *request)
+{
+	h2o_req_t *h2o = request->h2o;
+	struct slice path = path_of(h2o), query = {"", 0};
+	const char *mark = memchr(path.data, '?', path.len);
+	if (mark != NULL) {
+		query = (struct slice){mark + 1, path.len - (size_t)(mark - path.data) - 1};
+		path.len = (size_t)(mark - path.data);
+	}
+	if (find_route(request, path) < 0)
+		return -1;
+	if (!framing_is_clear(h2o)) {
+		h2o->http1_is_persistent = 0;
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "The request says twice how long its body is.");
+	}
+	struct error err = ERROR_INIT;
+	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
+	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
+		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
+							  h2o->entity.len, (long long)request->gateway->config->max_body_bytes);
+	request->body = (struct slice){h2o->entity.base, h2o->entity.len};
+	request->content_type = header(h2o, H2O_TOKEN_CONTENT_TYPE);
+	request->content_encoding = header(h2o, H2O_TOKEN_CONTENT_ENCODING);
+	request->if_match = header(h2o, H2O_TOKEN_IF_MATCH);
+	request->idempotency_key = header_by_name(h2o, "idempotency-key");
+	request->last_event_id = header_by_name(h2o, "last-event-id");
+	if (request->idempotency_key.data != NULL && has_two_keys(h2o))
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "Idempotency-Key is given twice.");
+	return 0;
+}
+
+/* Only what is read: a write is not refused for the form of its answer. */
+static int negotiate(struct request *request)
+{
+	if (strcmp(request->route->method, "GET") != 0)
+		return 0;
+	const char *const *offers = request->route->offers != NULL ? request->route->offers : json_only;
+	struct slice accept = header(request->h2o, H2O_TOKEN_ACCEPT);
+	int offer = negotiate_accept(accept.data, accept.len, offers);
+	if (offer < 0)
+		return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s%s.", offers[0],
+							  offers[1] != NULL ? " or other types; see the reference page" : "");
+	request->offer = (size_t)offer;
+	return 0;
+}
+
+static void run_handler(struct request *request)
+{
+	const struct route *route = request->route;
+	if ((route->flags & ROUTE_ON_LOOP) != 0) {
+		if (route->handler(request))
+			request_send(request);
+		return;
+	}
+	workers_submit(request);
+}
+
+static void check_caller(struct request *request)
+{
+	if ((request->route->flags & ROUTE_PUBLIC) == 0) {
+		switch (auth_check(request, header(request->h2o, H2O_TOKEN_AUTHORIZATION))) {
+		case AUTH_GRANTED:
+			break;
+		case AUTH_REFUSED:
+			request_send(request);
+			return;
+		case AUTH_WAITS:
+			return;
+		}
+	}
+	if (negotiate(request) < 0) {
+		request_send(request);
+		return;
+	}
+	run_handler(request);
+}
+
+void dispatch_new(struct loop *loop, h2o_req_t *h2o)
+{
+	struct request *request = request_new(loop, h2o);
+	if (read_head(request) < 0) {
+		request_send(request);
+		return;
+	}
+	check_caller(request);
+}
+
+void dispatch_again(struct request *request)
+{
+	if (request->h2o != NULL)
+		check_caller(request);
+}

@@ -1,0 +1,10 @@
+/* From h2o's request to a handler: route, framing, query, token, scope, Accept, size; then the handler on the loop or
+ * on a worker. */
+#pragma once
+
+#include "api-gateway/request.h"
+
+/* Loop: h2o's callback. */
+void dispatch_new(struct loop *loop, h2o_req_t *h2o);
+/* Loop: after a fill; begins again at the token. */
+void dispatch_again(struct request *request);

@@ -1,0 +1,54 @@
+/* What the parts of the gateway share. Made by main, in this order; constant after the loops have started. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "api-gateway/config.h"
+#include "common/http/address_guard.h"
+#include "common/json/schema.h"
+#include "common/kafka/bursts.h"
+#include "common/kafka/producer.h"
+
+struct caches;
+struct key_index;
+struct key_lookups;
+struct recent_builds;
+struct streams;
+struct topic_tail;
+struct workers;
+
+/* The bodies that clients send, by their schema. */
+struct body_schemas {
+	const struct schema *build_spec;
+	const struct schema *create_and_build;
+	const struct schema *project_create;
+	const struct schema *project_patch;
+	const struct schema *template_create;
+	const struct schema *token_create;
+};
+
+struct gateway {
+	const struct gateway_config *config;
+	struct schema_set *schemas;
+	struct body_schemas bodies;
+	struct address_guard *git_guard;
+	struct address_guard *webhook_guard;
+	struct kafka_producer *producer;
+	struct bursts *bursts; /* of build requests, before the producer */
+	struct caches *caches;
+	struct recent_builds *recent;
+	struct topic_tail *tail; /* of the requests */
+	struct key_index *keys;
+	struct key_lookups *key_lookups;
+	struct workers *workers;
+	struct streams *streams;
+	_Atomic bool draining;
+};
+
+/* How long a POST may wait for Kafka: the answer comes within 2 s in any case. Failed messages are reported up to 1 s
+ * after message.timeout.ms (librdkafka looks once a second), so that it mostly says "never sent" where that is sure. */
+#define ACCEPT_MESSAGE_TIMEOUT_MS 900
+#define ACCEPT_DEADLINE_MS 1950
+
+#define GATEWAY_SOURCE "/kiln/gateway"

@@ -1,0 +1,155 @@
+#include "api-gateway/handlers/common.h"
+
+#include "api-gateway/caches.h"
+#include "common/base/str.h"
+#include "kiln_gateway_sql.h"
+
+void page_begin_open(struct page *page, struct request *request)
+{
+	*page = (struct page){.rows = 0, .more = false};
+	buffer_init(&page->next, CURSOR_MAX);
+	answer_json(&request->answer, 200, &page->w);
+	json_object_begin(&page->w, NULL);
+	json_array_begin(&page->w, "items");
+}
+
+void page_begin(struct page *page, struct request *request, int found_rows)
+{
+	page_begin_open(page, request);
+	page->more = found_rows > request->query.limit;
+	page->rows = page->more ? (int)request->query.limit : found_rows;
+}
+
+void page_link(struct request *request, const char *cursor)
+{
+	char path[192], status[32] = "", limit[32] = "";
+	const char *pattern = request->route->pattern, *brace = strchr(pattern, '{');
+	if (brace != NULL) {
+		/* What the path held, in characters that need no escape: ids and names. */
+		const char *rest = strchr(brace, '}') + 1;
+		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(brace - pattern), pattern, request->param, rest);
+	} else {
+		(void)snprintf(path, sizeof(path), "%s", pattern);
+	}
+	if (request->query.status[0] != '\0')
+		(void)snprintf(status, sizeof(status), "status=%s&", request->query.status);
+	if (request->query.limit_given)
+		(void)snprintf(limit, sizeof(limit), "limit=%lld&", (long long)request->query.limit);
+	answer_field(&request->answer, "link", "<%s?%s%scursor=%s>; rel=\"next\"", path, status, limit, cursor);
+}
+
+void page_end(struct page *page, struct request *request)
+{
+	CHECK(buffer_ok(&page->next));
+	bool has_next = page->next.len > 0;
+	json_array_end(&page->w);
+	json_string(&page->w, "next_cursor", has_next ? page->next.data : NULL);
+	json_object_end(&page->w);
+	if (has_next)
+		page_link(request, page->next.data);
+	buffer_release(&page->next);
+}
+
+int page_place(struct request *request, enum cursor_kind kind, struct cursor_place *ret_place, bool *ret_has_place)
+{
+	struct error err = ERROR_INIT;
+	*ret_has_place = request->query.cursor[0] != '\0';
+	if (*ret_has_place && cursor_read_place(request->query.cursor, kind, ret_place, &err) < 0)
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
+	return 0;
+}
+
+int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after)
+{
+	struct error err = ERROR_INIT;
+	*ret_after = request->query.after > 0 ? request->query.after : 0;
+	if (request->query.cursor[0] != '\0' && cursor_read_sequence(request->query.cursor, kind, ret_after, &err) < 0)
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
+	return 0;
+}
+
+static int project_missing(struct request *request)
+{
+	return problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);
+}
+
+int handler_project(struct request *request, struct db *db, bool with_deleted, struct project **ret_project)
+{
+	struct project *project = caches_project(request->gateway->caches, request->param);
+	struct error err = ERROR_INIT;
+	if (project == NULL && caches_load_project(request->gateway->caches, db->conn, request->param, &project, &err) < 0)
+		return db_problem(request, &err);
+	if (project == NULL && with_deleted && uuid_is_valid(request->param, strlen(request->param))) {
+		CLEANUP(pg_result_p) PGresult *rows = NULL;
+		if (pg_query(db->conn, &sql_project_by_id, PG_PARAMS(request->param), 1, &rows, &err) < 0)
+			return db_problem(request, &err);
+		if (PQntuples(rows) > 0)
+			project = project_from_row(rows, 0);
+	}
+	if (project == NULL)
+		return project_missing(request);
+	if (!token_sees_project(request->token, project->name)) {
+		project_unref(project);
+		return project_missing(request);
+	}
+	*ret_project = project;
+	return 0;
+}
+
+static int answer_problems(struct request *request, struct schema_problems *problems)
+{
+	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, problems);
+	schema_problems_release(problems);
+	return -1;
+}
+
+int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
+	if (request_read_json(request, merge_patch, &body) < 0)
+		return -1;
+	struct schema_problems problems = {0};
+	if (!schema_validate(schema, body, &problems))
+		return answer_problems(request, &problems);
+	*ret_body = body;
+	body = NULL;
+	return 0;
+}
+
+int handler_body_once(struct request *request, const struct schema *schema,
+					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
+					  struct db *db, struct once *ret_once, cJSON **ret_body)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
+	if (request_read_json(request, false, &body) < 0)
+		return -1;
+	struct schema_problems problems = {0};
+	bool fine = schema_validate(schema, body, &problems);
+	if (cJSON_IsObject(body))
+		check(request, body, &problems);
+	bool valid = fine && problems.len == 0;
+	bool asks = valid || (fine && request->idempotency_key.data != NULL);
+	if (asks && once_begin(request, body, db, ret_once) < 0) {
+		schema_problems_release(&problems);
+		return -1;
+	}
+	if (!valid)
+		return answer_problems(request, &problems);
+	*ret_body = body;
+	body = NULL;
+	return 0;
+}
+
+bool json_names(struct buffer *buf, char *const *names)
+{
+	if (names == NULL)
+		return false;
+	struct json_writer w;
+	json_writer_init(&w, buf);
+	json_array_begin(&w, NULL);
+	for (size_t i = 0; names[i] != NULL; i++)
+		json_string(&w, NULL, names[i]);
+	json_array_end(&w);
+	CHECK(buffer_ok(buf)); /* 1,000 names of 63 characters at most */
+	return true;
+}

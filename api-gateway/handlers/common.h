@@ -1,0 +1,51 @@
+/* What handlers share: pages of lists, the project of the path, validation of a body. */
+#pragma once
+
+#include "api-gateway/cursor.h"
+#include "api-gateway/once.h"
+#include "api-gateway/request.h"
+#include "api-gateway/workers.h"
+#include "common/base/log.h"
+#include "common/pg/pg.h"
+
+/* A page {items, next_cursor} with Link: one row more than the limit was asked for, and tells whether there are more.
+ */
+struct page {
+	struct json_writer w; /* inside of items */
+	int rows;             /* how many to write */
+	bool more;
+	struct buffer next; /* the handler appends the cursor when there is more */
+};
+
+void page_begin(struct page *page, struct request *request, int found_rows);
+/* For pages whose size is not known by rows: the handler counts. */
+void page_begin_open(struct page *page, struct request *request);
+/* Ends items, writes next_cursor and Link. */
+void page_end(struct page *page, struct request *request);
+/* Link: rel="next" to the same list with this cursor. */
+void page_link(struct request *request, const char *cursor);
+
+/* The cursor of the query, if given. -1: request->answer is 400. */
+int page_place(struct request *request, enum cursor_kind kind, struct cursor_place *ret_place,
+			   bool *ret_has_place) MUST_CHECK;
+/* `after` or the cursor, as a sequence; 0 when neither is given. */
+int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after) MUST_CHECK;
+
+/* The project that the path names, by id or name, if the token may see it; else 404. with_deleted: a deleted one is
+ * found by id. */
+int handler_project(struct request *request, struct db *db, bool with_deleted, struct project **ret_project) MUST_CHECK;
+
+/* The build of the path as a stream, from Last-Event-ID, `after` or the cursor on; as a whole, or 204, when the build
+ * has ended and a page holds the rest. */
+bool build_stream(struct request *request, enum stream_kind kind, enum cursor_kind cursor);
+
+/* Reads the body and validates it against `schema`. -1: 4xx. */
+int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body) MUST_CHECK;
+/* The same with once_begin, which gives `db`; rules that a schema cannot say are added by `check`. They may depend on
+ * the time and the configuration: a key that is known is answered before they are heard. -1: answered. */
+int handler_body_once(struct request *request, const struct schema *schema,
+					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
+					  struct db *db, struct once *ret_once, cJSON **ret_body) MUST_CHECK;
+
+/* Appends a JSON array of the names. False, and nothing is appended: `names` is NULL (all). */
+bool json_names(struct buffer *buf, char *const *names);

@@ -1,0 +1,134 @@
+/*
+ * GET /builds/{taskId}/logs. Postgres keeps the executors' records as they came, each with some lines. As JSON a page
+ * has `limit` lines; as text a page has up to TEXT_PAGE_BYTES unless a limit is given.
+ */
+#include "api-gateway/build_lookup.h"
+#include "api-gateway/handlers.h"
+#include "api-gateway/handlers/common.h"
+#include "api-gateway/log_lines.h"
+#include "kiln_gateway_sql.h"
+
+#define TEXT_PAGE_BYTES ((size_t)4 * 1024 * 1024)
+
+/* Where lines go: as items of a page, or as text. */
+struct lines {
+	struct request *request;
+	struct page *page; /* NULL: text */
+	int64_t after;     /* the sequence of the last line written, or where the page begins */
+	int64_t left;      /* how many lines may be written; -1 no limit */
+	bool more;
+};
+
+static bool is_full(const struct lines *lines)
+{
+	return lines->left == 0 || (lines->page == NULL && lines->request->answer.body.len >= TEXT_PAGE_BYTES);
+}
+
+static void write_line(struct lines *lines, int64_t sequence, int64_t attempt, const cJSON *line)
+{
+	if (lines->page == NULL) {
+		const char *text = json_get_string(line, "text");
+		if (text == NULL)
+			return;
+		struct buffer *body = &lines->request->answer.body;
+		(void)buffer_append_str(body, text); /* request_send looks at buffer_ok */
+		(void)buffer_append_char(body, '\n');
+		return;
+	}
+	(void)log_line_write(&lines->page->w, attempt, sequence, line); /* one without text is none */
+}
+
+/* One record's lines after lines->after. -1: it is not readable. */
+static int write_record(struct lines *lines, const PGresult *rows, int row)
+{
+	int64_t attempt = pg_int(rows, row, "attempt", 0), number = pg_int(rows, row, "first_line", 1);
+	const char *text = pg_text(rows, row, "lines");
+	CLEANUP(cJSON_Delete_p) cJSON *array = NULL;
+	struct error err = ERROR_INIT;
+	if (json_parse(text, strlen(text), &array, &err) < 0) {
+		log_error("unreadable log record", "build_id", lines->request->param, "error", err.message, NULL);
+		return problem_answer(lines->request, PROBLEM_INTERNAL, "A record of the log cannot be read.");
+	}
+	const cJSON *line;
+	cJSON_ArrayForEach(line, array)
+	{
+		int64_t sequence = log_sequence(attempt, number++);
+		if (sequence <= lines->after)
+			continue;
+		if (is_full(lines)) {
+			lines->more = true;
+			return 0;
+		}
+		write_line(lines, sequence, attempt, line);
+		lines->after = sequence;
+		lines->left -= lines->left > 0;
+	}
+	return 0;
+}
+
+/* Records after lines->after, until the page is full or the log's end. */
+static int write_records(struct lines *lines, struct db *db)
+{
+	while (!lines->more) {
+		int64_t batch = lines->left >= 0 ? lines->left + 1 : QUERY_LIMIT_MAX;
+		const char *params[] = {lines->request->param, LOG_INT(lines->after >> 32), LOG_INT(lines->after & UINT32_MAX),
+								LOG_INT(batch)};
+		CLEANUP(pg_result_p) PGresult *rows = NULL;
+		struct error err = ERROR_INIT;
+		if (pg_query(db->conn, &sql_build_logs, params, ARRAY_LEN(params), &rows, &err) < 0)
+			return db_problem(lines->request, &err);
+		int64_t before = lines->after;
+		for (int row = 0; row < PQntuples(rows) && !lines->more; row++) {
+			if (write_record(lines, rows, row) < 0)
+				return -1;
+		}
+		if (lines->after == before)
+			return 0; /* nothing new: the end */
+	}
+	return 0;
+}
+
+static void answer_text(struct request *request, struct db *db, bool known, int64_t after)
+{
+	struct lines lines = {
+		.request = request, .after = after, .left = request->query.limit_given ? request->query.limit : -1};
+	answer_empty(&request->answer, 200);
+	request->answer.content_type = "text/plain; charset=utf-8";
+	if ((known && write_records(&lines, db) < 0) || !lines.more)
+		return;
+	CLEANUP(buffer_release_p) struct buffer cursor;
+	buffer_init(&cursor, CURSOR_MAX);
+	CHECK(cursor_append_sequence(&cursor, CURSOR_LOGS, lines.after) == 0);
+	page_link(request, cursor.data);
+}
+
+static void answer_items(struct request *request, struct db *db, bool known, int64_t after)
+{
+	struct page page;
+	page_begin_open(&page, request);
+	struct lines lines = {.request = request, .page = &page, .after = after, .left = request->query.limit};
+	if (known && write_records(&lines, db) < 0) {
+		buffer_release(&page.next);
+		return;
+	}
+	if (lines.more)
+		(void)cursor_append_sequence(&page.next, CURSOR_LOGS, lines.after); /* the page looks at buffer_ok */
+	page_end(&page, request);
+}
+
+bool build_logs(struct request *request)
+{
+	if (request->offer == 2)
+		return build_stream(request, STREAM_LOGS, CURSOR_LOGS);
+	CLEANUP(db_give) struct db db = {0};
+	CLEANUP(build_found_release) struct build_found found = {0};
+	int64_t after;
+	if (page_sequence(request, CURSOR_LOGS, &after) < 0 || build_lookup_taking(request, &db, &found) < 0)
+		return true;
+	bool known = found.row != NULL; /* else accepted, and nothing applied yet */
+	if (request->offer == 1)
+		answer_text(request, &db, known, after);
+	else
+		answer_items(request, &db, known, after);
+	return true;
+}

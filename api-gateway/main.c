@@ -1,0 +1,193 @@
+/* kiln-gateway: the REST API. Read this as a table of contents. */
+#include "api-gateway/accept.h"
+#include "api-gateway/caches.h"
+#include "api-gateway/config.h"
+#include "api-gateway/gateway.h"
+#include "api-gateway/key_index.h"
+#include "api-gateway/key_lookups.h"
+#include "api-gateway/problem.h"
+#include "api-gateway/recent_builds.h"
+#include "api-gateway/routes.h"
+#include "api-gateway/server.h"
+#include "api-gateway/streams.h"
+#include "api-gateway/tail.h"
+#include "api-gateway/topic_tail.h"
+#include "api-gateway/workers.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/base/str.h"
+#include "common/http/ops_server.h"
+#include "common/kafka/topics.h"
+#include "kiln_schemas.h"
+
+#define PRODUCER_DRAIN_MS 2000
+#define MAX_QUEUED_MESSAGES 20000
+#define BURSTS_UNDER_WAY                                                                                               \
+	3 /* of a partition's build requests: few requests to the broker, and a lone POST hardly ever waits */
+#define MAX_WAITING_BYTES (64UL * 1024 * 1024) /* as much as the producer itself takes */
+
+static struct gateway_config config;
+static struct gateway gateway = {.config = &config};
+
+static const struct kafka_settings *kafka(void)
+{
+	static struct kafka_settings settings;
+	settings = (struct kafka_settings){
+		.brokers = config.common.kafka_brokers,
+		.properties_file = config.common.kafka_config,
+		.client_id = "kiln-gateway",
+	};
+	return &settings;
+}
+
+static int find_schema(const char *name, const struct schema **ret, struct error *err)
+{
+	*ret = schema_find(gateway.schemas, name);
+	return *ret != NULL ? 0 : error_set(err, ERR_INTERNAL, "there is no schema %s", name);
+}
+
+/* What bodies and problems look like: embedded files. */
+static int load_contract(struct error *err)
+{
+	struct body_schemas *bodies = &gateway.bodies;
+	if (problems_load(kiln_schema_files, err) < 0 || schema_set_load(kiln_schema_files, &gateway.schemas, err) < 0)
+		return -1;
+	if (find_schema("build-spec.json", &bodies->build_spec, err) < 0 ||
+		find_schema("rest/create-and-build.json", &bodies->create_and_build, err) < 0 ||
+		find_schema("rest/project-create.json", &bodies->project_create, err) < 0 ||
+		find_schema("rest/project-patch.json", &bodies->project_patch, err) < 0 ||
+		find_schema("rest/template-create.json", &bodies->template_create, err) < 0 ||
+		find_schema("rest/token-create.json", &bodies->token_create, err) < 0)
+		return -1;
+	return 0;
+}
+
+/* Where git remotes and webhooks may be. */
+static int make_guards(struct error *err)
+{
+	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
+		return error_prefix(err, "KILN_GIT_ALLOW");
+	if (address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0)
+		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
+	return 0;
+}
+
+/* Kafka and Postgres may be away: all of these begin without them and find them later. */
+static int start_parts(struct error *err)
+{
+	const struct kafka_producer_options options = {
+		.message_timeout_ms = ACCEPT_MESSAGE_TIMEOUT_MS,
+		.linger_ms = 0,
+		.max_queued_messages = MAX_QUEUED_MESSAGES,
+	};
+	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
+	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
+	gateway.keys = key_index_new(partitions, (size_t)config.recent_keys);
+	if (kafka_producer_new(kafka(), &options, &gateway.producer, err) < 0)
+		return -1;
+	const struct bursts_limits limits = {.under_way = BURSTS_UNDER_WAY,
+										 .waiting = MAX_QUEUED_MESSAGES,
+										 .waiting_bytes = MAX_WAITING_BYTES,
+										 .waiting_ms = ACCEPT_DEADLINE_MS};
+	gateway.bursts = bursts_new(gateway.producer, &limits);
+	if (caches_start(&gateway, &gateway.caches, err) < 0 ||
+		key_lookups_start(&gateway, &gateway.key_lookups, err) < 0 || tail_start(&gateway, kafka(), err) < 0)
+		return -1;
+	if (workers_start(&gateway, &gateway.workers, err) < 0)
+		return -1;
+	return streams_start(&gateway, kafka(), err);
+}
+
+static bool kafka_is_ready(void *ctx, struct buffer *why)
+{
+	(void)ctx;
+	return kafka_producer_ready(gateway.producer, why);
+}
+
+static bool postgres_is_ready(void *ctx, struct buffer *why)
+{
+	(void)ctx;
+	bool up = caches_database_up(gateway.caches);
+	if (!up)
+		(void)buffer_append_str(why, "the database does not answer"); /* cut when it does not fit */
+	return up;
+}
+
+static bool tail_is_ready(void *ctx, struct buffer *why)
+{
+	(void)ctx;
+	bool ready = topic_tail_ready(gateway.tail);
+	if (!ready)
+		(void)buffer_append_str(why,
+								"kiln.build.requests is not read up to its end yet"); /* cut when it does not fit */
+	return ready;
+}
+
+static int start_ops(struct error *err)
+{
+	static const struct ops_check checks[] = {
+		{"kafka", kafka_is_ready, NULL},
+		{"postgres", postgres_is_ready, NULL},
+		{"tail", tail_is_ready, NULL},
+	};
+	return ops_server_start(config.common.ops_address, config.common.ops_port, checks, ARRAY_LEN(checks), err);
+}
+
+/* The first record would otherwise wait for metadata and the producer's id; ready means more than a connection. */
+static void warm_up(void)
+{
+	static const char *const topics[] = {TOPIC_BUILD_REQUESTS};
+	while (!signals_draining()) {
+		struct error err = ERROR_INIT;
+		if (kafka_producer_warm_up(gateway.producer, topics, ARRAY_LEN(topics), clock_boot_ms() + 1000, &err) == 0) {
+			log_info("kafka answers", NULL);
+			return;
+		}
+		(void)signals_wait(clock_boot_ms() + 500); /* looked at above */
+	}
+}
+
+static int run(struct error *err)
+{
+	struct server *server;
+	if (config_check(&config, err) < 0 || load_contract(err) < 0 || make_guards(err) < 0 || start_parts(err) < 0 ||
+		start_ops(err) < 0 || server_start(&gateway, &server, err) < 0)
+		return -1;
+	log_info("listening", "address", config.listen, "port", LOG_INT(server_port(server)), NULL);
+	warm_up();
+	while (!signals_wait(-1))
+		;
+	int64_t deadline_ms = clock_boot_ms() + config.common.drain_timeout_ms;
+	server_drain(server, deadline_ms);
+	ops_server_stop();             /* its checks ask what ends below */
+	workers_stop(gateway.workers); /* they ask the tails */
+	key_lookups_stop(gateway.key_lookups);
+	streams_stop(&gateway);
+	tail_stop(&gateway);
+	caches_stop(gateway.caches);
+	kafka_producer_free(gateway.producer, PRODUCER_DRAIN_MS);
+	bursts_free(gateway.bursts);
+	recent_builds_free(gateway.recent);
+	key_index_free(gateway.keys);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	/* For tools that compare the routes with the published contract: needs no configuration. */
+	if (argc == 2 && str_equal(argv[1], "--routes")) {
+		routes_print(stdout);
+		return fflush(stdout) == 0 ? 0 : 1;
+	}
+	service_start("kiln-gateway", "the REST API of Kiln", gateway_options, gateway_options_len, &config, argc, argv);
+	signals_init();
+	accept_register_metrics();
+	struct error err = ERROR_INIT;
+	if (run(&err) < 0) {
+		log_error("cannot start", "error", err.message, NULL);
+		return 1;
+	}
+	log_info("stopped", NULL);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * Idempotency-Key on POSTs that start no build (CONTRACT.md): for 24 hours a repeated request gets the answer of the
+ * first one, and another body 422. The key is committed in the transaction of what the request does, so that neither is
+ * there without the other; requests with the same key wait for each other. Only successful answers are kept: a request
+ * that failed has done nothing, and may be tried again.
+ *
+ * The answer may hold secrets that are shown once. It is kept sealed by the caller's token, of which Kiln has only a
+ * hash.
+ */
+#pragma once
+
+#include "api-gateway/request.h"
+#include "api-gateway/workers.h"
+#include "common/base/hash.h"
+
+struct once {
+	bool keyed;
+	uint8_t id[SHA256_SIZE]; /* of the key */
+	char id_hex[2 * SHA256_SIZE + 1], hash_hex[2 * SHA256_SIZE + 1];
+};
+
+/*
+ * Worker. Gives a connection, as db_take does; with a key it is in a transaction then, and holds the key. `body` may be
+ * NULL (the route takes none). After a statement that failed it may be called again, to begin anew. -1: request->answer
+ * is made, by an earlier request or as a problem.
+ */
+int once_begin(struct request *request, const cJSON *body, struct db *db, struct once *ret_once) MUST_CHECK;
+/* With a key: keeps request->answer, if it is a success, and commits. Without one it does nothing. -1: nothing is known
+ * to have happened, and request->answer says so. */
+int once_end(struct request *request, struct db *db, const struct once *once) MUST_CHECK;

@@ -1,0 +1,245 @@
+#include "api-gateway/project_row.h"
+
+#include "api-gateway/build_request.h"
+#include "api-gateway/caches.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/kafka/topics.h"
+#include "common/pg/outbox.h"
+#include "kiln_gateway_sql.h"
+
+#define EVENT_MAX_BYTES ((size_t)1024 * 1024)
+#define VALUES_MAX_BYTES ((size_t)4 * 1024 * 1024)
+#define POINTER_MAX 160
+
+static cJSON *settings_of(const PGresult *rows, int row)
+{
+	const char *text = pg_text(rows, row, "settings");
+	cJSON *settings = NULL;
+	struct error err = ERROR_INIT;
+	if (json_parse(text, strlen(text), &settings, &err) < 0)
+		log_error("unreadable settings", "project_id", pg_text(rows, row, "id"), "error", err.message, NULL);
+	return settings;
+}
+
+static void write_identity(struct json_writer *w, const struct gateway_config *config, const PGresult *rows, int row)
+{
+	const char *name = pg_text(rows, row, "name"), *concurrency = pg_text(rows, row, "concurrency");
+	CLEANUP(buffer_release_p) struct buffer url;
+	buffer_init(&url, 4096);
+	bool has_url = project_git_url(config, pg_text(rows, row, "git_url"), name, &url);
+	json_string(w, "id", pg_text(rows, row, "id"));
+	json_string(w, "name", name);
+	json_string(w, "git_url", has_url ? url.data : NULL);
+	json_string(w, "branch", pg_text(rows, row, "branch"));
+	json_string(w, "credential", pg_text(rows, row, "credential"));
+	json_raw(w, "concurrency", concurrency);
+	json_raw(w, "agent", pg_text(rows, row, "agent"));
+}
+
+static void write_history(struct json_writer *w, const PGresult *rows, int row)
+{
+	json_string(w, "created_at", pg_text(rows, row, "created_at"));
+	json_string(w, "updated_at", pg_text(rows, row, "updated_at"));
+	json_int(w, "version", pg_int(rows, row, "version", 1));
+}
+
+void project_row_write(struct json_writer *w, const struct gateway_config *config, const PGresult *rows, int row)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *settings = settings_of(rows, row);
+	const cJSON *metadata = json_get(settings, "metadata");
+	write_identity(w, config, rows, row);
+	json_string(w, "description", json_get_string(settings, "description"));
+	if (cJSON_IsObject(metadata))
+		json_tree(w, "metadata", metadata);
+	else
+		json_raw(w, "metadata", "{}");
+	write_history(w, rows, row);
+}
+
+int project_row_announce(struct request *request, struct pg_conn *tx, const PGresult *rows, const char *type,
+						 struct error *err)
+{
+	const char *id = pg_text(rows, 0, "id");
+	int64_t sequence = pg_int(rows, 0, "last_sequence", 0);
+	char ce_id[96], time[CLOCK_RFC3339_SIZE];
+	(void)snprintf(ce_id, sizeof(ce_id), "project/%s/%lld", id, (long long)sequence); /* an id has 36 characters */
+	clock_format_rfc3339(clock_wall_us(), time);
+	CLEANUP(buffer_release_p) struct buffer body;
+	buffer_init(&body, EVENT_MAX_BYTES);
+	struct json_writer w;
+	json_writer_init(&w, &body);
+	json_object_begin(&w, NULL);
+	json_object_begin(&w, "project");
+	write_identity(&w, request->gateway->config, rows, 0);
+	write_history(&w, rows, 0);
+	json_object_end(&w);
+	json_int(&w, "sequence", sequence);
+	json_object_end(&w);
+	CHECK(buffer_ok(&body));
+	struct outbox_rows outbox;
+	outbox_rows_init(&outbox, EVENT_MAX_BYTES * 4);
+	outbox_rows_add(&outbox, TOPIC_PROJECT_EVENTS, id, sequence, ce_id, type, GATEWAY_SOURCE, time, NULL,
+					request->traceparent, body.data, body.len);
+	int result = outbox_rows_insert(&outbox, tx, err);
+	outbox_rows_release(&outbox);
+	return result;
+}
+
+void project_values_from(struct project_values *values, const cJSON *body)
+{
+	*values = (struct project_values){
+		.name = json_get_string(body, "name"),
+		.git_url = json_get_string(body, "git_url"),
+		.branch = json_get_string(body, "branch"),
+		.credential = json_get_string(body, "credential"),
+	};
+	int64_t concurrency = json_get_int(body, "concurrency", 0);
+	if (concurrency > 0)
+		values->concurrency = xasprintf("%lld", (long long)concurrency);
+	buffer_init(&values->agent, VALUES_MAX_BYTES);
+	buffer_init(&values->settings, VALUES_MAX_BYTES);
+	struct json_writer w;
+	const cJSON *agent = json_get(body, "agent"), *metadata = json_get(body, "metadata");
+	if (cJSON_IsObject(agent)) {
+		json_writer_init(&w, &values->agent);
+		agent_write(&w, NULL, agent);
+	}
+	json_writer_init(&w, &values->settings);
+	json_object_begin(&w, NULL);
+	json_string(&w, "description", json_get_string(body, "description"));
+	if (cJSON_IsObject(metadata))
+		json_tree(&w, "metadata", metadata);
+	else
+		json_raw(&w, "metadata", "{}");
+	json_object_end(&w);
+	CHECK(buffer_ok(&values->agent) && buffer_ok(&values->settings)); /* bounded by the body's size */
+}
+
+void project_values_release(struct project_values *values)
+{
+	free(values->concurrency);
+	buffer_release(&values->agent);
+	buffer_release(&values->settings);
+}
+
+void project_check_git_url(const struct gateway *gateway, const char *url, const char *pointer,
+						   struct schema_problems *problems)
+{
+	char at[POINTER_MAX];
+	(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
+	struct error err = ERROR_INIT;
+	if (address_guard_check_url(gateway->git_guard, url, "https,ssh,http", &err) < 0) {
+		schema_problem_add(problems, at, err.kind == ERR_DENIED ? "address_not_allowed" : "format", "%s", err.message);
+		return;
+	}
+	if (!str_starts(url, "http://"))
+		return;
+	/* Without TLS only where the operator says so. */
+	const char *host = url + strlen("http://"), *end = host + strcspn(host, "/");
+	char name[256];
+	int64_t port = 80;
+	struct error ignored = ERROR_INIT;
+	const char *colon = memrchr(host, ':', (size_t)(end - host));
+	if (*host == '[') {
+		const char *close = memchr(host, ']', (size_t)(end - host));
+		if (close == NULL)
+			return; /* address_guard_check_url has seen to that */
+		(void)snprintf(name, sizeof(name), "%.*s", (int)(close - host - 1), host + 1);
+		colon = close[1] == ':' ? close + 1 : NULL;
+	} else {
+		(void)snprintf(name, sizeof(name), "%.*s", (int)((colon != NULL ? colon : end) - host), host);
+	}
+	if (colon != NULL && str_parse_int(colon + 1, (size_t)(end - colon - 1), 1, 65535, &port, &ignored) < 0)
+		return;
+	if (!address_guard_names_host(gateway->git_guard, name, (int)port))
+		schema_problem_add(problems, at, "address_not_allowed",
+						   "http:// is not allowed for this host: use https:// or ssh://");
+}
+
+void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
+				   struct schema_problems *problems)
+{
+	char at[POINTER_MAX];
+	const char *name = json_get_string(body, "name"), *git_url = json_get_string(body, "git_url");
+	const cJSON *given_url = json_get(body, "git_url"), *agent = json_get(body, "agent");
+	if (name != NULL && (uuid_is_valid(name, strlen(name)) || str_equal(name, "create-and-build"))) {
+		(void)snprintf(at, sizeof(at), "%.100s/name", pointer);
+		schema_problem_add(problems, at, "reserved_name", "a name is not a UUID and not \"create-and-build\"");
+	}
+	if (git_url != NULL && strlen(git_url) <= 2048)
+		project_check_git_url(gateway, git_url, pointer, problems);
+	if ((given_url == NULL || cJSON_IsNull(given_url)) && gateway->config->git_base_url == NULL) {
+		(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
+		schema_problem_add(problems, at, "required", "this deployment has no base for projects without a git_url");
+	}
+	if (cJSON_IsObject(agent)) {
+		(void)snprintf(at, sizeof(at), "%.100s/agent", pointer);
+		agent_check(agent, at, problems);
+	}
+}
+
+void project_secret_make(struct project_secret *ret)
+{
+	random_bytes(ret->bytes, sizeof(ret->bytes));
+	hex_encode(ret->bytes, sizeof(ret->bytes), ret->hex);
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, sizeof(ret->shown));
+	CHECK(base64_append(&text, ret->bytes, sizeof(ret->bytes)) == 0);
+	(void)snprintf(ret->shown, sizeof(ret->shown), "whsec_%s", text.data); /* 6 and 44 characters */
+}
+
+static int insert_in_tx(struct request *request, struct pg_conn *conn, const char *id,
+						const struct project_values *values, const struct project_secret *secret,
+						const char *provisional_build, PGresult **ret_rows, bool *ret_taken, struct error *err)
+{
+	const char *params[] = {id,
+							values->name,
+							values->git_url,
+							values->branch,
+							values->credential,
+							values->concurrency,
+							values->agent.len > 0 ? values->agent.data : NULL,
+							values->settings.data,
+							secret->hex,
+							provisional_build};
+	PGresult *rows = NULL;
+	if (pg_query(conn, &sql_project_insert, params, ARRAY_LEN(params), &rows, err) < 0)
+		return -1;
+	*ret_taken = PQntuples(rows) == 0;
+	if (!*ret_taken && project_row_announce(request, conn, rows, "project.created", err) < 0) {
+		PQclear(rows);
+		return -1;
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
+int project_row_insert(struct request *request, struct pg_conn *conn, const char *id,
+					   const struct project_values *values, const struct project_secret *secret,
+					   const char *provisional_build, PGresult **ret_rows, bool *ret_taken, struct error *err)
+{
+	PGresult *rows = NULL;
+	bool joins = pg_in_transaction(conn);
+	if (!joins && pg_begin(conn, err) < 0)
+		return -1;
+	if (insert_in_tx(request, conn, id, values, secret, provisional_build, &rows, ret_taken, err) < 0 ||
+		(!joins && pg_commit(conn, err) < 0)) {
+		PQclear(rows);
+		pg_rollback(conn);
+		return -1;
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
+void project_row_made(struct request *request, struct pg_conn *conn, const PGresult *rows)
+{
+	CLEANUP(project_unref_p) struct project *project = project_from_row(rows, 0);
+	caches_put_project(request->gateway->caches, project);
+	struct error notify = ERROR_INIT;
+	if (outbox_notify(conn, &notify) < 0) /* the relay looks once a second anyway */
+		log_debug("outbox not notified", "error", notify.message, NULL);
+}

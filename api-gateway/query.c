@@ -1,0 +1,117 @@
+#include "api-gateway/query.h"
+
+#include "common/base/str.h"
+
+static const struct {
+	const char *name;
+	enum query_parameter bit;
+} parameters[] = {
+	{"limit", QUERY_LIMIT},   {"cursor", QUERY_CURSOR},   {"after", QUERY_AFTER},
+	{"status", QUERY_STATUS}, {"version", QUERY_VERSION},
+};
+
+static bool is_status(const char *text)
+{
+	static const char *const statuses[] = {"pending", "running", "completed", "failed", "cancelled"};
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+		if (str_equal(text, statuses[i]))
+			return true;
+	}
+	return false;
+}
+
+static void complain(struct buffer *wrong, const char *text)
+{
+	(void)buffer_append_str(wrong, wrong->len > 0 ? "; " : ""); /* what does not fit is left out */
+	(void)buffer_append_str(wrong, text);
+}
+
+static void complain_name(struct buffer *wrong, const char *what, const struct buffer *name)
+{
+	char text[128];
+	(void)snprintf(text, sizeof(text), "%s \"%.60s\"", what, name->len > 0 ? name->data : "");
+	complain(wrong, text);
+}
+
+static void take(struct query *query, enum query_parameter bit, const char *value, size_t len, struct buffer *wrong)
+{
+	struct error err = ERROR_INIT;
+	switch (bit) {
+	case QUERY_LIMIT:
+		query->limit_given = true;
+		if (str_parse_int(value, len, 1, QUERY_LIMIT_MAX, &query->limit, &err) < 0)
+			complain(wrong, "limit must be a number from 1 to 500");
+		return;
+	case QUERY_AFTER:
+		if (str_parse_int(value, len, 0, INT64_MAX, &query->after, &err) < 0)
+			complain(wrong, "after must be a sequence");
+		return;
+	case QUERY_VERSION:
+		if (str_parse_int(value, len, 1, INT32_MAX, &query->version, &err) < 0)
+			complain(wrong, "version must be a number from 1 to 2147483647");
+		return;
+	case QUERY_STATUS:
+		if (!is_status(value))
+			complain(wrong, "status must be pending, running, completed, failed or cancelled");
+		else
+			(void)snprintf(query->status, sizeof(query->status), "%s", value);
+		return;
+	case QUERY_CURSOR:
+		if (len == 0 || len > CURSOR_MAX)
+			complain(wrong, "cursor is not one that this list gave");
+		else
+			memcpy(query->cursor, value, len + 1);
+		return;
+	}
+}
+
+static void read_pair(const char *pair, size_t len, unsigned allowed, unsigned *seen, struct query *query,
+					  struct buffer *wrong)
+{
+	const char *equals = memchr(pair, '=', len);
+	size_t name_len = equals != NULL ? (size_t)(equals - pair) : len;
+	CLEANUP(buffer_release_p) struct buffer name;
+	CLEANUP(buffer_release_p) struct buffer value;
+	buffer_init(&name, 4096);
+	buffer_init(&value, 4096);
+	struct error err = ERROR_INIT;
+	if (url_decode(&name, pair, name_len, true, &err) < 0 ||
+		(equals != NULL && url_decode(&value, equals + 1, len - name_len - 1, true, &err) < 0)) {
+		complain(wrong, "a parameter is not well encoded");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
+		if ((allowed & parameters[i].bit) == 0 || name.len == 0 || !str_equal(name.data, parameters[i].name))
+			continue;
+		if ((*seen & parameters[i].bit) != 0)
+			complain_name(wrong, "twice:", &name);
+		else
+			take(query, parameters[i].bit, value.len > 0 ? value.data : "", value.len, wrong);
+		*seen |= parameters[i].bit;
+		return;
+	}
+	complain_name(wrong, "unknown query parameter", &name);
+}
+
+int query_read(const char *text, size_t len, unsigned allowed, struct query *ret, struct error *err)
+{
+	struct query query = {.limit = QUERY_LIMIT_DEFAULT, .after = -1};
+	CLEANUP(buffer_release_p) struct buffer wrong;
+	buffer_init(&wrong, 400);
+	unsigned seen = 0;
+	const char *end = text + len;
+	for (const char *at = text; at < end;) {
+		const char *stop = memchr(at, '&', (size_t)(end - at));
+		if (stop == NULL)
+			stop = end;
+		if (stop > at)
+			read_pair(at, (size_t)(stop - at), allowed, &seen, &query, &wrong);
+		at = stop + 1;
+	}
+	if ((seen & QUERY_CURSOR) != 0 && (seen & QUERY_AFTER) != 0)
+		complain(&wrong, "cursor and after exclude each other");
+	if (wrong.len > 0)
+		return error_set(err, ERR_INVALID, "%s", wrong.data);
+	*ret = query;
+	return 0;
+}

@@ -1,0 +1,115 @@
+/*
+ * One request from its parsed head to its answer.
+ *
+ * Life: made on its loop; held by h2o's pool (until the connection is done with it) and by whoever works on it. Both
+ * ends are dropped on the loop, so the count is plain. h2o may destroy its request at any moment on the loop: `h2o` is
+ * NULL then, and an answer goes nowhere.
+ *
+ * Who works on a request owns `answer` and everything else here until it hands the request back to the loop by
+ * request_post. Only the loop touches `h2o`, `refs`, `answered`.
+ */
+#pragma once
+
+#include <h2o.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api-gateway/answer.h"
+#include "api-gateway/entities.h"
+#include "api-gateway/gateway.h"
+#include "api-gateway/problem.h"
+#include "api-gateway/query.h"
+#include "api-gateway/routes.h"
+#include "api-gateway/streams.h"
+#include "api-gateway/traceparent.h"
+#include "api-gateway/worker_task.h"
+#include "common/base/error.h"
+#include "common/json/json.h"
+
+struct loop;
+struct keyed_post;
+
+/* Bytes of somebody else's; not NUL-terminated. data is NULL when the header is absent. */
+struct slice {
+	const char *data;
+	size_t len;
+};
+
+#define REQUEST_ID_MAX 64
+
+struct request {
+	struct gateway *gateway;
+	struct loop *loop;
+	h2o_req_t *h2o;
+	unsigned refs;
+	bool answered; /* sent, or given up */
+
+	const struct route *route; /* NULL: none fits */
+	bool is_head;
+	size_t offer;   /* which of the route's types the client wants */
+	char param[64]; /* the {…} of the path, decoded; "" when the route has none */
+	char id[REQUEST_ID_MAX + 1];
+	char traceparent[TRACEPARENT_SIZE];
+	struct token *token; /* a reference; NULL on public routes */
+	uint8_t token_hash[SHA256_SIZE];
+	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */
+	struct query query;
+
+	/* What the caches did not have and a worker looked up in Postgres (fill.h). */
+	unsigned filling;          /* the fill_kind under way */
+	unsigned filled;           /* bits of fill_kind that were looked up; NULL below then means: there is none */
+	struct project *project;   /* a reference */
+	struct template *template; /* a reference */
+	char template_ref[80];     /* NAME or NAME@VERSION to look up */
+
+	struct keyed_post *keyed; /* of a build with an Idempotency-Key (keyed_post.h); owned */
+
+	/* In h2o's memory at first; request_detach moves them into `copies`. */
+	struct slice body, content_type, content_encoding, if_match, idempotency_key, last_event_id;
+	char *copies;
+
+	struct stream_plan *plan; /* the answer is a stream (streams.h); NULL: it is `answer` */
+
+	int64_t started_us;            /* clock_boot_us */
+	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
+
+	/* The hand-over between threads; one at a time. */
+	h2o_multithread_message_t message;
+	void (*on_loop)(struct request *request);  /* what the loop does with it */
+	struct worker_task task;                   /* runs `job` */
+	void (*job)(struct request *request);      /* on a worker (workers.h) */
+	void (*job_done)(struct request *request); /* on the loop after it */
+	enum error_kind delivery;                  /* the fate of the record that was sent (accept.c) */
+
+	h2o_timeout_entry_t deadline;
+
+	struct answer answer;       /* last: keeps its memory from request to request */
+	struct request *next_spare; /* while it waits for the next one */
+};
+
+/* Once, before the loops. */
+void requests_register_metrics(void);
+/* Loop: for a request that h2o gives us. It is linked to h2o's pool. */
+struct request *request_new(struct loop *loop, h2o_req_t *h2o);
+/* Loop. */
+void request_ref(struct request *request);
+void request_unref(struct request *request);
+
+/* Loop, before another thread gets the request: copies what lies in h2o's memory. */
+void request_detach(struct request *request);
+/* Any thread: gives the request back; the loop calls on_loop(request). */
+void request_post(struct request *request, void (*on_loop)(struct request *request));
+/* Loop: sends request->answer (once; later calls and requests whose client has gone do nothing). */
+void request_send(struct request *request);
+/* Loop: sends another answer than request->answer, which somebody may still be writing. It is released. */
+void request_send_other(struct request *request, struct answer *answer);
+/* Loop: sends the head of request->answer and `first`, which must live as long as the process; then the socket is the
+ * callback's (NULL: the client has gone), and what h2o held for the request is gone. */
+void request_upgrade(struct request *request, h2o_iovec_t first,
+					 void (*done)(void *data, h2o_socket_t *sock, size_t size), void *data);
+/* Loop: calls `expired` unless the answer was sent before. */
+void request_set_deadline(struct request *request, h2o_timeout_t *timeout, h2o_timeout_cb expired);
+
+/* The body as JSON: Content-Type, length, syntax. -1: the problem is in request->answer. */
+int request_read_json(struct request *request, bool merge_patch, cJSON **ret_tree) MUST_CHECK;

@@ -1,0 +1,49 @@
+/*
+ * The one route table. Everything else about routes is derived from it: look-up, 404, 405 with Allow, HEAD, --routes,
+ * the check of the published contract.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct request;
+
+/* Makes request->answer. Those with ROUTE_ON_LOOP run on the request's loop: they never block, and return true when the
+ * answer is made, false when it will come later (they arranged for request_send). All others run on a worker and must
+ * return true. */
+typedef bool route_handler(struct request *request);
+
+enum route_flags {
+	ROUTE_PUBLIC = 1,  /* no token */
+	ROUTE_ON_LOOP = 2, /* the handler runs on the loop */
+};
+
+struct route {
+	const char *method;
+	const char *pattern; /* segments; {…} takes one */
+	uint64_t scopes;     /* all of them are needed; 0: any token will do */
+	unsigned flags;
+	route_handler *handler;
+	unsigned query;            /* bits of query_parameter */
+	const char *const *offers; /* types of a successful answer; NULL: JSON */
+};
+
+extern const struct route gateway_routes[];
+extern const size_t gateway_routes_len;
+
+enum route_outcome { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH };
+
+/*
+ * Looks a request up. `path` is the raw path without the query. The {…} segment is percent-decoded into ret_param; one
+ * that decodes to more than 63 bytes names nothing (ROUTE_NO_PATH); a bad escape, or NUL, is ROUTE_BAD_PATH. HEAD finds
+ * GET. ROUTE_NO_METHOD: the path exists; routes_allow lists what it takes.
+ */
+enum route_outcome routes_find(const char *method, size_t method_len, const char *path, size_t path_len,
+							   const struct route **ret_route, char ret_param[64]);
+/* "GET, HEAD, POST" of a path that exists. */
+void routes_allow(const char *path, size_t path_len, char *ret, size_t size);
+/* "METHOD PATH SCOPE" lines, in the order of the table. */
+void routes_print(FILE *out);

@@ -1,0 +1,369 @@
+#include "api-gateway/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api-gateway/dispatch.h"
+#include "api-gateway/early_error.h"
+#include "api-gateway/linger.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+
+#define BACKLOG 4096
+#define ACCEPTS_A_TURN 32
+#define PAUSE_MS 100
+#define DRAIN_STEP_MS 50
+#define UNACKNOWLEDGED_MS 30000 /* TCP_USER_TIMEOUT: h2o has no time-out for writing an answer */
+#define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
+/* h2o's own limit is above ours, so that most bodies that are too long are read and answered on an open connection. */
+#define H2O_BODY_FACTOR 4
+
+struct server {
+	struct gateway *gateway;
+	h2o_globalconf_t config;
+	h2o_hostconf_t *host;
+	int listen_fd, port;
+	size_t loops_len, connections_max; /* per loop */
+	struct loop *loops;
+	struct access_log *logs;
+	h2o_multithread_message_t *drain_messages;
+	pthread_barrier_t started; /* the loops and server_start */
+};
+
+/* One open client connection. */
+struct connection {
+	struct list_node node;
+	struct loop *loop;
+	int fd;
+	bool busy; /* as close_idle found it */
+};
+
+static struct metric connections = {
+	.kind = METRIC_GAUGE, .name = "kiln_http_connections", .help = "Open client connections."};
+
+int64_t server_connections(void)
+{
+	return connections.value;
+}
+
+void loop_random(struct loop *loop, void *ret, size_t len)
+{
+	CHECK(len <= LOOP_RANDOM_BYTES);
+	if (loop->random_left < len) {
+		random_bytes(loop->random, sizeof(loop->random));
+		loop->random_left = sizeof(loop->random);
+	}
+	loop->random_left -= len;
+	memcpy(ret, loop->random + loop->random_left, len);
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err);
+
+static void set_listening(struct loop *loop, bool listening)
+{
+	if (loop->listener == NULL || loop->listening == listening)
+		return;
+	loop->listening = listening;
+	if (listening)
+		h2o_socket_read_start(loop->listener, on_accept);
+	else
+		h2o_socket_read_stop(loop->listener);
+}
+
+static void on_pause_over(h2o_timeout_entry_t *entry)
+{
+	set_listening(CONTAINER_OF(entry, struct loop, pause), true);
+}
+
+static void on_close(void *data)
+{
+	struct connection *connection = data;
+	struct loop *loop = connection->loop;
+	list_remove(&connection->node);
+	free(connection);
+	loop->connections_len--;
+	metric_add(&connections, -1);
+	if (!h2o_timeout_is_linked(&loop->pause))
+		set_listening(loop, true);
+}
+
+static void take_connection(struct loop *loop, h2o_socket_t *sock)
+{
+	struct connection *connection = xmalloc(sizeof(*connection));
+	connection->loop = loop;
+	connection->fd = h2o_socket_get_fd(sock);
+	list_append(&loop->connections, &connection->node);
+	loop->connections_len++;
+	metric_add(&connections, 1);
+	unsigned timeout_ms = UNACKNOWLEDGED_MS;
+	int on = 1;
+	/* Without these a vanished client is only noticed later. */
+	(void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	(void)setsockopt(connection->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	sock->on_close.cb = on_close;
+	sock->on_close.data = connection;
+	h2o_accept(&loop->accept_ctx, sock);
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err)
+{
+	struct loop *loop = listener->data;
+	if (err != NULL)
+		return;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		if (loop->connections_len >= loop->server->connections_max) {
+			set_listening(loop, false);
+			return;
+		}
+		errno = 0;
+		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+		if (sock == NULL) {
+			/* Out of descriptors: the listener stays readable, so look away for a moment. */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+				log_warn("cannot accept connections", "error", strerror(errno), NULL);
+				set_listening(loop, false);
+				if (!h2o_timeout_is_linked(&loop->pause))
+					h2o_timeout_link(loop->ctx.loop, &loop->pause_timeout, &loop->pause);
+			}
+			return;
+		}
+		take_connection(loop, sock);
+	}
+}
+
+static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
+{
+	(void)self;
+	dispatch_new(loop_of(h2o), h2o);
+	return 0;
+}
+
+static void on_posted(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+	(void)receiver;
+	while (!h2o_linklist_is_empty(messages)) {
+		h2o_multithread_message_t *message = CONTAINER_OF(messages->next, h2o_multithread_message_t, link);
+		h2o_linklist_unlink(&message->link);
+		struct request *request = CONTAINER_OF(message, struct request, message);
+		request->on_loop(request);
+	}
+}
+
+/* A connection whose request h2o is working on: it ends with the answer. */
+static int mark_busy(h2o_req_t *h2o, void *data)
+{
+	(void)data;
+	if (h2o->pathconf == NULL)
+		return 0; /* between requests */
+	h2o->http1_is_persistent = 0;
+	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	((struct connection *)sock->on_close.data)->busy = true;
+	return 0;
+}
+
+/* All others end now: h2o closes them when their input ends. */
+static void close_idle(struct loop *loop)
+{
+	LIST_FOR_EACH (node, &loop->connections)
+		LIST_ITEM(node, struct connection, node)->busy = false;
+	(void)loop->server->config.http1.callbacks.foreach_request(&loop->ctx, mark_busy, NULL); /* mark_busy returns 0 */
+	LIST_FOR_EACH (node, &loop->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (!connection->busy)
+			(void)shutdown(connection->fd, SHUT_RD); /* may be gone already */
+	}
+}
+
+static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+	struct loop *loop = CONTAINER_OF(receiver, struct loop, control);
+	for (h2o_linklist_t *message = messages->next; message != messages;) {
+		h2o_linklist_t *next = message->next;
+		h2o_linklist_unlink(message);
+		message = next;
+	}
+	if (loop->draining)
+		return;
+	loop->draining = true;
+	set_listening(loop, false);
+	h2o_timeout_unlink(&loop->pause);
+	h2o_socket_close(loop->listener);
+	loop->listener = NULL;
+	h2o_context_request_shutdown(&loop->ctx);
+	stream_hub_drain(loop->streams);
+}
+
+/* On the loop's own thread: a socket's buffers come from, and go back to, free lists of the thread that made the socket
+ * (h2o's pipe between threads is one too). Made elsewhere, two loops share such a list and corrupt it. */
+static void init_loop(struct loop *loop)
+{
+	struct server *server = loop->server;
+	const struct gateway_config *config = loop->gateway->config;
+	h2o_context_init(&loop->ctx, h2o_evloop_create(), &server->config);
+	loop->accept_ctx = (h2o_accept_ctx_t){.ctx = &loop->ctx, .hosts = server->config.hosts};
+	h2o_multithread_register_receiver(loop->ctx.queue, &loop->requests, on_posted);
+	h2o_multithread_register_receiver(loop->ctx.queue, &loop->control, on_control);
+	h2o_timeout_init(loop->ctx.loop, &loop->accept_timeout, ACCEPT_DEADLINE_MS);
+	h2o_timeout_init(loop->ctx.loop, &loop->request_timeout, (uint64_t)config->request_timeout_ms);
+	h2o_timeout_init(loop->ctx.loop, &loop->pause_timeout, PAUSE_MS);
+	h2o_timeout_init(loop->ctx.loop, &loop->linger_timeout, LINGER_MS);
+	loop->pause.cb = on_pause_over;
+	loop->streams = stream_hub_new(loop);
+	list_init(&loop->connections);
+	buffer_init(&loop->scratch, SCRATCH_BYTES);
+	buffer_init(&loop->canonical, SCRATCH_BYTES);
+	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
+	loop->listener->data = loop;
+	set_listening(loop, true);
+}
+
+static void *run_loop(void *arg)
+{
+	struct loop *loop = arg;
+	(void)pthread_setname_np(pthread_self(), "gateway-loop"); /* for people who look at threads */
+	init_loop(loop);
+	(void)pthread_barrier_wait(&loop->server->started); /* one of them gets another value, that is all */
+	for (;;) {
+		(void)h2o_evloop_run(loop->ctx.loop, loop->draining ? DRAIN_STEP_MS : INT32_MAX); /* EINTR is fine */
+		if (loop->draining)
+			close_idle(loop);
+		if (loop->draining && (loop->connections_len == 0 || clock_boot_ms() >= loop->drain_until_ms))
+			return NULL;
+	}
+}
+
+static int bind_one(const struct addrinfo *address)
+{
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+		int saved = errno;
+		(void)close(fd); /* the error above is the one to tell */
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+static int listen_on(struct server *server, const char *listen_address, struct error *err)
+{
+	CLEANUP(free_p) char *host = NULL;
+	CLEANUP(free_p) char *port = NULL;
+	if (config_split_address(listen_address, &host, &port, err) < 0)
+		return -1;
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo *addresses;
+	int failed = getaddrinfo(host, port, &hints, &addresses);
+	if (failed != 0)
+		return error_set(err, ERR_INVALID, "KILN_LISTEN: %s: %s", listen_address, gai_strerror(failed));
+	server->listen_fd = bind_one(addresses);
+	int saved = errno;
+	freeaddrinfo(addresses);
+	if (server->listen_fd < 0)
+		return error_set_errno(err, saved, "listening on %s", listen_address);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} bound;
+	memset(&bound, 0, sizeof(bound));
+	socklen_t len = sizeof(bound);
+	CHECK(getsockname(server->listen_fd, &bound.any, &len) == 0);
+	server->port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+	return 0;
+}
+
+static void configure(struct server *server)
+{
+	const struct gateway_config *config = server->gateway->config;
+	h2o_config_init(&server->config);
+	server->config.server_name = h2o_iovec_init(H2O_STRLIT("kiln"));
+	server->config.http1.upgrade_to_http2 = 0;
+	server->config.http1.req_timeout = (uint64_t)config->header_timeout_ms;
+	server->config.max_request_entity_size = (size_t)config->max_body_bytes * H2O_BODY_FACTOR;
+	server->host = h2o_config_register_host(&server->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+	h2o_pathconf_t *all = h2o_config_register_path(server->host, "/", 0);
+	h2o_handler_t *handler = h2o_create_handler(all, sizeof(*handler));
+	handler->on_req = on_request;
+	early_errors_register(&server->host->fallback_path);
+}
+
+static size_t thread_count(const struct gateway_config *config)
+{
+	if (config->threads > 0)
+		return (size_t)config->threads;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return cores > 0 ? (size_t)cores : 1;
+}
+
+static int start_loop(struct server *server, size_t index, struct error *err)
+{
+	struct loop *loop = &server->loops[index];
+	loop->server = server;
+	loop->gateway = server->gateway;
+	loop->log = access_log_at(server->logs, index);
+	/* One socket, a descriptor each: whichever loop is free accepts, and none takes waiting connections with it when it
+	 * ends. */
+	loop->listen_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
+	if (loop->listen_fd < 0)
+		return error_set_errno(err, errno, "duplicating the listening socket");
+	int failed = pthread_create(&loop->thread, NULL, run_loop, loop);
+	return failed == 0 ? 0 : error_set_errno(err, failed, "starting a loop");
+}
+
+int server_start(struct gateway *gateway, struct server **ret_server, struct error *err)
+{
+	const struct gateway_config *config = gateway->config;
+	struct server *server = xcalloc(1, sizeof(*server));
+	server->gateway = gateway;
+	if (listen_on(server, config->listen, err) < 0) {
+		free(server);
+		return -1;
+	}
+	configure(server);
+	metric_register(&connections);
+	requests_register_metrics();
+	server->loops_len = thread_count(config);
+	server->connections_max = ((size_t)config->max_connections + server->loops_len - 1) / server->loops_len;
+	server->loops = xcalloc(server->loops_len, sizeof(*server->loops));
+	server->drain_messages = xcalloc(server->loops_len, sizeof(*server->drain_messages));
+	server->logs = access_logs_start(server->loops_len, config->access_log, &config->common);
+	CHECK(pthread_barrier_init(&server->started, NULL, (unsigned)server->loops_len + 1) == 0);
+	/* From here on a failure ends the process: nothing is taken back. */
+	for (size_t i = 0; i < server->loops_len; i++) {
+		if (start_loop(server, i, err) < 0)
+			return -1;
+	}
+	(void)pthread_barrier_wait(&server->started); /* as above */
+	*ret_server = server;
+	return 0;
+}
+
+int server_port(const struct server *server)
+{
+	return server->port;
+}
+
+void server_drain(struct server *server, int64_t deadline_ms)
+{
+	(void)close(server->listen_fd); /* the loops close theirs */
+	for (size_t i = 0; i < server->loops_len; i++) {
+		struct loop *loop = &server->loops[i];
+		loop->drain_until_ms = deadline_ms;
+		h2o_multithread_send_message(&loop->control, &server->drain_messages[i]);
+	}
+	for (size_t i = 0; i < server->loops_len; i++)
+		CHECK(pthread_join(server->loops[i].thread, NULL) == 0);
+	access_logs_stop(server->logs);
+	/* h2o's loops live as long as the process (its destructors are incomplete, libraries.md). */
+}

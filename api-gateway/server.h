@@ -1,0 +1,68 @@
+/*
+ * The HTTP side: N event loops, each a thread with an h2o context, all accepting from the one listening socket.
+ *
+ * HTTP/1.1 only: `upgrade_to_http2` is off and no ALPN is offered, because Debian's h2o 2.2.5 lacks the fix of HTTP/2's
+ * rapid reset (CVE-2023-44487). TLS and HTTP/2 are the business of the proxy in front.
+ */
+#pragma once
+
+#include <h2o.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api-gateway/access_log.h"
+#include "api-gateway/gateway.h"
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "common/base/list.h"
+
+#define LOOP_RANDOM_BYTES 4096
+
+struct loop {
+	h2o_context_t ctx; /* first: req->conn->ctx is the loop */
+	struct server *server;
+	struct gateway *gateway;
+	pthread_t thread;
+	h2o_accept_ctx_t accept_ctx;
+	int listen_fd; /* the listener's, from its making on */
+	h2o_socket_t *listener;
+	bool listening;
+	h2o_multithread_receiver_t requests; /* request_post */
+	h2o_multithread_receiver_t control;  /* the drain */
+	h2o_timeout_t accept_timeout;        /* ACCEPT_DEADLINE_MS */
+	h2o_timeout_t request_timeout;       /* KILN_REQUEST_TIMEOUT_MS */
+	h2o_timeout_t pause_timeout;         /* before accepting again after EMFILE */
+	h2o_timeout_t linger_timeout;
+	h2o_timeout_entry_t pause;
+	struct list_node connections;
+	size_t connections_len;
+	struct access_log *log;
+	struct stream_hub *streams;
+	bool draining;
+	int64_t drain_until_ms;
+	size_t random_left;
+	uint8_t random[LOOP_RANDOM_BYTES];
+	struct request *spare; /* request.c */
+	size_t spare_len;
+	/* Scratch of the hot path, used within one call. */
+	struct buffer scratch, canonical;
+};
+
+struct server;
+
+/* Binds and starts the threads; requests come as soon as this returns. */
+int server_start(struct gateway *gateway, struct server **ret_server, struct error *err) MUST_CHECK;
+/* Stops accepting, lets requests under way end, closes idle connections; returns when all are gone or at the deadline
+ * (clock_boot_ms). */
+void server_drain(struct server *server, int64_t deadline_ms);
+/* The bound port, for tests and the log. */
+int server_port(const struct server *server);
+int64_t server_connections(void);
+
+/* Loop thread: random bytes without a system call each. */
+void loop_random(struct loop *loop, void *ret, size_t len);
+static inline struct loop *loop_of(const h2o_req_t *req)
+{
+	return CONTAINER_OF(req->conn->ctx, struct loop, ctx);
+}

@@ -1,0 +1,147 @@
+#include "api-gateway/shared_map.h"
+
+#include <pthread.h>
+
+#include "common/base/alloc.h"
+#include "common/base/map.h"
+#include "common/base/siphash.h"
+
+#define SHARDS 16
+
+struct shard {
+	pthread_mutex_t lock;
+	struct map *map;
+} __attribute__((aligned(64))); /* a cache line each: neighbours do not contend */
+
+struct shared_map {
+	size_t shard_max;
+	_Atomic uint64_t sweep;
+	struct shard shards[SHARDS];
+};
+
+void shared_init(struct shared *object, void (*free_object)(struct shared *self))
+{
+	atomic_init(&object->refs, 1);
+	atomic_init(&object->seen, 0);
+	object->free = free_object;
+}
+
+void shared_ref(struct shared *object)
+{
+	(void)atomic_fetch_add_explicit(&object->refs, 1, memory_order_relaxed); /* the old count is of no interest */
+}
+
+void shared_unref(struct shared *object)
+{
+	if (object != NULL && atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) == 1)
+		object->free(object);
+}
+
+static void drop(void *value)
+{
+	shared_unref(value);
+}
+
+struct shared_map *shared_map_new(size_t max)
+{
+	struct shared_map *map = aligned_alloc(64, (sizeof(*map) + 63) / 64 * 64);
+	CHECK(map != NULL);
+	map->shard_max = max / SHARDS + 1;
+	atomic_init(&map->sweep, 0);
+	for (size_t i = 0; i < SHARDS; i++) {
+		CHECK(pthread_mutex_init(&map->shards[i].lock, NULL) == 0);
+		map->shards[i].map = map_new(map->shard_max, drop);
+	}
+	return map;
+}
+
+void shared_map_free(struct shared_map *map)
+{
+	if (map == NULL)
+		return;
+	for (size_t i = 0; i < SHARDS; i++) {
+		map_free(map->shards[i].map);
+		(void)pthread_mutex_destroy(&map->shards[i].lock); /* nobody holds it any more */
+	}
+	free(map);
+}
+
+static struct shard *lock_shard(struct shared_map *map, const void *key, size_t key_len)
+{
+	struct shard *shard = &map->shards[siphash(key, key_len) >> 60];
+	CHECK(pthread_mutex_lock(&shard->lock) == 0);
+	return shard;
+}
+
+static void unlock(struct shard *shard)
+{
+	CHECK(pthread_mutex_unlock(&shard->lock) == 0);
+}
+
+struct shared *shared_map_get(struct shared_map *map, const void *key, size_t key_len)
+{
+	struct shard *shard = lock_shard(map, key, key_len);
+	struct shared *object = map_get(shard->map, key, key_len);
+	if (object != NULL)
+		shared_ref(object);
+	unlock(shard);
+	return object;
+}
+
+static void evict_oldest(struct map *map)
+{
+	struct map_iter it = {0};
+	if (map_next(map, &it))
+		(void)map_remove(map, it.key, it.key_len); /* it is there */
+}
+
+void shared_map_put(struct shared_map *map, const void *key, size_t key_len, struct shared *object)
+{
+	shared_ref(object);
+	struct shard *shard = lock_shard(map, key, key_len);
+	atomic_store(&object->seen, atomic_load(&map->sweep));
+	if (map_get(shard->map, key, key_len) == NULL && map_len(shard->map) >= map->shard_max)
+		evict_oldest(shard->map);
+	if (map_get(shard->map, key, key_len) == object)
+		shared_unref(object); /* map_set does not drop a value that it already has */
+	CHECK(map_set(shard->map, key, key_len, object) == 0);
+	unlock(shard);
+}
+
+void shared_map_remove(struct shared_map *map, const void *key, size_t key_len)
+{
+	struct shard *shard = lock_shard(map, key, key_len);
+	(void)map_remove(shard->map, key, key_len); /* absent is fine */
+	unlock(shard);
+}
+
+size_t shared_map_len(struct shared_map *map)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < SHARDS; i++) {
+		CHECK(pthread_mutex_lock(&map->shards[i].lock) == 0);
+		len += map_len(map->shards[i].map);
+		unlock(&map->shards[i]);
+	}
+	return len;
+}
+
+void shared_map_sweep_begin(struct shared_map *map)
+{
+	(void)atomic_fetch_add(&map->sweep, 1); /* the number itself is of no interest */
+}
+
+void shared_map_sweep_end(struct shared_map *map)
+{
+	uint64_t sweep = atomic_load(&map->sweep);
+	for (size_t i = 0; i < SHARDS; i++) {
+		struct shard *shard = &map->shards[i];
+		CHECK(pthread_mutex_lock(&shard->lock) == 0);
+		for (struct map_iter it = {0}; map_next(shard->map, &it);) {
+			struct shared *object = it.value;
+			if (atomic_load(&object->seen) < sweep)
+				(void)map_remove(shard->map, it.key, it.key_len);
+		}
+		unlock(shard);
+	}
+}

@@ -1,0 +1,3 @@
+-- The deployment's secret.
+SELECT encode(secret, 'hex') AS secret
+FROM deployment

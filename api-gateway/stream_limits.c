@@ -1,0 +1,68 @@
+/* How many streams are open, of all and of each token. Streams come and go slowly: one mutex. */
+#include <stdlib.h>
+
+#include "api-gateway/stream_private.h"
+#include "common/base/alloc.h"
+#include "common/base/map.h"
+
+struct stream_limits {
+	pthread_mutex_t lock;
+	int64_t max, max_per_token, open;
+	struct map *tokens; /* hash → count */
+};
+
+struct count {
+	int64_t open;
+};
+
+struct stream_limits *stream_limits_new(int64_t max, int64_t max_per_token)
+{
+	struct stream_limits *limits = xcalloc(1, sizeof(*limits));
+	CHECK(pthread_mutex_init(&limits->lock, NULL) == 0);
+	limits->max = max;
+	limits->max_per_token = max_per_token;
+	limits->tokens = map_new((size_t)max + 1, free);
+	return limits;
+}
+
+void stream_limits_free(struct stream_limits *limits)
+{
+	map_free(limits->tokens);
+	(void)pthread_mutex_destroy(&limits->lock); /* nobody holds it */
+	free(limits);
+}
+
+static int take(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+{
+	if (limits->open >= limits->max)
+		return error_set(err, ERR_LIMIT, "%lld streams are open", (long long)limits->open);
+	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
+	if ((count != NULL ? count->open : 0) >= limits->max_per_token)
+		return error_set(err, ERR_DENIED, "the token has %lld streams open", (long long)limits->max_per_token);
+	if (count == NULL) {
+		count = xcalloc(1, sizeof(*count));
+		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* as many as there are streams */
+	}
+	count->open++;
+	limits->open++;
+	return 0;
+}
+
+int stream_limits_take(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+{
+	CHECK(pthread_mutex_lock(&limits->lock) == 0);
+	int result = take(limits, token_hash, err);
+	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
+	return result;
+}
+
+void stream_limits_give(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE])
+{
+	CHECK(pthread_mutex_lock(&limits->lock) == 0);
+	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
+	CHECK(count != NULL && limits->open > 0);
+	limits->open--;
+	if (--count->open == 0)
+		(void)map_remove(limits->tokens, token_hash, SHA256_SIZE); /* it is there */
+	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
+}

@@ -1,0 +1,22 @@
+/*
+ * The gateway's own tail of kiln.build.requests: all partitions into recent_builds and key_index, from some minutes
+ * back, and from what Postgres lacks, if that is more.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api-gateway/gateway.h"
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "common/kafka/config.h"
+
+int tail_start(struct gateway *gateway, const struct kafka_settings *settings, struct error *err) MUST_CHECK;
+void tail_stop(struct gateway *gateway);
+
+/* The partition of a build's requests. */
+int32_t tail_partition(const char *build_id);
+/* The ends of some partitions, asked of the brokers. Any thread. ERR_UNAVAILABLE. */
+int tail_end_offsets(struct topic_tail *tail, const int32_t *partitions, size_t count, int timeout_ms,
+					 int64_t *ret_offsets, struct error *err) MUST_CHECK;

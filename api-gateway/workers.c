@@ -1,0 +1,218 @@
+#include "api-gateway/workers.h"
+
+#include "api-gateway/caches.h"
+#include "api-gateway/server.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/queue.h"
+#include "common/pg/pool.h"
+
+#define POP_MS 60000
+#define TAKE_MS 5000
+#define THREAD_STACK_BYTES ((size_t)512 * 1024)
+
+struct workers {
+	struct gateway *gateway;
+	struct queue *queue;
+	struct pg_pool *pool;
+	pthread_t *threads;
+	size_t count;
+};
+
+static struct metric queued = {
+	.kind = METRIC_GAUGE, .name = "kiln_gateway_queued_requests", .help = "Requests that wait for a worker."};
+static struct metric refused_total = {.kind = METRIC_COUNTER,
+									  .name = "kiln_gateway_refused_requests_total",
+									  .help = "Requests refused because too many waited for a worker."};
+
+static void *work(void *arg)
+{
+	struct workers *workers = arg;
+	(void)pthread_setname_np(pthread_self(), "gateway-worker"); /* for people who look at threads */
+	for (;;) {
+		struct worker_task *one = queue_pop(workers->queue, POP_MS);
+		if (one == NULL) {
+			if (queue_closed(workers->queue))
+				return NULL;
+			continue;
+		}
+		metric_add(&queued, -1);
+		one->run(one);
+	}
+}
+
+static int start_threads(struct workers *workers, struct error *err)
+{
+	pthread_attr_t attributes;
+	CHECK(pthread_attr_init(&attributes) == 0);
+	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
+	int failed = 0;
+	while (failed == 0 && workers->count < (size_t)workers->gateway->config->workers) {
+		failed = pthread_create(&workers->threads[workers->count], &attributes, work, workers);
+		workers->count += failed == 0;
+	}
+	CHECK(pthread_attr_destroy(&attributes) == 0);
+	return failed == 0 ? 0 : error_set_errno(err, failed, "starting a worker");
+}
+
+int workers_start(struct gateway *gateway, struct workers **ret_workers, struct error *err)
+{
+	const struct gateway_config *config = gateway->config;
+	struct workers *workers = xcalloc(1, sizeof(*workers));
+	workers->gateway = gateway;
+	workers->queue = queue_new((size_t)config->worker_queue);
+	workers->threads = xcalloc((size_t)config->workers, sizeof(*workers->threads));
+	/* All shorter than a request's deadline. */
+	const struct pg_settings settings = {
+		.url = config->database_url,
+		.application_name = "kiln-gateway",
+		.connect_timeout_ms = 2000,
+		.call_timeout_ms = 4000,
+		.statement_timeout_ms = 3500,
+		.lock_timeout_ms = 3000,
+		.idle_in_transaction_timeout_ms = 10000,
+	};
+	workers->pool = pg_pool_new(&settings, (size_t)config->workers);
+	metric_register(&queued);
+	metric_register(&refused_total);
+	if (start_threads(workers, err) < 0) {
+		workers_stop(workers);
+		return -1;
+	}
+	*ret_workers = workers;
+	return 0;
+}
+
+void workers_stop(struct workers *workers)
+{
+	if (workers == NULL)
+		return;
+	queue_close(workers->queue);
+	for (size_t i = 0; i < workers->count; i++)
+		CHECK(pthread_join(workers->threads[i], NULL) == 0);
+	pg_pool_free(workers->pool);
+	queue_free(workers->queue);
+	free(workers->threads);
+	free(workers);
+}
+
+/* On the loop again. The worker's reference goes. */
+static void handler_done(struct request *request)
+{
+	if (request->plan != NULL)
+		stream_begin(request);
+	else
+		request_send(request);
+	request_unref(request);
+}
+
+static void run_handler(struct request *request)
+{
+	bool done = request->route->handler(request);
+	CHECK(done && (request->answer.status != 0 || request->plan != NULL));
+}
+
+/* The worker goes on; its result is dropped when it comes. */
+static void deadline_passed(h2o_timeout_entry_t *entry)
+{
+	struct request *request = CONTAINER_OF(entry, struct request, deadline);
+	struct answer answer;
+	answer_init(&answer);
+	bool reads = strcmp(request->route->method, "GET") == 0;
+	if (reads)
+		problem_write(&answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL, "The database did not answer in time.");
+	else
+		problem_write(&answer, PROBLEM_OUTCOME_UNKNOWN, request->id, NULL,
+					  "The request takes too long; whether it will have an effect is not known.");
+	log_warn("request deadline passed", "request_id", request->id, "path", request->route->pattern, NULL);
+	request_send_other(request, &answer);
+}
+
+bool workers_try(struct workers *workers, struct worker_task *one)
+{
+	metric_add(&queued, 1);
+	if (queue_try_push(workers->queue, one))
+		return true;
+	metric_add(&queued, -1);
+	return false;
+}
+
+static void run_request(struct worker_task *one)
+{
+	struct request *request = CONTAINER_OF(one, struct request, task);
+	request->job(request);
+	request_post(request, request->job_done);
+}
+
+static void submit(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
+{
+	request->task.run = run_request;
+	request->job = job;
+	request->job_done = done;
+	request_detach(request);
+	request_ref(request);
+	request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
+	if (workers_try(request->gateway->workers, &request->task))
+		return;
+	metric_add(&refused_total, 1);
+	(void)problem_answer(request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
+	request_send(request);
+	request_unref(request);
+}
+
+void workers_submit(struct request *request)
+{
+	submit(request, run_handler, handler_done);
+}
+
+void workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
+{
+	submit(request, job, done);
+}
+
+int workers_connection(struct workers *workers, struct db *ret_db, struct error *err)
+{
+	if (!caches_database_up(workers->gateway->caches))
+		return error_set(err, ERR_UNAVAILABLE, "the database does not answer");
+	if (pg_pool_take(workers->pool, TAKE_MS, &ret_db->conn, err) < 0)
+		return -1;
+	ret_db->workers = workers;
+	return 0;
+}
+
+int db_take(struct request *request, struct db *ret_db)
+{
+	struct error err = ERROR_INIT;
+	if (workers_connection(request->gateway->workers, ret_db, &err) == 0)
+		return 0;
+	return err.kind == ERR_UNAVAILABLE
+			   ? problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.")
+			   : problem_answer(request, PROBLEM_OVERLOADED, "No database connection is free.");
+}
+
+void db_give(struct db *db)
+{
+	if (db->conn != NULL)
+		pg_pool_give(db->workers->pool, db->conn);
+	db->conn = NULL;
+}
+
+int db_problem(struct request *request, const struct error *err)
+{
+	switch ((int)err->kind) {
+	case ERR_UNAVAILABLE:
+	case ERR_TIMEOUT:
+	case ERR_LIMIT:
+	case ERR_CONFLICT: /* deadlocks and lock time-outs; expected conflicts are handled where they are expected */
+		log_warn("database", "request_id", request->id, "error", err->message, NULL);
+		return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
+	case ERR_UNKNOWN:
+		log_warn("database", "request_id", request->id, "error", err->message, NULL);
+		return problem_answer(request, PROBLEM_OUTCOME_UNKNOWN, "The database's answer to the commit was lost.");
+	default:
+		log_error("database", "request_id", request->id, "error", err->message, "sqlstate", err->sqlstate, NULL);
+		return problem_answer(request, PROBLEM_INTERNAL, "The database refused a statement.");
+	}
+}

@@ -1,0 +1,119 @@
+#include "build-service/deadlines.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/map.h"
+
+/* Assignments without an answer; more cannot be outstanding than there are slots. */
+#define DEADLINES_MAX 1000000
+
+struct deadline {
+	struct deadlines *owner;
+	struct token token;
+	struct addressee worker;
+	bool in_flight; /* the producer will report */
+	bool dropped;   /* and then nobody needs it */
+	int64_t due_ms;
+};
+
+struct deadlines {
+	pthread_mutex_t lock;
+	int64_t accept_ms;
+	struct map *by_lease;
+};
+
+struct deadlines *deadlines_new(int64_t accept_ms)
+{
+	struct deadlines *deadlines = xcalloc(1, sizeof(*deadlines));
+	CHECK(pthread_mutex_init(&deadlines->lock, NULL) == 0);
+	deadlines->accept_ms = accept_ms;
+	deadlines->by_lease = map_new(DEADLINES_MAX, free);
+	return deadlines;
+}
+
+void deadlines_free(struct deadlines *deadlines)
+{
+	if (deadlines == NULL)
+		return;
+	map_free(deadlines->by_lease);
+	(void)pthread_mutex_destroy(&deadlines->lock); /* nobody holds it */
+	free(deadlines);
+}
+
+static void lock(struct deadlines *deadlines)
+{
+	CHECK(pthread_mutex_lock(&deadlines->lock) == 0);
+}
+
+static void unlock(struct deadlines *deadlines)
+{
+	CHECK(pthread_mutex_unlock(&deadlines->lock) == 0);
+}
+
+static struct deadline *add_locked(struct deadlines *deadlines, const struct token *token,
+								   const struct addressee *worker)
+{
+	struct deadline *deadline = xcalloc(1, sizeof(*deadline));
+	*deadline = (struct deadline){.owner = deadlines, .token = *token, .worker = *worker};
+	CHECK(map_set(deadlines->by_lease, token->lease_id, strlen(token->lease_id), deadline) == 0);
+	return deadline;
+}
+
+struct deadline *deadlines_add(struct deadlines *deadlines, const struct token *token, const struct addressee *worker)
+{
+	lock(deadlines);
+	struct deadline *deadline = add_locked(deadlines, token, worker);
+	deadline->in_flight = true;
+	unlock(deadlines);
+	return deadline;
+}
+
+void deadline_sent(struct deadline *deadline)
+{
+	struct deadlines *deadlines = deadline->owner;
+	lock(deadlines);
+	deadline->in_flight = false;
+	deadline->due_ms = clock_boot_ms() + deadlines->accept_ms;
+	if (deadline->dropped)
+		free(deadline);
+	unlock(deadlines);
+}
+
+void deadlines_start(struct deadlines *deadlines, const struct token *token, const struct addressee *worker)
+{
+	lock(deadlines);
+	if (map_get_str(deadlines->by_lease, token->lease_id) == NULL) {
+		struct deadline *deadline = add_locked(deadlines, token, worker);
+		deadline->due_ms = clock_boot_ms() + deadlines->accept_ms;
+	}
+	unlock(deadlines);
+}
+
+void deadlines_drop(struct deadlines *deadlines, const char *lease_id)
+{
+	lock(deadlines);
+	struct deadline *deadline = map_take(deadlines->by_lease, lease_id, strlen(lease_id));
+	if (deadline != NULL && deadline->in_flight)
+		deadline->dropped = true;
+	else
+		free(deadline);
+	unlock(deadlines);
+}
+
+size_t deadlines_overdue(struct deadlines *deadlines, struct overdue *ret_overdue, size_t max)
+{
+	size_t len = 0;
+	int64_t now_ms = clock_boot_ms();
+	lock(deadlines);
+	for (struct map_iter it = {0}; len < max && map_next(deadlines->by_lease, &it);) {
+		const struct deadline *deadline = it.value;
+		if (!deadline->in_flight && deadline->due_ms <= now_ms)
+			ret_overdue[len++] = (struct overdue){.token = deadline->token, .worker = deadline->worker};
+	}
+	unlock(deadlines);
+	return len;
+}

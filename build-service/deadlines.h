@@ -1,0 +1,34 @@
+/*
+ * Accept deadlines (PROTOCOL.md section 5): run by whoever sent the assignment, from Kafka's acknowledgement of it.
+ * This is only the memory of what runs; strikes.c decides. Forgotten at a crash: whoever takes over the worker's
+ * partition starts it afresh.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "build-service/commands.h"
+
+struct deadlines;
+struct deadline;
+
+struct deadlines *deadlines_new(int64_t accept_ms);
+/* After the producer is gone: nothing is in flight any more. */
+void deadlines_free(struct deadlines *deadlines);
+
+/* Before the assignment is produced: it is in flight until deadline_sent. Any thread. */
+struct deadline *deadlines_add(struct deadlines *deadlines, const struct token *token, const struct addressee *worker);
+/* The producer's report (or its refusal, `sent` false): the time runs from now on. Without a report it runs as well:
+ * the assignment may have been written. */
+void deadline_sent(struct deadline *deadline);
+/* Takes over one that somebody else sent; nothing when it is known. */
+void deadlines_start(struct deadlines *deadlines, const struct token *token, const struct addressee *worker);
+/* Accepted or over. Any thread; nothing when it is not known. */
+void deadlines_drop(struct deadlines *deadlines, const char *lease_id);
+
+struct overdue {
+	struct token token;
+	struct addressee worker;
+};
+/* Copies up to `max` whose time has passed; they stay until dropped. */
+size_t deadlines_overdue(struct deadlines *deadlines, struct overdue *ret_overdue, size_t max);

@@ -1,0 +1,115 @@
+#include "build-service/dispatch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build-service/assignment.h"
+#include "build-service/match_run.h"
+#include "build-service/timeouts.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "kiln_build_service_sql.h"
+
+#define TIMER_MS 1000
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+#define STACK_BYTES ((size_t)512 * 1024)
+
+struct dispatcher {
+	struct service *service;
+	struct pg_conn *conn;
+	struct match_run run;
+	struct timeouts timeouts;
+	pthread_t thread;
+	_Atomic bool stopping;
+};
+
+static int match_all(struct dispatcher *dispatcher, struct error *err)
+{
+	bool again = true;
+	while (again && !atomic_load(&dispatcher->stopping)) {
+		if (match_run_once(&dispatcher->run, &again, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_epoch(struct dispatcher *dispatcher, struct error *err)
+{
+	CLEANUP(pg_result_p) PGresult *row = NULL;
+	if (pg_query(dispatcher->conn, &sql_read_epoch, NULL, 0, &row, err) < 0)
+		return -1;
+	atomic_store(&dispatcher->service->epoch, PQntuples(row) == 0 ? 0 : (int32_t)pg_int(row, 0, "epoch", 0));
+	return 0;
+}
+
+static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *err)
+{
+	int64_t now_ms = clock_boot_ms();
+	if (now_ms >= *timer_ms) {
+		*timer_ms = now_ms + TIMER_MS;
+		if (timeouts_run(&dispatcher->timeouts, err) < 0)
+			return -1;
+	}
+	return match_all(dispatcher, err);
+}
+
+static void *dispatch_thread(void *arg)
+{
+	struct dispatcher *dispatcher = arg;
+	int64_t timer_ms = 0;
+	int backoff_ms = BACKOFF_MIN_MS;
+	bool knows_epoch = false;
+	while (!atomic_load(&dispatcher->stopping)) {
+		struct error err = ERROR_INIT;
+		/* Cleared before the look: what is committed after this wakes the next turn. */
+		wakeup_clear(&dispatcher->service->dispatch);
+		if (!knows_epoch)
+			knows_epoch = read_epoch(dispatcher, &err) == 0;
+		if (knows_epoch && turn(dispatcher, &timer_ms, &err) == 0) {
+			backoff_ms = BACKOFF_MIN_MS;
+			(void)wakeup_wait(&dispatcher->service->dispatch, clock_left_ms(timer_ms)); /* either way the next turn */
+			continue;
+		}
+		log_warn("dispatch: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);
+		(void)wakeup_wait(&dispatcher->service->dispatch, backoff_ms); /* either way the next turn */
+		backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
+	}
+	return NULL;
+}
+
+int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher, struct error *err)
+{
+	struct dispatcher *dispatcher = xcalloc(1, sizeof(*dispatcher));
+	dispatcher->service = service;
+	dispatcher->conn = pg_conn_new(&service->pg);
+	match_run_init(&dispatcher->run, service, dispatcher->conn);
+	timeouts_init(&dispatcher->timeouts, service, dispatcher->conn);
+	pg_watch_add(service->watch, dispatcher->conn);
+	pthread_attr_t attributes;
+	CHECK(pthread_attr_init(&attributes) == 0);
+	CHECK(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
+	int code = pthread_create(&dispatcher->thread, &attributes, dispatch_thread, dispatcher);
+	(void)pthread_attr_destroy(&attributes); /* cannot fail */
+	CHECK(code == 0 || code == EAGAIN);
+	if (code != 0)
+		return error_set_errno(err, code, "dispatch thread"); /* the process ends */
+	(void)pthread_setname_np(dispatcher->thread, "dispatch"); /* only a name */
+	*ret_dispatcher = dispatcher;
+	return 0;
+}
+
+void dispatcher_stop(struct dispatcher *dispatcher)
+{
+	atomic_store(&dispatcher->stopping, true);
+	wakeup_signal(&dispatcher->service->dispatch);
+	CHECK(pthread_join(dispatcher->thread, NULL) == 0);
+	pg_watch_remove(dispatcher->service->watch, dispatcher->conn);
+	match_run_release(&dispatcher->run);
+	timeouts_release(&dispatcher->timeouts);
+	pg_conn_free(dispatcher->conn);
+	free(dispatcher);
+}

@@ -1,0 +1,22 @@
+/*
+ * Dispatch (PROTOCOL.md section 6): a thread with a connection of its own that gives waiting builds to free slots. It
+ * is woken after every commit that queued a build or freed a slot, and waits for the one match at a time of the whole
+ * deployment: each change is seen by a match that began after it. The 1 s timer is for not_before, queue time-outs and
+ * crashes only.
+ */
+#pragma once
+
+#include "build-service/service.h"
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+
+struct dispatcher;
+
+int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher, struct error *err) MUST_CHECK;
+/* After the match under way. */
+void dispatcher_stop(struct dispatcher *dispatcher);
+
+/* Sends assignments again that two heartbeats have lacked. Any thread, with a connection of its own; only what is still
+ * assigned is sent. */
+int dispatch_resend(struct service *service, struct pg_conn *conn, const struct token *tokens, size_t len,
+					struct error *err) MUST_CHECK;

@@ -1,0 +1,216 @@
+#include "build-service/expiry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "build-service/counters.h"
+#include "common/base/log.h"
+#include "common/kafka/topics.h"
+#include "kiln_build_service_sql.h"
+
+void expiry_init(struct expiry *expiry, struct service *service, struct leases *leases)
+{
+	*expiry = (struct expiry){.service = service, .leases = leases};
+	build_set_init(&expiry->set);
+	worker_set_init(&expiry->workers);
+	expiry->context = (struct transition_context){.trail = &expiry->set.trail, .policy = &service->policy};
+}
+
+void expiry_release(struct expiry *expiry)
+{
+	build_set_release(&expiry->set);
+	worker_set_release(&expiry->workers);
+	command_list_release(&expiry->commands);
+}
+
+/* What the attempts at stake may have written: their builds' partitions of the results. */
+static int want_results(struct expiry *expiry, struct pg_conn *conn, struct error *err)
+{
+	struct rows ids;
+	rows_init(&ids, 1);
+	for (size_t i = 0; i < expiry->round_len; i++)
+		rows_text(&ids, expiry->round[i].worker_id);
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	rows_pipeline(&ids, &pipeline, &sql_read_held_attempts, NULL);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	for (int row = 0; rc == 0 && row < PQntuples(results[0]); row++)
+		barrier_want(&expiry->barrier, BARRIER_RESULTS, pg_text(results[0], row, "build_id"));
+	pg_results_clear(results);
+	rows_release(&ids);
+	return rc;
+}
+
+static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	size_t len = leases_due(expiry->leases, expiry->round, EXPIRY_ROUND);
+	if (len == 0)
+		return 0;
+	expiry->round_len = len;
+	barrier_clear(&expiry->barrier);
+	for (size_t i = 0; i < len; i++)
+		barrier_want(&expiry->barrier, BARRIER_WORKER_EVENTS, expiry->round[i].worker_id);
+	if (want_results(expiry, conn, err) < 0 || barrier_set(&expiry->barrier, inbox, err) < 0) {
+		expiry->round_len = 0;
+		return -1;
+	}
+	return 0;
+}
+
+static bool is_due(const struct lease_due *due, const struct token *token)
+{
+	if (due->silent)
+		return true;
+	for (size_t i = 0; i < due->tokens_len; i++) {
+		if (token_equal(&due->tokens[i], token))
+			return true;
+	}
+	return false;
+}
+
+/* The fence, and what the worker holds under its lock. *ret_fenced: another instance has moved the partition on;
+ * nothing is decided here. */
+static int load_worker(struct expiry *expiry, struct inbox *inbox, const struct lease_due *due, struct pg_conn *conn,
+					   bool *ret_fenced, struct error *err)
+{
+	char partition[16], offset[24];
+	(void)snprintf(partition, sizeof(partition), "%d", (int)due->partition);
+	(void)snprintf(offset, sizeof(offset), "%lld",
+				   (long long)inbox_applied(inbox, TOPIC_WORKER_EVENTS, due->partition));
+	const char *const fence[] = {CONSUMER_NAME, TOPIC_WORKER_EVENTS, partition, offset};
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	int first;
+	worker_set_want(&expiry->workers, due->worker_id);
+	pg_pipeline_init(&pipeline, conn);
+	pg_pipeline_add(&pipeline, &sql_fence_offset, fence, ARRAY_LEN(fence));
+	worker_set_pipeline_load(&expiry->workers, &pipeline, &first);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0) {
+		*ret_fenced = strcmp(PQcmdTuples(results[0]), "1") != 0;
+		worker_set_loaded(&expiry->workers, &expiry->set.arena, results[first + 1], results[first + 2]);
+	}
+	pg_results_clear(results);
+	return rc;
+}
+
+static int load_builds(struct expiry *expiry, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	int builds;
+	pg_pipeline_init(&pipeline, conn);
+	build_set_pipeline_load(&expiry->set, &pipeline, &builds);
+	if (builds < 0)
+		return 0;
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0)
+		build_set_loaded(&expiry->set, results[builds + 1]);
+	pg_results_clear(results);
+	return rc;
+}
+
+static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
+{
+	enum loss_reason reason = LOSS_NOT_HELD;
+	if (due->silent)
+		reason = worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
+	size_t accepted = 0, lost = 0;
+	for (size_t i = 0; i < worker->held_len; i++)
+		accepted += worker->held[i].accepted && is_due(due, &worker->held[i].token);
+	for (size_t i = 0; i < worker->held_len; i++) {
+		const struct held_attempt *held = &worker->held[i];
+		if (!is_due(due, &held->token))
+			continue;
+		struct build *build = build_set_find(&expiry->set, held->token.build_id);
+		const struct occurrence occurrence = {
+			.what = HAPPENED_LOSS, .token = held->token, .loss = {.reason = reason, .mass = accepted > 1}};
+		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
+			continue;
+		struct command command = {
+			.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token};
+		memcpy(command.to.worker_id, worker->id, UUID_TEXT_SIZE);
+		command_list_add(&expiry->commands, &command);
+		lost++;
+	}
+	if (due->silent && (worker->state == WORKER_ACTIVE || worker->state == WORKER_DRAINING)) {
+		worker->state = WORKER_LOST;
+		worker->changed = true;
+	}
+	return lost;
+}
+
+static int store_and_commit(struct expiry *expiry, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	worker_set_pipeline_store(&expiry->workers, &pipeline);
+	build_set_pipeline_store(&expiry->set, &pipeline);
+	pg_pipeline_commit_tx(&pipeline);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	pg_results_clear(results);
+	return rc;
+}
+
+static int expire(struct expiry *expiry, struct inbox *inbox, const struct lease_due *due, struct pg_conn *conn,
+				  struct error *err)
+{
+	build_set_begin(&expiry->set);
+	worker_set_begin(&expiry->workers);
+	command_list_clear(&expiry->commands);
+	bool fenced = false;
+	if (pg_begin(conn, err) < 0 || load_worker(expiry, inbox, due, conn, &fenced, err) < 0)
+		return -1;
+	struct worker *worker = worker_set_find(&expiry->workers, due->worker_id);
+	if (fenced) {
+		pg_rollback(conn);
+		return 0;
+	}
+	for (size_t i = 0; i < worker->held_len; i++)
+		build_set_want(&expiry->set, worker->held[i].token.build_id);
+	if (load_builds(expiry, conn, err) < 0)
+		return -1;
+	size_t lost = apply(expiry, due, worker);
+	if (store_and_commit(expiry, conn, err) < 0)
+		return -1;
+	if (lost > 0 || worker->state != WORKER_GONE)
+		log_warn(due->silent ? "worker not heard of any more" : "attempts not held any more", "worker_id",
+				 due->worker_id, "lost", LOG_INT(lost), NULL);
+	if (due->silent)
+		leases_forget(expiry->leases, due->worker_id);
+	for (size_t i = 0; i < due->tokens_len; i++)
+		leases_forget_token(expiry->leases, due->worker_id, due->tokens[i].lease_id);
+	metric_add(&counter_leases_expired, (int64_t)lost);
+	for (size_t i = 0; i < expiry->set.ids_len; i++) {
+		if (expiry->set.builds[i].finished_now)
+			counters_finished(expiry->set.builds[i].status);
+	}
+	commands_send(expiry->service->commands, &expiry->commands);
+	wakeup_signal(&expiry->service->dispatch);
+	outbox_relay_wake(expiry->service->relay);
+	return 0;
+}
+
+int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	if (expiry->round_len == 0)
+		return begin_round(expiry, inbox, conn, err);
+	bool passed;
+	if (barrier_passed(&expiry->barrier, conn, &passed, err) < 0)
+		return -1;
+	if (!passed)
+		return 0;
+	while (expiry->round_len > 0) {
+		struct lease_due *due = &expiry->round[expiry->round_len - 1];
+		/* Heard of since the round began: then it is not due any more. */
+		if (inbox_owns(inbox, TOPIC_WORKER_EVENTS, due->partition) && leases_still_due(expiry->leases, due) &&
+			expire(expiry, inbox, due, conn, err) < 0) {
+			pg_rollback(conn);
+			return -1;
+		}
+		expiry->round_len--;
+	}
+	return 0;
+}

@@ -1,0 +1,34 @@
+/*
+ * Leases that ran out (PROTOCOL.md section 5). Only the owner of the worker's partition of kiln.worker.events gets
+ * here: it reads the end offsets of that partition and of the results partitions of the attempts, waits until
+ * everything below is applied, and expires in a transaction that compare-and-sets the partition's offset row. On the
+ * inbox's thread.
+ */
+#pragma once
+
+#include "build-service/barrier.h"
+#include "build-service/build_set.h"
+#include "build-service/leases.h"
+#include "build-service/service.h"
+#include "build-service/transitions.h"
+#include "build-service/workers.h"
+
+#define EXPIRY_ROUND 64
+
+struct expiry {
+	struct service *service;
+	struct leases *leases;
+	struct build_set set;
+	struct worker_set workers;
+	struct transition_context context;
+	struct command_list commands;
+
+	/* A round: these wait for the barrier. */
+	struct lease_due round[EXPIRY_ROUND];
+	size_t round_len;
+	struct barrier barrier;
+};
+
+void expiry_init(struct expiry *expiry, struct service *service, struct leases *leases);
+void expiry_release(struct expiry *expiry);
+int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err) MUST_CHECK;

@@ -1,0 +1,184 @@
+#include "build-service/leases.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/map.h"
+
+#define MAX_WORKERS 100000
+#define MAX_TOKENS 10000 /* slots of one worker */
+
+struct lease {
+	struct token token;
+	int64_t listed_ms; /* the last time it was listed, or first seen in the database */
+	int lacking;
+	uint64_t round; /* the worker's, when the database last had it */
+};
+
+struct worker_lease {
+	char id[UUID_TEXT_SIZE];
+	int32_t partition;
+	int64_t heard_ms;
+	uint64_t round;
+	struct map *tokens; /* lease_id → struct lease */
+};
+
+struct leases {
+	int64_t lease_ms;
+	struct map *workers;
+};
+
+static void free_worker(void *value)
+{
+	struct worker_lease *worker = value;
+	map_free(worker->tokens);
+	free(worker);
+}
+
+struct leases *leases_new(int64_t lease_ms)
+{
+	struct leases *leases = xcalloc(1, sizeof(*leases));
+	leases->lease_ms = lease_ms;
+	leases->workers = map_new(MAX_WORKERS, free_worker);
+	return leases;
+}
+
+void leases_free(struct leases *leases)
+{
+	if (leases == NULL)
+		return;
+	map_free(leases->workers);
+	free(leases);
+}
+
+static void drop_partition(struct leases *leases, int32_t partition)
+{
+	for (struct map_iter it = {0}; map_next(leases->workers, &it);) {
+		const struct worker_lease *worker = it.value;
+		if (worker->partition == partition)
+			(void)map_remove(leases->workers, it.key, it.key_len); /* is there */
+	}
+}
+
+void leases_taken(struct leases *leases, int32_t partition)
+{
+	drop_partition(leases, partition);
+}
+
+void leases_lost(struct leases *leases, int32_t partition)
+{
+	drop_partition(leases, partition);
+}
+
+bool leases_minds(const struct leases *leases, const char *worker_id)
+{
+	return map_get_str(leases->workers, worker_id) != NULL;
+}
+
+static struct worker_lease *add(struct leases *leases, const char *worker_id, int32_t partition)
+{
+	struct worker_lease *worker = xcalloc(1, sizeof(*worker));
+	memcpy(worker->id, worker_id, UUID_TEXT_SIZE);
+	worker->partition = partition;
+	worker->heard_ms = clock_boot_ms();
+	worker->tokens = map_new(MAX_TOKENS, free);
+	CHECK(map_set(leases->workers, worker_id, strlen(worker_id), worker) == 0);
+	return worker;
+}
+
+void leases_watch(struct leases *leases, const char *worker_id, int32_t partition)
+{
+	if (map_get_str(leases->workers, worker_id) == NULL)
+		(void)add(leases, worker_id, partition); /* kept by the map */
+}
+
+void leases_run_out(struct leases *leases, const char *worker_id, int32_t partition)
+{
+	leases_watch(leases, worker_id, partition);
+	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	worker->heard_ms = clock_boot_ms() - leases->lease_ms;
+}
+
+void leases_forget(struct leases *leases, const char *worker_id)
+{
+	(void)map_remove(leases->workers, worker_id, strlen(worker_id)); /* may be unknown */
+}
+
+void leases_heard(struct leases *leases, const char *worker_id, int32_t partition)
+{
+	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	if (worker == NULL)
+		worker = add(leases, worker_id, partition);
+	worker->heard_ms = clock_boot_ms();
+	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
+		const struct lease *lease = it.value;
+		if (lease->round != worker->round)
+			(void)map_remove(worker->tokens, it.key, it.key_len); /* is there: its attempt has ended */
+	}
+	worker->round++;
+}
+
+int leases_listed(struct leases *leases, const char *worker_id, const struct token *token, bool listed)
+{
+	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	CHECK(worker != NULL);
+	struct lease *lease = map_get_str(worker->tokens, token->lease_id);
+	if (lease == NULL) {
+		lease = xcalloc(1, sizeof(*lease));
+		lease->token = *token;
+		lease->listed_ms = clock_boot_ms();
+		if (map_set(worker->tokens, token->lease_id, strlen(token->lease_id), lease) < 0) {
+			free(lease); /* more attempts than any worker may have: the worker's own lease minds it */
+			return 0;
+		}
+	}
+	lease->round = worker->round;
+	if (listed) {
+		lease->listed_ms = clock_boot_ms();
+		lease->lacking = 0;
+	} else {
+		lease->lacking++;
+	}
+	return lease->lacking;
+}
+
+void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id)
+{
+	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	if (worker != NULL)
+		(void)map_remove(worker->tokens, lease_id, strlen(lease_id)); /* may be unknown */
+}
+
+static bool is_due(const struct leases *leases, const struct worker_lease *worker, int64_t now_ms,
+				   struct lease_due *due)
+{
+	*due = (struct lease_due){.partition = worker->partition, .silent = now_ms - worker->heard_ms >= leases->lease_ms};
+	memcpy(due->worker_id, worker->id, sizeof(due->worker_id));
+	if (due->silent)
+		return true;
+	for (struct map_iter it = {0}; map_next(worker->tokens, &it) && due->tokens_len < ARRAY_LEN(due->tokens);) {
+		const struct lease *lease = it.value;
+		if (now_ms - lease->listed_ms >= leases->lease_ms && lease->lacking > 0)
+			due->tokens[due->tokens_len++] = lease->token;
+	}
+	return due->tokens_len > 0;
+}
+
+size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max)
+{
+	size_t len = 0;
+	int64_t now_ms = clock_boot_ms();
+	for (struct map_iter it = {0}; len < max && map_next(leases->workers, &it);) {
+		if (is_due(leases, it.value, now_ms, &ret_due[len]))
+			len++;
+	}
+	return len;
+}
+
+bool leases_still_due(struct leases *leases, struct lease_due *due)
+{
+	const struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
+	return worker != NULL && is_due(leases, worker, clock_boot_ms(), due);
+}

@@ -1,0 +1,51 @@
+/*
+ * Leases, as the owner of a worker's partition of kiln.worker.events remembers them (PROTOCOL.md section 5): when each
+ * worker was last heard of, and when each of its attempts was last listed. By this process's own clock; forgotten when
+ * the partition goes. expiry.c decides what is lost.
+ *
+ * One thread's: the inbox's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "build-service/build.h"
+
+struct leases;
+
+struct leases *leases_new(int64_t lease_ms);
+void leases_free(struct leases *leases);
+
+/* The partition is mine from now on: every worker in it counts as heard of now. */
+void leases_taken(struct leases *leases, int32_t partition);
+void leases_lost(struct leases *leases, int32_t partition);
+/* Is what this worker says, and its silence, applied on this thread? */
+bool leases_minds(const struct leases *leases, const char *worker_id);
+/* A worker that the database knows in an own partition, after a takeover. */
+void leases_watch(struct leases *leases, const char *worker_id, int32_t partition);
+/* It said goodbye: what it still holds by the database runs out at once. */
+void leases_run_out(struct leases *leases, const char *worker_id, int32_t partition);
+/* It was expired: nothing to mind until it is heard of again. */
+void leases_forget(struct leases *leases, const char *worker_id);
+
+/* A hello or heartbeat of the worker's current incarnation was read. */
+void leases_heard(struct leases *leases, const char *worker_id, int32_t partition);
+/* For each attempt that the database says it holds, after leases_heard. Returns how many heartbeats in a row have
+ * lacked it, this one included. */
+int leases_listed(struct leases *leases, const char *worker_id, const struct token *token, bool listed);
+void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id);
+
+/* A worker with something that ran out. */
+struct lease_due {
+	char worker_id[UUID_TEXT_SIZE];
+	int32_t partition;
+	bool silent; /* the worker itself; otherwise only attempts that its heartbeats lack */
+	size_t tokens_len;
+	struct token tokens[8]; /* those attempts, some of them */
+};
+/* Copies up to `max`. */
+size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max);
+/* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due
+ * is as it is now. */
+bool leases_still_due(struct leases *leases, struct lease_due *due);

@@ -1,0 +1,55 @@
+/*
+ * Which build goes to which worker (PROTOCOL.md section 6). Pure: candidates in the order of their turn, workers with
+ * their free slots; each candidate gets the free slot with the fewest spare labels, if there is one and its project is
+ * below its limit.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libpq-fe.h>
+
+#include "build-service/arena.h"
+#include "build-service/commands.h"
+
+struct match_worker {
+	struct addressee address;
+	char **labels; /* NULL-terminated */
+	char **agents;
+	int32_t free;
+};
+
+struct match_candidate {
+	char build_id[UUID_TEXT_SIZE];
+	char project_id[UUID_TEXT_SIZE];
+	const char *class_name; /* "agent,label,…", "*" = any worker */
+	int32_t limit;          /* of its project; 0 = none */
+	bool parked;            /* in its project's own line already */
+	/* Found: */
+	bool full;                         /* its project is */
+	const struct match_worker *worker; /* NULL = it has to wait */
+	int32_t slot;                      /* the place in its project, from 1; 0 = it needs none */
+};
+
+/* A place in a project that is taken. */
+struct match_slot {
+	char project_id[UUID_TEXT_SIZE];
+	int32_t n;
+};
+
+struct match_result {
+	size_t assigned;
+	size_t full; /* candidates of full projects that are not parked: others behind them may run */
+};
+
+/* Rows of match_workers.sql. In the arena but for the labels and agents: match_workers_release. */
+struct match_worker *match_workers_read(const PGresult *rows, struct arena *arena, size_t *ret_len);
+void match_workers_release(struct match_worker *workers, size_t len);
+
+/* Has it the class's agent and labels? */
+bool match_can_serve(const struct match_worker *worker, const char *class_name);
+
+struct match_result match(struct match_worker *workers, size_t workers_len, struct match_candidate *candidates,
+						  size_t candidates_len, const struct match_slot *slots, size_t slots_len);

@@ -1,0 +1,74 @@
+#include "build-service/projects_reaper.h"
+
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "kiln_build_service_sql.h"
+
+#define EVERY_MS 10000
+
+void projects_reaper_init(struct projects_reaper *reaper, struct service *service)
+{
+	*reaper = (struct projects_reaper){.service = service};
+	rows_init(&reaper->projects, 2);
+}
+
+void projects_reaper_release(struct projects_reaper *reaper)
+{
+	rows_release(&reaper->projects);
+}
+
+static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	char age_s[24];
+	(void)snprintf(age_s, sizeof(age_s), "%lld", (long long)reaper->service->config->provisional_s);
+	CLEANUP(pg_result_p) PGresult *old = NULL;
+	if (pg_query(conn, &sql_find_provisional_projects, PG_PARAMS(age_s), 1, &old, err) < 0)
+		return -1;
+	if (PQntuples(old) == 0)
+		return 0;
+	barrier_clear(&reaper->barrier);
+	for (int row = 0; row < PQntuples(old); row++)
+		barrier_want(&reaper->barrier, BARRIER_REQUESTS, pg_text(old, row, "provisional_build"));
+	if (barrier_set(&reaper->barrier, inbox, err) < 0)
+		return -1;
+	for (int row = 0; row < PQntuples(old); row++) {
+		rows_text(&reaper->projects, pg_text(old, row, "id"));
+		rows_text(&reaper->projects, pg_text(old, row, "provisional_build"));
+	}
+	return 0;
+}
+
+static int delete_round(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	rows_pipeline(&reaper->projects, &pipeline, &sql_delete_provisional_projects, NULL);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	for (int row = 0; rc == 0 && row < PQntuples(results[0]); row++)
+		log_info("provisional project removed", "project", pg_text(results[0], row, "name"), NULL);
+	pg_results_clear(results);
+	return rc;
+}
+
+int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	int64_t now_ms = clock_boot_ms();
+	if (reaper->projects.len == 0) {
+		if (now_ms < reaper->next_ms)
+			return 0;
+		reaper->next_ms = now_ms + EVERY_MS;
+		return begin_round(reaper, inbox, conn, err);
+	}
+	bool passed;
+	if (barrier_passed(&reaper->barrier, conn, &passed, err) < 0)
+		return -1;
+	if (passed) {
+		if (delete_round(reaper, conn, err) < 0)
+			return -1;
+		rows_clear(&reaper->projects);
+	}
+	return 0;
+}

@@ -1,0 +1,21 @@
+/*
+ * Provisional projects whose first build never came (CONTRACT.md, Away): removed when they are old enough and the
+ * build's request partition has been applied up to an end offset that was read after that. On the inbox's thread.
+ */
+#pragma once
+
+#include "build-service/barrier.h"
+#include "build-service/rows.h"
+#include "build-service/service.h"
+
+struct projects_reaper {
+	struct service *service;
+	int64_t next_ms;
+	struct rows projects; /* a round: they wait for the barrier */
+	struct barrier barrier;
+};
+
+void projects_reaper_init(struct projects_reaper *reaper, struct service *service);
+void projects_reaper_release(struct projects_reaper *reaper);
+int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn,
+						 struct error *err) MUST_CHECK;

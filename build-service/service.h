@@ -1,0 +1,38 @@
+/* What the threads of one build service share. Made by main before any of them starts; the pointers do not change
+ * afterwards. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "build-service/config.h"
+#include "build-service/retries.h"
+#include "common/base/wakeup.h"
+#include "common/json/schema.h"
+#include "common/kafka/producer.h"
+#include "common/pg/outbox.h"
+#include "common/pg/pg.h"
+#include "common/pg/watch.h"
+
+struct deadlines;
+
+#define CONSUMER_NAME "kiln-build-service"
+#define LOG_CONSUMER_NAME "kiln-log-store"
+
+struct service {
+	const struct service_config *config;
+	struct retry_policy policy;
+	struct pg_settings pg;
+	struct pg_watch *watch;
+	struct kafka_settings kafka;
+	struct kafka_producer *commands; /* attempt.assign and its like; gives up early, heartbeats repeat */
+	struct kafka_producer *events;   /* the relay's; never gives up */
+	struct schema_set *schemas;
+	struct deadlines *deadlines;
+	struct outbox_relay *relay;
+	_Atomic int32_t epoch;    /* of the deployment; -1 = not read yet */
+	_Atomic uint64_t batches; /* committed; tells main whether the service is idle */
+	_Atomic bool waiting;     /* builds waited for a slot at the last look: a slot that is given back is wanted now */
+	struct wakeup dispatch;   /* signalled after each commit that queued a build or freed a slot */
+};

@@ -1,0 +1,2 @@
+-- Is there anybody to match?
+SELECT EXISTS (SELECT FROM build_queue) AS waits

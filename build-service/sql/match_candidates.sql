@@ -1,0 +1,60 @@
+-- The builds whose turn it is, for each class that some free slot can serve (PROTOCOL.md section 6). A class is "agent,label,…"; "*" is a settling attempt, which any worker
+-- takes and which needs no place in its project.
+--
+-- Builds wait in one line for each class. One that is met there while its project is full gets parked (match_park.sql): it waits in its project's
+-- own line then, which is asked only when the project has room. So no LIMIT comes before the conditions, and builds that cannot run are in nobody's way.
+-- $1 milliseconds that "lately" means (as in match_workers.sql), $2 builds at most, $3 how many more to look at in each line, for some may be of full projects
+WITH RECURSIVE available AS MATERIALIZED (
+	SELECT w.agents, w.labels, w.slots - (SELECT count(*) FROM build_attempts a WHERE a.held AND a.worker_id = w.id) AS free
+	FROM workers w
+	WHERE w.state = 'active' AND w.heartbeat_at > now() - $1::integer * interval '1 millisecond' AND w.read_offset >= w.read_until
+), line AS (
+	-- The distinct classes, by jumping from one to the next in the index.
+	(SELECT class FROM build_queue WHERE NOT parked ORDER BY class LIMIT 1)
+	UNION ALL
+	SELECT (SELECT q.class FROM build_queue q WHERE NOT q.parked AND q.class > line.class ORDER BY q.class LIMIT 1)
+	FROM line WHERE line.class IS NOT NULL
+), project_line AS (
+	-- The same for the projects' lines.
+	(SELECT class, project_id FROM build_queue WHERE parked ORDER BY class, project_id LIMIT 1)
+	UNION ALL
+	SELECT next.class, next.project_id
+	FROM project_line CROSS JOIN LATERAL (
+		SELECT q.class, q.project_id FROM build_queue q
+		WHERE q.parked AND (q.class, q.project_id) > (project_line.class, project_line.project_id)
+		ORDER BY q.class, q.project_id LIMIT 1) AS next
+), servable AS MATERIALIZED (
+	SELECT class.class, least(sum(available.free), $2::bigint) AS free
+	FROM (SELECT class FROM line WHERE class IS NOT NULL UNION SELECT class FROM project_line) AS class
+		JOIN available ON available.free > 0 AND (class.class = '*' OR (
+			available.agents @> ARRAY[split_part(class.class, ',', 1)] AND available.labels @> (string_to_array(class.class, ','))[2:]))
+	GROUP BY class.class
+), project AS MATERIALIZED (
+	SELECT p.id, p.concurrency, (SELECT count(*) FROM project_slots s WHERE s.project_id = p.id) AS taken
+	FROM (SELECT DISTINCT project_id FROM project_line) AS parked JOIN projects p ON p.id = parked.project_id
+), roomy_line AS (
+	SELECT project_line.class, project_line.project_id, project.concurrency, least(project.concurrency - project.taken, servable.free) AS room
+	FROM project_line
+		JOIN servable ON servable.class = project_line.class
+		JOIN project ON project.id = project_line.project_id
+	WHERE project.concurrency IS NULL OR project.taken < project.concurrency
+), found AS (
+	SELECT q.build_id, q.project_id, q.class, q.queue_key, p.concurrency, false AS parked
+	FROM servable CROSS JOIN LATERAL (
+		SELECT queue.build_id, queue.project_id, queue.class, queue.queue_key
+		FROM build_queue queue
+		WHERE NOT queue.parked AND queue.class = servable.class AND queue.not_before <= now()
+		ORDER BY queue.queue_key, queue.build_id
+		LIMIT servable.free + $3::bigint
+	) AS q LEFT JOIN projects p ON p.id = q.project_id AND q.class <> '*'
+	UNION ALL
+	SELECT q.build_id, roomy_line.project_id, roomy_line.class, q.queue_key, roomy_line.concurrency, true
+	FROM roomy_line CROSS JOIN LATERAL (
+		SELECT queue.build_id, queue.queue_key
+		FROM build_queue queue
+		WHERE queue.parked AND queue.class = roomy_line.class AND queue.project_id = roomy_line.project_id AND queue.not_before <= now()
+		ORDER BY queue.queue_key, queue.build_id
+		LIMIT roomy_line.room
+	) AS q
+)
+SELECT build_id, project_id, class, concurrency, parked FROM found ORDER BY class <> '*', queue_key, build_id

@@ -1,0 +1,2 @@
+-- Raised by each restore: attempt numbers jump with it.
+SELECT epoch FROM deployment

@@ -1,0 +1,180 @@
+#include "build-service/strikes.h"
+
+#include <string.h>
+
+#include "build-service/counters.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/kafka/topics.h"
+#include "kiln_build_service_sql.h"
+
+void strikes_init(struct strikes *strikes, struct service *service)
+{
+	*strikes = (struct strikes){.service = service};
+	build_set_init(&strikes->set);
+	worker_set_init(&strikes->workers);
+	rows_init(&strikes->held_back, 2);
+	strikes->context = (struct transition_context){.trail = &strikes->set.trail, .policy = &service->policy};
+}
+
+void strikes_release(struct strikes *strikes)
+{
+	build_set_release(&strikes->set);
+	worker_set_release(&strikes->workers);
+	command_list_release(&strikes->commands);
+	rows_release(&strikes->held_back);
+}
+
+/* Most were accepted in time, by a partition that another instance owns: drops those from the round. */
+static int keep_unanswered(struct strikes *strikes, struct pg_conn *conn, struct error *err)
+{
+	struct rows tokens;
+	rows_init(&tokens, 3);
+	for (size_t i = 0; i < strikes->round_len; i++) {
+		rows_text(&tokens, strikes->round[i].token.build_id);
+		rows_int(&tokens, strikes->round[i].token.attempt);
+		rows_text(&tokens, strikes->round[i].token.lease_id);
+	}
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	rows_pipeline(&tokens, &pipeline, &sql_read_assigned_attempts, NULL);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	size_t kept = 0;
+	for (size_t i = 0; rc == 0 && i < strikes->round_len; i++) {
+		if (pg_find_row(results[0], "lease_id", strikes->round[i].token.lease_id) >= 0) /* unanswered */
+			strikes->round[kept++] = strikes->round[i];
+		else
+			deadlines_drop(strikes->service->deadlines, strikes->round[i].token.lease_id);
+	}
+	strikes->round_len = rc == 0 ? kept : 0;
+	pg_results_clear(results);
+	rows_release(&tokens);
+	return rc;
+}
+
+static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	strikes->round_len = deadlines_overdue(strikes->service->deadlines, strikes->round, STRIKES_ROUND);
+	if (strikes->round_len == 0 || keep_unanswered(strikes, conn, err) < 0 || strikes->round_len == 0)
+		return strikes->round_len == 0 ? 0 : -1;
+	barrier_clear(&strikes->barrier);
+	for (size_t i = 0; i < strikes->round_len; i++)
+		barrier_want(&strikes->barrier, BARRIER_RESULTS, strikes->round[i].token.build_id);
+	if (barrier_set(&strikes->barrier, inbox, err) < 0) {
+		strikes->round_len = 0;
+		return -1;
+	}
+	return 0;
+}
+
+/* Where each worker's assignments end now. */
+static int find_ends(struct strikes *strikes, struct inbox *inbox, struct error *err)
+{
+	const struct topic *topic = topic_find(TOPIC_BUILD_ASSIGNMENTS);
+	rows_clear(&strikes->held_back);
+	for (size_t i = 0; i < strikes->workers.len; i++) {
+		const char *id = strikes->workers.workers[i].id;
+		int64_t end;
+		if (inbox_end_offset(inbox, topic->name, topic_partition(topic, id, strlen(id)), &end, err) < 0)
+			return -1;
+		rows_text(&strikes->held_back, id);
+		rows_int(&strikes->held_back, end);
+	}
+	return 0;
+}
+
+static int load(struct strikes *strikes, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	int workers, builds;
+	pg_pipeline_init(&pipeline, conn);
+	worker_set_pipeline_load(&strikes->workers, &pipeline, &workers);
+	build_set_pipeline_load(&strikes->set, &pipeline, &builds);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0)
+		build_set_loaded(&strikes->set, results[builds + 1]);
+	pg_results_clear(results);
+	return rc;
+}
+
+/* Compares token and phase under the lock: an accept that came meanwhile stands. */
+static size_t apply(struct strikes *strikes)
+{
+	size_t struck = 0;
+	for (size_t i = 0; i < strikes->round_len; i++) {
+		const struct overdue *overdue = &strikes->round[i];
+		struct build *build = build_set_find(&strikes->set, overdue->token.build_id);
+		const struct occurrence occurrence = {
+			.what = HAPPENED_LOSS, .token = overdue->token, .loss = {.reason = LOSS_ACCEPT_TIMEOUT}};
+		if (!build->exists || build->attempt.state != ATTEMPT_ASSIGNED ||
+			transition_apply(&strikes->context, build, &occurrence) != APPLIED)
+			continue;
+		log_warn("attempt not accepted in time", "build_id", build->id, "attempt", LOG_INT(overdue->token.attempt),
+				 "worker_id", overdue->worker.worker_id, NULL);
+		command_list_add(&strikes->commands,
+						 &(struct command){.kind = COMMAND_ABANDON, .to = overdue->worker, .token = overdue->token});
+		struck++;
+	}
+	return struck;
+}
+
+static int store_and_commit(struct strikes *strikes, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	rows_pipeline(&strikes->held_back, &pipeline, &sql_hold_back_workers, NULL);
+	build_set_pipeline_store(&strikes->set, &pipeline);
+	pg_pipeline_commit_tx(&pipeline);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	pg_results_clear(results);
+	return rc;
+}
+
+static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	build_set_begin(&strikes->set);
+	worker_set_begin(&strikes->workers);
+	command_list_clear(&strikes->commands);
+	for (size_t i = 0; i < strikes->round_len; i++) {
+		worker_set_want(&strikes->workers, strikes->round[i].worker.worker_id);
+		build_set_want(&strikes->set, strikes->round[i].token.build_id);
+	}
+	if (pg_begin(conn, err) < 0 || load(strikes, conn, err) < 0)
+		return -1;
+	size_t struck = apply(strikes);
+	if (struck == 0)
+		return pg_commit(conn, err);
+	if (find_ends(strikes, inbox, err) < 0 || store_and_commit(strikes, conn, err) < 0)
+		return -1;
+	metric_add(&counter_accept_timeouts, (int64_t)struck);
+	for (size_t i = 0; i < strikes->set.ids_len; i++) {
+		if (strikes->set.builds[i].finished_now)
+			counters_finished(strikes->set.builds[i].status);
+	}
+	commands_send(strikes->service->commands, &strikes->commands);
+	wakeup_signal(&strikes->service->dispatch);
+	outbox_relay_wake(strikes->service->relay);
+	return 0;
+}
+
+int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	if (strikes->round_len == 0)
+		return begin_round(strikes, inbox, conn, err);
+	bool passed;
+	if (barrier_passed(&strikes->barrier, conn, &passed, err) < 0)
+		return -1;
+	if (!passed)
+		return 0;
+	if (strike(strikes, inbox, conn, err) < 0) {
+		pg_rollback(conn);
+		return -1;
+	}
+	for (size_t i = 0; i < strikes->round_len; i++)
+		deadlines_drop(strikes->service->deadlines, strikes->round[i].token.lease_id);
+	strikes->round_len = 0;
+	return 0;
+}

@@ -1,0 +1,34 @@
+/*
+ * Striking attempts that no worker accepted in time (PROTOCOL.md section 5): only when the build's results partition
+ * has been applied up to an end offset that was read after the deadline; the worker gets nothing more before it has
+ * read up to the present end of its assignments. On the inbox's thread.
+ */
+#pragma once
+
+#include "build-service/barrier.h"
+#include "build-service/build_set.h"
+#include "build-service/deadlines.h"
+#include "build-service/service.h"
+#include "build-service/transitions.h"
+#include "build-service/workers.h"
+
+#define STRIKES_ROUND 256
+
+struct strikes {
+	struct service *service;
+	struct build_set set;
+	struct worker_set workers;
+	struct transition_context context;
+	struct command_list commands;
+	struct rows held_back;
+
+	/* A round: these wait for the barrier. */
+	struct overdue round[STRIKES_ROUND];
+	size_t round_len;
+	struct barrier barrier;
+};
+
+void strikes_init(struct strikes *strikes, struct service *service);
+void strikes_release(struct strikes *strikes);
+/* One step of the round under way, or the beginning of one. */
+int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err) MUST_CHECK;

@@ -1,0 +1,67 @@
+/*
+ * kiln.worker.events: what workers say of themselves (PROTOCOL.md section 5). A hello of a new incarnation frees what
+ * it does not list; a heartbeat renews what it lists; what either lists without holding it is answered with `abandon`,
+ * what waits for `released` gets it again, a cancel wish is repeated.
+ */
+#pragma once
+
+#include "build-service/build_set.h"
+#include "build-service/leases.h"
+#include "build-service/workers.h"
+#include "common/json/json.h"
+#include "common/pg/inbox.h"
+
+enum worker_event_kind { WORKER_EVENT_OTHER, WORKER_HELLO, WORKER_HEARTBEAT, WORKER_DRAINING_NOW, WORKER_BYE };
+
+/* A token that the worker lists, and what the database says of it. */
+struct listed_token {
+	struct token token;
+	bool reported; /* otherwise held */
+	bool fits;     /* the attempt exists with this lease and was given to this worker */
+	enum attempt_state state;
+	bool wants_cancel; /* a running attempt of a build with a cancel wish */
+	bool ended;        /* the build has */
+};
+
+struct worker_event {
+	enum worker_event_kind kind;
+	cJSON *data; /* owned */
+	struct addressee from;
+	struct worker_facts facts;
+	bool draining;
+	struct listed_token *listed; /* in the arena */
+	size_t listed_len;
+};
+
+/* ERR_INVALID (poison) when it is not legible. */
+int worker_event_read(const struct inbox_record *record, struct arena *arena, struct worker_event *ret_event,
+					  struct error *err) MUST_CHECK;
+void worker_event_release(struct worker_event *event);
+
+/* The tokens of all events as parameters of read_listed_attempts.sql, and its result back into them. */
+void worker_events_pipeline_listed(struct worker_event *events, size_t len, struct rows *tokens,
+								   struct pg_pipeline *pipeline, int *ret_index);
+void worker_events_listed_loaded(struct worker_event *events, size_t len, const PGresult *rows);
+
+/* An attempt that a worker's words have ended; to be applied to its build. */
+struct loss {
+	struct token token;
+	enum loss_reason reason;
+	bool mass;
+};
+
+/* What events decide, for a transaction. */
+struct worker_decisions {
+	struct worker_set *workers;
+	struct leases *leases;
+	struct command_list *commands;
+	struct loss *losses;
+	size_t losses_len, losses_size;
+	struct token *resend; /* assignments that heartbeats lack */
+	size_t resend_len, resend_size;
+};
+void worker_decisions_release(struct worker_decisions *decisions);
+void worker_decisions_clear(struct worker_decisions *decisions);
+
+/* In order of the records; the worker's row is loaded. */
+void worker_event_decide(struct worker_decisions *decisions, const struct worker_event *event);

@@ -1,0 +1,118 @@
+#include "common/base/queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "common/base/alloc.h"
+
+struct queue {
+	pthread_mutex_t mutex;
+	pthread_cond_t not_empty; /* also signalled by close */
+	size_t max, len, first;
+	bool closed;
+	void *values[]; /* ring */
+};
+
+struct queue *queue_new(size_t max)
+{
+	CHECK(max > 0 && max < SIZE_MAX / (2 * sizeof(void *)));
+	struct queue *queue = xcalloc(1, sizeof(*queue) + max * sizeof(void *));
+	queue->max = max;
+	pthread_condattr_t attr;
+	CHECK(pthread_mutex_init(&queue->mutex, NULL) == 0);
+	CHECK(pthread_condattr_init(&attr) == 0);
+	CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+	CHECK(pthread_cond_init(&queue->not_empty, &attr) == 0);
+	(void)pthread_condattr_destroy(&attr); /* cannot fail in glibc */
+	return queue;
+}
+
+void queue_free(struct queue *queue)
+{
+	if (queue == NULL)
+		return;
+	(void)pthread_cond_destroy(&queue->not_empty); /* cannot fail in glibc */
+	CHECK(pthread_mutex_destroy(&queue->mutex) == 0);
+	free(queue);
+}
+
+static void lock(struct queue *queue)
+{
+	CHECK(pthread_mutex_lock(&queue->mutex) == 0);
+}
+
+static void unlock(struct queue *queue)
+{
+	CHECK(pthread_mutex_unlock(&queue->mutex) == 0);
+}
+
+bool queue_try_push(struct queue *queue, void *value)
+{
+	CHECK(value != NULL); /* NULL is queue_pop's "nothing" */
+	lock(queue);
+	bool pushed = !queue->closed && queue->len < queue->max;
+	if (pushed) {
+		queue->values[(queue->first + queue->len) % queue->max] = value;
+		queue->len++;
+		CHECK(pthread_cond_signal(&queue->not_empty) == 0);
+	}
+	unlock(queue);
+	return pushed;
+}
+
+static struct timespec monotonic_in(int timeout_ms)
+{
+	struct timespec until;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* fails for an unknown clock only */
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	return until;
+}
+
+void *queue_pop(struct queue *queue, int timeout_ms)
+{
+	void *value = NULL;
+	lock(queue);
+	if (queue->len == 0 && !queue->closed && timeout_ms > 0) {
+		struct timespec until = monotonic_in(timeout_ms);
+		int result = 0;
+		while (queue->len == 0 && !queue->closed && result == 0)
+			result = pthread_cond_timedwait(&queue->not_empty, &queue->mutex, &until);
+		CHECK(result == 0 || result == ETIMEDOUT);
+	}
+	if (queue->len > 0) {
+		value = queue->values[queue->first];
+		queue->first = (queue->first + 1) % queue->max;
+		queue->len--;
+	}
+	unlock(queue);
+	return value;
+}
+
+size_t queue_len(struct queue *queue)
+{
+	lock(queue);
+	size_t len = queue->len;
+	unlock(queue);
+	return len;
+}
+
+void queue_close(struct queue *queue)
+{
+	lock(queue);
+	queue->closed = true;
+	CHECK(pthread_cond_broadcast(&queue->not_empty) == 0);
+	unlock(queue);
+}
+
+bool queue_closed(struct queue *queue)
+{
+	lock(queue);
+	bool closed = queue->closed;
+	unlock(queue);
+	return closed;
+}

@@ -1,0 +1,22 @@
+/* A bounded queue of pointers between threads, on CLOCK_MONOTONIC condition variables. Values are the caller's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+
+struct queue;
+
+struct queue *queue_new(size_t max);
+/* Pending values are not freed: close and drain first. */
+void queue_free(struct queue *queue);
+/* False when full or closed: the value stays the caller's. */
+bool queue_try_push(struct queue *queue, void *value) MUST_CHECK;
+/* Waits up to timeout_ms (0 = do not wait). NULL at the time-out, or when closed and empty. */
+void *queue_pop(struct queue *queue, int timeout_ms);
+size_t queue_len(struct queue *queue);
+/* No more pushes; poppers drain what is left, then get NULL at once. */
+void queue_close(struct queue *queue);
+bool queue_closed(struct queue *queue);

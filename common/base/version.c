@@ -1,0 +1,3 @@
+#include "common/base/config.h"
+
+const char kiln_version[] = KILN_VERSION;

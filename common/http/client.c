@@ -1,0 +1,182 @@
+#include "common/http/client.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/list.h"
+#include "common/http/exchange.h"
+
+#define POLL_MS 1000
+
+struct http_client {
+	const struct address_guard *guard;
+	CURLM *multi;
+	pthread_t thread;
+	size_t max_in_flight, max_queued;
+	size_t in_flight;         /* the thread's */
+	struct list_node running; /* the thread's */
+
+	pthread_mutex_t mutex; /* for what follows */
+	struct list_node queued;
+	size_t queued_len;
+	bool stopping;
+};
+
+static struct exchange *next_queued(struct http_client *client)
+{
+	pthread_mutex_lock(&client->mutex);
+	struct list_node *node = client->in_flight < client->max_in_flight ? list_pop(&client->queued) : NULL;
+	if (node != NULL)
+		client->queued_len--;
+	pthread_mutex_unlock(&client->mutex);
+	return node != NULL ? LIST_ITEM(node, struct exchange, node) : NULL;
+}
+
+static bool is_stopping(struct http_client *client)
+{
+	pthread_mutex_lock(&client->mutex);
+	bool stopping = client->stopping;
+	pthread_mutex_unlock(&client->mutex);
+	return stopping;
+}
+
+/* True when something was started. */
+static bool start_queued(struct http_client *client)
+{
+	struct exchange *exchange;
+	bool started = false;
+
+	while ((exchange = next_queued(client)) != NULL) {
+		exchange_prepare(exchange, client->guard);
+		CURLMcode code = curl_multi_add_handle(client->multi, exchange->easy);
+		if (code != CURLM_OK) {
+			exchange_end(exchange, CURLE_FAILED_INIT);
+			continue;
+		}
+		list_append(&client->running, &exchange->node);
+		client->in_flight++;
+		started = true;
+	}
+	return started;
+}
+
+static void end_running(struct http_client *client, struct exchange *exchange, CURLcode code)
+{
+	list_remove(&exchange->node);
+	client->in_flight--;
+	curl_multi_remove_handle(client->multi, exchange->easy);
+	exchange_end(exchange, code);
+}
+
+static void collect_ended(struct http_client *client)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+		struct exchange *exchange = NULL;
+		CURLcode code = message->data.result;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&exchange);
+		end_running(client, exchange, code);
+	}
+}
+
+static void *client_thread(void *ctx)
+{
+	struct http_client *client = ctx;
+	int running = 0;
+
+	while (!is_stopping(client)) {
+		curl_multi_perform(client->multi, &running);
+		collect_ended(client);
+		/* Nothing is polled for: descriptors, libcurl's own timers and curl_multi_wakeup end the wait. A wake-up that
+		 * came before the wait ends it at once. */
+		if (!start_queued(client))
+			curl_multi_poll(client->multi, NULL, 0, POLL_MS, NULL);
+	}
+	LIST_FOR_EACH (node, &client->running)
+		end_running(client, LIST_ITEM(node, struct exchange, node), CURLE_ABORTED_BY_CALLBACK);
+	/* Nobody can queue any more: http_client_send refuses. */
+	LIST_FOR_EACH (node, &client->queued) {
+		list_remove(node);
+		exchange_end(LIST_ITEM(node, struct exchange, node), CURLE_ABORTED_BY_CALLBACK);
+	}
+	return NULL;
+}
+
+static void curl_init_once(void)
+{
+	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
+int http_client_new(const struct address_guard *guard, size_t max_in_flight, size_t max_queued,
+					struct http_client **ret_client, struct error *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct http_client *client = xcalloc(1, sizeof(*client));
+	pthread_attr_t attr;
+
+	pthread_once(&once, curl_init_once);
+	client->guard = guard;
+	client->max_in_flight = max_in_flight;
+	client->max_queued = max_queued;
+	list_init(&client->running);
+	list_init(&client->queued);
+	pthread_mutex_init(&client->mutex, NULL);
+	client->multi = curl_multi_init();
+	CHECK(client->multi != NULL);
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_in_flight);
+	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256UL * 1024);
+	int status = pthread_create(&client->thread, &attr, client_thread, client);
+	pthread_attr_destroy(&attr);
+	if (status != 0) {
+		curl_multi_cleanup(client->multi);
+		pthread_mutex_destroy(&client->mutex);
+		free(client);
+		return error_set_errno(err, status, "cannot start the thread of the HTTP client");
+	}
+	*ret_client = client;
+	return 0;
+}
+
+void http_client_free(struct http_client *client)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&client->mutex);
+	client->stopping = true;
+	pthread_mutex_unlock(&client->mutex);
+	curl_multi_wakeup(client->multi);
+	pthread_join(client->thread, NULL);
+	curl_multi_cleanup(client->multi);
+	pthread_mutex_destroy(&client->mutex);
+	free(client);
+}
+
+int http_client_send(struct http_client *client, const struct http_request *request, http_done *done, void *ctx,
+					 struct error *err)
+{
+	struct exchange *exchange = exchange_new(request, done, ctx);
+
+	pthread_mutex_lock(&client->mutex);
+	bool refused = client->stopping || client->queued_len >= client->max_queued;
+	if (!refused) {
+		list_append(&client->queued, &exchange->node);
+		client->queued_len++;
+	}
+	pthread_mutex_unlock(&client->mutex);
+	if (refused) {
+		exchange_free(exchange);
+		return error_set(err, ERR_LIMIT, "too many HTTP requests are waiting");
+	}
+	curl_multi_wakeup(client->multi);
+	return 0;
+}

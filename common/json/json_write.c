@@ -1,0 +1,206 @@
+#include "common/base/utf8.h"
+#include "common/json/json_internal.h"
+
+#include <math.h>
+
+#define MAX_LEVELS 64
+
+/* Everywhere below a full buffer is not looked at: buffer_ok tells the caller at the end. */
+
+void json_writer_init(struct json_writer *w, struct buffer *buf)
+{
+	*w = (struct json_writer){.buf = buf};
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static void put_control(struct buffer *buf, char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	static const char letters[] = "\"\"\\\\\bb\tt\nn\ff\rr";
+	char escape[6] = {'\\', 'u', '0', '0', digits[c >> 4 & 15], digits[c & 15]};
+	for (const char *pair = letters; *pair != '\0'; pair += 2) {
+		if (c == pair[0]) {
+			escape[1] = pair[1];
+			(void)buffer_append(buf, escape, 2);
+			return;
+		}
+	}
+	(void)buffer_append(buf, escape, sizeof(escape));
+}
+
+/* Whether the eight bytes at `text` need no escape and are ASCII: none is below 0x20, a quote, a backslash or above
+ * 0x7F. */
+static bool is_plain_word(const char *text)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+	uint64_t word;
+	memcpy(&word, text, sizeof(word));
+	uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+	/* x - ones borrows into a byte's high bit where x is 0 (bytes above 0x7F are seen by `word` itself). */
+	return (((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & high) == 0;
+}
+
+static size_t plain_len(const char *text, size_t len)
+{
+	size_t at = 0;
+	while (len - at >= sizeof(uint64_t) && is_plain_word(text + at))
+		at += sizeof(uint64_t);
+	while (at < len && is_plain((unsigned char)text[at]))
+		at++;
+	return at;
+}
+
+static void put_escaped(struct buffer *buf, const char *text, size_t len)
+{
+	(void)buffer_append_char(buf, '"');
+	size_t at = 0, from = 0;
+	while ((at += plain_len(text + at, len - at)) < len) {
+		size_t step = text[at] == '\0' ? 0 : utf8_sequence_len(text + at, len - at);
+		if (step > 1) {
+			at += step;
+			continue;
+		}
+		(void)buffer_append(buf, text + from, at - from);
+		if (step == 0)
+			(void)buffer_append(buf, "\xEF\xBF\xBD", 3); /* U+FFFD */
+		else
+			put_control(buf, text[at]);
+		from = ++at;
+	}
+	(void)buffer_append(buf, text + from, at - from);
+	(void)buffer_append_char(buf, '"');
+}
+
+/* Most texts, and all keys of ours, need no escape: they go in at once, with what is before and after the quotes. */
+static void put_quoted(struct buffer *buf, bool comma, const char *text, size_t len, bool colon)
+{
+	size_t all = (size_t)comma + 1 + len + 1 + (size_t)colon;
+	char *out = plain_len(text, len) == len ? buffer_reserve(buf, all) : NULL;
+	if (out != NULL) {
+		if (comma)
+			*out++ = ',';
+		*out++ = '"';
+		memcpy(out, text, len);
+		out += len;
+		*out++ = '"';
+		if (colon)
+			*out = ':';
+		buffer_commit(buf, all);
+		return;
+	}
+	if (comma)
+		(void)buffer_append_char(buf, ',');
+	put_escaped(buf, text, len);
+	if (colon)
+		(void)buffer_append_char(buf, ':');
+}
+
+/* Comma and key of the next value. */
+static void begin_value(struct json_writer *w, const char *key)
+{
+	CHECK((key != NULL) == ((w->objects & 1) != 0));
+	CHECK(w->depth > 0 || !w->need_comma); /* one value at the top */
+	if (key != NULL)
+		put_quoted(w->buf, w->need_comma, key, strlen(key), true);
+	else if (w->need_comma)
+		(void)buffer_append_char(w->buf, ',');
+	w->need_comma = true;
+}
+
+static void open_level(struct json_writer *w, const char *key, bool object)
+{
+	CHECK(w->depth < MAX_LEVELS);
+	begin_value(w, key);
+	w->objects = w->objects << 1 | object;
+	w->depth++;
+	w->need_comma = false;
+	(void)buffer_append_char(w->buf, object ? '{' : '[');
+}
+
+static void close_level(struct json_writer *w, bool object)
+{
+	CHECK(w->depth > 0 && ((w->objects & 1) != 0) == object);
+	w->objects >>= 1;
+	w->depth--;
+	w->need_comma = true;
+	(void)buffer_append_char(w->buf, object ? '}' : ']');
+}
+
+void json_object_begin(struct json_writer *w, const char *key)
+{
+	open_level(w, key, true);
+}
+
+void json_object_end(struct json_writer *w)
+{
+	close_level(w, true);
+}
+
+void json_array_begin(struct json_writer *w, const char *key)
+{
+	open_level(w, key, false);
+}
+
+void json_array_end(struct json_writer *w)
+{
+	close_level(w, false);
+}
+
+void json_string(struct json_writer *w, const char *key, const char *text)
+{
+	if (text == NULL)
+		json_null(w, key);
+	else
+		json_string_len(w, key, text, strlen(text));
+}
+
+void json_string_len(struct json_writer *w, const char *key, const char *text, size_t len)
+{
+	begin_value(w, key);
+	put_quoted(w->buf, false, text, len, false);
+}
+
+void json_int(struct json_writer *w, const char *key, int64_t value)
+{
+	char text[JSON_NUMBER_SIZE];
+	size_t len = json_format_int(value, text);
+	json_raw_len(w, key, text, len);
+}
+
+void json_double(struct json_writer *w, const char *key, double value)
+{
+	char text[JSON_NUMBER_SIZE];
+	if (!isfinite(value)) {
+		json_null(w, key);
+		return;
+	}
+	size_t len = json_format_double(value, text);
+	json_raw_len(w, key, text, len);
+}
+
+void json_bool(struct json_writer *w, const char *key, bool value)
+{
+	json_raw(w, key, value ? "true" : "false");
+}
+
+void json_null(struct json_writer *w, const char *key)
+{
+	json_raw_len(w, key, "null", 4);
+}
+
+void json_raw(struct json_writer *w, const char *key, const char *json)
+{
+	if (json == NULL)
+		json = "null";
+	json_raw_len(w, key, json, strlen(json));
+}
+
+void json_raw_len(struct json_writer *w, const char *key, const char *json, size_t len)
+{
+	begin_value(w, key);
+	(void)buffer_append(w->buf, json, len);
+}

@@ -1,0 +1,24 @@
+/* librdkafka configuration that every client shares: brokers, the operator's properties file (TLS, SASL), limits, and
+ * the deviations from librdkafka 2.0.2's defaults that facts/libraries.md asks for. */
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+
+struct kafka_settings {
+	const char *brokers;
+	const char *properties_file; /* librdkafka "key=value" lines, # comments; NULL = none */
+	const char *client_id;       /* the service's name */
+	/* Consumers only: a fetch is answered when so many bytes are there, or after so long. 0: at once when there is
+	 * anything, after 500 ms when there is nothing. Both together trade delay for far fewer, larger fetches. */
+	int fetch_min_bytes, fetch_wait_ms;
+};
+
+/* A new conf (the caller's) with: bootstrap.servers, client.id, socket.nagle.disable, socket.keepalive.enable,
+ * message.max.bytes, fetch.message.max.bytes, allow.auto.create.topics=false, reconnect.backoff.max.ms=1000, log_cb
+ * into log.h, error_cb (logged once a second at most), then the file's lines, which win. */
+int kafka_conf_new(const struct kafka_settings *settings, rd_kafka_conf_t **ret_conf, struct error *err) MUST_CHECK;
+/* rd_kafka_conf_set with our error. */
+int kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err) MUST_CHECK;

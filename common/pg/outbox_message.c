@@ -1,0 +1,121 @@
+/* A row of the outbox as the Kafka message that it becomes. */
+#include <string.h>
+
+#include "common/base/str.h"
+#include "common/json/json.h"
+#include "common/kafka/topics.h"
+#include "common/pg/outbox_private.h"
+
+/* Headers are numbered in these topics only (CONTRACT.md, Events). */
+static bool is_numbered(const char *topic)
+{
+	return strcmp(topic, TOPIC_BUILD_EVENTS) == 0 || strcmp(topic, TOPIC_CI_EVENTS) == 0 ||
+		   strcmp(topic, TOPIC_PROJECT_EVENTS) == 0;
+}
+
+void outbox_message_init(struct outbox_message *message)
+{
+	memset(message, 0, sizeof(*message));
+	buffer_init(&message->key, KAFKA_MAX_MESSAGE_BYTES);
+	buffer_init(&message->body, KAFKA_MAX_MESSAGE_BYTES);
+}
+
+static void drop_headers(struct outbox_message *message)
+{
+	if (message->headers != NULL)
+		rd_kafka_headers_destroy(message->headers);
+	message->headers = NULL;
+}
+
+void outbox_message_release(struct outbox_message *message)
+{
+	drop_headers(message);
+	buffer_release(&message->key);
+	buffer_release(&message->body);
+}
+
+/* bytea in text form: \x and hex digits. */
+static int read_body(struct buffer *body, const char *text, struct error *err)
+{
+	size_t len = strlen(text);
+	buffer_clear(body);
+	if (len < 2 || len % 2 != 0 || text[0] != '\\' || text[1] != 'x')
+		return error_set(err, ERR_INTERNAL, "bytea is not in hex form");
+	size_t bytes = (len - 2) / 2;
+	char *to = buffer_reserve(body, bytes);
+	if (to == NULL)
+		return error_set(err, ERR_INVALID, "body of %zu bytes is too large", bytes);
+	if (hex_decode(text + 2, len - 2, to, bytes) < 0)
+		return error_set(err, ERR_INTERNAL, "bytea is not in hex form");
+	buffer_commit(body, bytes);
+	return 0;
+}
+
+/* {"key": base64 or null, "headers": [[name, base64 or null], …]}: bytes as they were, whatever they were. */
+static int read_record(struct outbox_message *message, const char *json, struct error *err)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *tree = NULL;
+	if (json_parse(json, strlen(json), &tree, err) < 0)
+		return -1;
+	const char *key = json_get_string(tree, "key");
+	buffer_clear(&message->key);
+	if (key != NULL && base64_decode(&message->key, key, strlen(key), err) < 0)
+		return -1;
+	message->message.key = key == NULL ? NULL : message->key.data;
+	message->message.key_len = message->key.len;
+	if (key != NULL && message->key.len == 0)
+		message->message.key = ""; /* present and empty */
+
+	message->headers = rd_kafka_headers_new(16);
+	CHECK(message->headers != NULL);
+	const cJSON *pair;
+	cJSON_ArrayForEach(pair, json_get(tree, "headers"))
+	{
+		const cJSON *name = cJSON_GetArrayItem(pair, 0);
+		const cJSON *value = cJSON_GetArrayItem(pair, 1);
+		if (!cJSON_IsString(name))
+			return error_set(err, ERR_INVALID, "record: a header has no name");
+		CLEANUP(buffer_release_p) struct buffer bytes;
+		buffer_init(&bytes, KAFKA_MAX_MESSAGE_BYTES);
+		if (cJSON_IsString(value) && base64_decode(&bytes, value->valuestring, strlen(value->valuestring), err) < 0)
+			return -1;
+		const char *data = !cJSON_IsString(value) ? NULL : bytes.len == 0 ? "" : bytes.data;
+		CHECK(rd_kafka_header_add(message->headers, name->valuestring, -1, data, (ssize_t)bytes.len) ==
+			  RD_KAFKA_RESP_ERR_NO_ERROR);
+	}
+	message->message.headers = message->headers;
+	return 0;
+}
+
+int outbox_message_read(struct outbox_message *message, const PGresult *result, int row, struct error *err)
+{
+	drop_headers(message);
+	const char *topic = pg_text(result, row, "topic");
+	const char *key = pg_text(result, row, "key");
+	const char *record = pg_text(result, row, "record");
+	const char *text = pg_text(result, row, "text");
+	if (text == NULL && read_body(&message->body, pg_text(result, row, "body"), err) < 0)
+		return -1;
+	message->event = (struct cloudevent){
+		.id = pg_text(result, row, "ce_id"),
+		.type = pg_text(result, row, "type"),
+		.source = pg_text(result, row, "source"),
+		.subject = key,
+		.time = pg_text(result, row, "time"),
+		.sequence = is_numbered(topic) ? pg_int(result, row, "sequence", 0) : 0,
+		.hash = pg_text(result, row, "hash"),
+		.traceparent = pg_text(result, row, "traceparent"),
+	};
+	message->message = (struct kafka_message){
+		.topic = topic,
+		.partition = -1,
+		.key = key,
+		.key_len = strlen(key),
+		.data = text != NULL             ? text
+				: message->body.len == 0 ? ""
+										 : message->body.data,
+		.data_len = text != NULL ? strlen(text) : message->body.len,
+		.event = &message->event,
+	};
+	return record == NULL ? 0 : read_record(message, record, err);
+}

@@ -1,0 +1,282 @@
+/* The relay's thread: wakes up, runs rounds until its shards are empty, sleeps. */
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/wakeup.h"
+#include "common/pg/outbox_private.h"
+#include "kiln_pg_sql.h"
+
+#define TIMER_MS 1000
+/* Commits come in bursts, and who has just committed has more urgent things to do on this core than to publish: a
+ * wake-up is followed this much later. */
+#define LINGER_MS 5
+#define MIN_BACKOFF_MS 100
+#define MAX_BACKOFF_MS 5000
+/* Bodies of one round. */
+#define ROUND_BYTES "8388608"
+/* A full round means that more wait: counting them is worth a query this often. */
+#define COUNT_EVERY_MS 2000
+#define THREAD_STACK_BYTES (256UL * 1024)
+
+struct outbox_relay {
+	struct outbox_relay_options options;
+	struct pg_conn *conn;
+	struct wakeup wakeup;
+	pthread_t thread;
+	_Atomic bool stopping;
+	_Atomic bool woken; /* by outbox_relay_wake: other instances may have to know */
+	_Atomic uint64_t shards;
+	_Atomic int64_t backlog;
+
+	/* The thread's. */
+	unsigned listening_generation; /* of the connection that LISTENs */
+	int64_t counted_ms;
+	int backoff_ms;
+};
+
+static struct metric published_total = {.kind = METRIC_COUNTER,
+										.name = "kiln_outbox_published_total",
+										.help = "Outbox rows acknowledged by Kafka and deleted."};
+static struct metric failed_total = {.kind = METRIC_COUNTER,
+									 .name = "kiln_outbox_failed_total",
+									 .help = "Outbox rows that a round left to be published again."};
+static struct metric backlog_rows = {
+	.kind = METRIC_GAUGE, .name = "kiln_outbox_backlog", .help = "Outbox rows that wait, by the last look."};
+static struct metric round_seconds = {
+	.kind = METRIC_HISTOGRAM, .name = "kiln_outbox_round_seconds", .help = "Duration of a relay round that had rows."};
+
+static void register_metrics(void)
+{
+	metric_register(&published_total);
+	metric_register(&failed_total);
+	metric_register(&backlog_rows);
+	metric_register(&round_seconds);
+}
+
+static void set_backlog(struct outbox_relay *relay, int64_t rows)
+{
+	atomic_store(&relay->backlog, rows);
+	metric_set(&backlog_rows, rows);
+}
+
+/* "{0,5,7}" */
+static void shards_text(uint64_t shards, struct pg_array *ret)
+{
+	for (int shard = 0; shard < OUTBOX_SHARDS; shard++) {
+		if ((shards >> shard & 1) != 0)
+			pg_array_add_int(ret, shard);
+	}
+}
+
+static int count_backlog(struct outbox_relay *relay, const char *shards, struct error *err)
+{
+	CLEANUP(pg_result_p) PGresult *result = NULL;
+	if (pg_query(relay->conn, &sql_outbox_count, PG_PARAMS(shards), 1, &result, err) < 0)
+		return -1;
+	set_backlog(relay, pg_int(result, 0, "backlog", 0));
+	relay->counted_ms = clock_boot_ms();
+	return 0;
+}
+
+/* One round. *ret_more: there may be more rows to publish at once. */
+static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_more, struct error *err)
+{
+	char limit[24];
+	(void)snprintf(limit, sizeof(limit), "%zu", relay->options.batch);
+	CLEANUP(pg_result_p) PGresult *rows = NULL;
+	int64_t began_us = clock_boot_us();
+	if (pg_query(relay->conn, &sql_outbox_select, PG_PARAMS(shards, limit, ROUND_BYTES), 3, &rows, err) < 0)
+		return -1;
+	size_t count = (size_t)PQntuples(rows);
+	*ret_more = false;
+	if (count < relay->options.batch)
+		set_backlog(relay, (int64_t)count);
+	else if (clock_boot_ms() - relay->counted_ms >= COUNT_EVERY_MS && count_backlog(relay, shards, err) < 0)
+		return -1;
+	if (count == 0)
+		return 0;
+
+	struct pg_array ids;
+	pg_array_init(&ids, 32 * count + 64);
+	struct outbox_round_result outcome;
+	int result = outbox_round(relay->options.producer, rows, &relay->stopping, &ids, &outcome, err);
+	if (result == 0 && outcome.published > 0)
+		result = pg_query(relay->conn, &sql_outbox_delete, PG_PARAMS(pg_array_text(&ids)), 1, NULL, err);
+	pg_array_release(&ids);
+	if (result < 0)
+		return -1;
+	metric_add(&published_total, (int64_t)outcome.published);
+	metric_add(&failed_total, (int64_t)outcome.failed);
+	metric_observe_us(&round_seconds, clock_boot_us() - began_us);
+	if (outcome.failed > outcome.blocked)
+		return error_set(err, ERR_UNAVAILABLE, "%zu of %zu rows were not acknowledged", outcome.failed, count);
+	if (count < relay->options.batch)
+		set_backlog(relay, (int64_t)outcome.failed);
+	/* Also a short round: it may have ended by its bytes, or rows came meanwhile. Rows that can never go out wait for
+	 * the timer. */
+	*ret_more = outcome.published > 0;
+	return 0;
+}
+
+static int listen_again(struct outbox_relay *relay, struct error *err)
+{
+	if (pg_connect(relay->conn, err) < 0)
+		return -1;
+	if (relay->listening_generation == pg_generation(relay->conn))
+		return 0;
+	if (pg_run(relay->conn, "LISTEN kiln_outbox", err) < 0)
+		return -1;
+	relay->listening_generation = pg_generation(relay->conn);
+	return 0;
+}
+
+static int run_rounds(struct outbox_relay *relay, struct error *err)
+{
+	/* Before the look into the table: what is committed after this has its own wake-up. */
+	wakeup_clear(&relay->wakeup);
+	if (listen_again(relay, err) < 0)
+		return -1;
+	uint64_t shards = atomic_load(&relay->shards);
+	const uint64_t all = (UINT64_C(1) << OUTBOX_SHARDS) - 1;
+	if (atomic_exchange(&relay->woken, false) && (shards & all) != all && outbox_notify(relay->conn, err) < 0)
+		return -1;
+	bool more = shards != 0;
+	if (!more)
+		set_backlog(relay, 0);
+	while (more && !atomic_load(&relay->stopping)) {
+		/* They may change from round to round. */
+		struct pg_array text;
+		pg_array_init(&text, 1024);
+		shards_text(atomic_load(&relay->shards), &text);
+		int result = run_round(relay, pg_array_text(&text), &more, err);
+		pg_array_release(&text);
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* True when another session notified. Our own NOTIFYs come back too. */
+static bool take_notifications(struct outbox_relay *relay)
+{
+	PGconn *pg = pg_raw(relay->conn);
+	bool notified = false;
+	PGnotify *notification;
+	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
+		notified |= notification->be_pid != PQbackendPID(pg);
+		PQfreemem(notification);
+	}
+	return notified;
+}
+
+/* Until woken, notified, or the time is over. */
+static void sleep_until_work(struct outbox_relay *relay, int timeout_ms)
+{
+	int64_t deadline_ms = clock_boot_ms() + timeout_ms;
+	int left_ms;
+	while (!atomic_load(&relay->stopping) && !take_notifications(relay) && (left_ms = clock_left_ms(deadline_ms)) > 0) {
+		PGconn *pg = pg_raw(relay->conn);
+		struct pollfd pollers[] = {
+			{.fd = relay->wakeup.fd, .events = POLLIN},
+			{.fd = pg == NULL ? -1 : PQsocket(pg), .events = POLLIN},
+		};
+		(void)poll(pollers, ARRAY_LEN(pollers), left_ms); /* EINTR only goes round */
+		if (pollers[0].revents != 0)
+			return;
+		if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
+			pg_disconnect(relay->conn);
+	}
+}
+
+/* Wake-ups do not shorten this, only the end does. */
+static void back_off(struct outbox_relay *relay)
+{
+	int64_t deadline_ms = clock_boot_ms() + relay->backoff_ms;
+	for (int left_ms; !atomic_load(&relay->stopping) && (left_ms = clock_left_ms(deadline_ms)) > 0;)
+		(void)wakeup_wait(&relay->wakeup, left_ms);
+	relay->backoff_ms = relay->backoff_ms * 2 < MAX_BACKOFF_MS ? relay->backoff_ms * 2 : MAX_BACKOFF_MS;
+}
+
+static void *run(void *arg)
+{
+	struct outbox_relay *relay = arg;
+	while (!atomic_load(&relay->stopping)) {
+		struct error err = ERROR_INIT;
+		if (run_rounds(relay, &err) == 0) {
+			relay->backoff_ms = MIN_BACKOFF_MS;
+			sleep_until_work(relay, TIMER_MS);
+			const struct timespec linger = {.tv_nsec = LINGER_MS * 1000000L};
+			(void)nanosleep(&linger, NULL); /* an early return only publishes sooner */
+			continue;
+		}
+		if (!atomic_load(&relay->stopping))
+			log_warn("outbox relay: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);
+		back_off(relay);
+	}
+	return NULL;
+}
+
+int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_relay **ret_relay, struct error *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	CHECK(pthread_once(&once, register_metrics) == 0);
+	CHECK(options->batch > 0 && options->batch <= 100000);
+	struct outbox_relay *relay = xcalloc(1, sizeof(*relay));
+	relay->options = *options;
+	/* A delete that is lost only repeats events. */
+	relay->options.pg.async_commit = true;
+	relay->conn = pg_conn_new(&relay->options.pg);
+	relay->backoff_ms = MIN_BACKOFF_MS;
+	wakeup_init(&relay->wakeup);
+	pthread_attr_t attributes;
+	CHECK(pthread_attr_init(&attributes) == 0);
+	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
+	int code = pthread_create(&relay->thread, &attributes, run, relay);
+	(void)pthread_attr_destroy(&attributes); /* cannot fail */
+	if (code != 0) {
+		wakeup_release(&relay->wakeup);
+		pg_conn_free(relay->conn);
+		free(relay);
+		return error_set_errno(err, code, "outbox relay thread");
+	}
+	(void)pthread_setname_np(relay->thread, "outbox-relay"); /* only a name */
+	*ret_relay = relay;
+	return 0;
+}
+
+void outbox_relay_free(struct outbox_relay *relay)
+{
+	if (relay == NULL)
+		return;
+	atomic_store(&relay->stopping, true);
+	wakeup_signal(&relay->wakeup);
+	CHECK(pthread_join(relay->thread, NULL) == 0);
+	wakeup_release(&relay->wakeup);
+	pg_conn_free(relay->conn);
+	free(relay);
+}
+
+void outbox_relay_own(struct outbox_relay *relay, uint64_t shards)
+{
+	atomic_store(&relay->shards, shards);
+	wakeup_signal(&relay->wakeup);
+}
+
+void outbox_relay_wake(struct outbox_relay *relay)
+{
+	atomic_store(&relay->woken, true);
+	wakeup_signal(&relay->wakeup);
+}
+
+int64_t outbox_relay_backlog(struct outbox_relay *relay)
+{
+	return atomic_load(&relay->backlog);
+}

@@ -1,0 +1,194 @@
+/*
+ * One round of the relay: produce all, wait for all, say which may be deleted.
+ *
+ * Order per key: all messages of a round go to one incarnation of a gapless idempotent handle, so a message that fails
+ * takes down what came after it. Whatever of a key follows one that was not acknowledged stays in the table and is
+ * produced again, behind it.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/pg/outbox_private.h"
+
+/* After `stopping` a round gets this long to end by itself. */
+#define STOP_MS 3000
+
+struct entry {
+	struct round *round;
+	enum error_kind
+		outcome; /* ERR_NONE = acknowledged; ERR_INVALID = cannot be published; ERR_CANCELLED = was not tried */
+};
+
+/* Lives until the relay has let go and the last report has come. */
+struct round {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t pending;
+	bool abandoned;
+	size_t len;
+	struct entry entries[];
+};
+
+static struct round *round_new(size_t len)
+{
+	struct round *round = xcalloc(1, sizeof(*round) + len * sizeof(round->entries[0]));
+	CHECK(pthread_mutex_init(&round->lock, NULL) == 0);
+	pthread_condattr_t attributes;
+	CHECK(pthread_condattr_init(&attributes) == 0);
+	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	CHECK(pthread_cond_init(&round->changed, &attributes) == 0);
+	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	round->len = len;
+	for (size_t i = 0; i < len; i++)
+		round->entries[i] = (struct entry){.round = round, .outcome = ERR_CANCELLED};
+	return round;
+}
+
+static void round_free(struct round *round)
+{
+	(void)pthread_cond_destroy(&round->changed); /* nobody waits */
+	(void)pthread_mutex_destroy(&round->lock);   /* nobody holds it */
+	free(round);
+}
+
+/* On the producer's thread. */
+static void on_delivered(void *ctx, const struct kafka_delivery *delivery)
+{
+	struct entry *entry = ctx;
+	struct round *round = entry->round;
+	CHECK(pthread_mutex_lock(&round->lock) == 0);
+	entry->outcome = delivery->outcome;
+	round->pending--;
+	bool last = round->pending == 0 && round->abandoned;
+	if (round->pending == 0)
+		CHECK(pthread_cond_signal(&round->changed) == 0);
+	CHECK(pthread_mutex_unlock(&round->lock) == 0);
+	if (last)
+		round_free(round);
+}
+
+/* Keys of which nothing more may be produced or deleted in this round; made when there is the first. */
+struct blocked {
+	struct map *keys;
+	size_t max;
+};
+
+static int blocked_name(struct buffer *name, const PGresult *result, int row)
+{
+	const char *topic = pg_text(result, row, "topic");
+	const char *key = pg_text(result, row, "key");
+	buffer_clear(name);
+	(void)buffer_append(name, topic, strlen(topic) + 1); /* looked at below */
+	(void)buffer_append_str(name, key);
+	return buffer_ok(name) ? 0 : -1;
+}
+
+static bool is_blocked(const struct blocked *blocked, struct buffer *name, const PGresult *result, int row)
+{
+	if (blocked->keys == NULL)
+		return false;
+	return blocked_name(name, result, row) < 0 || map_get(blocked->keys, name->data, name->len) != NULL;
+}
+
+static void block(struct blocked *blocked, struct buffer *name, const PGresult *result, int row)
+{
+	if (blocked->keys == NULL)
+		blocked->keys = map_new(blocked->max, NULL);
+	if (blocked_name(name, result, row) == 0)
+		CHECK(map_set(blocked->keys, name->data, name->len, blocked) == 0); /* any value but NULL */
+}
+
+/* Produces until the producer takes no more. What it did not take keeps ERR_CANCELLED. */
+static void produce_all(struct kafka_producer *producer, const PGresult *result, struct round *round,
+						struct blocked *blocked, struct buffer *name)
+{
+	struct outbox_message message;
+	outbox_message_init(&message);
+	uint64_t generation = kafka_producer_generation(producer);
+	for (size_t row = 0; row < round->len; row++) {
+		struct error err = ERROR_INIT;
+		if (is_blocked(blocked, name, result, (int)row)) {
+			round->entries[row].outcome = ERR_INVALID;
+			continue;
+		}
+		CHECK(pthread_mutex_lock(&round->lock) == 0);
+		round->pending++;
+		CHECK(pthread_mutex_unlock(&round->lock) == 0);
+		int taken = outbox_message_read(&message, result, (int)row, &err);
+		message.message.generation = generation;
+		if (taken == 0)
+			taken = kafka_produce(producer, &message.message, on_delivered, &round->entries[row], &err);
+		if (taken == 0)
+			continue;
+		CHECK(pthread_mutex_lock(&round->lock) == 0);
+		round->pending--;
+		CHECK(pthread_mutex_unlock(&round->lock) == 0);
+		if (err.kind != ERR_INVALID && err.kind != ERR_INTERNAL)
+			break; /* queue full, or the handle is being replaced: the rest waits for the next round */
+		log_error("outbox: row cannot be published, its key waits", "outbox_id", pg_text(result, (int)row, "id"),
+				  "topic", pg_text(result, (int)row, "topic"), "key", pg_text(result, (int)row, "key"), "error",
+				  err.message, NULL);
+		round->entries[row].outcome = ERR_INVALID;
+		block(blocked, name, result, (int)row);
+	}
+	outbox_message_release(&message);
+}
+
+/* False when it was given up; then the round belongs to the reports that are still to come. */
+static bool wait_all(struct round *round, const _Atomic bool *stopping)
+{
+	int64_t give_up_ms = 0;
+	CHECK(pthread_mutex_lock(&round->lock) == 0);
+	while (round->pending > 0) {
+		if (atomic_load(stopping) && give_up_ms == 0)
+			give_up_ms = clock_boot_ms() + STOP_MS;
+		if (give_up_ms != 0 && clock_left_ms(give_up_ms) == 0)
+			break;
+		struct timespec until;
+		CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+		until.tv_nsec += 200 * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		(void)pthread_cond_timedwait(&round->changed, &round->lock, &until); /* the loop looks at the state */
+	}
+	bool done = round->pending == 0;
+	round->abandoned = !done;
+	CHECK(pthread_mutex_unlock(&round->lock) == 0);
+	return done;
+}
+
+int outbox_round(struct kafka_producer *producer, const PGresult *result, const _Atomic bool *stopping,
+				 struct pg_array *ids, struct outbox_round_result *ret_result, struct error *err)
+{
+	struct outbox_round_result counts = {.rows = (size_t)PQntuples(result)};
+	struct round *round = round_new(counts.rows);
+	struct blocked blocked = {.max = counts.rows};
+	CLEANUP(buffer_release_p) struct buffer name;
+	buffer_init(&name, 65536);
+
+	produce_all(producer, result, round, &blocked, &name);
+	bool done = wait_all(round, stopping);
+	for (size_t row = 0; done && row < counts.rows; row++) {
+		if (round->entries[row].outcome != ERR_NONE)
+			block(&blocked, &name, result, (int)row);
+		if (round->entries[row].outcome != ERR_NONE || is_blocked(&blocked, &name, result, (int)row)) {
+			counts.failed++;
+			counts.blocked += round->entries[row].outcome == ERR_INVALID;
+			continue;
+		}
+		pg_array_add_int(ids, pg_int(result, (int)row, "id", 0));
+		counts.published++;
+	}
+	map_free(blocked.keys);
+	if (!done)
+		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
+	round_free(round);
+	*ret_result = counts;
+	return 0;
+}

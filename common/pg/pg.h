@@ -1,0 +1,164 @@
+/*
+ * Postgres by libpq: one connection belongs to one thread at a time. Calls block the caller, never the process for
+ * ever: every call has the connection's call time-out, after which the connection is closed and the outcome is
+ * ERR_UNKNOWN for a COMMIT, ERR_UNAVAILABLE otherwise. Statements come from .sql files (cmake/Embed.cmake), prepared by
+ * name at first use on each connection.
+ */
+#pragma once
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+
+struct pg_statement {
+	const char *name;
+	const char *sql;
+};
+
+struct pg_settings {
+	const char *url; /* libpq connection string; never logged with its password */
+	const char *application_name;
+	int connect_timeout_ms;             /* 5000 when 0 */
+	int call_timeout_ms;                /* 15000 when 0 */
+	int statement_timeout_ms;           /* 10000 when 0; session setting */
+	int lock_timeout_ms;                /* 10000 when 0 */
+	int idle_in_transaction_timeout_ms; /* 10000 when 0 */
+	/* A commit may be lost when the server crashes (whole, and only the last ones): for what is then done again. */
+	bool async_commit;
+};
+
+/* The same URL with session settings for services whose every statement is a batch looked up by key: one generic plan,
+ * by index, whatever the statistics say (a plan made while a table was small scans it for ever). Heap text, the
+ * caller's; a URL that has its own `options` stays as it is. */
+char *pg_indexed_url(const char *url);
+
+struct pg_conn;
+
+/* Does not connect yet. Settings are copied. */
+struct pg_conn *pg_conn_new(const struct pg_settings *settings);
+void pg_conn_free(struct pg_conn *conn);
+DEFINE_CLEANUP(struct pg_conn, pg_conn_free)
+/* Connects when it is not connected (the calls below do it too, outside of transactions). ERR_UNAVAILABLE. */
+int pg_connect(struct pg_conn *conn, struct error *err) MUST_CHECK;
+bool pg_connected(const struct pg_conn *conn);
+/* Closes; the next call connects anew. */
+void pg_disconnect(struct pg_conn *conn);
+/* The libpq handle (non-blocking mode), for PQnotifies and COPY; NULL when not connected. In a transaction: after its
+ * first statement. */
+PGconn *pg_raw(struct pg_conn *conn);
+/* How often it has connected so far: session state (LISTEN, advisory locks) is gone when this has changed. */
+unsigned pg_generation(const struct pg_conn *conn);
+/* For the stuck-blocker watch. Any thread. The backend's pid, 0 when not connected; when the call under way began
+ * (clock_boot_ms), 0 when there is none. */
+int pg_backend_pid(const struct pg_conn *conn);
+int64_t pg_busy_since_ms(const struct pg_conn *conn);
+
+/* Text parameters; NULL is SQL NULL. */
+#define PG_PARAMS(...)                                                                                                 \
+	(const char *const[])                                                                                              \
+	{                                                                                                                  \
+		__VA_ARGS__                                                                                                    \
+	}
+
+/*
+ * An answer that is lost: inside of a transaction, and for a statement that begins with SELECT, ERR_UNAVAILABLE;
+ * outside of one, a statement that was sent commits by itself, so its fate is ERR_UNKNOWN.
+ *
+ * Runs one prepared statement. *ret_result (may be NULL when not wanted) is PGRES_TUPLES_OK or COMMAND_OK; PQclear it.
+ * Errors: ERR_UNAVAILABLE (connection; class 08, 57P0x, 53), ERR_CONFLICT (23505, 40001, 40P01, 55P03), ERR_INVALID
+ * (22, 23), ERR_TIMEOUT (57014), ERR_INTERNAL; sqlstate is set. */
+int pg_query(struct pg_conn *conn, const struct pg_statement *statement, const char *const *params, size_t params_len,
+			 PGresult **ret_result, struct error *err) MUST_CHECK;
+/* Plain SQL text without parameters, may be several statements (migrations). */
+int pg_run(struct pg_conn *conn, const char *sql, struct error *err) MUST_CHECK;
+
+/* Transactions. BEGIN travels with the first statement, so it costs no round trip; pg_commit and pg_rollback before one
+ * do nothing. A failed call leaves the transaction aborted: pg_rollback it. pg_rollback never fails (it closes a broken
+ * connection). */
+int pg_begin(struct pg_conn *conn, struct error *err) MUST_CHECK;
+/*
+ * pg_begin with a statement that comes before all others of the transaction: a condition of it. Where the next call is
+ * pg_run it must be pg_rollback instead.
+ *
+ * `ahead`: it is sent at once, and the server works at it while the caller prepares what comes next; it must affect
+ * `rows` rows, or the first call that asks the server fails with ERR_CONFLICT. A transaction that consists of one round
+ * trip costs another one so. Otherwise it travels with the first call, COMMIT perhaps behind it: it must fail by itself
+ * when the transaction is not to go on. `params` and its texts must live until the first call that asks the server.
+ */
+struct pg_opening {
+	const struct pg_statement *statement;
+	const char *const *params;
+	size_t params_len;
+	bool ahead;
+	int64_t rows;
+};
+int pg_begin_with(struct pg_conn *conn, const struct pg_opening *opening, struct error *err) MUST_CHECK;
+/* Was it the opening of the transaction begun last that failed? */
+bool pg_opening_failed(const struct pg_conn *conn);
+/* False after a pipeline that committed. */
+bool pg_in_transaction(const struct pg_conn *conn);
+int pg_commit(struct pg_conn *conn, struct error *err) MUST_CHECK; /* ERR_UNKNOWN when the answer was lost */
+void pg_rollback(struct pg_conn *conn);
+
+/*
+ * A pipeline: several statements in one round trip, in libpq's pipeline mode, as one implicit unit up to
+ * pg_pipeline_run (inside an open transaction or not). Results come in order; on the first error all later ones are
+ * NULL and the call returns -1. pg_pipeline_begin_tx / _commit_tx put BEGIN and COMMIT into the same round trip.
+ */
+#define PG_PIPELINE_MAX 32
+#define PG_PIPELINE_PARAMS 320 /* of all items together */
+struct pg_pipeline {
+	struct pg_conn *conn;
+	size_t len;
+	struct {
+		const struct pg_statement *statement;
+		size_t first_param, params_len; /* in `params` */
+	} items[PG_PIPELINE_MAX];
+	const char *params[PG_PIPELINE_PARAMS];
+	size_t params_len;
+	bool begins, commits;
+};
+/* The array of params is copied (PG_PARAMS ends with its block); the texts must live until pg_pipeline_run. */
+/* With both begins and commits, a failed run is rolled back already; otherwise pg_rollback as ever (which is harmless
+ * without a transaction). */
+void pg_pipeline_init(struct pg_pipeline *pipeline, struct pg_conn *conn);
+void pg_pipeline_add(struct pg_pipeline *pipeline, const struct pg_statement *statement, const char *const *params,
+					 size_t params_len);
+void pg_pipeline_begin_tx(struct pg_pipeline *pipeline);
+void pg_pipeline_commit_tx(struct pg_pipeline *pipeline);
+/* results[i] belongs to items[i]; PQclear each (pg_results_clear). */
+int pg_pipeline_run(struct pg_pipeline *pipeline, PGresult *results[PG_PIPELINE_MAX], struct error *err) MUST_CHECK;
+void pg_results_clear(PGresult *results[PG_PIPELINE_MAX]);
+
+/* Columns by name (a missing column is a bug: CHECK). */
+const char *pg_text(const PGresult *result, int row,
+					const char *column); /* NULL for SQL NULL; valid as long as the result */
+int64_t pg_int(const PGresult *result, int row, const char *column, int64_t if_null);
+bool pg_bool(const PGresult *result, int row, const char *column);
+/* The first row whose column is `text`; -1: none, also of a result that is NULL. */
+int pg_find_row(const PGresult *result, const char *column, const char *text);
+
+/* Builds a Postgres array literal for `unnest($1::text[])`. */
+struct pg_array {
+	struct buffer buf;
+	size_t len;
+};
+void pg_array_init(struct pg_array *array, size_t max_bytes);
+void pg_array_release(struct pg_array *array);
+void pg_array_clear(struct pg_array *array);                                 /* keeps the memory */
+void pg_array_add(struct pg_array *array, const char *text);                 /* quoted and escaped; NULL → NULL */
+void pg_array_add_len(struct pg_array *array, const char *text, size_t len); /* without a NUL in it */
+void pg_array_add_int(struct pg_array *array, int64_t value);
+void pg_array_add_bytes(struct pg_array *array, const void *data, size_t len); /* as \x hex, for bytea[] */
+/* The finished literal; valid until the next add. ERR_LIMIT aborts: sizes are bounded by the caller. */
+const char *pg_array_text(struct pg_array *array);
+
+static inline void pg_result_p(PGresult **result)
+{
+	PQclear(*result);
+}

@@ -1,0 +1,39 @@
+#include <errno.h>
+#include <poll.h>
+
+#include "common/base/clock.h"
+#include "common/pg/pg_private.h"
+
+int pg_wait_socket(struct pg_conn *conn, bool want_write, int64_t deadline_ms, struct error *err)
+{
+	struct pollfd poller = {.fd = PQsocket(conn->pg), .events = (short)(POLLIN | (want_write ? POLLOUT : 0))};
+	if (poller.fd < 0)
+		return pg_connection_error(conn, ERR_UNAVAILABLE, err);
+	for (;;) {
+		/* Also after the deadline the socket is looked at: this process may have been frozen with the answer waiting.
+		 */
+		int left_ms = clock_left_ms(deadline_ms);
+		int count = poll(&poller, 1, left_ms);
+		if (count > 0)
+			return 0;
+		if (count == 0 && clock_left_ms(deadline_ms) == 0)
+			return error_set(err, ERR_TIMEOUT, "postgres: no answer in time");
+		if (count < 0 && errno != EINTR)
+			return error_set_errno(err, errno, "poll");
+	}
+}
+
+int pg_wait_result(struct pg_conn *conn, int64_t deadline_ms, struct error *err)
+{
+	for (;;) {
+		int unsent = PQflush(conn->pg);
+		if (unsent < 0)
+			return pg_connection_error(conn, ERR_UNAVAILABLE, err);
+		if (unsent == 0 && PQisBusy(conn->pg) == 0)
+			return 0;
+		if (pg_wait_socket(conn, unsent == 1, deadline_ms, err) < 0)
+			return -1;
+		if (PQconsumeInput(conn->pg) == 0)
+			return pg_connection_error(conn, ERR_UNAVAILABLE, err);
+	}
+}

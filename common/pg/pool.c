@@ -1,0 +1,71 @@
+#include "common/pg/pool.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+
+struct pg_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	size_t max;
+	size_t idle_len;
+	struct pg_conn *idle[]; /* a stack: the one used last is taken first */
+};
+
+struct pg_pool *pg_pool_new(const struct pg_settings *settings, size_t max)
+{
+	CHECK(max > 0);
+	struct pg_pool *pool = xcalloc(1, sizeof(*pool) + max * sizeof(void *));
+	CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
+	pthread_condattr_t attributes;
+	CHECK(pthread_condattr_init(&attributes) == 0);
+	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	CHECK(pthread_cond_init(&pool->given, &attributes) == 0);
+	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	pool->max = max;
+	while (pool->idle_len < max)
+		pool->idle[pool->idle_len++] = pg_conn_new(settings);
+	return pool;
+}
+
+void pg_pool_free(struct pg_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	CHECK(pool->idle_len == pool->max);
+	for (size_t i = 0; i < pool->max; i++)
+		pg_conn_free(pool->idle[i]);
+	(void)pthread_cond_destroy(&pool->given); /* nobody waits */
+	(void)pthread_mutex_destroy(&pool->lock); /* nobody holds it */
+	free(pool);
+}
+
+int pg_pool_take(struct pg_pool *pool, int timeout_ms, struct pg_conn **ret_conn, struct error *err)
+{
+	struct timespec until;
+	CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
+	until.tv_sec += ns / 1000000000;
+	until.tv_nsec = ns % 1000000000;
+	CHECK(pthread_mutex_lock(&pool->lock) == 0);
+	while (pool->idle_len == 0 && pthread_cond_timedwait(&pool->given, &pool->lock, &until) == 0)
+		;
+	struct pg_conn *conn = pool->idle_len > 0 ? pool->idle[--pool->idle_len] : NULL;
+	CHECK(pthread_mutex_unlock(&pool->lock) == 0);
+	if (conn == NULL)
+		return error_set(err, ERR_LIMIT, "postgres: all %zu connections are busy", pool->max);
+	*ret_conn = conn;
+	return 0;
+}
+
+void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn)
+{
+	pg_rollback(conn);
+	CHECK(pthread_mutex_lock(&pool->lock) == 0);
+	CHECK(pool->idle_len < pool->max);
+	pool->idle[pool->idle_len++] = conn;
+	CHECK(pthread_cond_signal(&pool->given) == 0);
+	CHECK(pthread_mutex_unlock(&pool->lock) == 0);
+}

@@ -1,0 +1,80 @@
+# lint and fmt; bench, chaos and fuzz, which run what lies under tests/.
+# shellcheck shell=bash
+
+CODE="api-gateway build-service executor notifier cli common migrate tests"
+
+# sources SUFFIX...: the project's files of these kinds, one a line.
+sources() {
+    local suffix
+    cd "$ROOT"
+    for suffix in "$@"; do
+        # shellcheck disable=SC2046,SC2086  # split into words on purpose
+        find $(ls -d $CODE 2>/dev/null) -name "*.$suffix" -not -path '*/build/*' -type f
+    done | sort
+}
+
+cmd_fmt() {
+    need LINT
+    sources c h | (cd "$ROOT" && xargs -r clang-format -i)
+}
+
+cmd_lint() {
+    local failed=()
+    need BUILD LINT
+    build release           # clang-tidy reads generated headers and compile_commands.json
+    lint_part format  lint_format     || failed+=(format)
+    lint_part shell   lint_shell      || failed+=(shell)
+    lint_part cppcheck lint_cppcheck  || failed+=(cppcheck)
+    lint_part clang-tidy lint_tidy    || failed+=(clang-tidy)
+    [ ${#failed[@]} -eq 0 ] || die "lint: not clean: ${failed[*]}"
+    say "lint: clean"
+}
+
+lint_part() {
+    local name=$1
+    shift
+    (cd "$ROOT" && step "$name" "$@")
+}
+lint_format() { sources c h | xargs -r clang-format --dry-run -Werror; }
+lint_shell() {
+    shellcheck -x dev .ci/run || return
+    sources sh | xargs -r shellcheck
+}
+# varFuncNullUB: POSIX has NULL as a pointer, (void *)0, so it may end a list of arguments.
+lint_cppcheck() {
+    cppcheck --project=build/release/compile_commands.json --enable=warning,performance,portability \
+        --inline-suppr --suppress=varFuncNullUB --suppress='*:*/build/*' --suppress=missingIncludeSystem \
+        --std=c11 --error-exitcode=1 --quiet -j "$(nproc)"
+}
+lint_tidy() {
+    sources c | sed 's|^|'"$ROOT"'/|; s|$|$|' |
+        xargs -r run-clang-tidy -quiet -p build/release -extra-arg=-Wno-unknown-warning-option -j "$(nproc)"
+}
+
+cmd_bench() { run_named bench "$@"; }
+cmd_chaos() { run_named chaos "$@"; }
+cmd_fuzz()  { run_named fuzz "$@"; }
+
+# run_named KIND [NAME [OPTIONS]]: tests/KIND/NAME/run; without a name all of them.
+run_named() {
+    local kind=$1 name found=() rc=0
+    shift
+    for name in "$ROOT/tests/$kind"/*/run; do
+        [ ! -x "$name" ] || { name=${name%/run}; found+=("${name##*/}"); }
+    done
+    [ ${#found[@]} -gt 0 ] || fail_usage "there is no $kind yet"
+    if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
+        case " ${found[*]} " in
+            *" $1 "*) found=("$1"); shift ;;
+            *) fail_usage "no $kind is called $1; there are: ${found[*]}" ;;
+        esac
+    fi
+    set_up_tests
+    build release
+    export KILN_BIN=$ROOT/build/release/bin
+    for name in "${found[@]}"; do
+        say "--- $kind: $name"
+        "$ROOT/tests/$kind/$name/run" "$@" </dev/null || rc=1
+    done
+    exit $rc
+}

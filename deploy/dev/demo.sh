@@ -1,0 +1,48 @@
+# demo: from a fresh machine to a verified build.
+# shellcheck shell=bash
+
+cmd_demo() {
+    local agent=command start
+    now_ms; start=$NOW_MS
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --agent) agent=${2:-}; shift ;;
+            --agent=*) agent=${1#*=} ;;
+            *) fail_usage "demo: unknown option $1" ;;
+        esac
+        shift
+    done
+    case $agent in
+        command) ;;
+        claude-code|opencode) fail_usage "the agent $agent comes with a later release; this one runs --agent command" ;;
+        *) fail_usage "--agent is command, claude-code or opencode" ;;
+    esac
+    say "1. Set-up"
+    need RUN BUILD DEMO
+    choose_place
+    lock_place
+    need_python "$ROOT/deploy/dev/requirements.txt"
+    unlock_place
+    say "2. Build, and start Postgres, Kafka, a git server and the services"
+    cmd_up
+    now_ms
+    took "from ./dev demo to here" $((NOW_MS - start))
+    say "3. One build, from POST to commit and webhook"
+    (
+        source_env
+        exec "$PYTHON" "$ROOT/deploy/dev/demo.py" </dev/null
+    ) || die "the demo failed; ./dev status and ./dev logs SERVICE tell more"
+    demo_next
+}
+
+demo_next() {
+    cat <<EOF
+
+Kiln is still up. What to look at next:
+    . $DEV/env; curl -H "Authorization: Bearer \$KILN_TOKEN" \$KILN_URL/projects
+    ./dev events --all        everything that happened, as other programs see it
+    ./dev psql                the same in tables (build_events is the trail)
+    ./dev logs executor       what each service said
+    ./dev down                stop all of it
+EOF
+}

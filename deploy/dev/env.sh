@@ -1,0 +1,93 @@
+# DEV/env: the running system for tools and scripts, as CONTRACT.md has it.
+# shellcheck shell=bash
+
+OWN_VARIABLES="KILN_URL KILN_TOKEN KILN_KAFKA_BROKERS KILN_DATABASE_URL KILN_GIT_URL
+    KILN_GIT_ROOT KILN_GIT_CREDENTIAL KILN_GIT_TOKEN KILN_GIT_BASE_URL KILN_GIT_BASE_CREDENTIAL
+    KILN_CREDENTIALS_DIR KILN_COMMAND_AGENTS_DIR KILN_ARTIFACTS_DIR KILN_STATE_DIR
+    KILN_SANDBOX KILN_WEBHOOK_ALLOW KILN_GIT_ALLOW
+    KILN_OPS_GATEWAY KILN_OPS_BUILD_SERVICE KILN_OPS_NOTIFIER KILN_OPS_EXECUTOR
+    KILN_BIN KILN_RUN_USER KILN_PID_GATEWAY KILN_PID_BUILD_SERVICE KILN_PID_NOTIFIER
+    KILN_PID_EXECUTOR KILN_PID_KAFKA KILN_PID_POSTGRES"
+
+# A shell that has sourced the file of one system may start another one.
+ignore_own_env() {
+    [ "${KILN_DEV_ENV:-}" = 1 ] || return 0
+    # shellcheck disable=SC2086  # split into words on purpose
+    unset KILN_DEV_ENV $OWN_VARIABLES
+}
+
+write_env() {
+    {
+        echo "# Made by ./dev up; source it. What the variables mean: docs, \"Configuration for tools\"."
+        print_env
+    } | write_file 0600 "$DEV/env"
+}
+
+print_env() {
+    local ops=() n
+    for ((n = 1; n <= EXECUTORS; n++)); do
+        ops+=("$(ops_url "executor-$n")")
+    done
+    put KILN_DEV_ENV 1
+    put KILN_URL "http://127.0.0.1:${PORTS[gateway]:-0}"
+    put KILN_TOKEN "$(admin_token)"
+    put KILN_KAFKA_BROKERS "$KAFKA"
+    [ -z "${KILN_KAFKA_CONFIG:-}" ] || put KILN_KAFKA_CONFIG "$KILN_KAFKA_CONFIG"
+    put KILN_DATABASE_URL "$OWNER_URL"
+    put KILN_GIT_URL "$GIT_URL"
+    put KILN_GIT_ROOT "$RUN/git"
+    put KILN_GIT_CREDENTIAL "$GIT_CREDENTIAL"
+    put KILN_GIT_TOKEN "$(secret git-token)"
+    # The same two under the names that services know them by.
+    put KILN_GIT_BASE_URL "$GIT_URL"
+    put KILN_GIT_BASE_CREDENTIAL "$GIT_CREDENTIAL"
+    put KILN_CREDENTIALS_DIR "$RUN/credentials"
+    put KILN_COMMAND_AGENTS_DIR "$RUN/agents"
+    put KILN_ARTIFACTS_DIR "$RUN/artifacts"
+    put KILN_STATE_DIR "$RUN/executor-1"
+    put KILN_SANDBOX "${KILN_SANDBOX:-none}"
+    put KILN_WEBHOOK_ALLOW "$(webhook_allow)"
+    put KILN_GIT_ALLOW "$(git_allow)"
+    put KILN_OPS_GATEWAY "$(ops_url gateway)"
+    put KILN_OPS_BUILD_SERVICE "$(ops_url build-service)"
+    put KILN_OPS_NOTIFIER "$(ops_url notifier)"
+    put KILN_OPS_EXECUTOR "${ops[*]}"
+    put KILN_BIN "$BIN"
+    put KILN_RUN_USER "$RUN_USER"       # services refuse to run as root
+    put KILN_PID_GATEWAY "$(pids_of gateway)"
+    put KILN_PID_BUILD_SERVICE "$(pids_of build-service)"
+    put KILN_PID_NOTIFIER "$(pids_of notifier)"
+    put KILN_PID_EXECUTOR "$(pids_of 'executor-*')"
+    put KILN_PID_KAFKA "$(pids_of 'kafka-*')"
+    put KILN_PID_POSTGRES "$(pids_of postgres)"
+}
+
+put() { printf 'export %s=%s\n' "$1" "$(quoted "$2")"; }
+
+admin_token() {
+    if [ -s "$RUN/secrets/admin-token" ]; then
+        tr -d '\n' <"$RUN/secrets/admin-token"
+    else
+        # A database from outside that has its tokens already.
+        printf '%s' "${KILN_TOKEN:-}"
+    fi
+}
+
+ops_url() { [ -z "${PORTS[ops-$1]:-}" ] || printf 'http://127.0.0.1:%s' "${PORTS[ops-$1]}"; }
+
+# pids_of PATTERN: of what runs, by the order of their names.
+pids_of() {
+    local name pids=()
+    for name in $(pid_names "$1"); do
+        if running "$name"; then pids+=("$PID"); fi
+    done
+    printf '%s' "${pids[*]}"
+}
+
+pid_names() {
+    local file
+    # shellcheck disable=SC2231  # the pattern is one
+    for file in "$DEV/pid"/$1; do
+        [ ! -f "$file" ] || printf '%s\n' "${file##*/}"
+    done | sort -V
+}

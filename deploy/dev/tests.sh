@@ -1,0 +1,79 @@
+# test: set-up, then ctest for each preset, and one line over all of them.
+# shellcheck shell=bash
+
+TEST_PRESETS=(release asan tsan)
+
+cmd_test() {
+    local long=0 first=${TEST_PRESETS[0]} others=("${TEST_PRESETS[@]:1}")
+    local preset out builder options=() running=() rc=0
+    if [ "${1:-}" = --long ]; then long=1; shift; fi
+    set_up_tests
+    # Tests that take longer carry the label "long".
+    if [ $long = 1 ]; then
+        export KILN_TEST_LONG=1
+        options=(-L long)
+    else
+        options=(-LE long)
+    fi
+    out=$(mktemp -d)
+    # shellcheck disable=SC2064  # the name is known now
+    trap "rm -rf -- '$out'" EXIT
+    build "$first"
+    # The sanitizers are built beside tests that mostly wait, and tested side by side.
+    nice_builds "${others[@]}" >"$out/builds" 2>&1 &
+    builder=$!
+    run_tests "$first" $((2 * $(nproc) + 1)) "${options[@]}" "$@" 2>&1 | tee "$out/$first" || rc=1
+    wait "$builder" || { cat -- "$out/builds"; die "the other presets do not build"; }
+    cat -- "$out/builds"
+    for preset in "${others[@]}"; do
+        run_tests "$preset" $(($(nproc) + 2)) "${options[@]}" "$@" >"$out/$preset" 2>&1 &
+        running+=($!)
+    done
+    for preset in "${!others[@]}"; do
+        wait "${running[preset]}" || rc=1
+        cat -- "$out/${others[preset]}"
+    done
+    cat -- "$out"/* >"$out/all"
+    count_tests "$out/all" || rc=1
+    exit $rc
+}
+
+nice_builds() {
+    local preset
+    renice -n 19 "$BASHPID" >/dev/null
+    for preset; do build "$preset"; done
+}
+
+# run_tests PRESET JOBS CTEST-OPTIONS...
+run_tests() {
+    say "--- $1"
+    (cd "$ROOT" && ctest --preset "$1" -j "$2" "${@:3}" </dev/null)
+}
+
+# Everything that tests use, so that none of them has to install or download.
+set_up_tests() {
+    need RUN BUILD TEST
+    choose_place
+    lock_place
+    need_kafka
+    need_python "$ROOT/deploy/dev/requirements.txt" "$ROOT/tests/requirements.txt"
+    unlock_place
+    # python3 is the one with the tests' packages, in whatever a test starts.
+    export PATH=${PYTHON%/*}:$PATH
+    export KILN_TEST_KAFKA_LIBS=$KAFKA_HOME/libs
+}
+
+# count_tests FILE: sums the summaries of ctest. Nothing run is not a success.
+count_tests() {
+    local line total=0 failed=0 skipped
+    while read -r line; do
+        [[ $line =~ ([0-9]+)\ tests?\ failed\ out\ of\ ([0-9]+) ]] || continue
+        failed=$((failed + BASH_REMATCH[1]))
+        total=$((total + BASH_REMATCH[2]))
+    done <"$1"
+    skipped=$(grep -c '\*\*\*Skipped' "$1" || true)
+    printf '%d passed, %d failed' $((total - failed - skipped)) "$failed"
+    [ "$skipped" -eq 0 ] || printf ', %d skipped' "$skipped"
+    printf '\n'
+    [ "$failed" -eq 0 ] && [ "$total" -gt "$skipped" ]
+}

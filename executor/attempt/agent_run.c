@@ -1,0 +1,230 @@
+#include "executor/attempt/agent_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/process.h"
+#include "executor/descendants.h"
+
+#define CHUNK_BYTES 65536
+#define KILL_TIMEOUT_MS 15000
+#define MAX_OPEN_FILES 65536
+#define LAST_READS 1024 /* chunks that are still read after the end: 64 MiB, more than pipes hold */
+
+struct running {
+	const struct agent_run *run;
+	pid_t pid;
+	int pidfd;
+	int fds[2]; /* stdout, stderr; -1 = at its end */
+	int64_t deadline_ms;
+	int64_t kill_ms; /* when SIGTERM becomes SIGKILL; INT64_MAX = not asked to end */
+	int64_t printed_bytes;
+	int status;
+	bool ended; /* the agent itself; others of its processes may live */
+	enum agent_end end;
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd); /* pipes and memory: nothing is written behind */
+	*fd = -1;
+}
+
+/* The prompt as a file in memory, read at the agent's own speed. */
+static int make_prompt(const char *prompt, int *ret_fd, struct error *err)
+{
+	int fd = memfd_create("prompt", MFD_CLOEXEC);
+	if (fd < 0)
+		return error_set_errno(err, errno, "prompt");
+	size_t len = strlen(prompt), done = 0;
+	while (done < len) {
+		ssize_t written = write(fd, prompt + done, len - done);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0) {
+			int errnum = errno;
+			close_fd(&fd);
+			return error_set_errno(err, errnum, "prompt");
+		}
+		done += (size_t)written;
+	}
+	if (lseek(fd, 0, SEEK_SET) < 0) {
+		close_fd(&fd);
+		return error_set_errno(err, errno, "prompt");
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Not more than is allowed to us: a limit can be lowered, not raised. */
+static uint64_t limit_of(__rlimit_resource_t resource, int64_t wanted)
+{
+	struct rlimit limit;
+	if (getrlimit(resource, &limit) == 0 && limit.rlim_max != RLIM_INFINITY && limit.rlim_max < (rlim_t)wanted)
+		return limit.rlim_max;
+	return (uint64_t)wanted;
+}
+
+static int spawn(struct running *running, int prompt_fd, const int outputs[2], struct error *err)
+{
+	const struct agent_run *run = running->run;
+	const char *argv[AGENT_MAX_ARGS + 1], *envp[AGENT_MAX_ENV + 1];
+	for (size_t i = 0; i <= run->program->argv_len; i++)
+		argv[i] = run->program->argv[i];
+	for (size_t i = 0; i <= run->program->envp_len; i++)
+		envp[i] = run->program->envp[i];
+	struct process_options options = {
+		.argv = argv,
+		.envp = envp,
+		.cwd = run->files,
+		.stdin_fd = prompt_fd,
+		.stdout_fd = outputs[0],
+		.stderr_fd = outputs[1],
+		.keep_fds = &run->lock_fd,
+		.keep_fds_len = 1,
+		.new_session = true,
+		.die_with_parent = true,
+		.limit_nofile = limit_of(RLIMIT_NOFILE, MAX_OPEN_FILES),
+		.limit_fsize_bytes = limit_of(RLIMIT_FSIZE, run->config->agent_max_file_bytes),
+		.limit_nproc = limit_of(RLIMIT_NPROC, run->config->agent_max_processes),
+	};
+	return process_spawn(&options, &running->pid, err);
+}
+
+static int start(struct running *running, struct error *err)
+{
+	int out[2] = {-1, -1}, errors[2] = {-1, -1}, prompt_fd = -1;
+	int rc = make_prompt(running->run->prompt, &prompt_fd, err);
+	if (rc == 0 && (pipe2(out, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0 ||
+					fcntl(out[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0))
+		rc = error_set_errno(err, errno, "pipe");
+	if (rc == 0)
+		rc = spawn(running, prompt_fd, (int[]){out[1], errors[1]}, err);
+	close_fd(&prompt_fd);
+	close_fd(&out[1]);
+	close_fd(&errors[1]);
+	running->fds[0] = out[0];
+	running->fds[1] = errors[0];
+	if (rc == 0) {
+		running->pidfd = pidfd_open(running->pid, 0);
+		if (running->pidfd < 0)
+			rc = error_set_errno(err, errno, "pidfd");
+	}
+	return rc;
+}
+
+/* Asks it to end, once; the first reason stays. */
+static void ask_to_end(struct running *running, enum agent_end why)
+{
+	if (running->kill_ms != INT64_MAX)
+		return;
+	running->end = why;
+	running->kill_ms = clock_boot_ms() + running->run->config->kill_grace_ms;
+	descendants_signal(SIGTERM);
+}
+
+/* One read. False when there is nothing (more) now. */
+static bool read_output(struct running *running, int which)
+{
+	static char chunk[CHUNK_BYTES];
+	const struct agent_run *run = running->run;
+	ssize_t got = read(running->fds[which], chunk, sizeof(chunk));
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (got <= 0) {
+		close_fd(&running->fds[which]);
+		return false;
+	}
+	/* What is over the limit is read (the agent must not hang while it is asked to end) but goes nowhere. */
+	int64_t left = run->config->agent_output_limit_bytes - running->printed_bytes;
+	running->printed_bytes += got;
+	if (got > left) {
+		got = left > 0 ? (ssize_t)left : 0;
+		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
+	}
+	attempt_log_output(run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR, chunk, (size_t)got);
+	if (which == 0)
+		output_tail_add(run->output, chunk, (size_t)got);
+	return true;
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* One turn of the loop: waits for whatever comes first. */
+static void turn(struct running *running)
+{
+	const struct agent_run *run = running->run;
+	bool reading = !attempt_log_blocked(run->log);
+	struct pollfd ready[] = {
+		{.fd = running->pidfd, .events = POLLIN},
+		{.fd = run->link->fd, .events = POLLIN},
+		{.fd = reading ? running->fds[0] : -1, .events = POLLIN},
+		{.fd = reading ? running->fds[1] : -1, .events = POLLIN},
+	};
+	int64_t wake_ms = earliest(reading ? run->log->due_ms : INT64_MAX,
+							   running->kill_ms == INT64_MAX ? running->deadline_ms : running->kill_ms);
+	int count = poll(ready, ARRAY_LEN(ready), clock_left_ms(wake_ms));
+	CHECK(count >= 0 || errno == EINTR);
+	for (int which = 0; count > 0 && which < 2; which++) {
+		if (ready[2 + which].revents != 0)
+			(void)read_output(running, which); /* the next turn sees what is left */
+	}
+	if (count > 0 && ready[1].revents != 0 && daemon_link_receive(run->link))
+		ask_to_end(running, AGENT_CANCELLED);
+	if (count > 0 && ready[0].revents != 0)
+		(void)descendants_reap(running->pid, &running->status, &running->ended); /* others are killed below */
+	int64_t now_ms = clock_boot_ms();
+	attempt_log_tick(run->log, now_ms);
+	if (now_ms >= running->deadline_ms)
+		ask_to_end(running, AGENT_TIMED_OUT);
+}
+
+/* What the pipes still hold. Their writers are dead, so this ends. */
+static void read_the_rest(struct running *running)
+{
+	for (int which = 0; which < 2; which++) {
+		for (int reads = 0; running->fds[which] >= 0 && reads < LAST_READS && read_output(running, which); reads++) {
+		}
+		attempt_log_end(running->run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR);
+	}
+	attempt_log_flush(running->run->log);
+}
+
+int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error *err)
+{
+	struct running running = {.run = run,
+							  .pidfd = -1,
+							  .fds = {-1, -1},
+							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
+							  .kill_ms = INT64_MAX,
+							  .end = AGENT_EXITED};
+	int rc = start(&running, err);
+	if (rc == 0 && daemon_link_receive(run->link)) /* it came while we were not polling */
+		ask_to_end(&running, AGENT_CANCELLED);
+	while (rc == 0 && !running.ended && clock_boot_ms() < running.kill_ms)
+		turn(&running);
+	/* The agent has ended, or its grace has: whatever of it is left dies now, also what it put into the background. */
+	bool none_left = descendants_kill(clock_boot_ms() + KILL_TIMEOUT_MS, running.pid, &running.status, &running.ended);
+	read_the_rest(&running);
+	close_fd(&running.pidfd);
+	close_fd(&running.fds[0]);
+	close_fd(&running.fds[1]);
+	if (rc < 0)
+		return -1;
+	if (!none_left)
+		return error_set(err, ERR_INTERNAL, "the agent's processes cannot be killed");
+	run->agent->finish(run->report, running.status);
+	*ret_end = running.end;
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* Runs an agent to its end: prompt on standard input, outputs into the log, deadline, output limit, cancel. Afterwards
+ * none of its processes is left. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/agents/agent.h"
+#include "executor/attempt/daemon_link.h"
+#include "executor/attempt/log.h"
+#include "executor/attempt/output_tail.h"
+
+struct agent_run {
+	const struct executor_config *config;
+	const struct code_agent *agent;
+	const struct agent_program *program;
+	const char *prompt;
+	const char *files; /* working directory */
+	int lock_fd;       /* inherited by all of it */
+	int64_t timeout_ms;
+	struct attempt_log *log;
+	struct daemon_link *link;
+	struct output_tail *output;
+	struct agent_report *report; /* filled by the adapter */
+};
+
+enum agent_end {
+	AGENT_EXITED, /* report->success tells */
+	AGENT_TIMED_OUT,
+	AGENT_PRINTED_TOO_MUCH,
+	AGENT_CANCELLED,
+};
+
+/* -1 only when it could not be started, or its processes cannot be killed. */
+int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error *err) MUST_CHECK;

@@ -1,0 +1,175 @@
+/* The story of one attempt, from top to bottom. */
+#include "executor/attempt/attempt.h"
+
+#include "common/base/alloc.h"
+#include "common/base/buffer.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "executor/attempt/agent_run.h"
+
+uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, 2048);
+	struct json_writer w;
+	json_writer_init(&w, &text);
+	json_object_begin(&w, NULL);
+	json_string(&w, "phase", phase);
+	json_string(&w, "base_sha", attempt->base_sha[0] != '\0' ? attempt->base_sha : NULL);
+	json_string(&w, "branch", attempt->branch_ref[0] != '\0' ? attempt->refs.branch : NULL);
+	json_string(&w, "commit_sha", commit_sha);
+	json_object_end(&w);
+	CHECK(buffer_ok(&text));
+	return daemon_link_send(attempt->link, FRAME_PHASE, text.data, text.len, true);
+}
+
+void attempt_mark(const struct attempt *attempt, const char *step)
+{
+	log_debug("attempt step", "build_id", attempt->assignment.token.build_id, "step", step, "us",
+			  LOG_INT(clock_boot_us() - attempt->outcome.started_ms * 1000), NULL);
+}
+
+int attempt_check_cancelled(struct attempt *attempt)
+{
+	return daemon_link_receive(attempt->link) ? outcome_cancel(&attempt->outcome) : 0;
+}
+
+/* The agent of the spec, and the program that it is here. Before anything is fetched: what cannot run needs no
+ * workspace. */
+static int find_agent(struct attempt *attempt, const struct code_agent **ret_agent, struct agent_program *program)
+{
+	const char *provider = json_get_string(attempt->assignment.agent, "provider");
+	const struct code_agent *agent = code_agent_find(provider);
+	if (agent == NULL || !agent->available(attempt->config))
+		return outcome_fail(&attempt->outcome, "agent_failed", false, "this worker has no agent provider \"%s\"",
+							provider);
+	struct agent_task task = {
+		.config = attempt->config,
+		.token = &attempt->assignment.token,
+		.agent = attempt->assignment.agent,
+		.project = attempt->assignment.project_name,
+		.branch = attempt->assignment.branch != NULL ? attempt->assignment.branch : "",
+		.files = attempt->workspace.files,
+		.home = attempt->workspace.home,
+		.tmp = attempt->workspace.tmp,
+	};
+	/* The branch is known only after the remote was looked at: then this is called again. */
+	if (attempt->branch_ref[0] != '\0')
+		task.branch = attempt->refs.branch;
+	struct error err = ERROR_INIT;
+	agent_program_release(program);
+	if (agent->prepare(&task, program, &err) < 0)
+		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
+	*ret_agent = agent;
+	return 0;
+}
+
+static int judge_agent(struct attempt *attempt, enum agent_end end)
+{
+	struct outcome *outcome = &attempt->outcome;
+	switch (end) {
+	case AGENT_EXITED:
+		if (outcome->report.success)
+			return 0;
+		return outcome_fail(outcome, "agent_failed", false, "%s", outcome->report.message);
+	case AGENT_TIMED_OUT:
+		return outcome_fail(outcome, "agent_timeout", false, "the agent was still running after %lld s",
+							(long long)attempt->assignment.timeout_s);
+	case AGENT_PRINTED_TOO_MUCH:
+		return outcome_fail(outcome, "output_limit", false, "the agent printed more than %lld bytes",
+							(long long)attempt->config->agent_output_limit_bytes);
+	case AGENT_CANCELLED:
+		return outcome_cancel(outcome);
+	}
+	return -1;
+}
+
+static int run_agent(struct attempt *attempt, const struct code_agent *agent, const struct agent_program *program)
+{
+	CHECK(agent != NULL); /* find_agent has found it */
+	const struct token *token = &attempt->assignment.token;
+	struct agent_run run = {
+		.config = attempt->config,
+		.agent = agent,
+		.program = program,
+		.prompt = attempt->assignment.prompt,
+		.files = attempt->workspace.files,
+		.lock_fd = attempt->lock_fd,
+		.timeout_ms = attempt->assignment.timeout_s * 1000,
+		.log = &attempt->log,
+		.link = attempt->link,
+		.output = &attempt->outcome.output,
+		.report = &attempt->outcome.report,
+	};
+	enum agent_end end;
+	struct error err = ERROR_INIT;
+	attempt_mark(attempt, "agent starts");
+	attempt->outcome.provider = agent->name;
+	log_info("agent starts", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
+	int rc = agent_run(&run, &end, &err);
+	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
+	if (rc < 0)
+		return outcome_fail(&attempt->outcome, err.kind == ERR_INTERNAL ? "internal" : "agent_failed",
+							err.kind == ERR_INTERNAL, "%s", err.message);
+	return judge_agent(attempt, end);
+}
+
+static int run(struct attempt *attempt, const struct code_agent **agent, struct agent_program *program)
+{
+	struct commit_made made;
+	attempt_mark(attempt, "begins");
+	attempt_log_kiln(&attempt->log,
+					 "this build runs unsandboxed (KILN_SANDBOX=none): its agent can do what the executor's user can");
+	(void)attempt_phase(attempt, "preparing", NULL); /* nobody waits for it */
+	if (find_agent(attempt, agent, program) < 0 || attempt_prepare(attempt) < 0 ||
+		attempt_check_cancelled(attempt) < 0 || find_agent(attempt, agent, program) < 0)
+		return -1;
+
+	attempt->base_phase_id = attempt_phase(attempt, "agent", NULL);
+	if (run_agent(attempt, *agent, program) < 0)
+		return -1;
+
+	(void)attempt_phase(attempt, "committing", NULL); /* nobody waits for it */
+	if (attempt_commit(attempt, &made) < 0 || attempt_check_cancelled(attempt) < 0)
+		return -1;
+	if (!made.changed || !attempt->assignment.auto_push)
+		return 0;
+	return attempt_publish(attempt, &made);
+}
+
+void attempt_run(struct attempt *attempt)
+{
+	struct error err = ERROR_INIT;
+	const struct token *token = &attempt->assignment.token;
+	(void)snprintf(attempt->fence_ref, sizeof(attempt->fence_ref), "refs/kiln/builds/%s", token->build_id);
+	attempt->identity = (struct commit_identity){
+		.name = attempt->config->committer_name,
+		.email = attempt->config->committer_email,
+		.build_id = token->build_id,
+		.attempt = token->attempt,
+	};
+	if (workspace_make(attempt->config->state_dir, token->lease_id, attempt->config->committer_name,
+					   attempt->config->committer_email, &attempt->workspace, &err) < 0) {
+		(void)outcome_fail_git(&attempt->outcome, &err); /* there is nothing to go back from */
+		return;
+	}
+	struct agent_program program = {.argv_len = 0};
+	const struct code_agent *agent = NULL;
+	CLEANUP(free_p) char *first_line = NULL;
+	switch (attempt->assignment.mode) {
+	case MODE_RUN:
+		first_line = xstrndup(attempt->assignment.prompt, strcspn(attempt->assignment.prompt, "\r\n"));
+		attempt->identity.message =
+			attempt->assignment.commit_message != NULL ? attempt->assignment.commit_message : first_line;
+		(void)run(attempt, &agent, &program); /* the outcome says it */
+		break;
+	case MODE_SETTLE:
+		(void)attempt_settle(attempt); /* as above */
+		break;
+	case MODE_TIDY:
+		(void)attempt_tidy(attempt); /* as above */
+		break;
+	}
+	agent_program_release(&program);
+}

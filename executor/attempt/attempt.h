@@ -1,0 +1,69 @@
+/* One attempt, in its own process: what its steps share. attempt.c tells the story, each step is a file. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/http/address_guard.h"
+#include "executor/attempt/assignment.h"
+#include "executor/attempt/daemon_link.h"
+#include "executor/attempt/log.h"
+#include "executor/attempt/outcome.h"
+#include "executor/config.h"
+#include "executor/git/commit.h"
+#include "executor/git/mirror.h"
+#include "executor/git/remote.h"
+#include "executor/git/workspace.h"
+
+struct attempt {
+	const struct executor_config *config;
+	const struct address_guard *guard;
+	struct daemon_link *link;
+	struct assignment assignment;
+	struct attempt_log log;
+	struct outcome outcome;
+	int lock_fd;
+
+	struct git_remote remote;
+	struct mirror mirror;
+	struct workspace workspace;
+	struct commit_identity identity;
+	char fence_ref[GIT_REF_SIZE];
+
+	/* From prepare on. */
+	struct remote_refs refs;            /* as last seen */
+	char branch_ref[GIT_REF_SIZE + 16]; /* refs/heads/… */
+	char base_sha[GIT_SHA_SIZE];        /* where the first attempt started; "" = unborn */
+	bool has_start;
+	git_oid start;          /* the commit that the workspace holds, when has_start */
+	uint64_t base_phase_id; /* the phase that announced base_sha: to be acknowledged before any push */
+};
+
+/* The whole story; fills attempt->outcome. */
+void attempt_run(struct attempt *attempt);
+
+/*
+ * The steps. Each returns 0 to go on, -1 when the attempt has come to its end (outcome says how).
+ */
+
+/* Opens mirror and remote; looks at the remote. With `workspace` also fetches, and fills the workspace. */
+int attempt_prepare(struct attempt *attempt);
+/* The same without workspace and agent: for settling and tidying. */
+int attempt_open_remote(struct attempt *attempt);
+/* Commits what the agent left; ret_made->changed false: nothing. Sets files_changed. */
+int attempt_commit(struct attempt *attempt, struct commit_made *ret_made);
+/* PROTOCOL.md section 7: the commit to the branch, or nothing. */
+int attempt_publish(struct attempt *attempt, const struct commit_made *made);
+/* MODE_SETTLE. */
+int attempt_settle(struct attempt *attempt);
+/* MODE_TIDY: deletes the fence ref where it still stands at the known value. */
+int attempt_tidy(struct attempt *attempt);
+
+/* Announces a phase; commit_sha may be NULL. Returns the frame's id, for daemon_link_wait_acked. */
+uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha);
+/* A debug line: where the time goes until the agent runs. */
+void attempt_mark(const struct attempt *attempt, const char *step);
+/* outcome_cancel and -1 when the build is to be cancelled. */
+int attempt_check_cancelled(struct attempt *attempt);
+/* Says what changed between two commits (from "" = nothing) in the outcome. */
+int attempt_files_changed(struct attempt *attempt, const git_oid *from_tree, const git_oid *to_tree);

@@ -1,0 +1,123 @@
+#include "executor/attempt/outcome.h"
+
+#include <stdarg.h>
+
+#include "common/base/clock.h"
+#include "common/base/str.h"
+#include "common/json/json.h"
+
+#define MAX_FILES_CHANGED_BYTES ((size_t)2 * 1024 * 1024)
+
+void outcome_init(struct outcome *outcome)
+{
+	*outcome = (struct outcome){.completed = true, .started_ms = clock_boot_ms()};
+	agent_report_init(&outcome->report);
+	buffer_init(&outcome->files_changed, MAX_FILES_CHANGED_BYTES);
+}
+
+void outcome_release(struct outcome *outcome)
+{
+	agent_report_release(&outcome->report);
+	output_tail_release(&outcome->output);
+	buffer_release(&outcome->files_changed);
+}
+
+int outcome_fail(struct outcome *outcome, const char *error_class, bool retryable, const char *format, ...)
+{
+	if (!outcome->completed)
+		return -1;
+	outcome->completed = false;
+	outcome->error_class = error_class;
+	outcome->retryable = retryable;
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(outcome->error_message, sizeof(outcome->error_message), format, args);
+	va_end(args);
+	return -1;
+}
+
+int outcome_cancel(struct outcome *outcome)
+{
+	return outcome_fail(outcome, "cancelled", false, "cancelled by request");
+}
+
+int outcome_fail_git(struct outcome *outcome, const struct error *err)
+{
+	switch (err->kind) {
+	case ERR_CANCELLED:
+		return outcome_cancel(outcome);
+	case ERR_DENIED:
+		return outcome_fail(outcome, "git_auth", false, "%s", err->message);
+	case ERR_CONFLICT:
+		return outcome_fail(outcome, "git_conflict", false, "%s", err->message);
+	case ERR_INVALID:
+	case ERR_NOT_FOUND:
+		return outcome_fail(outcome, "git_unreachable", false, "%s", err->message);
+	case ERR_TIMEOUT:
+	case ERR_UNAVAILABLE:
+	case ERR_UNKNOWN:
+		return outcome_fail(outcome, "git_unreachable", true, "%s", err->message);
+	case ERR_NONE:
+	case ERR_LIMIT:
+	case ERR_INTERNAL:
+		return outcome_fail(outcome, "internal", true, "%s", err->message);
+	}
+	return outcome_fail(outcome, "internal", true, "%s", err->message);
+}
+
+static void write_result(struct json_writer *w, const struct outcome *outcome)
+{
+	json_object_begin(w, "result");
+	json_bool(w, "success", outcome->completed);
+	if (outcome->provider == NULL) {
+		json_null(w, "output");
+	} else {
+		CLEANUP(buffer_release_p) struct buffer text;
+		buffer_init(&text, OUTPUT_TAIL_BYTES + 1);
+		output_tail_text(&outcome->output, &text);
+		json_string_len(w, "output", text.len > 0 ? text.data : "", text.len);
+	}
+	if (outcome->completed) {
+		json_null(w, "error");
+	} else {
+		CLEANUP(buffer_release_p) struct buffer message; /* git's words may be any bytes */
+		buffer_init(&message, 3 * sizeof(outcome->error_message));
+		(void)str_append_utf8_lossy(&message, outcome->error_message, strlen(outcome->error_message)); /* fits */
+		json_object_begin(w, "error");
+		json_string(w, "class", outcome->error_class);
+		json_string_len(w, "message", message.len > 0 ? message.data : "", message.len);
+		json_object_end(w);
+	}
+	json_string(w, "commit_sha", outcome->completed && outcome->commit_sha[0] != '\0' ? outcome->commit_sha : NULL);
+	json_string(w, "branch", outcome->branch[0] != '\0' ? outcome->branch : NULL);
+	if (outcome->files_changed.len > 0)
+		json_raw_len(w, "files_changed", outcome->files_changed.data, outcome->files_changed.len);
+	else
+		json_raw(w, "files_changed", "[]");
+	json_int(w, "duration_ms", clock_boot_ms() - outcome->started_ms);
+	json_raw(w, "artifacts", "[]");
+	if (outcome->provider != NULL)
+		agent_report_write(w, "agent", outcome->provider, &outcome->report);
+	else
+		json_null(w, "agent");
+	json_raw(w, "pipelines", "[]");
+	json_object_end(w);
+}
+
+void outcome_write(const struct outcome *outcome, struct buffer *out)
+{
+	struct json_writer w;
+	json_writer_init(&w, out);
+	json_object_begin(&w, NULL);
+	json_string(&w, "outcome",
+				outcome->completed                             ? "completed"
+				: str_equal(outcome->error_class, "cancelled") ? "cancelled"
+															   : "failed");
+	json_bool(&w, "published", outcome->published);
+	json_bool(&w, "closed", outcome->closed);
+	json_bool(&w, "retryable", outcome->retryable);
+	write_result(&w, outcome);
+	json_string(&w, "fence", outcome->fence[0] != '\0' ? outcome->fence : NULL);
+	json_object_end(&w);
+	CHECK(buffer_ok(out));
+}

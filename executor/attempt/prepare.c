@@ -1,0 +1,192 @@
+/* From an assignment to a workspace with the branch's files in it. The listing of the remote, which takes longest, runs
+ * while the workspace is made. */
+#include "executor/attempt/attempt.h"
+
+#include "common/base/str.h"
+#include "executor/attempt/adopt.h"
+
+/* A remote that answers slowly does not hold a build past its own time-out. A settling attempt has none: it must find
+ * out. */
+static int64_t network_timeout_ms(const struct attempt *attempt)
+{
+	int64_t most_ms = attempt->config->git_timeout_ms, asked_ms = attempt->assignment.timeout_s * 1000;
+	return attempt->assignment.mode == MODE_RUN && asked_ms < most_ms ? asked_ms : most_ms;
+}
+
+static bool interrupted(void *ctx)
+{
+	return daemon_link_receive(ctx);
+}
+
+int attempt_open_remote(struct attempt *attempt)
+{
+	const struct assignment *assignment = &attempt->assignment;
+	attempt->remote = (struct git_remote){
+		.url_text = assignment->git_url,
+		.credential = assignment->credential,
+		.credentials_dir = attempt->config->credentials_dir,
+		.project = assignment->project_name,
+		.guard = attempt->guard,
+		.scratch_dir = attempt->workspace.scratch,
+		.lock_fd = attempt->lock_fd,
+		.timeout_ms = network_timeout_ms(attempt),
+		.interrupt_fd = attempt->link->fd,
+		.interrupted = assignment->mode == MODE_RUN ? interrupted : NULL,
+		.interrupt_ctx = attempt->link,
+	};
+	struct error err = ERROR_INIT;
+	if (git_url_parse(assignment->git_url, &attempt->remote.url, &err) < 0 ||
+		mirror_open(attempt->config->state_dir, assignment->git_url, &attempt->mirror, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	return 0;
+}
+
+/* Only where the operator says that pushes make repositories. */
+static bool may_be_made(const struct attempt *attempt)
+{
+	const char *base = attempt->config->git_base_url;
+	struct git_url base_url;
+	struct error err = ERROR_INIT;
+	return attempt->assignment.create_missing && base != NULL && git_url_parse(base, &base_url, &err) == 0 &&
+		   git_url_is_below(&attempt->remote.url, &base_url);
+}
+
+/* Where the workspace starts: the branch, else the default branch, else nothing. `ret_ref` is NULL for an unborn
+ * branch. */
+static void choose_start(const struct attempt *attempt, char *ref, size_t ref_size, const char **ret_ref,
+						 const char **ret_sha)
+{
+	const struct remote_refs *refs = &attempt->refs;
+	*ret_ref = NULL;
+	if (refs->tip[0] != '\0') {
+		*ret_ref = attempt->branch_ref;
+		*ret_sha = refs->tip;
+	} else if (refs->head[0] != '\0') {
+		if (refs->head_branch[0] != '\0')
+			(void)snprintf(ref, ref_size, "refs/heads/%s", refs->head_branch);
+		else
+			(void)snprintf(ref, ref_size, "HEAD"); /* detached */
+		*ret_ref = ref;
+		*ret_sha = refs->head;
+	}
+}
+
+/* While the listing runs: our repository, and the files of the branch as we know it. A wrong guess costs the difference
+ * only. */
+static int get_ready(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
+{
+	struct error err = ERROR_INIT;
+	if (workspace_attach(&attempt->workspace, &attempt->mirror, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	char ref[GIT_REF_SIZE];
+	const char *branch = attempt->assignment.branch;
+	(void)snprintf(ref, sizeof(ref), "refs/heads/%s", branch != NULL ? branch : "main");
+	bool corrupt = false;
+	*ret_guessed = mirror_knows(&attempt->mirror, ref, ret_guess) &&
+				   workspace_checkout(&attempt->workspace, ret_guess, &corrupt, &err) == 0;
+	return 0;
+}
+
+static int list(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
+{
+	struct remote_listing listing;
+	struct error err = ERROR_INIT;
+	if (remote_list_start(&listing, &attempt->remote, attempt->mirror.path, attempt->assignment.branch,
+						  attempt->fence_ref, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	attempt_mark(attempt, "listing started");
+	int ready = get_ready(attempt, ret_guess, ret_guessed);
+	attempt_mark(attempt, "workspace guessed");
+	if (remote_list_finish(&listing, &attempt->refs, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	attempt_mark(attempt, "remote listed");
+	if (ready < 0)
+		return -1;
+	if (!branch_is_safe(attempt->refs.branch))
+		return outcome_fail(&attempt->outcome, "git_unreachable", false,
+							"the remote's default branch has a name that Kiln does not handle");
+	(void)snprintf(attempt->branch_ref, sizeof(attempt->branch_ref), "refs/heads/%s", attempt->refs.branch);
+	(void)snprintf(attempt->outcome.branch, sizeof(attempt->outcome.branch), "%s", attempt->refs.branch);
+	if (attempt->refs.missing && !may_be_made(attempt))
+		return outcome_fail(&attempt->outcome, "git_unreachable", false, "there is no repository at this URL");
+	return 0;
+}
+
+/* Fetches and checks out. ERR_INTERNAL: something of ours is broken; then the mirror is made anew, once. */
+static int fill(struct attempt *attempt, const char *ref, const char *sha, const git_oid *guess, struct error *err)
+{
+	bool corrupt = false;
+	git_oid start;
+	int rc = mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err);
+	corrupt = rc < 0 && err->kind == ERR_INTERNAL;
+	if (rc == 0 && (guess == NULL || !git_oid_equal(guess, &start)))
+		rc = workspace_checkout(&attempt->workspace, &start, &corrupt, err);
+	if (rc < 0 && corrupt) {
+		attempt_log_kiln(&attempt->log, "the local mirror is broken (%s): fetching everything again", err->message);
+		if (mirror_discard(&attempt->mirror, attempt->config->state_dir, err) < 0)
+			return -1;
+		mirror_close(&attempt->mirror);
+		if (mirror_open(attempt->config->state_dir, attempt->assignment.git_url, &attempt->mirror, err) < 0 ||
+			workspace_attach(&attempt->workspace, &attempt->mirror, err) < 0 ||
+			mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err) < 0 ||
+			workspace_checkout(&attempt->workspace, &start, &corrupt, err) < 0)
+			return -1;
+		rc = 0;
+	}
+	if (rc == 0) {
+		attempt->has_start = true;
+		attempt->start = start;
+	}
+	return rc;
+}
+
+/* An attempt after the first may find that the build was published already, or closed. */
+static int look_for_publication(struct attempt *attempt)
+{
+	const struct assignment *assignment = &attempt->assignment;
+	if (!assignment->has_earlier && attempt->refs.fence[0] == '\0')
+		return 0;
+	struct error err = ERROR_INIT;
+	switch (adopt_look(attempt, assignment->announced, assignment->announced_len, &err)) {
+	case FOUND_NOTHING:
+		return 0;
+	case FOUND_COMMIT:
+		return -1;
+	case FOUND_MARK:
+		return outcome_fail(&attempt->outcome, "internal", false, "this build was closed by another attempt");
+	case FOUND_ERROR:
+		return outcome_fail_git(&attempt->outcome, &err);
+	}
+	return -1;
+}
+
+int attempt_prepare(struct attempt *attempt)
+{
+	git_oid guess;
+	bool guessed = false;
+	if (attempt_open_remote(attempt) < 0 || list(attempt, &guess, &guessed) < 0)
+		return -1;
+
+	char ref_space[GIT_REF_SIZE + 16];
+	const char *ref, *sha = "";
+	choose_start(attempt, ref_space, sizeof(ref_space), &ref, &sha);
+	const char *base = attempt->assignment.base_sha;
+	(void)snprintf(attempt->base_sha, sizeof(attempt->base_sha), "%s", base != NULL ? base : sha);
+	if (look_for_publication(attempt) < 0)
+		return -1;
+	struct error err = ERROR_INIT;
+	if (ref != NULL && fill(attempt, ref, sha, guessed ? &guess : NULL, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	if (ref == NULL && guessed &&
+		workspace_attach(&attempt->workspace, &attempt->mirror, &err) < 0) /* empties it again */
+		return outcome_fail_git(&attempt->outcome, &err);
+	if (base == NULL && attempt->has_start) /* the branch may have moved between listing and fetch */
+		git_oid_text(&attempt->start, attempt->base_sha);
+	if (attempt->has_start && str_equal(ref, attempt->branch_ref))
+		git_oid_text(&attempt->start, attempt->refs.tip);
+	attempt_mark(attempt, "workspace filled");
+	if (workspace_hand_over(&attempt->workspace, &attempt->mirror, attempt->refs.branch,
+							attempt->has_start ? &attempt->start : NULL, &err) < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	return 0;
+}

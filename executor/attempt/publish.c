@@ -1,0 +1,301 @@
+/*
+ * Publishing: one commit (PROTOCOL.md section 7). A loop of looking, rebasing, announcing and pushing, in which only
+ * the remote's refs decide: the fence ref refs/kiln/builds/BUILD is created together with the branch's change, by
+ * compare-and-set on both.
+ */
+#include "executor/attempt/attempt.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "executor/attempt/adopt.h"
+#include "executor/attempt/settle.h"
+
+#define FIRST_BACKOFF_MS 100
+#define MAX_BACKOFF_MS 5000
+
+enum step {
+	STEP_AGAIN,     /* look at the remote again */
+	STEP_PUBLISHED, /* the branch has our commit */
+	STEP_OVER,      /* ended otherwise: outcome is set */
+};
+
+struct publication {
+	struct attempt *attempt;
+	int64_t deadline_ms;
+	int64_t backoff_ms;
+	bool looked;    /* attempt->refs are fresh */
+	bool has_onto;  /* the commit's parent line starts at `onto` (else unborn) */
+	git_oid onto;   /* the branch tip, or the start of a new branch */
+	git_oid commit; /* C */
+	char commit_sha[GIT_SHA_SIZE];
+	bool announced_it;  /* C was announced and acknowledged */
+	bool without_fence; /* the remote cannot have fences */
+	bool unknown;       /* a push of ours may still happen */
+	char (*announced)[GIT_SHA_SIZE];
+	size_t announced_len;
+};
+
+static void add_announced(struct publication *p, const char *sha)
+{
+	p->announced = xreallocarray(p->announced, p->announced_len + 1, sizeof(*p->announced));
+	(void)snprintf(p->announced[p->announced_len++], GIT_SHA_SIZE, "%s", sha);
+}
+
+/* Waits with doubled, jittered delays; a cancel ends the wait. */
+static void back_off(struct publication *p)
+{
+	int64_t wait_ms = p->backoff_ms / 2 + random_below((uint32_t)p->backoff_ms);
+	p->backoff_ms = p->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : p->backoff_ms * 2;
+	int64_t until_ms = clock_boot_ms() + wait_ms;
+	struct pollfd ready = {.fd = p->attempt->link->fd, .events = POLLIN};
+	while (clock_boot_ms() < until_ms && !p->attempt->link->cancelled) {
+		if (poll(&ready, 1, clock_left_ms(until_ms)) > 0)
+			(void)daemon_link_receive(p->attempt->link); /* looked at above */
+	}
+}
+
+static enum step fail(struct publication *p, const struct error *err)
+{
+	(void)outcome_fail_git(&p->attempt->outcome, err); /* the step says it */
+	return STEP_OVER;
+}
+
+/* A failure of the network or the server: again, until the deadline. */
+static enum step later(struct publication *p, const struct error *err)
+{
+	if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
+		return fail(p, err);
+	if (clock_boot_ms() + p->backoff_ms >= p->deadline_ms)
+		return fail(p, err);
+	attempt_log_kiln(&p->attempt->log, "publishing: %s; trying again", err->message);
+	attempt_log_flush(&p->attempt->log);
+	back_off(p);
+	p->looked = false;
+	return STEP_AGAIN;
+}
+
+/* A ref that was listed and then not there to be fetched: it is being changed. */
+static enum step again_if_gone(struct publication *p, struct error *err)
+{
+	if (err->kind == ERR_CONFLICT)
+		err->kind = ERR_UNAVAILABLE;
+	return later(p, err);
+}
+
+static enum step look(struct publication *p)
+{
+	struct attempt *attempt = p->attempt;
+	struct error err = ERROR_INIT;
+	if (remote_list(&attempt->remote, attempt->mirror.path, attempt->refs.branch, attempt->fence_ref, &attempt->refs,
+					&err) < 0)
+		return later(p, &err);
+	p->looked = true;
+	switch (adopt_look(attempt, (const char(*)[GIT_SHA_SIZE])p->announced, p->announced_len, &err)) {
+	case FOUND_NOTHING:
+		return STEP_AGAIN;
+	case FOUND_COMMIT:
+		return STEP_PUBLISHED;
+	case FOUND_MARK:
+		(void)outcome_fail(&attempt->outcome, "internal", false,
+						   "this build was closed by another attempt"); /* the step says it */
+		return STEP_OVER;
+	case FOUND_ERROR:
+		return again_if_gone(p, &err);
+	}
+	return STEP_OVER;
+}
+
+/* The branch has moved: our commits onto its tip. */
+static enum step rebase(struct publication *p)
+{
+	struct attempt *attempt = p->attempt;
+	struct error err = ERROR_INIT;
+	git_oid tip;
+	if (mirror_fetch(&attempt->mirror, &attempt->remote, attempt->branch_ref, attempt->refs.tip, &tip, &err) < 0)
+		return again_if_gone(p, &err);
+	git_oid_text(&tip, attempt->refs.tip);
+	struct commit_made made;
+	if (commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip, &made,
+					  &err) < 0)
+		return fail(p, &err);
+	attempt_log_kiln(&attempt->log, "%s has moved to %.12s: rebased", attempt->refs.branch, attempt->refs.tip);
+	if (!made.changed) {
+		attempt_log_kiln(&attempt->log, "the branch has all of these changes already: there is nothing to push");
+		attempt->outcome.commit_sha[0] = '\0';
+		return STEP_OVER;
+	}
+	p->has_onto = true;
+	p->onto = tip;
+	p->commit = made.commit;
+	git_oid_text(&p->commit, p->commit_sha);
+	p->announced_it = false;
+	CLEANUP(git_commit_free_p) git_commit *from = NULL;
+	CLEANUP(git_commit_free_p) git_commit *to = NULL;
+	if (git_commit_lookup(&from, attempt->workspace.repo, &tip) == 0 &&
+		git_commit_lookup(&to, attempt->workspace.repo, &p->commit) == 0)
+		(void)attempt_files_changed(attempt, git_commit_tree_id(from), git_commit_tree_id(to)); /* it has said so */
+	return STEP_AGAIN;
+}
+
+/* Before a commit is pushed the build service knows of it, and knows where the build started. */
+static enum step announce(struct publication *p)
+{
+	struct attempt *attempt = p->attempt;
+	uint64_t id = attempt_phase(attempt, "pushing", p->commit_sha);
+	struct error err = ERROR_INIT;
+	if (daemon_link_wait_acked(attempt->link, attempt->base_phase_id, p->deadline_ms, &err) < 0 ||
+		daemon_link_wait_acked(attempt->link, id, p->deadline_ms, &err) < 0) {
+		(void)outcome_fail(&attempt->outcome, "internal", true, "the commit could not be announced: %s",
+						   err.message); /* the step says it */
+		add_announced(p, p->commit_sha); /* it may have been heard all the same */
+		return STEP_OVER;
+	}
+	add_announced(p, p->commit_sha);
+	p->announced_it = true;
+	return STEP_AGAIN;
+}
+
+/* A lease switches git's own fast-forward check off. */
+static bool is_fast_forward(const struct publication *p)
+{
+	const char *tip = p->attempt->refs.tip;
+	git_oid oid;
+	struct error err = ERROR_INIT;
+	return tip[0] == '\0' || (git_oid_parse(tip, &oid, &err) == 0 &&
+							  git_graph_descendant_of(p->attempt->workspace.repo, &p->commit, &oid) == 1);
+}
+
+static enum step judge(struct publication *p, const struct push_report *report, bool failed, const struct error *err)
+{
+	struct attempt *attempt = p->attempt;
+	if (report->branch.fate == PUSH_UPDATED)
+		return STEP_PUBLISHED;
+	p->looked = false;
+	if (report->atomic_unsupported || report->fence.fate == PUSH_HIDDEN) {
+		attempt_log_kiln(&attempt->log, "this remote cannot keep a fence: publishing under the weaker guarantee");
+		p->without_fence = true;
+		return STEP_AGAIN;
+	}
+	if (report->branch.fate == PUSH_SILENT) {
+		p->unknown = p->unknown || report->sent;
+		struct error silent = ERROR_INIT;
+		(void)error_set(&silent, ERR_UNAVAILABLE, "the remote did not say what became of the push"); /* used below */
+		return later(p, failed ? err : &silent);
+	}
+	if (report->branch.fate == PUSH_STALE && report->fence.fate != PUSH_REJECTED) {
+		attempt_log_kiln(&attempt->log, "the push was refused (%s): looking again", report->branch.reason);
+		if (clock_boot_ms() >= p->deadline_ms) {
+			(void)outcome_fail(&attempt->outcome, "git_unreachable", true, "the branch kept moving: %s",
+							   report->branch.reason); /* as above */
+			return STEP_OVER;
+		}
+		back_off(p);
+		return STEP_AGAIN;
+	}
+	const struct push_line *line = report->branch.fate == PUSH_STALE ? &report->fence : &report->branch;
+	(void)outcome_fail(&attempt->outcome, "push_rejected", false, "the remote refused the push: %s",
+					   line->reason); /* the step says it */
+	return STEP_OVER;
+}
+
+static enum step push(struct publication *p)
+{
+	struct attempt *attempt = p->attempt;
+	if (!is_fast_forward(p)) {
+		(void)outcome_fail(&attempt->outcome, "internal", true,
+						   "the commit does not descend from the branch"); /* the step says it */
+		return STEP_OVER;
+	}
+	int64_t asked_ms = clock_boot_ms(); /* before the question: a pause anywhere in between counts against us */
+	int64_t lease_left_ms = daemon_link_ask_lease(attempt->link);
+	struct remote_push request = {
+		.git_dir = attempt->workspace.git_dir,
+		.branch_ref = attempt->branch_ref,
+		.branch_old = attempt->refs.tip,
+		.commit = p->commit_sha,
+		.fence_ref = p->without_fence ? NULL : attempt->fence_ref,
+		.fence_old = "",
+		.fence_value = p->commit_sha,
+	};
+	struct push_report report;
+	struct error err = ERROR_INIT;
+	if (lease_left_ms <= 0 || clock_boot_ms() >= asked_ms + lease_left_ms) {
+		(void)outcome_fail(&attempt->outcome, "worker_lost", true,
+						   "the lease ran out before the push"); /* the step says it */
+		return STEP_OVER;
+	}
+	log_info("push begins", "build_id", attempt->assignment.token.build_id, "attempt",
+			 LOG_INT(attempt->assignment.token.attempt), "commit", p->commit_sha, NULL);
+	int rc = remote_push(&attempt->remote, &request, clock_boot_ms() + attempt->config->git_timeout_ms, &report, &err);
+	log_info("push ended", "build_id", attempt->assignment.token.build_id, "attempt",
+			 LOG_INT(attempt->assignment.token.attempt), "branch", push_fate_name(report.branch.fate), "fence",
+			 push_fate_name(report.fence.fate), NULL);
+	if (report.branch.fate == PUSH_UPDATED && request.fence_ref != NULL && report.fence.fate == PUSH_UPDATED)
+		(void)snprintf(attempt->outcome.fence, sizeof(attempt->outcome.fence), "%s", p->commit_sha);
+	return judge(p, &report, rc < 0, &err);
+}
+
+/* Whether the commit stands on what the branch was when last looked at. A new branch stands on its start. */
+static bool stands_on_tip(const struct publication *p)
+{
+	const char *tip = p->attempt->refs.tip;
+	return tip[0] == '\0' || (p->has_onto && git_oid_streq(&p->onto, tip) == 0);
+}
+
+static enum step once(struct publication *p)
+{
+	struct attempt *attempt = p->attempt;
+	enum step step = STEP_AGAIN;
+	if (attempt_check_cancelled(attempt) < 0)
+		return STEP_OVER;
+	if (!p->looked)
+		step = look(p);
+	if (step == STEP_AGAIN && p->looked && !stands_on_tip(p))
+		step = rebase(p);
+	if (step != STEP_AGAIN || !p->looked || !stands_on_tip(p))
+		return step;
+	if (!p->announced_it && announce(p) == STEP_OVER)
+		return STEP_OVER;
+	/* A cancel that was read before the announcement was acknowledged must not see a publication. */
+	if (attempt_check_cancelled(attempt) < 0)
+		return STEP_OVER;
+	return push(p);
+}
+
+int attempt_publish(struct attempt *attempt, const struct commit_made *made)
+{
+	const struct assignment *assignment = &attempt->assignment;
+	struct publication p = {
+		.attempt = attempt,
+		.deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms,
+		.backoff_ms = FIRST_BACKOFF_MS,
+		.looked = true, /* by attempt_prepare; leases and fence catch what has changed since */
+		.has_onto = attempt->has_start,
+		.onto = attempt->start,
+		.commit = made->commit,
+		.unknown = assignment->announced_len > 0, /* pushes of earlier attempts */
+	};
+	git_oid_text(&p.commit, p.commit_sha);
+	for (size_t i = 0; i < assignment->announced_len; i++)
+		add_announced(&p, assignment->announced[i]);
+
+	enum step step = STEP_AGAIN;
+	while (step == STEP_AGAIN)
+		step = once(&p);
+	if (step == STEP_PUBLISHED && !attempt->outcome.published) {
+		attempt->outcome.published = true;
+		(void)snprintf(attempt->outcome.commit_sha, sizeof(attempt->outcome.commit_sha), "%s", p.commit_sha);
+		CLEANUP(free_p) char *objects = xasprintf("%s/objects", attempt->workspace.git_dir);
+		mirror_adopt(&attempt->mirror, objects, attempt->branch_ref, &p.commit);
+	}
+	if (step == STEP_OVER)
+		settle_unpublished(attempt, (const char(*)[GIT_SHA_SIZE])p.announced, p.announced_len, p.unknown);
+	free(p.announced);
+	return step == STEP_PUBLISHED ? 0 : -1;
+}

@@ -1,0 +1,13 @@
+/*
+ * Settling (PROTOCOL.md section 7): a build that announced a push ends without a commit only when it is certain that
+ * none can come any more: the fence holds a commit (then that is the publication), or we put the closing mark there.
+ */
+#pragma once
+
+#include "executor/attempt/attempt.h"
+
+/* For an attempt that ends without having published: adopts, or closes, as far as needed. `announced` are all commits
+ * that were announced for this build, `unknown` whether a push of one of them may still happen. A publication that is
+ * found turns the outcome into completed. */
+void settle_unpublished(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
+						bool unknown);

@@ -1,0 +1,95 @@
+#include "executor/config.h"
+
+#include "common/base/ids.h"
+#include "common/base/str.h"
+
+#define DAY_MS 86400000
+#define GIB (INT64_C(1) << 30)
+
+#define AT(field) offsetof(struct executor_config, field)
+
+/* clang-format off */
+const struct config_option executor_options[] = {
+	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED,
+	 .help = "absolute path of this worker's own directory: identity, mirrors, workspaces, results"},
+	{"KILN_WORKER_ID", CONFIG_STRING, AT(worker_id),
+	 .help = "UUID of this worker; otherwise made once and kept in the state directory"},
+	{"KILN_SLOTS", CONFIG_INT, AT(slots), .fallback = "2", .min = 0, .max = 1000,
+	 .help = "builds that may run here at once"},
+	{"KILN_LABELS", CONFIG_LIST, AT(labels),
+	 .help = "what this worker offers to builds that ask for labels, comma-separated"},
+	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox),
+	 .help = "how agents are confined; must be `none` (not at all) in this release"},
+
+	{"KILN_COMMAND_AGENTS_DIR", CONFIG_STRING, AT(command_agents_dir),
+	 .help = "directory of the programs that agent provider `command` may run; unset: the provider is not offered"},
+	{"KILN_AGENT_PATH", CONFIG_STRING, AT(agent_path), .fallback = "/usr/local/bin:/usr/bin:/bin",
+	 .help = "PATH of agents"},
+	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
+	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
+	{"KILN_AGENT_MAX_FILE_BYTES", CONFIG_INT, AT(agent_max_file_bytes), .fallback = "4294967296", .min = 1024,
+	 .max = 1024 * GIB, .help = "largest file in bytes that an agent's process may write"},
+	{"KILN_AGENT_MAX_PROCESSES", CONFIG_INT, AT(agent_max_processes), .fallback = "4096", .min = 16, .max = 4194304,
+	 .help = "processes and threads that the executor's user may have while an agent starts another"},
+
+	{"KILN_CREDENTIALS_DIR", CONFIG_STRING, AT(credentials_dir),
+	 .help = "directory of NAME.json files with git credentials, read at each use"},
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, AT(git_base_url),
+	 .help = "base of the repositories that the first push may make"},
+	{"KILN_GIT_ALLOW", CONFIG_STRING, AT(git_allow),
+	 .help = "private addresses and plain-http hosts that git may speak to: CIDRs or host names, comma-separated"},
+	{"KILN_COMMITTER_NAME", CONFIG_STRING, AT(committer_name), .fallback = "Kiln",
+	 .help = "name on the commits that Kiln makes"},
+	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost",
+	 .help = "e-mail address on the commits that Kiln makes"},
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .help = "directory of the artifact store"},
+
+	{"KILN_HEARTBEAT_MS", CONFIG_INT, AT(heartbeat_ms), .fallback = "5000", .min = 100, .max = 10000,
+	 .help = "milliseconds between heartbeats"},
+	{"KILN_LEASE_DEAD_MAN_MS", CONFIG_INT, AT(dead_man_ms), .fallback = "20000", .min = 500, .max = 25000,
+	 .help = "milliseconds after the creation of the last acknowledged heartbeat at which all agents are killed"},
+	{"KILN_RESEND_MS", CONFIG_INT, AT(resend_ms), .fallback = "5000", .min = 100, .max = 600000,
+	 .help = "milliseconds after which a result that was not released is sent again (doubled each time, to a minute)"},
+	{"KILN_KILL_GRACE_MS", CONFIG_INT, AT(kill_grace_ms), .fallback = "5000", .min = 0, .max = 60000,
+	 .help = "milliseconds between SIGTERM and SIGKILL for an agent that is cancelled or out of time"},
+	{"KILN_GIT_TIMEOUT_MS", CONFIG_INT, AT(git_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
+	 .help = "milliseconds that one fetch or push may take"},
+	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,
+	 .help = "milliseconds for publishing, with all its repetitions"},
+};
+/* clang-format on */
+const size_t executor_options_len = ARRAY_LEN(executor_options);
+
+static int check_absolute(const char *name, const char *path, struct error *err)
+{
+	if (path != NULL && path[0] != '/')
+		return error_set(err, ERR_INVALID, "%s: \"%s\" is not an absolute path", name, path);
+	return 0;
+}
+
+int executor_config_check(const struct executor_config *config, struct error *err)
+{
+	if (config->sandbox == NULL)
+		return error_set(
+			err, ERR_INVALID,
+			"KILN_SANDBOX is not set: the bubblewrap sandbox comes with a later release; until then agents "
+			"run only with KILN_SANDBOX=none, as this user and without confinement");
+	if (!str_equal(config->sandbox, "none"))
+		return error_set(err, ERR_INVALID,
+						 "KILN_SANDBOX=%s: the bubblewrap sandbox comes with a later release; only `none` works now",
+						 config->sandbox);
+	if (config->worker_id != NULL && !uuid_is_valid(config->worker_id, strlen(config->worker_id)))
+		return error_set(err, ERR_INVALID, "KILN_WORKER_ID: \"%s\" is not a lower-case UUID", config->worker_id);
+	if (config->dead_man_ms <= config->heartbeat_ms)
+		return error_set(err, ERR_INVALID, "KILN_LEASE_DEAD_MAN_MS must be more than KILN_HEARTBEAT_MS");
+	/* They go into commits and into git's configuration as they are. */
+	if (strpbrk(config->committer_name, "\"\\\n<>") != NULL || strpbrk(config->committer_email, "\"\\\n<> ") != NULL)
+		return error_set(
+			err, ERR_INVALID,
+			"KILN_COMMITTER_NAME and KILN_COMMITTER_EMAIL: no quotes, brackets, backslashes or line breaks");
+	if (check_absolute("KILN_STATE_DIR", config->state_dir, err) < 0 ||
+		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
+		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0)
+		return -1;
+	return 0;
+}

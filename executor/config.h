@@ -1,0 +1,34 @@
+/* The executor's settings: one table (config.c), read by the daemon and, from the same environment, by its children. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/config.h"
+
+struct executor_config {
+	struct config_common common; /* first, as config.h wants it */
+	char *state_dir;             /* absolute */
+	char *worker_id;             /* NULL: the one in the state directory */
+	int64_t slots;
+	char **labels;
+	char *sandbox; /* "none", or the executor does not start */
+
+	char *command_agents_dir; /* NULL: no agent provider `command` here */
+	char *agent_path;         /* PATH of agents */
+	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
+
+	char *credentials_dir;
+	char *git_base_url, *git_allow;
+	char *committer_name, *committer_email;
+	char *artifacts_dir;
+
+	int64_t heartbeat_ms, dead_man_ms, resend_ms;
+	int64_t kill_grace_ms;
+	int64_t git_timeout_ms, publish_timeout_ms;
+};
+
+extern const struct config_option executor_options[];
+extern const size_t executor_options_len;
+
+/* What the table cannot say: the sandbox rule, absolute paths. ERR_INVALID with a message for the operator. */
+int executor_config_check(const struct executor_config *config, struct error *err) MUST_CHECK;

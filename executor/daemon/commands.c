@@ -1,0 +1,175 @@
+#include "executor/daemon/commands.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/base/str.h"
+#include "executor/daemon/attempts.h"
+#include "executor/daemon/messages.h"
+#include "executor/git/library.h"
+
+#define MAX_TIDYING 2
+#define MAX_TIDY_BYTES 65536
+
+void commands_send_result(struct daemon *daemon, struct reported_item *item)
+{
+	struct reported_text text;
+	struct error err = ERROR_INIT;
+	if (reported_read(&daemon->reported, item, &text, &err) < 0) {
+		log_error("a stored result cannot be read", "build_id", item->token.build_id, "error", err.message, NULL);
+		return;
+	}
+	messages_finished(daemon, &item->token, text.id, xstrdup(text.finished), strlen(text.finished));
+	cJSON_Delete(text.tree);
+}
+
+/* Another attempt of a build that we still work on: the old one was given up, and must be gone before the new one
+ * begins. */
+static void succeed(struct daemon *daemon, struct held *old, const struct token *token, const char *data, size_t len)
+{
+	if (token->attempt < old->token.attempt) {
+		log_warn("an assignment older than the attempt held is ignored", "build_id", token->build_id, NULL);
+		return;
+	}
+	free(old->successor);
+	old->successor = xstrndup(data, len);
+	old->successor_len = len;
+	if (!old->abandoned)
+		attempts_abandon(daemon, old);
+}
+
+void commands_assign(struct daemon *daemon, const char *data, size_t len)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
+	struct error err = ERROR_INIT;
+	struct token token;
+	if (json_parse(data, len, &command, &err) < 0 || token_read(command, &token, &err) < 0) {
+		log_error("an assignment is malformed", "error", err.message, NULL);
+		return;
+	}
+	if (attempts_find(daemon, &token) != NULL) {
+		messages_accepted(daemon, &token);
+		return;
+	}
+	struct reported_item *reported = reported_find(&daemon->reported, &token);
+	if (reported != NULL) {
+		commands_send_result(daemon, reported);
+		return;
+	}
+	if (over_has(&daemon->over, token.lease_id)) {
+		log_info("an assignment of an attempt that is over is ignored", "build_id", token.build_id, NULL);
+		return;
+	}
+	if (daemon->state != DAEMON_READY || daemon->draining || daemon->dead) {
+		log_warn("an assignment is not accepted now", "build_id", token.build_id, "draining",
+				 daemon->draining ? "yes" : "no", NULL);
+		return;
+	}
+	struct held *same_build = attempts_find_build(daemon, token.build_id);
+	if (same_build != NULL) {
+		succeed(daemon, same_build, &token, data, len);
+		return;
+	}
+	if ((int64_t)attempts_slots_used(daemon) >= daemon->config->slots) {
+		log_error("an assignment beyond the slots is not accepted", "build_id", token.build_id,
+				  NULL); /* the build service counts: a bug */
+		return;
+	}
+	(void)attempts_start(daemon, &token, data, len,
+						 false); /* without a child it is not accepted: the build service sees that */
+}
+
+/* The fence ref of a build that has ended. A closing mark stays for ever: it keeps out pushes that a server may still
+ * be working on, and it is rare. */
+static void tidy(struct daemon *daemon, const struct token *token, const struct reported_text *stored)
+{
+	size_t tidying = daemon->held_len - attempts_slots_used(daemon);
+	if (stored->fence == NULL || str_equal(stored->fence, GIT_EMPTY_BLOB_SHA) || tidying >= MAX_TIDYING ||
+		daemon->draining)
+		return; /* a fence that stays does no harm */
+	struct token own = *token;
+	uuid_v4(own.lease_id); /* its own lock and workspace */
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, MAX_TIDY_BYTES);
+	struct json_writer w;
+	json_writer_init(&w, &text);
+	json_object_begin(&w, NULL);
+	token_write(&w, &own);
+	json_string(&w, "mode", "tidy");
+	json_bool(&w, "quiet", true);
+	json_string(&w, "fence", stored->fence);
+	json_tree(&w, "project", json_get(stored->assignment, "project"));
+	json_tree(&w, "git", json_get(stored->assignment, "git"));
+	json_object_end(&w);
+	if (buffer_ok(&text))
+		(void)attempts_start(daemon, &own, text.data, text.len, true); /* as above */
+}
+
+static void released(struct daemon *daemon, const struct token *token, bool last)
+{
+	struct reported_item *item = reported_find(&daemon->reported, token);
+	over_add(&daemon->over, token->lease_id);
+	if (item == NULL)
+		return; /* a repetition */
+	struct reported_text text;
+	struct error err = ERROR_INIT;
+	if (last && reported_read(&daemon->reported, item, &text, &err) == 0) {
+		tidy(daemon, token, &text);
+		cJSON_Delete(text.tree);
+	}
+	reported_remove(&daemon->reported, item);
+}
+
+static void fenced(struct daemon *daemon, const cJSON *command)
+{
+	const char *reason = json_get_string(command, "reason");
+	log_error("fenced: another incarnation is this worker now", "reason", reason, NULL);
+	daemon->exit_status = 1;
+	attempts_kill_all(daemon, "worker_lost", "the worker was fenced");
+	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next)
+		CONTAINER_OF(node, struct held, node)->abandoned = true; /* nothing of ours counts any more */
+	daemon_set_state(daemon, DAEMON_OVER);
+}
+
+void commands_handle(struct daemon *daemon, const char *type, const char *data, size_t len)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
+	struct error err = ERROR_INIT;
+	struct token token;
+	if (json_parse(data, len, &command, &err) < 0) {
+		log_error("a command is malformed", "type", type, "error", err.message, NULL);
+		return;
+	}
+	if (!worker_identity_is_addressed(&daemon->identity, command)) {
+		log_debug("a command for another incarnation is ignored", "type", type, NULL);
+		return;
+	}
+	if (str_equal(type, "worker.fenced")) {
+		fenced(daemon, command);
+		return;
+	}
+	if (token_read(command, &token, &err) < 0) {
+		log_error("a command is malformed", "type", type, "error", err.message, NULL);
+		return;
+	}
+	struct held *held = attempts_find(daemon, &token);
+	struct reported_item *item = reported_find(&daemon->reported, &token);
+	if (str_equal(type, "attempt.assign")) {
+		commands_assign(daemon, data, len);
+	} else if (str_equal(type, "attempt.cancel")) {
+		if (held != NULL)
+			attempts_cancel(daemon, held);
+	} else if (str_equal(type, "attempt.released")) {
+		released(daemon, &token, json_get_bool(command, "last", false));
+	} else if (str_equal(type, "attempt.abandon")) {
+		over_add(&daemon->over, token.lease_id);
+		if (held != NULL)
+			attempts_abandon(daemon, held);
+		if (item != NULL)
+			reported_remove(&daemon->reported, item);
+	} else {
+		log_debug("an unknown command is ignored", "type", type, NULL);
+	}
+}

@@ -1,0 +1,362 @@
+#include "executor/daemon/daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/http/ops_server.h"
+#include "common/kafka/topics.h"
+#include "executor/daemon/attempts.h"
+#include "executor/daemon/commands.h"
+#include "executor/daemon/heartbeats.h"
+#include "executor/daemon/messages.h"
+#include "executor/daemon/metrics.h"
+#include "executor/daemon/orphans.h"
+
+#define CLEAR_POLL_MS 20
+#define LEAVE_RELEASE_MS 2000 /* for results to be released before the bye */
+#define LEAVE_BYE_MS 5000
+#define FENCED_MS 10000
+#define FLUSH_MS 3000
+#define MAX_QUEUED 20000
+#define RESULTS_LINGER_MS 1 /* what an attempt says at once is one request */
+#define FIXED_FDS 3
+
+void daemon_set_state(struct daemon *daemon, enum daemon_state state)
+{
+	daemon->state = state;
+	atomic_store(&daemon->view.state, (int)state);
+}
+
+/* ---- readiness, on the ops thread */
+
+static bool check_kafka(void *ctx, struct buffer *why)
+{
+	struct daemon *daemon = ctx;
+	return kafka_producer_ready(daemon->producer, why);
+}
+
+static bool check_worker(void *ctx, struct buffer *why)
+{
+	struct daemon *daemon = ctx;
+	switch ((enum daemon_state)atomic_load(&daemon->view.state)) {
+	case DAEMON_CLEARING:
+		(void)buffer_append_str(
+			why,
+			"waiting for the assignments partition and for processes of the predecessor to end"); /* as far as there is
+																									 room */
+		return false;
+	case DAEMON_GREETING:
+		(void)buffer_append_str(why, "the hello was not acknowledged yet"); /* as above */
+		return false;
+	case DAEMON_READY:
+		return true;
+	case DAEMON_LEAVING:
+	case DAEMON_OVER:
+		(void)buffer_append_str(why, "leaving"); /* as above */
+		return false;
+	}
+	return false;
+}
+
+static bool check_heartbeat(void *ctx, struct buffer *why)
+{
+	struct daemon *daemon = ctx;
+	int64_t acked_ms = atomic_load(&daemon->view.heartbeat_acked_ms);
+	if (acked_ms != 0 && clock_boot_ms() < acked_ms + daemon->config->dead_man_ms)
+		return true;
+	(void)buffer_append_str(why, "no heartbeat was acknowledged lately"); /* as far as there is room */
+	return false;
+}
+
+static int start_ops(struct daemon *daemon, struct error *err)
+{
+	const struct ops_check checks[] = {
+		{.name = "kafka", .check = check_kafka, .ctx = daemon},
+		{.name = "worker", .check = check_worker, .ctx = daemon},
+		{.name = "heartbeat", .check = check_heartbeat, .ctx = daemon},
+	};
+	executor_metrics_init(daemon->config->slots);
+	return ops_server_start(daemon->config->common.ops_address, daemon->config->common.ops_port, checks,
+							ARRAY_LEN(checks), err);
+}
+
+/* ---- the loop */
+
+static void take_delivered(struct daemon *daemon, struct mail *mail)
+{
+	struct sent *sent = mail->message;
+	if (!sender_delivered(&daemon->sender, sent, mail->outcome))
+		return;
+	switch (sent->kind) {
+	case SENT_FRAME:
+		attempts_acked(daemon, sent->serial, sent->frame_id);
+		break;
+	case SENT_HELLO:
+		heartbeats_acked(daemon, sent->created_ms);
+		if (daemon->state == DAEMON_GREETING) {
+			log_info("worker is ready", "worker_id", daemon->identity.worker_id, "incarnation",
+					 LOG_INT(daemon->identity.counter), "partition",
+					 LOG_INT(assignments_partition(daemon->assignments)), NULL);
+			daemon_set_state(daemon, DAEMON_READY);
+			daemon->heartbeat_due_ms = sent->created_ms + daemon->config->heartbeat_ms;
+			daemon->spare_due_ms = 0;
+		}
+		break;
+	case SENT_BYE:
+		daemon_set_state(daemon, DAEMON_OVER);
+		break;
+	case SENT_PLAIN:
+		break;
+	}
+	sent_free(sent);
+}
+
+static void take_mail(struct daemon *daemon)
+{
+	/* Before the mailbox: everything below this offset has been posted. */
+	int64_t position = assignments_position(daemon->assignments);
+	struct list_node mails;
+	list_init(&mails);
+	mailbox_take(daemon->mailbox, &mails);
+	for (struct list_node *node = list_pop(&mails); node != NULL; node = list_pop(&mails)) {
+		struct mail *mail = CONTAINER_OF(node, struct mail, node);
+		switch (mail->kind) {
+		case MAIL_COMMAND:
+			commands_handle(daemon, mail->type, mail->data, mail->len);
+			break;
+		case MAIL_POSITIONED:
+			break; /* the position says it */
+		case MAIL_DELIVERED:
+			take_delivered(daemon, mail);
+			break;
+		case MAIL_HEARTBEAT:
+			heartbeats_acked(daemon, mail->value);
+			break;
+		}
+		mail_free(mail);
+	}
+	daemon->read_offset = position;
+}
+
+/* The hello, when nothing of the predecessor runs any more and our commands are being read. */
+static void greet(struct daemon *daemon)
+{
+	if (daemon->state != DAEMON_CLEARING || daemon->read_offset < 0 || !orphans_clear(daemon->config->state_dir))
+		return;
+	janitor_discard_leftovers(daemon->config->state_dir);
+	janitor_wake(daemon->janitor);
+	daemon_set_state(daemon, DAEMON_GREETING);
+	messages_hello(daemon);
+}
+
+static void begin_drain(struct daemon *daemon, int64_t now_ms)
+{
+	daemon->draining = true;
+	daemon->drain_deadline_ms = now_ms + daemon->config->common.drain_timeout_ms;
+	daemon->leave_ms = INT64_MAX;
+	if (daemon->state != DAEMON_READY) {
+		daemon_set_state(daemon, DAEMON_OVER); /* nobody knows of us yet */
+		return;
+	}
+	messages_worker(daemon, "worker.draining", SENT_PLAIN);
+	heartbeats_hasten(daemon);
+}
+
+/* Draining: running builds may end; at the deadline they are handed back; then the bye. */
+static void drain(struct daemon *daemon, int64_t now_ms)
+{
+	if (!daemon->draining) {
+		if (!signals_draining())
+			return;
+		begin_drain(daemon, now_ms);
+	}
+	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->drain_deadline_ms) {
+		daemon->drain_deadline_ms = INT64_MAX;
+		attempts_kill_all(daemon, "worker_lost", "the worker is being stopped");
+	}
+	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
+		if (daemon->leave_ms == INT64_MAX)
+			daemon->leave_ms = now_ms + LEAVE_RELEASE_MS;
+		if ((daemon->reported.len == 0 && daemon->sender.pending == 0) || now_ms >= daemon->leave_ms) {
+			daemon_set_state(daemon, DAEMON_LEAVING);
+			daemon->leave_ms = now_ms + LEAVE_BYE_MS;
+			messages_worker(daemon, "worker.bye", SENT_BYE);
+		}
+	}
+	if (daemon->state == DAEMON_LEAVING && now_ms >= daemon->leave_ms)
+		daemon_set_state(daemon, DAEMON_OVER); /* without Kafka: the next hello says it all */
+}
+
+static void resend(struct daemon *daemon, int64_t now_ms)
+{
+	if (daemon->state != DAEMON_READY)
+		return;
+	for (struct reported_item *item = reported_due(&daemon->reported, now_ms); item != NULL;
+		 item = reported_due(&daemon->reported, now_ms))
+		commands_send_result(daemon, item);
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t next_due_ms(const struct daemon *daemon, int64_t now_ms)
+{
+	int64_t due_ms = earliest(attempts_due_ms(daemon), heartbeats_due_ms(daemon));
+	due_ms = earliest(due_ms, daemon->sender.retry_ms);
+	if (daemon->state == DAEMON_READY)
+		due_ms = earliest(due_ms, reported_due_ms(&daemon->reported));
+	if (daemon->state == DAEMON_CLEARING)
+		due_ms = earliest(due_ms, now_ms + CLEAR_POLL_MS);
+	if (daemon->draining)
+		due_ms = earliest(due_ms, earliest(daemon->drain_deadline_ms, daemon->leave_ms));
+	return due_ms;
+}
+
+static void wait_and_serve(struct daemon *daemon, int child_signals)
+{
+	size_t count = FIXED_FDS;
+	struct pollfd *ready = xcalloc(FIXED_FDS + daemon->held_len, sizeof(*ready));
+	struct held **owners = xcalloc(FIXED_FDS + daemon->held_len, sizeof(struct held *));
+	ready[0] = (struct pollfd){.fd = mailbox_fd(daemon->mailbox), .events = POLLIN};
+	ready[1] = (struct pollfd){.fd = daemon->draining ? -1 : signals_drain_fd(), .events = POLLIN};
+	ready[2] = (struct pollfd){.fd = child_signals, .events = POLLIN};
+	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
+		struct held *held = CONTAINER_OF(node, struct held, node);
+		short events = child_events(&held->child, attempts_reads(held));
+		/* Without events it is left out: a closed end would be ready all the time. */
+		ready[count] = (struct pollfd){.fd = events != 0 ? held->child.fd : -1, .events = events};
+		owners[count++] = held;
+	}
+	int left_ms = clock_left_ms(next_due_ms(daemon, clock_boot_ms()));
+	int got = poll(ready, (nfds_t)count, left_ms);
+	CHECK(got >= 0 || errno == EINTR);
+	if (got > 0 && ready[2].revents != 0) {
+		struct signalfd_siginfo info;
+		while (read(child_signals, &info, sizeof(info)) > 0) {
+		}
+	}
+	/* First of all: a lease may have run out while this process did not run. */
+	heartbeats_check(daemon, clock_boot_ms());
+	for (size_t i = FIXED_FDS; got > 0 && i < count; i++) {
+		if (ready[i].revents != 0)
+			attempts_serve(daemon, owners[i]);
+	}
+	free(ready);
+	free(owners);
+}
+
+static void loop(struct daemon *daemon, int child_signals)
+{
+	while (daemon->state != DAEMON_OVER) {
+		wait_and_serve(daemon, child_signals);
+		take_mail(daemon);
+		greet(daemon);
+		int64_t now_ms = clock_boot_ms();
+		attempts_tick(daemon, now_ms);
+		heartbeats_tick(daemon, now_ms);
+		sender_tick(&daemon->sender, now_ms);
+		resend(daemon, now_ms);
+		drain(daemon, now_ms);
+	}
+}
+
+/* After the loop nothing of ours may run. */
+static void end_children(struct daemon *daemon)
+{
+	attempts_kill_all(daemon, "worker_lost", "the worker ends");
+	if (daemon->has_spare)
+		child_kill(&daemon->spare);
+	int64_t deadline_ms = clock_boot_ms() + FENCED_MS;
+	while (daemon->held_len > 0 && clock_boot_ms() < deadline_ms) {
+		attempts_tick(daemon, clock_boot_ms());
+		(void)poll(NULL, 0, 5); /* until they are gone */
+	}
+}
+
+/* ---- start and end */
+
+static int open_signals(void)
+{
+	sigset_t child;
+	(void)sigemptyset(&child);                        /* cannot fail */
+	(void)sigaddset(&child, SIGCHLD);                 /* as above */
+	CHECK(sigprocmask(SIG_BLOCK, &child, NULL) == 0); /* before other threads exist */
+	int fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	CHECK(fd >= 0);
+	return fd;
+}
+
+static int start(struct daemon *daemon, struct error *err)
+{
+	const struct executor_config *config = daemon->config;
+	struct kafka_settings settings = {.brokers = config->common.kafka_brokers,
+									  .properties_file = config->common.kafka_config,
+									  .client_id = "kiln-executor"};
+	struct kafka_producer_options options = {
+		.idempotent = true, .linger_ms = RESULTS_LINGER_MS, .max_queued_messages = MAX_QUEUED};
+	if (worker_identity_take(config->state_dir, config->worker_id, &daemon->identity, err) < 0 ||
+		reported_open(&daemon->reported, config->state_dir, config->resend_ms, err) < 0 ||
+		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
+		heartbeats_init(daemon, &settings, err) < 0)
+		return -1;
+	sender_init(&daemon->sender, daemon->producer, daemon->mailbox);
+	if (start_ops(daemon, err) < 0)
+		return -1;
+	daemon->janitor = janitor_start(config->state_dir);
+	daemon->assignments = assignments_start(&settings, daemon->identity.worker_id, daemon->mailbox);
+	return 0;
+}
+
+static void stop(struct daemon *daemon)
+{
+	end_children(daemon);
+	ops_server_stop();
+	assignments_stop(daemon->assignments);
+	janitor_stop(daemon->janitor);
+	kafka_producer_free(daemon->producer, FLUSH_MS);
+	kafka_producer_free(daemon->heartbeat_producer, 0);
+	sender_release(&daemon->sender);
+	mailbox_free(daemon->mailbox);
+	reported_release(&daemon->reported);
+	worker_identity_release(&daemon->identity);
+}
+
+int daemon_run(const struct executor_config *config)
+{
+	static struct daemon daemon; /* zeroed; as large as the process is long */
+	struct error err = ERROR_INIT;
+	daemon.config = config;
+	daemon.identity.lock_fd = -1;
+	daemon.spare_due_ms = daemon.sweep_due_ms = daemon.leave_ms = INT64_MAX;
+	daemon.drain_deadline_ms = INT64_MAX;
+	daemon.read_offset = -1;
+	list_init(&daemon.held);
+	(void)gethostname(daemon.hostname, sizeof(daemon.hostname) - 1); /* "" is a name too */
+	/* Orphans of a child that died come to us. */
+	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	int child_signals = open_signals();
+	daemon.mailbox = mailbox_new();
+	if (start(&daemon, &err) < 0) {
+		log_error("cannot start", "error", err.message, NULL);
+		return 1;
+	}
+	loop(&daemon, child_signals);
+	if (daemon.has_spare)
+		janitor_discard_spare(config->state_dir, (int)daemon.spare.pid);
+	int status = daemon.exit_status;
+	stop(&daemon);
+	(void)close(child_signals); /* a descriptor without content */
+	log_info("executor ends", "status", LOG_INT(status), NULL);
+	return status;
+}

@@ -1,0 +1,130 @@
+#include "executor/daemon/janitor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "common/base/wakeup.h"
+#include "executor/remove_tree.h"
+
+#define IDLE_MS 60000
+#define SLICE_MS 1000 /* then it looks whether it is to stop */
+
+struct janitor {
+	const char *state_dir;
+	struct wakeup wakeup;
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static void remove_entry(struct janitor *janitor, int trash_fd, const char *name)
+{
+	while (!atomic_load(&janitor->stop)) {
+		struct error err = ERROR_INIT;
+		if (remove_tree(trash_fd, name, clock_boot_ms() + SLICE_MS, &err) == 0)
+			return;
+		if (err.kind != ERR_TIMEOUT) {
+			log_warn("trash cannot be removed", "name", name, "error", err.message, NULL);
+			return; /* tried again when the thread wakes next */
+		}
+	}
+}
+
+static void empty_trash(struct janitor *janitor)
+{
+	CLEANUP(free_p) char *path = xasprintf("%s/trash", janitor->state_dir);
+	DIR *dir = opendir(path);
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
+		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
+			remove_entry(janitor, dirfd(dir), entry->d_name);
+	}
+	if (dir != NULL)
+		(void)closedir(dir); /* read only */
+}
+
+static void *work(void *arg)
+{
+	struct janitor *janitor = arg;
+	while (!atomic_load(&janitor->stop)) {
+		empty_trash(janitor);
+		(void)wakeup_wait(&janitor->wakeup, IDLE_MS); /* woken or not: it looks */
+	}
+	return NULL;
+}
+
+struct janitor *janitor_start(const char *state_dir)
+{
+	struct janitor *janitor = xcalloc(1, sizeof(*janitor));
+	janitor->state_dir = state_dir;
+	wakeup_init(&janitor->wakeup);
+	CHECK(pthread_create(&janitor->thread, NULL, work, janitor) == 0);
+	return janitor;
+}
+
+void janitor_wake(struct janitor *janitor)
+{
+	wakeup_signal(&janitor->wakeup);
+}
+
+void janitor_stop(struct janitor *janitor)
+{
+	atomic_store(&janitor->stop, true);
+	wakeup_signal(&janitor->wakeup);
+	CHECK(pthread_join(janitor->thread, NULL) == 0);
+	wakeup_release(&janitor->wakeup);
+	free(janitor);
+}
+
+static void discard(const char *state_dir, const char *folder, const char *name)
+{
+	char id[UUID_TEXT_SIZE];
+	uuid_v4(id); /* a second workspace of the same lease may come */
+	CLEANUP(free_p) char *from = xasprintf("%s/%s/%s", state_dir, folder, name);
+	CLEANUP(free_p) char *to = xasprintf("%s/trash/%s-%s", state_dir, name, id);
+	(void)chmod(from, 0700); /* a directory that its agent made unwritable cannot be moved */
+	if (rename(from, to) < 0 && errno != ENOENT)
+		log_warn("cannot be moved to the trash", "path", from, NULL);
+}
+
+void janitor_discard_workspace(const char *state_dir, const char *lease_id)
+{
+	discard(state_dir, "work", lease_id);
+}
+
+void janitor_discard_spare(const char *state_dir, int pid)
+{
+	char name[24];
+	(void)snprintf(name, sizeof(name), "%d", pid);
+	discard(state_dir, "spares", name);
+	(void)snprintf(name, sizeof(name), "%d.new", pid); /* it was still being made */
+	discard(state_dir, "spares", name);
+}
+
+static void discard_all(const char *state_dir, const char *folder, const char *part)
+{
+	CLEANUP(free_p) char *path = xasprintf("%s/%s", state_dir, folder);
+	DIR *dir = opendir(path);
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
+		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, "..") && strstr(entry->d_name, part) != NULL)
+			discard(state_dir, folder, entry->d_name);
+	}
+	if (dir != NULL)
+		(void)closedir(dir); /* read only */
+}
+
+void janitor_discard_leftovers(const char *state_dir)
+{
+	discard_all(state_dir, "work", "");
+	discard_all(state_dir, "spares", "");
+	discard_all(state_dir, "mirrors", ".git.new-");
+}

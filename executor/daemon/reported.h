@@ -1,0 +1,55 @@
+/*
+ * Results that wait for attempt.released (PROTOCOL.md section 5): each a file STATE/results/LEASE.json, fsynced before
+ * the result is first sent, sent again until it is released, also by later daemons. In memory is only what is needed to
+ * list and find them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/token.h"
+
+struct reported_item {
+	struct token token;
+	char *unsaved; /* the file's text, when it could not be written: then it is kept here */
+	int64_t next_ms, interval_ms;
+};
+
+struct reported {
+	const char *state_dir;
+	int dir_fd;
+	int64_t first_interval_ms;
+	struct reported_item *items;
+	size_t len, size;
+};
+
+/* What the file holds besides the token. */
+struct reported_text {
+	cJSON *tree;
+	const char *id;          /* ce_id of attempt.finished */
+	const char *finished;    /* its data */
+	const char *fence;       /* where the fence ref was left, or NULL */
+	const cJSON *assignment; /* project and git of the assignment: to reach the fence ref */
+};
+
+/* Reads what earlier daemons left; due at once. Broken files are logged and removed. */
+int reported_open(struct reported *reported, const char *state_dir, int64_t first_interval_ms,
+				  struct error *err) MUST_CHECK;
+void reported_release(struct reported *reported);
+
+struct reported_item *reported_find(struct reported *reported, const struct token *token);
+/* Stores one, and lists it. A disk that fails costs only the durability; then err is set and -1 returned, but it is
+ * listed all the same. */
+int reported_add(struct reported *reported, const struct token *token, const char *text, size_t len, int64_t now_ms,
+				 struct error *err) MUST_CHECK;
+/* -1: the file is gone or broken. Release by cJSON_Delete(text->tree). */
+int reported_read(struct reported *reported, const struct reported_item *item, struct reported_text *ret_text,
+				  struct error *err) MUST_CHECK;
+void reported_remove(struct reported *reported, struct reported_item *item);
+/* The next that is due, with its next time set (doubled, to a minute); NULL = none. */
+struct reported_item *reported_due(struct reported *reported, int64_t now_ms);
+int64_t reported_due_ms(const struct reported *reported);

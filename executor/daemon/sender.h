@@ -1,0 +1,51 @@
+/* Everything that the daemon says but heartbeats: kept until Kafka has acknowledged it, and produced again with the
+ * same id when it has not. Main thread only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/ids.h"
+#include "common/base/list.h"
+#include "common/kafka/producer.h"
+#include "executor/daemon/mailbox.h"
+
+enum sent_kind {
+	SENT_PLAIN, /* nobody waits */
+	SENT_FRAME, /* a child waits: `serial` is its attempt, `frame_id` its frame */
+	SENT_HELLO, /* `created_ms` counts as a heartbeat */
+	SENT_BYE,
+};
+
+struct sent {
+	struct list_node node; /* in the retry list, or unlinked while Kafka has it */
+	enum sent_kind kind;
+	uint64_t serial, frame_id;
+	int64_t created_ms;
+	const char *topic, *type; /* static */
+	char key[UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
+	char *data;
+	size_t len;
+};
+
+struct sender {
+	struct kafka_producer *producer;
+	struct mailbox *mailbox;
+	struct list_node retries;
+	int64_t retry_ms; /* when the retry list is tried, INT64_MAX = it is empty */
+	size_t pending;   /* not acknowledged */
+};
+
+void sender_init(struct sender *sender, struct kafka_producer *producer, struct mailbox *mailbox);
+/* Frees what waits for another try; what Kafka still has is freed with its mail. */
+void sender_release(struct sender *sender);
+
+/* Fill topic, type, key, kind …; `data` (heap) is handed over with the rest. An empty id gets a new one. */
+void sender_send(struct sender *sender, struct sent sent);
+/* For MAIL_DELIVERED: true when the message was acknowledged: then the caller looks at it and frees it (sent_free).
+ * False: it will be tried again. */
+bool sender_delivered(struct sender *sender, struct sent *sent, enum error_kind outcome);
+void sender_tick(struct sender *sender, int64_t now_ms);
+void sent_free(struct sent *sent);

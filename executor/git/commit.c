@@ -1,0 +1,79 @@
+#include "executor/git/commit.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/buffer.h"
+#include "common/base/str.h"
+#include "executor/git/rewrite.h"
+#include "executor/git/trailers.h"
+
+static int empty_tree(git_repository *repo, git_oid *ret_tree, struct error *err)
+{
+	git_odb *odb = NULL;
+	int rc = git_repository_odb(&odb, repo) < 0 || git_odb_write(ret_tree, odb, "", 0, GIT_OBJECT_TREE) < 0 ? -1 : 0;
+	if (rc < 0)
+		(void)git_library_error(err, ERR_INTERNAL, "writing the empty tree"); /* rc says it */
+	git_odb_free(odb);
+	return rc;
+}
+
+static int tree_of(git_repository *repo, const git_oid *commit, git_oid *ret_tree, struct error *err)
+{
+	if (commit == NULL)
+		return empty_tree(repo, ret_tree, err);
+	CLEANUP(git_commit_free_p) git_commit *object = NULL;
+	if (git_commit_lookup(&object, repo, commit) < 0)
+		return git_library_error(err, ERR_INTERNAL, "reading a commit");
+	*ret_tree = *git_commit_tree_id(object);
+	return 0;
+}
+
+static int commit_on_top(git_repository *repo, const struct commit_identity *identity, const git_oid *parent,
+						 const git_oid *tree, git_oid *ret_commit, struct error *err)
+{
+	CLEANUP(git_signature_free_p) git_signature *us = NULL;
+	if (git_signature_now(&us, identity->name, identity->email) < 0)
+		return git_library_error(err, ERR_INTERNAL, "the committer");
+	CLEANUP(free_p) char *message = rewrite_message(identity->message, identity);
+	struct new_commit commit = {.author = us, .committer = us, .message = message, .tree = *tree};
+	if (parent != NULL)
+		commit.parents[commit.parents_len++] = *parent;
+	return rewrite_commit(repo, &commit, ret_commit, err);
+}
+
+int commit_make(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
+				const struct agent_commits *agent, const git_oid *tree, struct commit_made *ret_made, struct error *err)
+{
+	git_repository *repo = workspace->repo;
+	struct commit_made made = {.changed = true};
+	git_oid head_tree;
+	if (tree_of(repo, agent->found ? &agent->tip : base, &head_tree, err) < 0)
+		return -1;
+	bool clean = git_oid_equal(&head_tree, tree) != 0;
+	if (!agent->found) {
+		made.changed = !clean;
+		if (made.changed && commit_on_top(repo, identity, base, tree, &made.commit, err) < 0)
+			return -1;
+		*ret_made = made;
+		return 0;
+	}
+	git_oid tip;
+	if (rewrite_history(repo, identity, base, &agent->tip, clean, &tip, err) < 0)
+		return -1;
+	made.commit = tip;
+	if (!clean && commit_on_top(repo, identity, &tip, tree, &made.commit, err) < 0)
+		return -1;
+	*ret_made = made;
+	return 0;
+}
+
+bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity)
+{
+	CLEANUP(git_commit_free_p) git_commit *object = NULL;
+	if (git_commit_lookup(&object, repo, commit) < 0)
+		return false;
+	const git_signature *committer = git_commit_committer(object);
+	return trailers_have(git_commit_message(object), "Kiln-Build", identity->build_id) &&
+		   str_equal(committer->email, identity->email);
+}

@@ -1,0 +1,38 @@
+/* The commit of a build: what the agent left in the workspace on top of its own commits, with the trailers that make it
+ * recognisable. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/agent_commits.h"
+#include "executor/git/workspace.h"
+
+struct commit_identity {
+	const char *name, *email; /* of the committer, and of the author where there is no other */
+	const char *build_id;     /* trailer Kiln-Build */
+	int64_t attempt;          /* trailer Kiln-Attempt */
+	const char *message;      /* as asked for; Kiln-* trailers in it are dropped */
+};
+
+struct commit_made {
+	bool changed; /* false: nothing to commit, `commit` is not set */
+	git_oid commit;
+};
+
+/* `base` (NULL = unborn) is the parent, `tree` what stage_all made. The agent's commits stay, without their Kiln-*
+ * trailers; when the workspace has nothing beyond them, the last of them gets the trailers and the committer. */
+int commit_make(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
+				const struct agent_commits *agent, const git_oid *tree, struct commit_made *ret_made,
+				struct error *err) MUST_CHECK;
+
+/* Puts the commits base..commit onto `onto`. ERR_CONFLICT names the files. `changed` is false when nothing of them is
+ * left. */
+int commit_rebase(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
+				  const git_oid *commit, const git_oid *onto, struct commit_made *ret_made,
+				  struct error *err) MUST_CHECK;
+
+/* Whether the commit has this build's trailer and our committer. */
+bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity);

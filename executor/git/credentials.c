@@ -1,0 +1,126 @@
+#include "executor/git/credentials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+#include "common/base/str.h"
+#include "common/json/json.h"
+
+#define MAX_FILE_BYTES ((size_t)256 * 1024)
+
+static void wipe(char **text)
+{
+	if (*text != NULL)
+		explicit_bzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
+void credential_release(struct credential *credential)
+{
+	wipe(&credential->username);
+	wipe(&credential->token);
+	wipe(&credential->ssh_private_key);
+	wipe(&credential->known_hosts);
+}
+
+static int read_file(const char *dir, const char *name, char *text, size_t size, size_t *ret_len, struct error *err)
+{
+	CLEANUP(free_p) char *path = xasprintf("%s/%s.json", dir, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, ERR_DENIED, "credential \"%s\": %s", name,
+						 errno == ENOENT ? "there is none of that name on this worker" : "cannot be read");
+	size_t len = 0;
+	ssize_t got = 1;
+	while (got > 0 && len < size) {
+		got = read(fd, text + len, size - len);
+		if (got > 0)
+			len += (size_t)got;
+	}
+	(void)close(fd); /* read only */
+	if (got < 0 || len == size)
+		return error_set(err, ERR_DENIED, "credential \"%s\": cannot be read", name);
+	*ret_len = len;
+	return 0;
+}
+
+static bool names_project(const cJSON *projects, const char *project)
+{
+	const cJSON *item;
+	cJSON_ArrayForEach(item, projects)
+	{
+		if (cJSON_IsString(item) && str_equal(item->valuestring, project))
+			return true;
+	}
+	return false;
+}
+
+static bool has_line_break(const char *text)
+{
+	return text != NULL && strpbrk(text, "\r\n") != NULL;
+}
+
+static int check(const char *name, const cJSON *file, const struct git_url *url, const char *project, struct error *err)
+{
+	const char *prefix_text = json_get_string(file, "url_prefix");
+	struct git_url prefix;
+	if (prefix_text == NULL || git_url_parse(prefix_text, &prefix, err) < 0)
+		return error_set(err, ERR_DENIED, "credential \"%s\": url_prefix is missing or malformed", name);
+	if (!git_url_is_below(url, &prefix))
+		return error_set(err, ERR_DENIED, "credential \"%s\" is not for this URL", name);
+	const cJSON *projects = json_get(file, "projects");
+	if (projects != NULL && !cJSON_IsNull(projects) && !names_project(projects, project))
+		return error_set(err, ERR_DENIED, "credential \"%s\" is not for project %s", name, project);
+	bool token = json_get_string(file, "token") != NULL;
+	bool key = json_get_string(file, "ssh_private_key") != NULL && json_get_string(file, "known_hosts") != NULL;
+	if (token == key || token == str_equal(url->scheme, "ssh"))
+		return error_set(err, ERR_DENIED,
+						 "credential \"%s\" needs a token for https, or ssh_private_key and known_hosts for ssh", name);
+	if (has_line_break(json_get_string(file, "token")) || has_line_break(json_get_string(file, "username")))
+		return error_set(err, ERR_DENIED, "credential \"%s\": line break in token or username", name);
+	return 0;
+}
+
+static void wipe_tree(cJSON *tree)
+{
+	cJSON *item;
+	cJSON_ArrayForEach(item, tree)
+	{
+		if (cJSON_IsString(item))
+			explicit_bzero(item->valuestring, strlen(item->valuestring));
+	}
+}
+
+int credential_load(const char *dir, const char *name, const struct git_url *url, const char *project,
+					struct credential *ret_credential, struct error *err)
+{
+	if (dir == NULL)
+		return error_set(err, ERR_DENIED, "credential \"%s\": this worker has no credentials (KILN_CREDENTIALS_DIR)",
+						 name);
+	if (!str_is_name(name, strlen(name)))
+		return error_set(err, ERR_DENIED, "no credential can have that name");
+	char *text = xmalloc(MAX_FILE_BYTES);
+	size_t len = 0;
+	CLEANUP(cJSON_Delete_p) cJSON *file = NULL;
+	struct error problem = ERROR_INIT;
+	int rc = read_file(dir, name, text, MAX_FILE_BYTES, &len, err);
+	if (rc == 0 && json_parse(text, len, &file, &problem) < 0)
+		rc = error_set(err, ERR_DENIED, "credential \"%s\": the file is no JSON", name);
+	explicit_bzero(text, MAX_FILE_BYTES);
+	free(text);
+	if (rc == 0)
+		rc = check(name, file, url, project, err);
+	if (rc == 0) {
+		const char *username = json_get_string(file, "username");
+		ret_credential->username = xstrdup(username != NULL ? username : "git");
+		ret_credential->token = xstrdup(json_get_string(file, "token"));
+		ret_credential->ssh_private_key = xstrdup(json_get_string(file, "ssh_private_key"));
+		ret_credential->known_hosts = xstrdup(json_get_string(file, "known_hosts"));
+	}
+	if (file != NULL)
+		wipe_tree(file);
+	return rc;
+}

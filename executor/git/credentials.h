@@ -1,0 +1,23 @@
+/*
+ * Git credentials by name: KILN_CREDENTIALS_DIR/NAME.json, read at each use: `{url_prefix, username?, token |
+ * ssh_private_key + known_hosts, projects?}`. A credential is given out only for URLs below its url_prefix and, where
+ * it lists projects, only for those.
+ */
+#pragma once
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/url.h"
+
+struct credential {
+	char *username; /* "git" when the file has none */
+	char *token;    /* exactly one of token and ssh_private_key is set */
+	char *ssh_private_key, *known_hosts;
+};
+
+/* ERR_DENIED for everything that keeps it from being used: no such file, not for this URL or project, malformed. The
+ * message never quotes the content. */
+int credential_load(const char *dir, const char *name, const struct git_url *url, const char *project,
+					struct credential *ret_credential, struct error *err) MUST_CHECK;
+/* Wipes the secrets. Accepts a zeroed struct. */
+void credential_release(struct credential *credential);

@@ -1,0 +1,261 @@
+#include "executor/git/remote.h"
+
+#include <ctype.h>
+#include <sys/wait.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/str.h"
+
+#define LIST_TIMEOUT_MS 60000
+#define DEFAULT_BRANCH "main"
+
+/* How much a line of git's standard error tells: 0 = nothing. */
+static int rank_line(const char *line)
+{
+	/* After these ssh or the server has spoken, and said more. */
+	static const char *const vague[] = {"fatal: Could not read from remote repository",
+										"Please make sure you have the correct access", "and the repository exists",
+										"\n"};
+	static const char *const marks[] = {"remote: ", "error: ", "fatal: "};
+	for (size_t i = 0; i < ARRAY_LEN(vague); i++) {
+		if (str_starts(line, vague[i]))
+			return 0;
+	}
+	for (size_t i = ARRAY_LEN(marks); i > 0; i--) {
+		if (str_starts(line, marks[i - 1]))
+			return (int)i + 1;
+	}
+	return 1;
+}
+
+/* The line that tells most: the last "fatal:", else the last "error:", else "remote:", else the last. */
+static void telling_line(const struct buffer *errors, char *ret, size_t size)
+{
+	int best_rank = 1;
+	const char *best = "git gave no reason";
+	size_t best_len = strlen(best);
+	const char *text = errors->len > 0 ? errors->data : "";
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+		int rank = rank_line(text);
+		if (rank >= best_rank) {
+			best_rank = rank;
+			best = text;
+			best_len = len;
+		}
+		text += len + (text[len] == '\n' ? 1 : 0);
+	}
+	struct buffer clean;
+	buffer_init(&clean, size * 3);
+	(void)str_append_utf8_lossy(&clean, best,
+								best_len < size / 2 ? best_len : size / 2); /* fits: three bytes for one */
+	(void)snprintf(ret, size, "%s", clean.len > 0 ? clean.data : "");
+	buffer_release(&clean);
+	for (char *c = ret; *c != '\0'; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = ' ';
+	}
+	for (size_t len = strlen(ret); len > 0 && ret[len - 1] == ' '; len--)
+		ret[len - 1] = '\0';
+}
+
+/* The failure of a command that has ended. */
+static int command_failed(const struct git_command *command, const char *what, int status, struct error *err)
+{
+	char line[300];
+	telling_line(&command->errors, line, sizeof(line));
+	if (WIFSIGNALED(status))
+		return error_set(err, ERR_UNAVAILABLE, "%s: git was killed by signal %d", what, WTERMSIG(status));
+	enum error_kind kind = remote_error_kind(command->errors.len > 0 ? command->errors.data : "");
+	return error_set(err, kind, "%s: %s", what, kind == ERR_LIMIT ? "the disk is full" : line);
+}
+
+static bool is_sha(const char *text, size_t len)
+{
+	if (len != 40 && len != 64)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!isxdigit((unsigned char)text[i]) || isupper((unsigned char)text[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool slice_equal(const char *text, size_t len, const char *other)
+{
+	return strlen(other) == len && strncmp(text, other, len) == 0;
+}
+
+static void copy_slice(char *ret, size_t size, const char *text, size_t len)
+{
+	if (len < size)
+		(void)snprintf(ret, size, "%.*s", (int)len, text);
+}
+
+/* "ref: refs/heads/main TAB HEAD" or "SHA TAB REF". HEAD comes first, so that the branch is known when its own line
+ * comes. */
+static void take_listed(void *ctx, const char *line, size_t len)
+{
+	static const char symref[] = "ref: refs/heads/";
+	struct remote_listing *listing = ctx;
+	const char *tab = memchr(line, '\t', len);
+	if (tab == NULL)
+		return;
+	size_t left_len = (size_t)(tab - line);
+	const char *ref = tab + 1;
+	size_t ref_len = len - left_len - 1;
+	bool head = slice_equal(ref, ref_len, "HEAD");
+	if (head && left_len > sizeof(symref) - 1 && strncmp(line, symref, sizeof(symref) - 1) == 0) {
+		copy_slice(listing->refs.head_branch, sizeof(listing->refs.head_branch), line + sizeof(symref) - 1,
+				   left_len - (sizeof(symref) - 1));
+		if (listing->wanted[0] == '\0')
+			(void)snprintf(listing->wanted, sizeof(listing->wanted), "%.*s", (int)(left_len - 5), line + 5);
+		return;
+	}
+	if (!is_sha(line, left_len))
+		return;
+	if (head)
+		copy_slice(listing->refs.head, GIT_SHA_SIZE, line, left_len);
+	if (listing->wanted[0] == '\0') /* a detached HEAD, or none */
+		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/" DEFAULT_BRANCH);
+	if (slice_equal(ref, ref_len, listing->wanted))
+		copy_slice(listing->refs.tip, GIT_SHA_SIZE, line, left_len);
+	if (slice_equal(ref, ref_len, listing->fence_ref))
+		copy_slice(listing->refs.fence, GIT_SHA_SIZE, line, left_len);
+}
+
+int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
+					  const char *branch, const char *fence_ref, struct error *err)
+{
+	*listing = (struct remote_listing){.wanted = ""};
+	if (branch != NULL)
+		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/%s", branch);
+	(void)snprintf(listing->fence_ref, sizeof(listing->fence_ref), "%s", fence_ref);
+	const char *args[] = {"ls-remote", "--quiet", "--symref", remote->url_text, NULL};
+	int64_t timeout_ms = remote->timeout_ms < LIST_TIMEOUT_MS ? remote->timeout_ms : LIST_TIMEOUT_MS;
+	return git_command_start(&listing->command, remote, git_dir, args, clock_boot_ms() + timeout_ms, take_listed,
+							 listing, err);
+}
+
+int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err)
+{
+	int status = 0;
+	int rc = git_command_wait(&listing->command, &status, err);
+	if (rc == 0 && status != 0)
+		rc = command_failed(&listing->command, "looking at the remote", status, err);
+	git_command_release(&listing->command);
+	if (rc < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	if (rc < 0)
+		listing->refs = (struct remote_refs){.missing = true};
+	if (listing->wanted[0] == '\0')
+		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/" DEFAULT_BRANCH);
+	(void)snprintf(listing->refs.branch, sizeof(listing->refs.branch), "%s", listing->wanted + strlen("refs/heads/"));
+	*ret_refs = listing->refs;
+	return 0;
+}
+
+int remote_list(const struct git_remote *remote, const char *git_dir, const char *branch, const char *fence_ref,
+				struct remote_refs *ret_refs, struct error *err)
+{
+	struct remote_listing listing;
+	if (remote_list_start(&listing, remote, git_dir, branch, fence_ref, err) < 0)
+		return -1;
+	return remote_list_finish(&listing, ret_refs, err);
+}
+
+int remote_fetch(const struct git_remote *remote, const char *git_dir, const char *ref, const char *local_ref,
+				 struct error *err)
+{
+	CLEANUP(free_p) char *refspec = xasprintf("+%s:%s", ref, local_ref);
+	const char *args[] = {"fetch",
+						  "--quiet",
+						  "--no-tags",
+						  "--no-write-fetch-head",
+						  "--no-auto-maintenance",
+						  "--no-recurse-submodules",
+						  remote->url_text,
+						  refspec,
+						  NULL};
+	struct git_command command;
+	if (git_command_start(&command, remote, git_dir, args, clock_boot_ms() + remote->timeout_ms, NULL, NULL, err) < 0)
+		return -1;
+	int status = 0;
+	int rc = git_command_wait(&command, &status, err);
+	if (rc == 0 && status != 0)
+		rc = command_failed(&command, "fetching", status, err);
+	git_command_release(&command);
+	return rc;
+}
+
+struct push_reading {
+	const struct remote_push *push;
+	struct push_report *report;
+	bool lines;
+};
+
+static void take_pushed(void *ctx, const char *line, size_t len)
+{
+	struct push_reading *reading = ctx;
+	const struct remote_push *push = reading->push;
+	if (push->branch_ref != NULL && push_porcelain_read(line, len, push->branch_ref, &reading->report->branch))
+		reading->lines = true;
+	if (push->fence_ref != NULL && push_porcelain_read(line, len, push->fence_ref, &reading->report->fence))
+		reading->lines = true;
+}
+
+static int run_push(const struct git_remote *remote, const struct remote_push *push, const char *const *args,
+					int64_t deadline_ms, struct push_report *report, struct error *err)
+{
+	struct push_reading reading = {.push = push, .report = report};
+	struct git_command command;
+	if (git_command_start(&command, remote, push->git_dir, args, deadline_ms, take_pushed, &reading, err) < 0)
+		return -1;
+	command.interruptible = false;
+	report->sent = true;
+	int status = 0;
+	int rc = git_command_wait(&command, &status, err);
+	const char *errors = command.errors.len > 0 ? command.errors.data : "";
+	report->atomic_unsupported = strstr(errors, "does not support --atomic") != NULL;
+	if (report->atomic_unsupported)
+		report->sent = false;
+	if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
+		rc = command_failed(&command, "pushing", status, err);
+		if (err->kind == ERR_DENIED || err->kind == ERR_NOT_FOUND)
+			report->sent = false; /* refused at the door */
+	}
+	git_command_release(&command);
+	return rc;
+}
+
+int remote_push(const struct git_remote *remote, const struct remote_push *push, int64_t deadline_ms,
+				struct push_report *ret_report, struct error *err)
+{
+	*ret_report = (struct push_report){.branch = {.fate = PUSH_SILENT}, .fence = {.fate = PUSH_SILENT}};
+	CLEANUP(free_p) char *branch_lease = NULL;
+	CLEANUP(free_p) char *branch_spec = NULL;
+	CLEANUP(free_p) char *fence_lease = NULL;
+	CLEANUP(free_p) char *fence_spec = NULL;
+	const char *args[16] = {"push", "--porcelain", "--no-verify", "--recurse-submodules=no"};
+	size_t len = 4;
+	if (push->branch_ref != NULL && push->fence_ref != NULL)
+		args[len++] = "--atomic";
+	if (push->branch_ref != NULL) {
+		branch_lease = xasprintf("--force-with-lease=%s:%s", push->branch_ref, push->branch_old);
+		branch_spec = xasprintf("%s:%s", push->commit, push->branch_ref);
+		args[len++] = branch_lease;
+	}
+	if (push->fence_ref != NULL) {
+		fence_lease = xasprintf("--force-with-lease=%s:%s", push->fence_ref, push->fence_old);
+		fence_spec = xasprintf("%s:%s", push->fence_value, push->fence_ref);
+		args[len++] = fence_lease;
+	}
+	args[len++] = remote->url_text;
+	if (branch_spec != NULL)
+		args[len++] = branch_spec;
+	if (fence_spec != NULL)
+		args[len++] = fence_spec;
+	args[len] = NULL;
+	return run_push(remote, push, args, deadline_ms, ret_report, err);
+}

@@ -1,0 +1,73 @@
+/* The three things that are asked of a remote. One thread (an attempt's child). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/access.h"
+#include "executor/git/command.h"
+#include "executor/git/porcelain.h"
+
+#define GIT_SHA_SIZE 65 /* 40 or 64 hex digits and a NUL; "" = none */
+#define GIT_REF_SIZE 256
+
+/* Kind of failure (struct error's kind) of all three: ERR_NOT_FOUND the repository does not exist; ERR_DENIED
+ * credentials; ERR_UNAVAILABLE the network, the server, and what is not understood; ERR_TIMEOUT; ERR_CANCELLED;
+ * ERR_INVALID the URL is not allowed; ERR_LIMIT the disk is full; ERR_CONFLICT a ref that was to be fetched is gone;
+ * ERR_INTERNAL our own repository is broken. */
+
+struct remote_refs {
+	bool missing;                   /* there is no such repository (the other fields are empty) */
+	char head_branch[GIT_REF_SIZE]; /* the default branch, "" = not told */
+	char head[GIT_SHA_SIZE];        /* its tip */
+	char branch[GIT_REF_SIZE];      /* the branch that was asked for, else the default one, else "main" */
+	char tip[GIT_SHA_SIZE];         /* of `branch`; "" = it does not exist */
+	char fence[GIT_SHA_SIZE];       /* "" = none */
+};
+
+/* A listing under way: other work can be done between start and finish. */
+struct remote_listing {
+	struct git_command command;
+	struct remote_refs refs;
+	char wanted[GIT_REF_SIZE]; /* "refs/heads/…", "" until known */
+	char fence_ref[GIT_REF_SIZE];
+};
+
+/* `branch` may be NULL. `git_dir` is any repository of ours (git wants one). After success remote_list_finish must
+ * follow. */
+int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
+					  const char *branch, const char *fence_ref, struct error *err) MUST_CHECK;
+/* A repository that does not exist is no error but `missing`. */
+int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err) MUST_CHECK;
+int remote_list(const struct git_remote *remote, const char *git_dir, const char *branch, const char *fence_ref,
+				struct remote_refs *ret_refs, struct error *err) MUST_CHECK;
+
+/* Fetches one ref with its history: `ref` there becomes `local_ref` in git_dir. */
+int remote_fetch(const struct git_remote *remote, const char *git_dir, const char *ref, const char *local_ref,
+				 struct error *err) MUST_CHECK;
+
+/* One push. `commit` goes to branch_ref, which must be at `branch_old` ("" = must not exist); branch_ref NULL: not
+ * pushed. `fence_value` goes to fence_ref, which must be at `fence_old` ("" = must not exist); fence_ref NULL: pushed
+ * without a fence. fence_value "" deletes the ref. */
+struct remote_push {
+	const char *git_dir;
+	const char *branch_ref, *branch_old, *commit;
+	const char *fence_ref, *fence_old, *fence_value;
+};
+
+struct push_report {
+	struct push_line branch, fence; /* fate PUSH_SILENT for what was not pushed or not answered */
+	bool atomic_unsupported;        /* refused before anything was sent */
+	bool sent;                      /* git was started: without lines the fate is unknown */
+};
+
+/* Not interruptible: its outcome decides. 0 whenever git ran to its end with at least one line, or said
+ * atomic_unsupported; otherwise -1, and ret_report->sent tells whether the fate is unknown (ERR_DENIED and
+ * ERR_NOT_FOUND are refusals before anything was sent). ret_report is always filled. */
+int remote_push(const struct git_remote *remote, const struct remote_push *push, int64_t deadline_ms,
+				struct push_report *ret_report, struct error *err) MUST_CHECK;
+
+/* What standard error of git means; for tests. */
+enum error_kind remote_error_kind(const char *errors);

@@ -1,0 +1,24 @@
+/* A git URL in its parts: https://, http:// or ssh://, as CONTRACT.md allows them. Literal and conservative: what has
+ * two readings is refused. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+
+struct git_url {
+	char scheme[8];  /* "https", "http", "ssh" */
+	char user[64];   /* ssh only; "" = none */
+	char host[256];  /* lower case, without brackets */
+	int port;        /* the scheme's own when none is given */
+	char path[2049]; /* from its '/', without a '/' at the end; "" for none */
+};
+
+/* ERR_INVALID for another scheme, user info outside of ssh, a query or fragment, dot segments, encoded dots, slashes or
+ * backslashes. */
+int git_url_parse(const char *text, struct git_url *ret_url, struct error *err) MUST_CHECK;
+
+/* Whether `url` lies below `prefix`: same scheme, host and port, and the path of the prefix ends at a '/' of the URL's
+ * (or at its end). */
+bool git_url_is_below(const struct git_url *url, const struct git_url *prefix);

@@ -1,0 +1,29 @@
+/* kiln-executor: the daemon that runs agents, and (as `run-attempt`) the child that works on one attempt. */
+#include <stdio.h>
+
+#include "common/base/config.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/base/str.h"
+#include "executor/attempt/run_attempt.h"
+#include "executor/config.h"
+#include "executor/daemon/daemon.h"
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && str_equal(argv[1], "run-attempt"))
+		return run_attempt_main(); /* started by the daemon only: its standard input is their socket */
+
+	static struct executor_config config;
+	struct error err = ERROR_INIT;
+	service_start("kiln-executor", "runs code agents on builds, and publishes what they made", executor_options,
+				  executor_options_len, &config, argc, argv);
+	if (executor_config_check(&config, &err) < 0) {
+		(void)fprintf(stderr, "kiln-executor: %s\n", err.message);
+		return 2;
+	}
+	signals_init();
+	int status = daemon_run(&config);
+	config_release(executor_options, executor_options_len, &config);
+	return status;
+}

@@ -1,0 +1,74 @@
+/*
+ * kiln-migrate: brings Postgres and Kafka to what this version needs. Safe to run twice, at the same time, and to kill:
+ * each step finds out what is missing. Exit 0 only when everything is there.
+ */
+#include <signal.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "kiln_migrations.h"
+#include "migrate/admin_token.h"
+#include "migrate/database.h"
+#include "migrate/deployment.h"
+#include "migrate/kafka_admin.h"
+#include "migrate/offsets.h"
+#include "migrate/roles.h"
+#include "migrate/settings.h"
+#include "migrate/topics.h"
+
+/* A migration may rewrite a table. */
+#define STATEMENT_TIMEOUT_MS (60 * 60 * 1000)
+
+static int migrate_topics(const struct migrate_settings *settings, int64_t deadline_ms, struct error *err)
+{
+	const struct kafka_settings kafka = {.brokers = settings->common.kafka_brokers,
+										 .properties_file = settings->common.kafka_config,
+										 .client_id = "kiln-migrate"};
+	int replication = (int)settings->replication;
+	struct kafka_admin admin;
+
+	int result = kafka_admin_open(&admin, &kafka, replication > 0 ? replication : 1, deadline_ms, err);
+	if (result == 0)
+		result = topics_ensure(&admin, replication, err);
+	kafka_admin_release(&admin);
+	return result;
+}
+
+static int migrate(const struct migrate_settings *settings, struct error *err)
+{
+	int64_t deadline_ms = clock_boot_ms() + settings->timeout_ms;
+	const struct pg_settings pg = {.url = settings->database_url,
+								   .application_name = "kiln-migrate",
+								   .call_timeout_ms = STATEMENT_TIMEOUT_MS + 1000,
+								   .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+								   .lock_timeout_ms = (int)settings->timeout_ms};
+	CLEANUP(pg_conn_free_p) struct pg_conn *conn = pg_conn_new(&pg);
+
+	if (database_open(conn, deadline_ms, err) < 0 || database_migrate(conn, kiln_migrations, err) < 0)
+		return -1;
+	if (roles_set_passwords(conn, settings, deadline_ms, err) < 0 || deployment_insert(conn, err) < 0)
+		return -1;
+	if (migrate_topics(settings, deadline_ms, err) < 0 || offsets_insert(conn, err) < 0)
+		return -1;
+	return admin_token_ensure(conn, settings->admin_token_file, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct migrate_settings settings = {.timeout_ms = 0};
+	struct error err = ERROR_INIT;
+	int status = 0;
+
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail; a lost connection is an error of a call */
+	service_start("kiln-migrate", "brings Postgres and Kafka to what this version of Kiln needs", migrate_options,
+				  migrate_options_len, &settings, argc, argv);
+	if (migrate(&settings, &err) < 0) {
+		log_error("migration failed", "error", err.message, "kind", error_kind_name(err.kind), NULL);
+		status = 1;
+	} else {
+		log_info("everything is in place", NULL);
+	}
+	config_release(migrate_options, migrate_options_len, &settings);
+	return status;
+}

@@ -1,0 +1,22 @@
+#include "notifier/settings.h"
+
+#define FIELD(name) offsetof(struct notifier_settings, name)
+
+const struct config_option notifier_options[] = {
+	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
+	 .help = "Postgres connection string of the role kiln_notifier"},
+	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
+	 .help = "CIDRs, addresses and host names, each with an optional :port, that webhooks may go to although they are "
+			 "not public"},
+	{"KILN_WEBHOOK_SCHEDULE", CONFIG_STRING, FIELD(webhook_schedule),
+	 .fallback = "0,5,300,1800,7200,18000,36000,50400,72000,86400",
+	 .help = "seconds before each attempt, from the event and then from the attempt before; their number is the number "
+			 "of attempts"},
+	{"KILN_WEBHOOK_TIMEOUT_MS", CONFIG_INT, FIELD(webhook_timeout_ms), .fallback = "15000", .min = 100, .max = 60000,
+	 .help = "milliseconds that one attempt may take"},
+	{"KILN_WEBHOOK_IN_FLIGHT", CONFIG_INT, FIELD(webhook_in_flight), .fallback = "64", .min = 1, .max = 512,
+	 .help = "attempts under way at once"},
+	{"KILN_WEBHOOK_PER_HOST", CONFIG_INT, FIELD(webhook_per_host), .fallback = "8", .min = 1, .max = 512,
+	 .help = "attempts under way at once to one host and port, so that a slow one does not hold up the others"},
+};
+const size_t notifier_options_len = ARRAY_LEN(notifier_options);

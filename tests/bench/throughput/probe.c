@@ -1,0 +1,137 @@
+/*
+ * kiln-bench-throughput-probe: one connection writes the rows that builds leave, in batches. Each build in four
+ * transactions (accepted, assigned, running, ended), each transaction for a batch of builds and in one round trip, then
+ * its outbox rows are deleted. Nothing is read, nothing is decided.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/pg/pg.h"
+#include "kiln_bench_throughput_probe_sql.h"
+
+#define ARRAY_MAX ((size_t)64 * 1024 * 1024)
+
+static struct pg_conn *conn;
+static long batch;
+static char (*ids)[UUID_TEXT_SIZE];
+static struct pg_array id_array, event_ids, sequences, bodies, texts;
+
+static void run(struct pg_pipeline *pipeline)
+{
+	PGresult *results[PG_PIPELINE_MAX];
+	struct error err = ERROR_INIT;
+	if (pg_pipeline_run(pipeline, results, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.message);
+		exit(1);
+	}
+	pg_results_clear(results);
+}
+
+static void begin(struct pg_pipeline *pipeline)
+{
+	pg_pipeline_init(pipeline, conn);
+	pg_pipeline_begin_tx(pipeline);
+}
+
+/* The events first..last of each build of the batch, into the trail and the outbox; then the commit. */
+static void end(struct pg_pipeline *pipeline, long first, long last, const char *body, size_t body_len)
+{
+	pg_array_clear(&event_ids), pg_array_clear(&sequences), pg_array_clear(&bodies);
+	for (long i = 0; i < batch; i++) {
+		for (long sequence = first; sequence <= last; sequence++) {
+			pg_array_add(&event_ids, ids[i]);
+			pg_array_add_int(&sequences, sequence);
+			pg_array_add_bytes(&bodies, body, body_len);
+		}
+	}
+	const char *params[] = {pg_array_text(&event_ids), pg_array_text(&sequences), pg_array_text(&bodies)};
+	pg_pipeline_add(pipeline, &sql_probe_insert_trail, params, 3);
+	pg_pipeline_add(pipeline, &sql_probe_insert_outbox, params, 3);
+	pg_pipeline_commit_tx(pipeline);
+	run(pipeline);
+}
+
+/* A JSON string of len bytes for each build. */
+static const char *json_texts(const char *text)
+{
+	pg_array_clear(&texts);
+	for (long i = 0; i < batch; i++)
+		pg_array_add(&texts, text);
+	return pg_array_text(&texts);
+}
+
+static char *json_text(long len)
+{
+	char *text = malloc((size_t)len + 1);
+	memset(text, 'x', (size_t)len);
+	text[0] = text[len - 1] = '"';
+	text[len] = '\0';
+	return text;
+}
+
+int main(int argc, char **argv)
+{
+	struct error err = ERROR_INIT;
+	struct pg_pipeline tx;
+	if (argc != 8) {
+		(void)fputs("usage: DATABASE BUILDS BATCH EVENTS_PER_BUILD REQUEST_BYTES EVENT_BYTES RESULT_BYTES\n", stderr);
+		return 2;
+	}
+	const struct pg_settings settings = {.url = argv[1], .application_name = "kiln-bench-probe"};
+	long builds = strtol(argv[2], NULL, 10), events = strtol(argv[4], NULL, 10);
+	batch = strtol(argv[3], NULL, 10);
+	char *request = json_text(strtol(argv[5], NULL, 10)), *event = json_text(strtol(argv[6], NULL, 10)),
+		 *result = json_text(strtol(argv[7], NULL, 10));
+	char project[UUID_TEXT_SIZE], middle[24];
+	uuid_v7(project);
+	(void)snprintf(middle, sizeof(middle), "%ld", events - 3);
+	ids = calloc((size_t)batch, sizeof(*ids));
+	pg_array_init(&id_array, ARRAY_MAX), pg_array_init(&event_ids, ARRAY_MAX), pg_array_init(&sequences, ARRAY_MAX);
+	pg_array_init(&bodies, ARRAY_MAX), pg_array_init(&texts, ARRAY_MAX);
+	conn = pg_conn_new(&settings);
+	if (pg_connect(conn, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.message);
+		exit(1);
+	}
+	int64_t began_us = clock_boot_us();
+	for (long done = 0; done < builds; done += batch) {
+		pg_array_clear(&id_array);
+		for (long i = 0; i < batch; i++) {
+			uuid_v7(ids[i]);
+			pg_array_add(&id_array, ids[i]);
+		}
+		const char *all = pg_array_text(&id_array);
+		begin(&tx); /* accepted */
+		pg_pipeline_add(&tx, &sql_probe_insert_builds, (const char *const[]){all, project}, 2);
+		pg_pipeline_add(&tx, &sql_probe_insert_requests, (const char *const[]){all, json_texts(request)}, 2);
+		pg_pipeline_add(&tx, &sql_probe_insert_queue, (const char *const[]){all, project}, 2);
+		end(&tx, 1, 1, event, strlen(event));
+		begin(&tx); /* assigned */
+		pg_pipeline_add(&tx, &sql_probe_delete_queue, &all, 1);
+		pg_pipeline_add(&tx, &sql_probe_insert_attempts, (const char *const[]){all, project}, 2);
+		pg_pipeline_add(&tx, &sql_probe_update_builds,
+						(const char *const[]){all, json_texts(NULL), "pending", "assigned", "1"}, 5);
+		end(&tx, 2, 2, event, strlen(event));
+		begin(&tx); /* running */
+		pg_pipeline_add(&tx, &sql_probe_update_attempts, (const char *const[]){all, "accepted"}, 2);
+		pg_pipeline_add(&tx, &sql_probe_update_builds,
+						(const char *const[]){all, json_texts(NULL), "running", "pushing", middle}, 5);
+		end(&tx, 3, events - 1, event, strlen(event));
+		begin(&tx); /* ended */
+		pg_pipeline_add(&tx, &sql_probe_update_attempts, (const char *const[]){all, "finished"}, 2);
+		pg_pipeline_add(&tx, &sql_probe_update_builds,
+						(const char *const[]){all, json_texts(result), "completed", NULL, "1"}, 5);
+		end(&tx, events, events, result, strlen(result));
+		begin(&tx); /* published */
+		pg_pipeline_add(&tx, &sql_probe_delete_outbox, NULL, 0);
+		pg_pipeline_commit_tx(&tx);
+		run(&tx);
+	}
+	(void)printf("{\"builds\": %ld, \"seconds\": %.3f}\n", builds, (double)(clock_boot_us() - began_us) / 1e6);
+	pg_conn_free(conn);
+	free(request), free(event), free(result);
+	return 0;
+}

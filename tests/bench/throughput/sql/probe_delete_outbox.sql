@@ -1,0 +1,2 @@
+-- All were published.
+DELETE FROM outbox

@@ -1,0 +1,52 @@
+import pytest
+
+from databases import Database
+from playing import Gateway, Service, Worker, skip_old_records
+
+# Times that let a test see leases run out.
+FAST = {"KILN_LEASE_MS": "3000", "KILN_ACCEPT_DEADLINE_MS": "1000", "KILN_WORKER_FRESH_MS": "2000", "KILN_RETRY_BACKOFF_MS": "100"}
+
+
+@pytest.fixture(scope="module")
+def shared_database(infra, tmp_path_factory):
+    one = Database(infra, tmp_path_factory.mktemp("shared"))
+    one.migrate()
+    skip_old_records(one)
+    yield one
+    one.drop()
+
+
+@pytest.fixture(scope="module")
+def service(shared_database, tmp_path_factory):
+    """An instance that the tests of a module share."""
+    one = Service(shared_database, tmp_path_factory.mktemp("build-service"), **FAST).start()
+    yield one
+    assert one.stop() in (0, None), one.log_path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def gateway(service, shared_database):  # pylint: disable=unused-argument
+    """What a test has posted is over when the next one begins: workers have said goodbye by then, so a cancel ends it."""
+    one = Gateway(shared_database)
+    yield one
+    left = [build for build in one.posted if one.status(build) in ("pending", "running")]
+    for build in left:
+        one.cancel(build)
+    for build in left:
+        one.wait(build)
+    one.connection.close()
+
+
+@pytest.fixture
+def worker(gateway, shared_database):  # pylint: disable=unused-argument
+    """Makes workers, and lets them say goodbye when the test is over."""
+    made = []
+
+    def make(**options):
+        made.append(Worker(shared_database, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+        one.bye()

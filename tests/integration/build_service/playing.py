@@ -1,0 +1,380 @@
+"""kiln-build-service as a process, and a gateway and workers that speak to it over the real topics."""
+import json
+import os
+import secrets
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+import uuid
+from datetime import datetime, timezone
+
+import confluent_kafka
+import psycopg
+
+from databases import BIN, PASSWORDS
+from kiln_testing.waiting import TooLate, wait_for
+
+REQUESTS, ASSIGNMENTS, RESULTS = "kiln.build.requests", "kiln.build.assignments", "kiln.build.results"
+WORKER_EVENTS, EVENTS, LOGS = "kiln.worker.events", "kiln.build.events", "kiln.build.logs"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def now():
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def new_id():
+    """Ordered by time, as the gateway's are."""
+    raw = bytearray(int(time.time() * 1000).to_bytes(6, "big") + secrets.token_bytes(10))
+    raw[6] = (raw[6] & 0x0F) | 0x70
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
+class Service:
+    """One instance."""
+
+    def __init__(self, database, folder, **variables):
+        self.log_path = folder / f"build-service-{uuid.uuid4().hex[:8]}.log"
+        self.env = {
+            "PATH": "/usr/bin:/bin",
+            "KILN_ALLOW_ROOT": "1",
+            "KILN_DATABASE_URL": database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"]),
+            "KILN_KAFKA_BROKERS": database.system.brokers,
+            **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
+            **variables,
+        }
+        self.process = None
+
+    def start(self):
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(  # ended by stop
+                [str(BIN / "kiln-build-service")], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for(self.ready, f"the build service to be ready, log {self.log_path}", deadline=30)
+        return self
+
+    def lines(self):
+        found = []
+        for line in self.log_path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                found.append({"msg": line})
+        return found
+
+    def ops(self, path):
+        port = [line["port"] for line in self.lines() if line["msg"] == "ops port open"][-1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    def ready(self):
+        assert self.process.poll() is None, self.log_path.read_text(encoding="utf-8")
+        try:
+            return json.loads(self.ops("/readyz"))["status"] == "pass"
+        except (OSError, IndexError):
+            return False
+
+    def metric(self, series):
+        return next((float(line.rpartition(" ")[2]) for line in self.ops("/metrics").splitlines() if line.startswith(series + " ")), 0.0)
+
+    def stop(self, number=signal.SIGTERM, deadline=40):
+        if self.process is None or self.process.poll() is not None:
+            return None
+        self.process.send_signal(number)
+        return self.process.wait(deadline)
+
+
+def end_offset(consumer, topic, partition):
+    def ask():
+        try:
+            return consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=10)
+        except confluent_kafka.KafkaException as error:  # a new topic has no leader yet
+            raise AssertionError from error
+
+    return wait_for(ask, f"{topic}/{partition} to have a leader")[1]
+
+
+def skip_old_records(database):
+    """The services of a new database begin behind what other tests have sent, instead of applying all of it once more."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": database.system.brokers, "group.id": "skip-old-records"})
+    try:
+        for topic, partition in database.sql("select distinct topic, partition from consumer_offsets"):
+            statement = "update consumer_offsets set next_offset = %s where topic = %s and partition = %s"
+            database.sql(statement, end_offset(consumer, topic, partition), topic, partition)
+    finally:
+        consumer.close()
+
+
+class Sender:
+    """CloudEvents in Kafka's binary mode."""
+
+    def __init__(self, brokers, source):
+        self.source = source
+        self.producer = confluent_kafka.Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "linger.ms": 0, "message.max.bytes": 8388608})
+
+    def send(self, topic, key, type, data, event_id=None, value=None, headers=None):  # pylint: disable=redefined-builtin
+        all_headers = {
+            "ce_specversion": "1.0", "ce_id": event_id or str(uuid.uuid4()), "ce_source": self.source, "ce_type": type, "ce_subject": key,
+            "ce_time": now(), "traceparent": TRACEPARENT, "content-type": "application/json", **(headers or {}),
+        }  # fmt: skip
+        body = json.dumps(data, separators=(",", ":")).encode() if value is None else value
+        self.producer.produce(topic, value=body, key=key, headers=[(name, text) for name, text in all_headers.items() if text is not None])
+        self.producer.poll(0)
+
+    def flush(self):
+        assert self.producer.flush(60) == 0
+
+
+class Gateway:
+    """Projects in the database, requests on Kafka, and a look at what became of them."""
+
+    def __init__(self, database):
+        self.database = database
+        self.sender = Sender(database.system.brokers, "/kiln/gateway")
+        self.token = str(uuid.uuid4())
+        self.posted = []
+        self.connection = psycopg.connect(database.url, autocommit=True)
+
+    def sql(self, statement, *arguments):
+        cursor = self.connection.execute(statement, arguments)
+        return cursor.fetchall() if cursor.description else []
+
+    def project(self, concurrency=None, provisional_build=None, name=None):
+        project = {"id": new_id(), "name": name or f"p-{uuid.uuid4().hex[:8]}"}
+        self.sql(
+            "insert into projects (id, name, webhook_secret, concurrency, provisional_build) values (%s, %s, %s, %s, %s)",
+            project["id"], project["name"], secrets.token_bytes(32), concurrency, provisional_build,
+        )  # fmt: skip
+        return project
+
+    @staticmethod
+    def spec(**more):
+        return {
+            "prompt": "do it", "template": None, "variables": {}, "auto_commit": True, "auto_push": True, "callback_url": None,
+            "agent": {"provider": "command", "model": None, "command": "demo", "max_turns": None, "max_tokens": None, "budget_usd": None},
+            "branch": None, "commit_message": None, "priority": 5, "labels": [], "timeout_s": 3600, "queue_timeout_s": 86400, "max_attempts": 3,
+            "artifacts": [], "metadata": {"ticket": "K-1", "\u00e4": "\u20ac\n"}, "continue_from": None, "wait_for_pipeline": False, "on_red": "none",
+            **more,
+        }  # fmt: skip
+
+    def request(self, project, build=None, provisional=False, **spec):
+        return {
+            "build_id": build or new_id(), "project": project, "provisional": provisional, "spec": self.spec(**spec),
+            "git": {"url": f"https://git.example/{project['name']}.git", "credential": None, "create_missing": False},
+            "owner": self.token, "request_hash": secrets.token_hex(32), "retry_of": None, "requested_at": now(),
+        }  # fmt: skip
+
+    def queue(self, project, **more):
+        """Like post, but on its way only: flush the sender."""
+        data = self.request(project, **more)
+        self.posted.append(data["build_id"])
+        self.sender.send(REQUESTS, data["build_id"], "build.requested", data)
+        return data["build_id"]
+
+    def post(self, project, **more):
+        """The new build's id; its request is on Kafka."""
+        data = self.request(project, **more)
+        self.send(data)
+        return data["build_id"]
+
+    def send(self, data):
+        self.posted.append(data["build_id"])
+        self.sender.send(REQUESTS, data["build_id"], "build.requested", data)
+        self.sender.flush()
+
+    def cancel(self, build):
+        self.sender.send(REQUESTS, build, "build.cancel_requested", {"build_id": build, "requested_by": self.token, "requested_at": now()})
+        self.sender.flush()
+
+    def row(self, build):
+        columns = "status, phase, attempt, attempts_used, losses, mass_losses, cancel_requested, worker_id::text, result, settling, error_class, base_sha, branch"
+        rows = self.sql(f"select {columns} from build_audit where id = %s", build)
+        return dict(zip([name.split(":")[0] for name in columns.split(", ")], rows[0])) if rows else None
+
+    def status(self, build):
+        return (self.row(build) or {"status": None})["status"]
+
+    def wait(self, build, *statuses, deadline=20):
+        """Until it has one of these statuses (any terminal one without)."""
+        wanted = statuses or ("completed", "failed", "cancelled")
+        wait_for(lambda: self.status(build) in wanted, f"build {build} to be {wanted}, it is {self.row(build)}", deadline=deadline)
+        return self.row(build)
+
+    def wait_phase(self, build, phase, deadline=20):
+        wait_for(lambda: (self.row(build) or {}).get("phase") == phase, f"build {build} in phase {phase}, it is {self.row(build)}", deadline=deadline)
+
+    def trail(self, build):
+        rows = self.sql("select sequence, type, body, hash from build_events where build_id = %s order by sequence", build)
+        return [{"sequence": sequence, "type": type, "body": bytes(body), "hash": bytes(hash), "data": json.loads(bytes(body))} for sequence, type, body, hash in rows]
+
+    def types(self, build):
+        return [event["type"] for event in self.trail(build)]
+
+    def attempts(self, build):
+        rows = self.sql("select attempt, mode, state, end_reason, worker_id::text from build_attempts where build_id = %s order by attempt", build)
+        return [dict(zip(("attempt", "mode", "state", "end_reason", "worker_id"), row)) for row in rows]
+
+
+def result(success=True, error=None, commit_sha=None, output="done"):
+    return {
+        "success": success, "output": output, "error": error, "commit_sha": commit_sha, "branch": "main", "files_changed": [], "duration_ms": 5,
+        "artifacts": [], "agent": None, "pipelines": [],
+    }  # fmt: skip
+
+
+class Worker:
+    """
+    A worker that does nothing by itself but read its assignments and send heartbeats; a test (or `works`) makes the moves.
+    `drop`: commands of these types are read and lost.
+    """
+
+    def __init__(self, database, slots=2, labels=(), agents=("command",), worker_id=None, counter=1, nonce=None, heartbeat_s=0.5, works=False, drop=(), hello=True):
+        self.brokers = database.system.brokers
+        self.id = worker_id or str(uuid.uuid4())
+        self.incarnation = {"counter": counter, "nonce": nonce or str(uuid.uuid4())}
+        self.slots, self.labels, self.agents = slots, list(labels), list(agents)
+        self.heartbeat_s, self.works, self.drop = heartbeat_s, works, set(drop)
+        self.sender = Sender(self.brokers, "/kiln/executor")
+        self.held, self.reported, self.commands = {}, {}, []
+        self.draining, self.read_offset, self.stuck, self.lying = False, 0, False, False
+        self.changed = threading.Condition()
+        self.stopping = threading.Event()
+        self.consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
+        )
+        self.partition = self._partition()
+        _, end = self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition), timeout=10)
+        self.read_offset = end
+        self.consumer.assign([confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition, end)])
+        if hello:
+            self.hello()
+        self.threads = [threading.Thread(target=self._read, daemon=True), threading.Thread(target=self._beat, daemon=True)]
+        for thread in self.threads:
+            thread.start()
+
+    def _partition(self):
+        """Java's murmur2 of the key, as everybody computes it."""
+        data, length, mask = self.id.encode(), len(self.id), 0xFFFFFFFF
+        m, h = 0x5BD1E995, (0x9747B28C ^ length) & mask
+        for i in range(0, length // 4 * 4, 4):
+            k = int.from_bytes(data[i : i + 4], "little") * m & mask
+            k = (k ^ (k >> 24)) * m & mask
+            h = (h * m & mask) ^ k
+        tail = data[length // 4 * 4 :]
+        if tail:
+            h = (h ^ int.from_bytes(tail, "little")) * m & mask
+        h = (h ^ (h >> 13)) * m & mask
+        return ((h ^ (h >> 15)) & 0x7FFFFFFF) % 32
+
+    def state(self):
+        with self.changed:
+            return {
+                "worker_id": self.id, "incarnation": self.incarnation, "hostname": "test", "version": "0", "slots": self.slots, "labels": self.labels,
+                "agents": self.agents, "sandbox": "none", "partition": self.partition, "read_offset": self.read_offset, "held": list(self.held.values()),
+                "reported": list(self.reported.values()), "draining": self.draining, "time": now(),
+            }  # fmt: skip
+
+    def hello(self):
+        self.sender.send(WORKER_EVENTS, self.id, "worker.hello", self.state())
+        self.sender.flush()
+
+    def heartbeat(self, **more):
+        self.sender.send(WORKER_EVENTS, self.id, "worker.heartbeat", {**self.state(), **more})
+        self.sender.flush()
+
+    def bye(self):
+        self.sender.send(WORKER_EVENTS, self.id, "worker.bye", {"worker_id": self.id, "incarnation": self.incarnation, "time": now()})
+        self.sender.flush()
+
+    def _beat(self):
+        while not self.stopping.wait(self.heartbeat_s or 0.1):
+            if self.heartbeat_s:
+                self.heartbeat()
+
+    def _read(self):
+        while not self.stopping.is_set():
+            if self.stuck:
+                time.sleep(0.05)
+                continue
+            message = self.consumer.poll(0.1)
+            if message is None or message.error():
+                continue
+            headers = {name: text.decode() for name, text in message.headers()}
+            data = json.loads(message.value())
+            with self.changed:
+                self.read_offset = message.offset() + 1
+                if data["worker_id"] != self.id or data["incarnation"] != self.incarnation or headers["ce_type"] in self.drop:
+                    continue
+                self._take(headers["ce_type"], data)
+                self.commands.append({"type": headers["ce_type"], "headers": headers, **data})
+                self.changed.notify_all()
+            if self.works and headers["ce_type"] == "attempt.assign":
+                self.run(data)
+
+    def _take(self, type, data):  # pylint: disable=redefined-builtin
+        token = {name: data[name] for name in ("build_id", "attempt", "lease_id")} if "lease_id" in data else None
+        if type == "attempt.assign":
+            self.held[data["lease_id"]] = token
+        elif type == "attempt.released":
+            self.reported.pop(data["lease_id"], None)
+        elif type == "attempt.abandon":
+            self.held.pop(data["lease_id"], None)
+
+    def wait_command(self, type, build=None, attempt=None, deadline=20.0):  # pylint: disable=redefined-builtin
+        """The first such command."""
+        end = time.monotonic() + deadline
+        with self.changed:
+            while True:
+                for command in self.commands:
+                    if command["type"] == type and build in (None, command.get("build_id")) and attempt in (None, command.get("attempt")):
+                        return command
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TooLate(f"no {type} for {build} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
+                self.changed.wait(left)
+
+    def assigned(self, build, attempt=None, deadline=20.0):
+        return self.wait_command("attempt.assign", build, attempt, deadline)
+
+    def report(self, assign, type, flush=True, **more):  # pylint: disable=redefined-builtin
+        token = {name: assign[name] for name in ("build_id", "attempt", "lease_id")}
+        self.sender.send(RESULTS, assign["build_id"], type, {**token, "worker_id": self.id, "incarnation": self.incarnation, "time": now(), **more})
+        if flush:
+            self.sender.flush()
+
+    def accept(self, assign):
+        self.report(assign, "attempt.accepted")
+
+    def phase(self, assign, phase, base_sha=None, branch=None, commit_sha=None):
+        self.report(assign, "attempt.phase", phase=phase, base_sha=base_sha, branch=branch, commit_sha=commit_sha)
+
+    def finish(self, assign, outcome="completed", published=False, closed=False, retryable=False, **more):
+        error = None if outcome == "completed" else more.pop("error", {"class": "agent_failed" if outcome == "failed" else "cancelled", "message": "no"})
+        with self.changed:
+            token = self.held.pop(assign["lease_id"], None)
+            if token:
+                self.reported[assign["lease_id"]] = token
+        data = {"result": result(success=error is None, error=error, commit_sha=more.pop("commit_sha", None)), **more}
+        self.report(assign, "attempt.finished", outcome=outcome, published=published, closed=closed, retryable=retryable, **data)
+
+    def run(self, assign):
+        """All of it."""
+        self.report(assign, "attempt.accepted", flush=False)
+        sha = secrets.token_hex(20)
+        for phase in ("preparing", "agent", "committing", "pushing"):
+            more = {"base_sha": "a" * 40, "branch": "main"} if phase == "agent" else {"base_sha": None, "branch": None}
+            self.report(assign, "attempt.phase", flush=False, phase=phase, commit_sha=sha if phase == "pushing" else None, **more)
+        self.finish(assign, published=True, commit_sha=sha)
+
+    def freeze(self):
+        """No heartbeats, no reading: as if the host were gone."""
+        self.heartbeat_s, self.stuck = 0, True
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        self.consumer.close()

@@ -1,0 +1,167 @@
+"""Who gets what, and in which order (PROTOCOL.md section 6)."""
+import uuid
+
+import psycopg
+
+from kiln_testing.waiting import stays, wait_for
+
+
+def assigned_order(executor):
+    return [command["build_id"] for command in executor.commands if command["type"] == "attempt.assign"]
+
+
+def times(gateway, build, kind):
+    return gateway.sql("select time from build_events where build_id = %s and type = %s order by sequence limit 1", build, kind)[0][0]
+
+
+def test_a_build_that_need_not_wait_is_assigned_in_the_transaction_that_creates_it(gateway, worker):
+    executor = worker(slots=100)
+    project = gateway.project()
+
+    def one():
+        """Its command when it went directly; for a moment after something stood in the way, none does."""
+        build = gateway.post(project)
+        command = executor.assigned(build)
+        return times(gateway, build, "build.pending") == times(gateway, build, "build.phase") and command
+
+    command = wait_for(one, "a build that goes directly", poll=0.1)
+    build = command["build_id"]
+    assert gateway.types(build)[:2] == ["build.pending", "build.phase"]
+    assert command["spec"]["prompt"] == "do it" and command["earlier"] == [] and command["base_sha"] is None
+    assert gateway.sql("select count(*) from build_queue where build_id = %s", build) == [(0,)]
+
+
+def test_a_new_build_does_not_pass_one_that_waits_for_the_same_slot(gateway, worker):
+    project = gateway.project()
+    executor = worker(slots=1)
+    runs = executor.assigned(gateway.post(project))
+    first, second = gateway.post(project), gateway.post(project)
+    gateway.wait_phase(second, "queued")
+    executor.run(runs)
+    executor.run(executor.assigned(first))
+    executor.assigned(second)
+    assert assigned_order(executor)[-2:] == [first, second]
+
+
+def test_a_build_waits_when_its_worker_is_another_instances_and_has_changed(gateway, worker, shared_database):
+    """Nobody minds this worker here: its row is looked at again before the commit, and a row that is locked counts as changed."""
+    stranger, nonce = str(uuid.uuid4()), str(uuid.uuid4())
+    shared_database.sql(
+        "insert into workers (id, partition, incarnation, nonce, state, slots, agents, labels, read_offset, hello_at, heartbeat_at)"
+        " values (%s, 0, 1, %s, 'active', 5, '{command}', '{stranger}', 0, now(), now() + interval '1 hour')", stranger, nonce,
+    )  # fmt: skip
+    with psycopg.connect(shared_database.url) as other:
+        other.execute("select from workers where id = %s for update", (stranger,))
+        build = gateway.post(gateway.project(), labels=["stranger"])
+        stays(lambda: gateway.row(build) in (None,) or gateway.row(build)["phase"] == "queued", "no assignment", 0.5)
+    gateway.wait_phase(build, "assigned")
+    shared_database.sql("delete from workers where id = %s", stranger)
+    gateway.cancel(build)
+
+
+def test_a_project_stays_within_its_concurrency_and_others_pass_by(gateway, worker, shared_database):
+    project, free = gateway.project(concurrency=2), gateway.project()
+    builds = [gateway.post(project) for _ in range(5)]
+    other = gateway.post(free)
+    executor = worker(slots=10)
+    executor.assigned(other)
+    wait_for(lambda: len(assigned_order(executor)) == 3, "two builds of the full project")
+    stays(lambda: shared_database.sql("select count(*) from project_slots where project_id = %s", project["id"]) == [(2,)], "two places", 1)
+    while any(gateway.status(build) != "completed" for build in builds):
+        for command in list(executor.commands):
+            if command["type"] == "attempt.assign" and command["lease_id"] in executor.held:
+                assert shared_database.sql("select count(*) from build_attempts a join build_audit b on b.id = a.build_id where held and project_id = %s", project["id"])[0][0] <= 2
+                executor.run(command)
+        stays(lambda: True, "a moment", 0.05)
+    assert shared_database.sql("select count(*) from project_slots where project_id = %s", project["id"]) == [(0,)]
+
+
+def test_lowering_a_limit_lets_what_runs_end(gateway, worker, shared_database):
+    project = gateway.project(concurrency=3)
+    executor = worker(slots=10)
+    builds = [gateway.post(project) for _ in range(4)]
+    wait_for(lambda: len(assigned_order(executor)) == 3, "three builds")
+    shared_database.sql("update projects set concurrency = 1 where id = %s", project["id"])
+    ran = [command for command in executor.commands if command["type"] == "attempt.assign"]
+    for number, command in enumerate(ran):
+        executor.run(command)
+        gateway.wait(command["build_id"], "completed")
+        if number < 2:
+            stays(lambda: len(assigned_order(executor)) == 3, "the limit", 0.3)
+    last = next(build for build in builds if build not in [command["build_id"] for command in ran])
+    executor.run(executor.assigned(last))
+    gateway.wait(last, "completed")
+
+
+def test_raising_a_limit_is_noticed(gateway, worker, shared_database):
+    project = gateway.project(concurrency=1)
+    executor = worker(slots=10)
+    builds = [gateway.post(project) for _ in range(3)]
+    wait_for(lambda: len(assigned_order(executor)) == 1, "one build")
+    shared_database.sql("update projects set concurrency = null where id = %s", project["id"])
+    for build in builds:
+        executor.assigned(build, deadline=3)
+
+
+def test_a_higher_priority_goes_first_and_age_catches_up(gateway, worker, shared_database):
+    project = gateway.project()
+    low, high, middle = gateway.post(project, priority=1), gateway.post(project, priority=8), gateway.post(project, priority=5)
+    old = gateway.request(project, priority=1)
+    old["requested_at"] = "2026-11-23T00:00:00.000000Z"
+    gateway.send(old)
+    for build in (low, high, middle, old["build_id"]):
+        gateway.wait(build, "pending")
+    executor = worker(slots=1, works=True)
+    for build in (low, high, middle, old["build_id"]):
+        gateway.wait(build, "completed")
+    assert assigned_order(executor) == [old["build_id"], high, middle, low]
+    assert shared_database.sql("select count(*) from build_queue where project_id = %s", project["id"]) == [(0,)]
+
+
+def test_labels_and_agents_choose_the_worker(gateway, worker):
+    gpu = gateway.post(gateway.project(), labels=["gpu"])
+    plain = worker(slots=2)
+    build = gateway.post(gateway.project())
+    plain.assigned(build)
+    assert gateway.row(gpu)["phase"] == "queued"
+    rich = worker(labels=["linux", "gpu"], slots=1)
+    rich.assigned(gpu)
+    agent = {"provider": "opencode", "model": None, "command": None, "max_turns": None, "max_tokens": None, "budget_usd": None}
+    other = gateway.post(gateway.project(), agent=agent)
+    gateway.wait(other, "pending")
+    stays(lambda: gateway.row(other)["phase"] == "queued", "the queue", 0.5)
+    worker(agents=["opencode"]).assigned(other)
+
+
+def test_the_slots_with_the_fewest_spare_labels_go_first(gateway, worker):
+    rich, poor = worker(labels=["gpu", "linux"], slots=1), worker(slots=1)
+    stays(lambda: True, "two hellos", 0.3)
+    poor.assigned(gateway.post(gateway.project()))
+    rich.assigned(gateway.post(gateway.project(), labels=["gpu"]))
+
+
+def test_unrunnable_builds_do_not_starve_the_others(gateway, worker):
+    project = gateway.project()
+    stuck = [gateway.post(project, labels=["nowhere"], priority=9) for _ in range(60)]
+    full = gateway.project(concurrency=1)
+    executor = worker(slots=3)
+    executor.assigned(gateway.post(full, priority=9))
+    crowd = [gateway.post(full, priority=9) for _ in range(60)]
+    build = gateway.post(project)
+    executor.assigned(build, deadline=3)
+    assert len(stuck + crowd) == 120
+
+
+def test_no_slot_gets_two_attempts(gateway, worker, shared_database):
+    executor = worker(slots=3)
+    builds = [gateway.post(gateway.project()) for _ in range(9)]
+    seen = set()
+    while len(seen) < 9:
+        held = shared_database.sql("select count(*) from build_attempts where held and worker_id = %s", executor.id)[0][0]
+        assert held <= 3
+        for command in list(executor.commands):
+            if command["type"] == "attempt.assign" and command["build_id"] not in seen:
+                seen.add(command["build_id"])
+                executor.run(command)
+    for build in builds:
+        gateway.wait(build, "completed")

@@ -1,0 +1,30 @@
+"""Provisional projects whose first build never came."""
+import pytest
+
+from kiln_testing.waiting import stays, wait_for
+from playing import Gateway, Service, new_id
+
+
+@pytest.fixture
+def impatient(database, tmp_path):
+    database.migrate()
+    one = Service(database, tmp_path, KILN_PROVISIONAL_S="1").start()
+    yield database
+    assert one.stop() == 0
+
+
+def test_a_provisional_project_is_removed_when_its_build_never_came(impatient):
+    gateway = Gateway(impatient)
+    came, never = new_id(), new_id()
+    kept, gone = gateway.project(provisional_build=came), gateway.project(provisional_build=never)
+    permanent = gateway.project()
+    gateway.post(kept, build=came, provisional=True)
+    gateway.wait(came, "pending")
+    wait_for(lambda: gateway.sql("select count(*) from projects where id = %s", gone["id"]) == [(0,)], "the project to go", deadline=20)
+    for project in (kept, permanent):
+        assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)]
+
+
+def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument
+    project = gateway.project(provisional_build=new_id())
+    stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 1)

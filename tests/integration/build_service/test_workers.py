@@ -1,0 +1,232 @@
+"""Workers, their leases and incarnations (PROTOCOL.md sections 4 and 5). Leases are 3 s here, accept deadlines 1 s."""
+import uuid
+
+from kiln_testing.waiting import stays, wait_for
+from playing import result
+
+
+def running(gateway, executor, **spec):
+    build = gateway.post(gateway.project(), **spec)
+    assign = executor.assigned(build)
+    executor.accept(assign)
+    gateway.wait(build, "running")
+    return build, assign
+
+
+def lost(gateway, build):
+    return [event["data"]["reason"] for event in gateway.trail(build) if event["type"] == "build.attempt_lost"]
+
+
+def worker_state(database, executor):
+    rows = database.sql("select state from workers where id = %s", executor.id)
+    return rows[0][0] if rows else None
+
+
+def test_a_silent_worker_loses_its_builds_and_another_takes_them(gateway, worker, service):
+    silent = worker()
+    build, _ = running(gateway, silent)
+    expired = service.metric("kiln_leases_expired_total")
+    silent.freeze()
+    other = worker(works=True)
+    row = gateway.wait(build)
+    assert row["status"] == "completed" and row["attempt"] == 2 and row["worker_id"] == other.id and row["attempts_used"] == 1 and row["losses"] == 1
+    assert lost(gateway, build) == ["lease_expired"]
+    assert service.metric("kiln_leases_expired_total") == expired + 1
+
+
+def test_a_worker_that_comes_back_is_told_to_abandon_what_it_lost(gateway, worker, shared_database):
+    silent = worker()
+    build, assign = running(gateway, silent)
+    silent.freeze()
+    wait_for(lambda: worker_state(shared_database, silent) == "lost", "the worker to be lost")
+    wait_for(lambda: lost(gateway, build) == ["lease_expired"], "the attempt to be lost")
+    silent.stuck, silent.heartbeat_s = False, 0.3
+    silent.wait_command("attempt.abandon", build)
+    wait_for(lambda: worker_state(shared_database, silent) == "active", "the worker to be active")
+    again = silent.assigned(build, attempt=2)
+    assert again["lease_id"] != assign["lease_id"] and again["earlier"] == [{"attempt": 1, "commit_sha": None}]
+
+
+def test_heartbeats_keep_a_lease_alive(gateway, worker):
+    executor = worker(heartbeat_s=1)
+    build, assign = running(gateway, executor)
+    stays(lambda: gateway.row(build)["status"] == "running", "the lease", 5)
+    executor.finish(assign)
+    gateway.wait(build, "completed")
+
+
+def test_a_heartbeat_renews_only_what_it_lists(gateway, worker):
+    executor = worker()
+    forgotten, assign = running(gateway, executor)
+    kept, _ = running(gateway, executor)
+    with executor.changed:
+        del executor.held[assign["lease_id"]]
+    wait_for(lambda: lost(gateway, forgotten) == ["not_held"], "the forgotten attempt to be lost")
+    assert gateway.row(kept)["status"] == "running" and lost(gateway, kept) == []
+
+
+def test_an_attempt_that_nobody_accepts_goes_to_another_worker_and_costs_nothing(gateway, worker, service):
+    deaf = worker(slots=1)
+    deaf.stuck = True
+    stays(lambda: True, "the poll under way", 0.2)  # it must not read the assignment: then it would be told the next one too
+    build = gateway.post(gateway.project())
+    wait_for(lambda: gateway.sql("select 1 from build_attempts where build_id = %s", build), "the first assignment")
+    timeouts = service.metric("kiln_accept_timeouts_total")
+    other = worker(slots=1)
+    second = other.assigned(build)
+    assert second["attempt"] == 2
+    leases = gateway.sql("select attempt, lease_id::text from build_attempts where build_id = %s order by attempt", build)
+    assert leases[1][1] == second["lease_id"] != leases[0][1]
+    other.run(second)
+    row = gateway.wait(build)
+    assert row["status"] == "completed" and row["attempts_used"] == 1 and row["losses"] == 0
+    assert lost(gateway, build) == ["accept_timeout"]
+    assert service.metric("kiln_accept_timeouts_total") == timeouts + 1
+
+
+def test_a_worker_that_missed_an_accept_gets_nothing_before_it_has_read_on(gateway, worker):
+    deaf = worker(slots=4)
+    deaf.stuck = True
+    stays(lambda: True, "the poll under way", 0.2)
+    first = gateway.post(gateway.project())
+    wait_for(lambda: lost(gateway, first) == ["accept_timeout"], "the attempt to be lost")
+    more = [gateway.post(gateway.project()) for _ in range(3)]
+    stays(lambda: all(gateway.row(build) is None or gateway.row(build)["phase"] == "queued" for build in [*more]), "the queue", 2)
+    deaf.works, deaf.stuck = True, False
+    for build in [first, *more]:
+        gateway.wait(build, "completed")
+
+
+def test_an_accept_that_comes_too_late_is_told_to_abandon(gateway, worker):
+    late = worker(slots=1)
+    build = gateway.post(gateway.project())
+    assign = late.assigned(build)
+    wait_for(lambda: lost(gateway, build) == ["accept_timeout"], "the attempt to be lost")
+    late.accept(assign)
+    late.wait_command("attempt.abandon", build)
+    assert gateway.row(build)["attempts_used"] == 0
+
+
+def test_a_new_incarnation_frees_what_it_does_not_list(gateway, worker):
+    before = worker()
+    build, assign = running(gateway, before)
+    before.heartbeat_s = 0
+    after = worker(worker_id=before.id, counter=2)
+    again = after.assigned(build)
+    assert again["attempt"] == 2 and again["incarnation"]["counter"] == 2
+    assert lost(gateway, build) == ["worker_restarted"]
+    before.finish(assign)
+    after.run(again)
+    assert gateway.wait(build)["attempt"] == 2
+
+
+def test_a_result_that_waits_to_be_released_survives_a_restart(gateway, worker):
+    before = worker()
+    build, assign = running(gateway, before)
+    before.heartbeat_s = 0
+    token = {name: assign[name] for name in ("build_id", "attempt", "lease_id")}
+    after = worker(worker_id=before.id, counter=2, hello=False)
+    after.reported[assign["lease_id"]] = token
+    after.hello()
+    stays(lambda: lost(gateway, build) == [], "the attempt", 1)
+    after.report(assign, "attempt.finished", outcome="completed", published=False, closed=False, retryable=False, result=result())
+    assert gateway.wait(build)["status"] == "completed"
+    released = after.wait_command("attempt.released", build)
+    assert released["incarnation"]["counter"] == 2 and released["last"]
+
+
+def test_several_attempts_lost_at_once_do_not_count_as_losses(gateway, worker):
+    before = worker(slots=3)
+    builds = [running(gateway, before)[0] for _ in range(3)]
+    before.heartbeat_s = 0
+    after = worker(worker_id=before.id, counter=2, slots=3)
+    for build in builds:
+        after.assigned(build)
+        row = gateway.row(build)
+        assert row["losses"] == 0 and row["mass_losses"] == 1
+
+
+def test_an_earlier_incarnation_is_fenced(gateway, worker):
+    current = worker(counter=5)
+    build, _ = running(gateway, current)
+    old = worker(worker_id=current.id, counter=4)
+    fenced = old.wait_command("worker.fenced")
+    assert fenced["incarnation"] == old.incarnation
+    assert gateway.row(build)["status"] == "running" and lost(gateway, build) == []
+
+
+def test_of_two_with_a_cloned_state_directory_the_first_wins(gateway, worker):
+    first = worker(counter=3)
+    build, _ = running(gateway, first)
+    twin = worker(worker_id=first.id, counter=3)
+    twin.wait_command("worker.fenced")
+    assert all(command["type"] != "worker.fenced" for command in first.commands)
+    assert gateway.row(build)["status"] == "running"
+
+
+def test_a_repeated_hello_frees_nothing(gateway, worker):
+    executor = worker()
+    build, assign = running(gateway, executor)
+    state = executor.state()
+    executor.sender.send("kiln.worker.events", executor.id, "worker.hello", {**state, "held": [], "reported": []})
+    executor.sender.flush()
+    stays(lambda: lost(gateway, build) == [], "the attempt", 1)
+    executor.finish(assign)
+    gateway.wait(build, "completed")
+
+
+def test_an_assignment_that_was_lost_is_sent_again(gateway, worker, shared_database):
+    """The accept deadline is shorter than two heartbeats only in life with slow heartbeats: here they are quick."""
+    executor = worker(slots=1, heartbeat_s=0.2, drop=["attempt.assign"])
+    build = gateway.post(gateway.project())
+    gateway.wait_phase(build, "assigned")
+    attempt = gateway.row(build)["attempt"]
+    executor.drop.clear()
+    assign = executor.assigned(build)
+    assert assign["attempt"] >= attempt
+    executor.run(assign)
+    gateway.wait(build, "completed")
+    assert shared_database.sql("select count(*) from build_attempts where build_id = %s and held", build) == [(0,)]
+
+
+def test_a_draining_worker_gets_nothing_more_and_finishes_what_it_has(gateway, worker, shared_database):
+    executor = worker()
+    build, assign = running(gateway, executor)
+    executor.sender.send("kiln.worker.events", executor.id, "worker.draining", {"worker_id": executor.id, "incarnation": executor.incarnation, "time": "2026-11-23T17:20:00.000000Z"})
+    executor.sender.flush()
+    wait_for(lambda: worker_state(shared_database, executor) == "draining", "the worker to drain")
+    waiting = gateway.post(gateway.project())
+    gateway.wait(waiting, "pending")
+    stays(lambda: gateway.row(waiting)["phase"] == "queued", "the queue", 1)
+    executor.finish(assign)
+    gateway.wait(build, "completed")
+    gateway.cancel(waiting)
+
+
+def test_a_goodbye_frees_everything_at_once(gateway, worker, shared_database):
+    executor = worker()
+    build, _ = running(gateway, executor)
+    executor.heartbeat_s = 0
+    executor.bye()
+    other = worker(works=True)
+    row = gateway.wait(build, deadline=3)
+    assert row["worker_id"] == other.id and lost(gateway, build) == ["worker_restarted"]
+    executor.heartbeat()
+    stays(lambda: worker_state(shared_database, executor) == "gone", "the goodbye", 1)
+
+
+def test_a_worker_not_heard_of_lately_gets_nothing(gateway, worker):
+    quiet = worker(heartbeat_s=0)
+    wait_for(lambda: gateway.sql("select now() - heartbeat_at > interval '2.1 s' from workers where id = %s", quiet.id) == [(True,)], "silence")
+    build = gateway.post(gateway.project())
+    gateway.wait(build, "pending")
+    stays(lambda: gateway.row(build)["phase"] == "queued", "the queue", 0.5)
+    quiet.heartbeat()
+    quiet.assigned(build)
+
+
+def test_a_token_nobody_knows_is_abandoned(worker):
+    executor = worker()
+    token = {"build_id": str(uuid.uuid4()), "attempt": 1, "lease_id": str(uuid.uuid4())}
+    executor.held[token["lease_id"]] = token
+    executor.wait_command("attempt.abandon", token["build_id"])

@@ -1,0 +1,250 @@
+"""Workers that come, go, are killed, fenced and cut off (PROTOCOL.md sections 4 and 5)."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from kiln_testing.waiting import stays, wait_for
+
+SLEEP = "cat >/dev/null; echo up; setsid sleep 1000 & sleep 1000"
+MAKE = "cat >/dev/null; echo made >made.txt"
+
+
+def running(executor, agents, site, script=SLEEP):
+    attempt = executor.attempt(site.repository(), agents.write(script)).assign()
+    wait_for(lambda: attempt.lines("stdout"), "the agent to run")
+    return attempt
+
+
+def test_hello_and_heartbeats_say_who_and_what(own_executor, agents, site):
+    executor = own_executor(KILN_LABELS="gpu, linux")
+    assert executor.hello["slots"] == 2 and executor.hello["labels"] == ["gpu", "linux"] and executor.hello["agents"] == ["command"]
+    assert executor.hello["held"] == [] and executor.hello["sandbox"] == "none" and not executor.hello["draining"]
+    attempt = running(executor, agents, site)
+    beat = wait_for(lambda: (beat := executor.next_heartbeat())["held"] and beat, "a heartbeat that lists the attempt")
+    assert beat["held"] == [attempt.token] and beat["reported"] == [] and beat["read_offset"] > executor.hello["read_offset"]
+
+
+def test_an_assignment_that_comes_again_after_its_release_starts_nothing(own_executor, agents, site, place):
+    executor = own_executor()
+    repository = site.repository()
+    _, attempt = executor.run(repository, agents.write(f"echo ran >> {place}/runs\n{MAKE}"))
+    attempt.wait("attempt.finished")
+    attempt.release()
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be released")
+    attempt.assign()
+    stays(lambda: (place / "runs").read_text(encoding="utf-8") == "ran\n" and executor.next_heartbeat()["held"] == [], "nothing to start", 1)
+
+
+def test_a_result_is_sent_again_until_it_is_released_also_by_the_next_incarnation(own_executor, agents, site):
+    executor = own_executor()
+    _, attempt = executor.run(site.repository(), agents.write(MAKE))
+    first = attempt.wait("attempt.finished")
+    second = executor.service.wait(type="attempt.finished", count=2, **attempt.token)
+    assert second.headers["ce_id"] == first.headers["ce_id"] and second.value == first.value
+    executor.kill()
+    seen = len(executor.service.seen(type="attempt.finished", **attempt.token))
+    executor.start()
+    assert executor.hello["reported"] == [attempt.token] and executor.hello["held"] == []
+    executor.service.wait(type="attempt.finished", count=seen + 1, **attempt.token)
+    attempt.data |= executor.addressee()
+    attempt.release()
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be released")
+    count = len(executor.service.seen(type="attempt.finished", **attempt.token))
+    stays(lambda: len(executor.service.seen(type="attempt.finished", **attempt.token)) == count, "silence", 1)
+
+
+def test_repeated_assignments_are_accepted_again_but_run_once(own_executor, agents, site, place):
+    executor = own_executor()
+    attempt = running(executor, agents, site, f"echo x >>{place}/runs; {SLEEP}")
+    attempt.assign()
+    executor.service.wait(type="attempt.accepted", count=2, **attempt.token)
+    attempt.cancel()
+    attempt.finished()
+    attempt.assign()
+    executor.service.wait(type="attempt.finished", count=2, **attempt.token)
+    assert (place / "runs").read_text() == "x\n"
+
+
+def test_more_assignments_than_slots_are_not_accepted(own_executor, agents, site):
+    executor = own_executor()
+    attempts = [running(executor, agents, site) for _ in range(2)]
+    third = executor.attempt(site.repository(), agents.write(MAKE)).assign()
+    stays(lambda: not executor.service.seen(type="attempt.accepted", **third.token), "refusal", 1)
+    attempts[0].cancel()
+    attempts[0].finished()
+    third.assign()
+    assert third.finished()["published"]
+
+
+def test_commands_for_other_incarnations_are_ignored(own_executor, agents, site):
+    executor = own_executor()
+    attempt = running(executor, agents, site)
+    other = {**executor.addressee(), "incarnation": {**executor.hello["incarnation"], "nonce": "00000000-0000-4000-8000-000000000000"}}
+    for kind in ("attempt.cancel", "attempt.abandon", "worker.fenced"):
+        executor.service.send(kind, {**attempt.token, **other, "reason": "test"})
+    stays(lambda: executor.process.poll() is None and attempt.processes(), "the attempt", 1)
+
+
+def test_an_abandoned_attempt_ends_without_a_word(own_executor, agents, site):
+    executor = own_executor()
+    attempt = running(executor, agents, site)
+    attempt.command("attempt.abandon")
+    wait_for(lambda: not attempt.processes(), "the processes to be gone")
+    wait_for(lambda: executor.next_heartbeat()["held"] == [], "the attempt to be forgotten")
+    assert not executor.service.seen(type="attempt.finished", **attempt.token)
+
+
+def test_a_newer_attempt_of_the_same_build_waits_for_the_end_of_the_older(own_executor, agents, site):
+    executor = own_executor()
+    old = running(executor, agents, site)
+    new = executor.attempt(site.repository(), agents.write(MAKE), build_id=old.build_id, attempt=2).assign()
+    assert new.finished()["published"] and not old.processes()
+    assert not executor.service.seen(type="attempt.finished", **old.token)
+
+
+def test_a_killed_child_is_internal_and_retryable_and_leaves_nothing(own_executor, agents, site):
+    executor = own_executor()
+    attempt = running(executor, agents, site)
+    (child,) = [pid for pid in executor.children() if any(attempt.token["lease_id"] in line for line in open_files(pid))]
+    os.kill(child, signal.SIGKILL)
+    finished = attempt.finished()
+    assert finished["outcome"] == "failed" and finished["retryable"] and finished["result"]["error"]["class"] == "internal"
+    assert not attempt.processes()
+    attempt.release()
+    wait_for(lambda: executor.leftovers() == [], "an empty state directory")
+
+
+def open_files(pid):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            pass
+
+
+def test_kill_9_of_the_daemon_takes_the_agents_along_and_the_next_one_kills_what_escaped(own_executor, agents, site):
+    executor = own_executor()
+    escape = "setsid bash -c 'exec -a escaped sleep 1000' & disown; (setsid sleep 1000 &)"
+    attempt = running(executor, agents, site, f"cat >/dev/null; {escape}; echo up; sleep 1000")
+    executor.kill()
+    before = len(attempt.processes())
+    executor.start()
+    assert executor.hello["held"] == [] and executor.hello["incarnation"]["counter"] == 2
+    assert not attempt.processes(), f"{before} had outlived the daemon"
+    wait_for(lambda: executor.leftovers() == [], "an empty state directory")
+
+
+def test_two_daemons_cannot_share_a_state_directory(own_executor):
+    executor = own_executor()
+    first = executor.process
+    executor.start(wait=False)
+    assert executor.process.wait(10) == 1 and "another executor" in executor.log()
+    executor.process = first
+
+
+def test_a_fenced_daemon_kills_its_agents_and_exits(own_executor, agents, site):
+    executor = own_executor()
+    attempt = running(executor, agents, site)
+    executor.service.send("worker.fenced", {**executor.addressee(), "reason": "test"})
+    assert executor.process.wait(10) == 1
+    assert not attempt.processes()
+
+
+def test_sigterm_waits_for_running_builds_then_says_goodbye(own_executor, agents, site, place):
+    executor = own_executor(KILN_DRAIN_TIMEOUT_MS="20000")
+    attempt = executor.attempt(site.repository(), agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; echo x >x")).assign()
+    attempt.phase("agent")
+    executor.process.send_signal(signal.SIGTERM)
+    executor.service.wait(type="worker.draining", **executor.addressee())
+    late = executor.attempt(site.repository(), agents.write(MAKE)).assign()
+    (place / "go").touch()
+    assert attempt.finished()["published"]
+    attempt.release()
+    assert executor.process.wait(15) == 0
+    executor.service.wait(type="worker.bye", **executor.addressee())
+    assert not executor.service.seen(type="attempt.accepted", **late.token)
+
+
+def test_a_build_that_outlives_the_drain_is_handed_back(own_executor, agents, site):
+    executor = own_executor(KILN_DRAIN_TIMEOUT_MS="500")
+    attempt = running(executor, agents, site)
+    executor.process.send_signal(signal.SIGTERM)
+    finished = attempt.finished()
+    assert finished["outcome"] == "failed" and finished["retryable"] and finished["result"]["error"]["class"] == "worker_lost"
+    assert executor.process.wait(15) == 0 and not attempt.processes()
+    executor.service.wait(type="worker.bye", **executor.addressee())
+
+
+def test_a_daemon_that_was_stopped_past_its_lease_kills_its_agents_first(own_executor, agents, site):
+    executor = own_executor(KILN_LEASE_DEAD_MAN_MS="4000")
+    attempt = running(executor, agents, site)
+    executor.process.send_signal(signal.SIGSTOP)
+    time.sleep(4.5)  # longer than the dead-man time: this is what the test is about
+    executor.process.send_signal(signal.SIGCONT)
+    finished = attempt.finished(10)
+    assert finished["result"]["error"]["class"] == "worker_lost" and finished["retryable"]
+    assert not attempt.processes()
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
+
+
+def test_agents_are_killed_when_kafka_is_away_for_too_long_and_all_is_told_when_it_is_back(own_executor, agents, site, infra):
+    executor = own_executor(KILN_LEASE_DEAD_MAN_MS="3000")
+    attempt = running(executor, agents, site)
+    with infra.frozen("KAFKA"):
+        wait_for(lambda: not attempt.processes(), "the agents to be killed", deadline=10)
+        assert "heartbeat" in executor.unready()
+    finished = attempt.finished()
+    assert finished["result"]["error"]["class"] == "worker_lost" and finished["retryable"]
+    wait_for(lambda: not executor.unready(), "it to be ready again")
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
+
+
+def test_an_executor_that_starts_without_kafka_waits_for_it(own_executor, agents, site, infra):
+    executor = own_executor()
+    executor.stop()
+    with infra.frozen("KAFKA"):
+        executor.start(wait=False)
+        wait_for(lambda: {"kafka", "worker"} <= set(executor.unready()), "it to say what is missing")
+    executor.wait_hello()
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_is_told_and_does_no_further_harm(own_executor, agents, site, place):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=777", "none", str(place)], check=True)
+    try:
+        executor = own_executor(state=place / "state")
+        small = site.repository()
+        big = site.repository(**{"big.txt": "".join(f"{n * 7919 % 1000003}\n" for n in range(1_200_000))})
+        finished, attempt = executor.run(big, agents.write(MAKE))
+        assert finished["outcome"] == "failed" and error_class(finished) == "internal" and finished["retryable"]
+        assert "space" in finished["result"]["error"]["message"] or "full" in finished["result"]["error"]["message"], finished["result"]["error"]
+        attempt.release()
+        wait_for(lambda: executor.leftovers() == [], "the remains to be removed")
+        fills = agents.write("cat >/dev/null; echo up; head -c 100000000 /dev/zero >fill || echo agent goes on")
+        finished, attempt = executor.run(small, fills)
+        assert finished["outcome"] == "failed" and finished["retryable"], finished
+        attempt.release()
+        wait_for(lambda: executor.leftovers() == [], "the remains to be removed")
+        finished, _ = executor.run(small, agents.write(MAKE))
+        assert finished["published"], finished["result"]["error"]
+        executor.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def error_class(finished):
+    return finished["result"]["error"]["class"]
+
+
+@pytest.mark.parametrize("variables", [{"KILN_SANDBOX": ""}, {"KILN_SANDBOX": "bubblewrap"}, {"KILN_STATE_DIR": "relative"}, {"KILN_WORKER_ID": "x"}])
+def test_a_configuration_that_cannot_be_honoured_is_refused_at_start(own_executor, variables):
+    executor = own_executor()
+    executor.stop()
+    executor.env |= variables
+    executor.start(wait=False)
+    assert executor.process.wait(10) == 2
+    assert "KILN_" in executor.log().splitlines()[-1]

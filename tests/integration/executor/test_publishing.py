@@ -1,0 +1,331 @@
+"""Publishing when the remote does not hold still (PROTOCOL.md section 7)."""
+import contextlib
+import subprocess
+import uuid
+
+import pytest
+
+from kiln_testing.repositories import unused_port
+from kiln_testing.waiting import wait_for
+
+MAKE = "cat >/dev/null; echo made >made.txt"
+EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
+def error_of(finished):
+    return finished["result"]["error"]["class"]
+
+
+def push_with(attempt, repository, files, **more):
+    """Lets somebody else push while the agent runs."""
+    attempt.phase("agent")
+    return repository.seed(files, **more)
+
+
+def waiting(place, then):
+    """An agent that goes on when the test says so."""
+    return f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {then}"
+
+
+def test_a_branch_that_moved_is_rebased_upon(executor, agents, site, place):
+    repository = site.repository()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "echo made >made.txt"))).assign()
+    other = push_with(attempt, repository, {"other.txt": "by somebody else\n"})
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert finished["published"]
+    with repository.clone() as clone:
+        assert clone.git("rev-parse", "HEAD^") == other
+        assert clone.files() == ["README.md", "made.txt", "other.txt", "src/a.txt"]
+        assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
+    assert finished["result"]["files_changed"] == [{"path": "made.txt", "status": "added", "added": 1, "deleted": 0}]
+    announced = [record.data["commit_sha"] for record in executor.service.seen(type="attempt.phase", phase="pushing", **attempt.token)]
+    assert announced[-1] == finished["result"]["commit_sha"] and len(announced) == 2
+
+
+def test_several_commits_of_the_agent_are_rebased_one_by_one(executor, agents, site, place):
+    repository = site.repository()
+    then = "for n in 1 2 3; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done"
+    attempt = executor.attempt(repository, agents.write(waiting(place, then))).assign()
+    other = push_with(attempt, repository, {"other.txt": "x\n"})
+    (place / "go").touch()
+    assert attempt.finished()["published"]
+    with repository.clone() as clone:
+        assert clone.git("log", "--format=%s", f"{other}..HEAD").splitlines() == ["Number 3", "Number 2", "Number 1"]
+
+
+def test_a_conflict_ends_as_git_conflict_and_leaves_the_branch_alone(executor, agents, site, place):
+    repository = site.repository()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "echo mine >README.md"))).assign()
+    other = push_with(attempt, repository, {"README.md": "theirs\n"})
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert finished["outcome"] == "failed" and error_of(finished) == "git_conflict" and "README.md" in finished["result"]["error"]["message"]
+    assert repository.tip() == other and finished["closed"]
+
+
+def test_changes_that_are_on_the_branch_already_need_no_push(executor, agents, site, place):
+    repository = site.repository()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "echo same >same.txt"))).assign()
+    other = push_with(attempt, repository, {"same.txt": "same\n"})
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert finished["outcome"] == "completed" and finished["result"]["commit_sha"] is None and repository.tip() == other
+
+
+def test_many_builds_of_one_branch_at_once_are_all_published_once(executor, agents, site):
+    repository = site.repository()
+    command = agents.write("cat >/dev/null; echo x >$KILN_BUILD_ID")
+    attempts = []
+    for _ in range(6):
+        for _ in range(2):
+            attempts.append(executor.attempt(repository, command).assign())
+        for attempt in attempts[-2:]:
+            assert attempt.finished()["published"]
+            attempt.release()
+    with repository.clone() as clone:
+        for attempt in attempts:
+            assert len(clone.commits_of(attempt.build_id)) == 1
+        assert clone.git("rev-list", "--count", "HEAD") == "13"
+
+
+def test_a_hook_that_declines_is_push_rejected(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    repository.hook("pre-receive", "cat >/dev/null; echo no such pushes here >&2; exit 1\n")
+    finished, _ = executor.run(repository, agents.write(MAKE))
+    assert error_of(finished) == "push_rejected" and not finished["retryable"] and finished["closed"]
+    assert repository.tip() == base
+
+
+def test_a_fence_that_holds_a_commit_is_the_publication(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    build, ran = str(uuid.uuid4()), agents.write("touch ran; cat >/dev/null")
+    published = repository.seed({"by-attempt-1.txt": "x\n"})
+    site.server_git(repository, "update-ref", f"refs/kiln/builds/{build}", published)
+    repository.seed({"later.txt": "y\n"})
+    earlier = [{"attempt": 1, "commit_sha": None}]
+    finished, attempt = executor.run(repository, ran, build_id=build, attempt=2, base_sha=base, base_branch="main", earlier=earlier)
+    assert finished["outcome"] == "completed" and finished["published"] and finished["result"]["commit_sha"] == published
+    assert finished["result"]["agent"] is None and "agent" not in attempt.phases()
+    assert [change["path"] for change in finished["result"]["files_changed"]] == ["by-attempt-1.txt"]
+
+
+def test_without_a_fence_an_announced_commit_on_the_branch_is_the_publication(executor, agents, site):
+    repository = site.repository()
+    first, attempt = executor.run(repository, agents.write(MAKE))
+    attempt.release()
+    wait_for(lambda: len(repository.refs()) == 2, "the fence to be deleted")
+    base = attempt.phase("agent").data["base_sha"]
+    earlier = [{"attempt": 1, "commit_sha": first["result"]["commit_sha"]}]
+    second, again = executor.run(
+        repository, agents.write("exit 9"), build_id=attempt.build_id, attempt=2, base_sha=base, base_branch="main", earlier=earlier
+    )  # fmt: skip
+    assert second["published"] and second["result"]["commit_sha"] == first["result"]["commit_sha"] and "agent" not in again.phases()
+
+
+def test_somebody_elses_announced_commit_is_not_adopted(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    foreign = repository.seed({"foreign.txt": "x\n"})
+    finished, attempt = executor.run(
+        repository, agents.write(MAKE), attempt=2, base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": foreign}]
+    )  # fmt: skip
+    assert finished["published"] and finished["result"]["commit_sha"] != foreign and "agent" in attempt.phases()
+
+
+def test_a_closing_mark_keeps_a_late_attempt_from_publishing(executor, agents, site, place):
+    repository = site.repository()
+    base = repository.tip()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "echo late >late.txt"))).assign()
+    attempt.phase("agent")
+    mark = site.server_git(repository, "hash-object", "-w", "-t", "blob", "/dev/null").strip()
+    site.server_git(repository, "update-ref", f"refs/kiln/builds/{attempt.build_id}", mark)
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert mark == EMPTY and finished["outcome"] == "failed" and finished["closed"] and repository.tip() == base
+
+
+SETTLE_END = {"status": "failed", "error": {"class": "worker_lost", "message": "the worker was lost"}}
+
+
+def test_settling_adopts_what_the_fence_shows(executor, site):
+    repository = site.repository()
+    base = repository.tip()
+    published = repository.seed({"x.txt": "x\n"})
+    build = str(uuid.uuid4())
+    site.server_git(repository, "update-ref", f"refs/kiln/builds/{build}", published)
+    finished, _ = executor.run(
+        repository, build_id=build, attempt=2, mode="settle", base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": published}],
+        settle_end=SETTLE_END,
+    )  # fmt: skip
+    assert finished["outcome"] == "completed" and finished["published"] and finished["result"]["commit_sha"] == published
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_settling_closes_a_build_of_which_nothing_is_there(executor, site, status):
+    repository = site.repository()
+    base = repository.tip()
+    end = SETTLE_END if status == "failed" else {"status": "cancelled", "error": {"class": "cancelled", "message": "cancelled"}}
+    finished, attempt = executor.run(
+        repository, attempt=2, mode="settle", base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": "1" * 40}], settle_end=end
+    )  # fmt: skip
+    assert finished["outcome"] == status and error_of(finished) == end["error"]["class"] and finished["closed"] and not finished["published"]
+    assert repository.refs()[f"refs/kiln/builds/{attempt.build_id}"] == EMPTY
+    again, _ = executor.run(
+        repository, build_id=attempt.build_id, attempt=3, mode="settle", base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": "1" * 40}],
+        settle_end=end,
+    )  # fmt: skip
+    assert again["closed"] and again["outcome"] == status
+
+
+def test_a_remote_that_hides_the_fence_is_published_to_under_the_weaker_guarantee(executor, agents, site):
+    repository = site.repository()
+    site.server_git(repository, "config", "transfer.hideRefs", "refs/kiln")
+    finished, attempt = executor.run(repository, agents.write(MAKE))
+    assert finished["published"] and repository.tip() == finished["result"]["commit_sha"]
+    assert not [ref for ref in site.server_git(repository, "for-each-ref", "--format=%(refname)").splitlines() if attempt.build_id in ref]
+
+
+def test_a_remote_without_atomic_pushes_is_published_to_under_the_weaker_guarantee(executor, agents, site):
+    repository = site.repository()
+    site.server_git(repository, "config", "receive.advertiseAtomic", "false")
+    finished, _ = executor.run(repository, agents.write(MAKE))
+    assert finished["published"] and repository.tip() == finished["result"]["commit_sha"]
+
+
+def test_a_cancel_during_the_push_waits_for_its_outcome_which_wins(executor, agents, site, place):
+    repository = site.repository()
+    repository.hook("pre-receive", f"cat >/dev/null; touch {place}/pushing; while [ ! -e {place}/go ]; do sleep 0.02; done\n")
+    attempt = executor.attempt(repository, agents.write(MAKE)).assign()
+    wait_for((place / "pushing").exists, "the push to be under way")
+    attempt.cancel()
+    executor.next_heartbeat(3)
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert finished["outcome"] == "completed" and finished["published"] and repository.tip() == finished["result"]["commit_sha"]
+
+
+def test_a_child_that_dies_while_pushing_is_followed_by_settling(executor, agents, site, place):
+    repository = site.repository()
+    repository.hook("pre-receive", f"cat >/dev/null; [ -e {place}/pushing ] || {{ touch {place}/pushing; sleep 1; }}\n")
+    attempt = executor.attempt(repository, agents.write(MAKE)).assign()
+    wait_for((place / "pushing").exists, "the push to be under way")
+    (child,) = [pid for pid in executor.children() if attempt.token["lease_id"] in " ".join(links(pid))]
+    subprocess.run(["kill", "-9", str(child)], check=True)
+    finished = attempt.finished()
+    tip = repository.refs()["refs/heads/main"]
+    fence = repository.refs()[f"refs/kiln/builds/{attempt.build_id}"]
+    if finished["published"]:
+        assert tip == fence == finished["result"]["commit_sha"]
+    else:
+        assert finished["closed"] and fence == EMPTY and finished["outcome"] == "failed"
+    assert not attempt.processes()
+
+
+def links(pid):
+    import os  # pylint: disable=import-outside-toplevel
+
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def test_an_answer_that_is_lost_after_the_update_is_found_by_the_fence(executor, agents, site):
+    repository = site.repository()
+    repository.hook("post-receive", "cat >/dev/null; kill -9 $PPID\n")
+    finished, attempt = executor.run(repository, agents.write(MAKE))
+    repository.hook("post-receive", "cat >/dev/null\n")
+    assert finished["outcome"] == "completed" and finished["published"] and repository.tip() == finished["result"]["commit_sha"]
+    assert len(executor.service.seen(type="attempt.phase", phase="pushing", **attempt.token)) == 1
+
+
+def test_a_push_that_is_cut_off_before_the_update_is_repeated(executor, agents, site, place):
+    repository = site.repository()
+    repository.hook("pre-receive", f"cat >/dev/null; [ -e {place}/cut ] || {{ touch {place}/cut; kill -9 $PPID; }}\n")
+    finished, _ = executor.run(repository, agents.write(MAKE))
+    assert finished["published"] and repository.tip() == finished["result"]["commit_sha"] and (place / "cut").exists()
+
+
+def test_a_cancel_after_a_push_of_unknown_fate_closes_the_build(executor, agents, site, place):
+    repository = site.repository()
+    base = repository.tip()
+    # Cut off until the test says so: pushes of the commit die, the closing mark gets through.
+    repository.hook("pre-receive", f"grep -q refs/heads/ && {{ touch {place}/cut; kill -9 $PPID; }}; exit 0\n")
+    attempt = executor.attempt(repository, agents.write(MAKE)).assign()
+    wait_for((place / "cut").exists, "a push to be cut off")
+    attempt.cancel()
+    finished = attempt.finished()
+    assert finished["outcome"] == "cancelled" and finished["closed"] and not finished["published"]
+    assert repository.tip() == base and repository.refs()[f"refs/kiln/builds/{attempt.build_id}"] == EMPTY
+
+
+def test_what_cannot_be_settled_is_reported_as_open(own_executor, agents, site):
+    executor = own_executor(KILN_PUBLISH_TIMEOUT_MS="2000")
+    repository = site.repository()
+    repository.hook("pre-receive", "cat >/dev/null; kill -9 $PPID\n")
+    finished, _ = executor.run(repository, agents.write(MAKE))
+    assert finished["outcome"] == "failed" and error_of(finished) == "git_unreachable" and finished["retryable"]
+    assert not finished["closed"] and not finished["published"]
+
+
+def test_a_host_name_is_pinned_to_the_address_that_was_permitted(own_executor, agents, site):
+    executor = own_executor(KILN_GIT_ALLOW="localhost")
+    repository = site.repository()
+    url = repository.url.replace("127.0.0.1", "localhost")
+    site.credential("by-name", url_prefix=site.url.replace("127.0.0.1", "localhost"), username="kiln", token=site.system.env["KILN_GIT_TOKEN"])
+    finished, _ = executor.run(url, agents.write(MAKE), git_fields={"credential": "by-name"})
+    assert finished["published"] and repository.tip() == finished["result"]["commit_sha"]
+    refused, _ = executor.run(repository.url, agents.write(MAKE))
+    assert error_of(refused) == "git_unreachable" and not refused["retryable"]
+
+
+def test_a_host_name_that_does_not_resolve_may_be_tried_again(executor, agents):
+    finished, _ = executor.run("https://no-such-host.invalid/x.git", agents.write(MAKE), git_fields={"credential": None})
+    assert error_of(finished) == "git_unreachable" and finished["retryable"]
+
+
+def test_an_unreachable_remote_is_git_unreachable_before_the_agent_starts(executor, agents):
+    finished, attempt = executor.run(f"http://127.0.0.1:{unused_port()}/x.git", agents.write(MAKE), git_fields={"credential": None})
+    assert error_of(finished) == "git_unreachable" and finished["retryable"] and "agent" not in attempt.phases()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ext::sh -c 'touch /tmp/owned'", "/etc", "http://10.0.0.1/x.git", "http://example.com/x.git", "https://127.0.0.1@10.0.0.1/x.git",
+     "https://169.254.169.254/latest", "ssh://-oProxyCommand=touch/x", "git://127.0.0.1/x"],
+)  # fmt: skip
+def test_a_url_that_is_not_allowed_is_git_unreachable_for_good(executor, agents, url):
+    finished, _ = executor.run(url, agents.write(MAKE), git_fields={"credential": None})
+    assert error_of(finished) == "git_unreachable" and not finished["retryable"]
+
+
+def test_credentials_that_are_missing_wrong_or_for_others_are_git_auth(executor, agents, site):
+    repository = site.repository()
+    token = site.system.env["KILN_GIT_TOKEN"]
+    site.credential("wrong", url_prefix=site.url, username="kiln", token="wrong-token")
+    site.credential("elsewhere", url_prefix="http://127.0.0.1:1/", username="kiln", token=token)
+    site.credential("other-path", url_prefix=repository.url[:-3], username="kiln", token=token)
+    site.credential("other-project", url_prefix=site.url, username="kiln", token=token, projects=["somebody-else"])
+    for name in ("wrong", "elsewhere", "other-path", "other-project", "no-such", None):
+        finished, attempt = executor.run(repository, agents.write(MAKE), git_fields={"credential": name})
+        assert error_of(finished) == "git_auth" and not finished["retryable"], (name, finished["result"]["error"])
+        assert token not in str(finished) and "agent" not in attempt.phases()
+    site.credential("this-project", url_prefix=repository.url, username="kiln", token=token, projects=["demo"])
+    finished, _ = executor.run(repository, agents.write(MAKE), git_fields={"credential": "this-project"})
+    assert finished["published"]
+
+
+def test_a_broken_mirror_is_made_again(executor, agents, site):
+    repository = site.repository()
+    executor.run(repository, agents.write("cat >/dev/null; echo 1 >one"))
+    for mirror in (executor.state / "mirrors").glob("*.git"):
+        for folder in mirror.glob("objects/??"):
+            for path in folder.iterdir():
+                path.chmod(0o644)
+                path.write_bytes(b"garbage")
+    finished, _ = executor.run(repository, agents.write("cat >/dev/null; echo 2 >two"))
+    assert finished["published"], finished
+    with repository.clone() as clone:
+        assert clone.files() == ["README.md", "one", "src/a.txt", "two"]

@@ -1,0 +1,536 @@
+/* Bursts before a producer of a real Kafka, which is frozen while messages shall stay under way. */
+#include "services.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/kafka/bursts.h"
+#include "common/kafka/kafka_private.h"
+
+#define PATIENT_MS 20000 /* a message time-out that does not pass while Kafka is frozen for a moment */
+#define FATES 50
+#define THREADS 4
+#define MESSAGES 1250   /* of each thread */
+#define NO_PARTITION 64 /* the topic has three; in the lane of partition 0, where messages without one are here */
+#define REFUSED_EVERY 5
+
+/* Produce requests that were sent, as an interceptor of librdkafka sees them. */
+static _Atomic int requests;
+
+static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *handle, int fd, const char *broker, int32_t broker_id,
+										   int16_t api_key, int16_t version, int32_t correlation_id, size_t size,
+										   void *ctx)
+{
+	(void)handle, (void)fd, (void)broker, (void)broker_id, (void)version, (void)correlation_id, (void)size, (void)ctx;
+	requests += api_key == 0; /* Produce */
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *handle, const rd_kafka_conf_t *conf, void *ctx, char *text, size_t size)
+{
+	(void)conf, (void)ctx, (void)text, (void)size;
+	return rd_kafka_interceptor_add_on_request_sent(handle, "count", on_request_sent, NULL);
+}
+
+rd_kafka_t *__real_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size);
+rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size);
+rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size)
+{
+	(void)rd_kafka_conf_interceptor_add_on_new(conf, "count", on_new, NULL); /* seen by the tests that count */
+	return __real_rd_kafka_new(type, conf, text, size);
+}
+
+/* What came of a message. */
+struct fate {
+	_Atomic int reports;
+	enum error_kind outcome;
+	int64_t offset;
+};
+
+/* A topic, a producer, its bursts, and fates that last until it has reported them all, also when a test fails. */
+struct fixture {
+	char *topic;
+	struct kafka_producer *producer;
+	struct bursts *bursts;
+	struct fate fates[FATES];
+};
+
+static const struct bursts_limits one = {
+	.under_way = 1, .waiting = 10000, .waiting_bytes = 64UL * 1024 * 1024, .waiting_ms = 60000};
+
+static void open_bursts(struct fixture *fixture, const char *brokers, int message_timeout_ms,
+						const struct bursts_limits *limits)
+{
+	struct kafka_settings settings = test_kafka();
+	if (brokers != NULL)
+		settings.brokers = brokers;
+	const struct kafka_producer_options options = {.message_timeout_ms = message_timeout_ms};
+	struct error err = ERROR_INIT;
+	assert_ok(kafka_producer_new(&settings, &options, &fixture->producer, &err), err);
+	fixture->bursts = bursts_new(fixture->producer, limits);
+	if (brokers == NULL)
+		assert_ok(kafka_producer_warm_up(fixture->producer, (const char *const[]){fixture->topic}, 1,
+										 test_now_ms() + 20000, &err),
+				  err);
+	requests = 0;
+}
+
+static void close_bursts(struct fixture *fixture)
+{
+	kafka_producer_free(fixture->producer, 200);
+	bursts_free(fixture->bursts);
+	fixture->producer = NULL;
+	fixture->bursts = NULL;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
+	fixture->topic = test_name("bursts");
+	test_topic(fixture->topic, 3, NULL);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	test_thaw_kafka();
+	close_bursts(fixture);
+	free(fixture->topic);
+	free(fixture);
+	return 0;
+}
+
+static void on_done(void *ctx, const struct kafka_delivery *delivery)
+{
+	struct fate *fate = ctx;
+	fate->outcome = delivery->outcome;
+	fate->offset = delivery->offset;
+	fate->reports++;
+}
+
+static const struct cloudevent event = {.id = "id", .type = "test", .source = "/kiln/test", .subject = "s"};
+
+static struct kafka_message message_of(const struct fixture *fixture, const char *data)
+{
+	return (struct kafka_message){
+		.topic = fixture->topic, .key = "k", .key_len = 1, .data = data, .data_len = strlen(data), .event = &event};
+}
+
+/* The next `len` of the fixture's fates are theirs. */
+static struct fate *produce(struct fixture *fixture, int first, int len)
+{
+	struct kafka_message message = message_of(fixture, "{}");
+	struct error err = ERROR_INIT;
+	for (int i = first; i < first + len; i++)
+		assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[i], &err), err);
+	return &fixture->fates[first];
+}
+
+static int reports_of(const struct fate *fates, int len)
+{
+	int reports = 0;
+	for (int i = 0; i < len; i++)
+		reports += fates[i].reports;
+	return reports;
+}
+
+/* Exactly one report each, which says `outcome`. */
+static void assert_fates(const struct fate *fates, int len, enum error_kind outcome)
+{
+	for (int i = 0; i < len; i++) {
+		assert_int_equal(fates[i].reports, 1);
+		assert_int_equal(fates[i].outcome, outcome);
+	}
+}
+
+static void what_finds_few_under_way_goes_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bursts_limits two = one;
+	two.under_way = 2;
+	open_bursts(fixture, NULL, PATIENT_MS, &two);
+	test_freeze_kafka();
+	for (int i = 0; i < 2; i++) {
+		produce(fixture, i, 1);
+		assert_becomes(requests == i + 1, 5000);
+	}
+	assert_int_equal(reports_of(fixture->fates, 2), 0); /* nothing was acknowledged meanwhile */
+	test_thaw_kafka();
+	assert_becomes(reports_of(fixture->fates, 2) == 2, 20000);
+	assert_fates(fixture->fates, 2, ERR_NONE);
+}
+
+static void what_is_under_way_to_one_partition_does_not_hold_up_another(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct kafka_message message = message_of(fixture, "{}");
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	for (int i = 0; i < 2; i++) {
+		message.partition = i;
+		assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[i], &err), err);
+		assert_becomes(requests == i + 1, 5000);
+	}
+	test_thaw_kafka();
+	assert_becomes(reports_of(fixture->fates, 2) == 2, 20000);
+	assert_fates(fixture->fates, 2, ERR_NONE);
+}
+
+static void what_has_waited_too_long_is_not_sent(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bursts_limits hasty = one;
+	hasty.waiting_ms = 50;
+	open_bursts(fixture, NULL, PATIENT_MS, &hasty);
+	test_freeze_kafka();
+	produce(fixture, 0, 2);
+	int64_t until_ms = test_now_ms() + 200;
+	assert_becomes(test_now_ms() > until_ms, 5000);
+	test_thaw_kafka();
+	assert_becomes(reports_of(fixture->fates, 2) == 2, 20000);
+	assert_fates(fixture->fates, 1, ERR_NONE);
+	assert_fates(&fixture->fates[1], 1, ERR_UNAVAILABLE);
+}
+
+static void what_finds_many_under_way_waits_until_they_are_acknowledged(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct fate *fates = fixture->fates;
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	produce(fixture, 0, 2);
+	/* By the producer itself, and after them: it is not behind one that waits. */
+	struct kafka_message message = message_of(fixture, "{}");
+	assert_ok(kafka_produce(fixture->producer, &message, on_done, &fates[2], &err), err);
+	test_thaw_kafka();
+	assert_becomes(reports_of(fates, 3) == 3, 20000);
+	assert_int_equal(fates[0].offset, 0);
+	assert_int_equal(fates[2].offset, 1);
+	assert_int_equal(fates[1].offset, 2);
+}
+
+static void what_waited_shares_requests(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	test_freeze_kafka();
+	/* One by one: each of them would be a request of its own. */
+	for (int i = 0; i < FATES; i++) {
+		produce(fixture, i, 1);
+		assert_becomes(requests == 1, 5000);
+		test_pause();
+	}
+	test_thaw_kafka();
+	assert_becomes(reports_of(fixture->fates, FATES) == FATES, 20000);
+	assert_fates(fixture->fates, FATES, ERR_NONE);
+	printf("# %d messages in %d requests\n", FATES, requests);
+	assert_true(requests <= FATES / 2);
+}
+
+static void see_headers(void *ctx, const rd_kafka_message_t *message)
+{
+	int *seen = ctx;
+	if (++*seen == 1)
+		return; /* the one that was under way */
+	const char *const headers[][2] = {
+		{"ce_id", "an id"},          {"ce_type", "a.type"},         {"ce_source", "/a/source"},
+		{"ce_subject", "a subject"}, {"ce_time", "a time"},         {"ce_hash", "a hash"},
+		{"traceparent", "a trace"},  {"ce_sequence", "0000000007"}, {"ce_specversion", "1.0"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		assert_string_equal(test_header(message, headers[i][0]), headers[i][1]);
+	assert_int_equal(message->key_len, 5);
+	assert_memory_equal(message->key, "a key", 5);
+	assert_int_equal(message->len, 9);
+	assert_memory_equal(message->payload, "some data", 9);
+}
+
+static void a_message_that_waited_is_as_it_was(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct fate *fates = fixture->fates;
+	char texts[][16] = {"an id",  "a.type",  "/a/source", "a subject", "a time",
+						"a hash", "a trace", "a key",     "some data"};
+	char *topic = xstrdup(fixture->topic);
+	const struct cloudevent own = {.id = texts[0],
+								   .type = texts[1],
+								   .source = texts[2],
+								   .subject = texts[3],
+								   .time = texts[4],
+								   .hash = texts[5],
+								   .traceparent = texts[6],
+								   .sequence = 7};
+	struct kafka_message message = {
+		.topic = topic, .key = texts[7], .key_len = 5, .data = texts[8], .data_len = 9, .event = &own};
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	produce(fixture, 0, 1);
+	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fates[1], &err), err);
+	memset(texts, '#', sizeof(texts)); /* all of it is the caller's again */
+	memset(topic, '#', strlen(topic));
+	free(topic);
+	test_thaw_kafka();
+	assert_becomes(reports_of(fates, 2) == 2, 20000);
+	assert_fates(fates, 2, ERR_NONE);
+	int seen = 0;
+	test_read_partition(fixture->topic, 0, see_headers, &seen);
+	assert_int_equal(seen, 2);
+}
+
+static void what_waits_behind_a_burst_that_failed_fails_with_it(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, 1000, &one);
+	int64_t began_ms = test_now_ms();
+	test_freeze_kafka();
+	struct fate *fates = produce(fixture, 0, 10);
+	while (reports_of(fates, 10) < 10 && test_now_ms() - began_ms < 20000)
+		test_pause();
+	int sent = requests;
+	test_thaw_kafka();
+	assert_fates(fates, 1, ERR_UNKNOWN);
+	assert_fates(fates + 1, 9, ERR_UNAVAILABLE); /* by one time-out for all */
+	assert_int_equal(sent, 1);                   /* that of the first: it is true that the others were not written */
+}
+
+static void too_many_messages_do_not_wait(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bursts_limits few = one;
+	few.waiting = 2;
+	open_bursts(fixture, "127.0.0.1:1", PATIENT_MS, &few);
+	produce(fixture, 0, 3);
+	struct error err = ERROR_INIT;
+	struct kafka_message message = message_of(fixture, "{}");
+	assert_int_equal(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[3], &err), -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+	close_bursts(fixture);
+	assert_int_equal(fixture->fates[3].reports, 0); /* the call has said it */
+}
+
+static void too_many_bytes_do_not_wait(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bursts_limits few = one;
+	few.waiting_bytes = 2 * (sizeof("k") - 1 + sizeof("{}") - 1);
+	open_bursts(fixture, "127.0.0.1:1", PATIENT_MS, &few);
+	produce(fixture, 0, 3);
+	struct error err = ERROR_INIT;
+	struct kafka_message message = message_of(fixture, "");
+	message.key_len = 0;
+	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[3], &err), err);
+	message.key_len = 1;
+	assert_int_equal(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[4], &err), -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+}
+
+static void freeing_reports_what_is_under_way_and_what_waits(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, "127.0.0.1:1", PATIENT_MS, &one);
+	struct fate *fates = produce(fixture, 0, 10);
+	close_bursts(fixture);
+	assert_fates(fates, 10, ERR_UNAVAILABLE);
+}
+
+static void what_waits_is_sent_before_the_producer_ends(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	test_freeze_kafka();
+	struct fate *fates = produce(fixture, 0, 10);
+	test_thaw_kafka();
+	kafka_producer_free(fixture->producer, 20000);
+	fixture->producer = NULL;
+	assert_fates(fates, 10, ERR_NONE);
+}
+
+static void what_is_refused_takes_none_of_its_burst_with_it(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct kafka_message refused = message_of(fixture, "{}");
+	refused.partition = NO_PARTITION;
+	struct fate *fates = fixture->fates;
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	produce(fixture, 0, 2);
+	assert_ok(bursts_produce(fixture->bursts, &refused, on_done, &fates[3], &err), err);
+	produce(fixture, 2, 1);
+	test_thaw_kafka();
+	assert_becomes(reports_of(fates, 4) == 4, 20000);
+	assert_fates(fates, 3, ERR_NONE);
+	assert_fates(fates + 3, 1, ERR_INVALID);
+}
+
+/* While its burst, which is nothing else, is not over: those two wait behind it. */
+static void on_refused(void *ctx, const struct kafka_delivery *delivery)
+{
+	struct fixture *fixture = ctx;
+	fixture->fates[1].outcome = delivery->outcome;
+	produce(fixture, 2, 2);
+	fixture->fates[1].reports++;
+}
+
+static void what_waits_behind_a_burst_that_was_refused_is_sent(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct kafka_message refused = message_of(fixture, "{}");
+	refused.partition = NO_PARTITION;
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	struct fate *fates = produce(fixture, 0, 1);
+	assert_ok(bursts_produce(fixture->bursts, &refused, on_refused, fixture, &err), err);
+	test_thaw_kafka();
+	assert_becomes(reports_of(fates, 4) == 4, 20000);
+	assert_fates(fates + 1, 1, ERR_INVALID);
+	assert_fates(fates + 2, 2, ERR_NONE);
+}
+
+struct sender {
+	struct fixture *fixture;
+	bool some_refused;
+	int first; /* of the numbers of its messages */
+	int taken;
+	struct fate fates[MESSAGES];
+};
+
+static void *run_sender(void *arg)
+{
+	struct sender *sender = arg;
+	for (int i = 0; i < MESSAGES; i++) {
+		char key[16], data[16];
+		(void)snprintf(key, sizeof(key), "%d", i);
+		(void)snprintf(data, sizeof(data), "%d", sender->first + i);
+		struct kafka_message message = message_of(sender->fixture, data);
+		message.partition = -1;
+		message.key = key;
+		message.key_len = strlen(key);
+		if (sender->some_refused && i % REFUSED_EVERY == 0)
+			message.partition = NO_PARTITION;
+		struct error err = ERROR_INIT;
+		sender->taken += bursts_produce(sender->fixture->bursts, &message, on_done, &sender->fates[i], &err) == 0;
+	}
+	return NULL;
+}
+
+static void start_senders(struct fixture *fixture, bool some_refused, struct sender *senders, pthread_t *threads)
+{
+	for (int i = 0; i < THREADS; i++) {
+		senders[i].fixture = fixture;
+		senders[i].some_refused = some_refused;
+		senders[i].first = i * MESSAGES;
+		assert_int_equal(pthread_create(&threads[i], NULL, run_sender, &senders[i]), 0);
+	}
+}
+
+/* Until each message that was taken has a report; a second one is seen by who looks at the fates. */
+static void join_senders(struct sender *senders, const pthread_t *threads)
+{
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		assert_becomes(reports_of(senders[i].fates, MESSAGES) >= senders[i].taken, 20000);
+}
+
+static void count_number(void *ctx, const rd_kafka_message_t *message)
+{
+	int *times = ctx;
+	char number[16];
+	(void)snprintf(number, sizeof(number), "%.*s", (int)message->len, (const char *)message->payload);
+	times[strtol(number, NULL, 10)]++;
+}
+
+static void many_threads_lose_and_double_nothing(void **state)
+{
+	static struct sender senders[THREADS];
+	static int times[THREADS * MESSAGES];
+	struct fixture *fixture = *state;
+	pthread_t threads[THREADS];
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	start_senders(fixture, false, senders, threads);
+	join_senders(senders, threads);
+	close_bursts(fixture);
+	for (int i = 0; i < THREADS; i++)
+		assert_fates(senders[i].fates, MESSAGES, ERR_NONE);
+	printf("# %d messages in %d requests\n", THREADS * MESSAGES, requests);
+	for (int i = 0; i < 3; i++)
+		test_read_partition(fixture->topic, i, count_number, times);
+	for (int i = 0; i < THREADS * MESSAGES; i++)
+		assert_int_equal(times[i], 1);
+}
+
+static void what_many_threads_have_refused_takes_no_other_with_it(void **state)
+{
+	static struct sender senders[THREADS];
+	struct fixture *fixture = *state;
+	pthread_t threads[THREADS];
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	start_senders(fixture, true, senders, threads);
+	join_senders(senders, threads);
+	close_bursts(fixture);
+	for (int i = 0; i < THREADS; i++) {
+		for (int k = 0; k < MESSAGES; k++) {
+			struct fate *fate = &senders[i].fates[k];
+			if (k % REFUSED_EVERY != 0)
+				assert_fates(fate, 1, ERR_NONE);
+			else if (fate->reports > 0) /* else the call has said it */
+				assert_fates(fate, 1, ERR_INVALID);
+		}
+	}
+}
+
+static void every_message_has_one_report_also_across_a_fatal_error(void **state)
+{
+	static struct sender senders[THREADS];
+	struct fixture *fixture = *state;
+	pthread_t threads[THREADS];
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	uint64_t generation = kafka_producer_generation(fixture->producer);
+	start_senders(fixture, false, senders, threads);
+	kafka_producer_break(fixture->producer);
+	join_senders(senders, threads);
+	assert_becomes(kafka_producer_generation(fixture->producer) == generation + 1, 20000);
+	close_bursts(fixture);
+	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(reports_of(senders[i].fates, MESSAGES), senders[i].taken);
+		for (int k = 0; k < MESSAGES; k++)
+			assert_true(senders[i].fates[k].reports <= 1);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_finds_few_under_way_goes_at_once),
+		TEST(what_is_under_way_to_one_partition_does_not_hold_up_another),
+		TEST(what_has_waited_too_long_is_not_sent),
+		TEST(what_finds_many_under_way_waits_until_they_are_acknowledged),
+		TEST(what_waited_shares_requests),
+		TEST(a_message_that_waited_is_as_it_was),
+		TEST(what_waits_behind_a_burst_that_failed_fails_with_it),
+		TEST(too_many_messages_do_not_wait),
+		TEST(too_many_bytes_do_not_wait),
+		TEST(freeing_reports_what_is_under_way_and_what_waits),
+		TEST(what_waits_is_sent_before_the_producer_ends),
+		TEST(what_is_refused_takes_none_of_its_burst_with_it),
+		TEST(what_waits_behind_a_burst_that_was_refused_is_sent),
+		TEST(many_threads_lose_and_double_nothing),
+		TEST(what_many_threads_have_refused_takes_no_other_with_it),
+		TEST(every_message_has_one_report_also_across_a_fatal_error),
+	};
+	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+"""Several instances, and instances that end in all ways."""
+import pathlib
+import signal
+import threading
+
+import psycopg
+import pytest
+
+from databases import PASSWORDS
+from kiln_testing.places import ROOT
+from kiln_testing.waiting import wait_for
+
+
+def test_two_instances_deliver_each_event_once(own_builds, instance, bot):
+    instance()
+    instance()
+    ids = own_builds.make(bot.url(), count=300)
+    for build in ids:
+        own_builds.send(build)
+    own_builds.flush()
+    calls = bot.wait(300, deadline=40)
+    wait_for(lambda: own_builds.database.sql("select 1 from webhook_deliveries where state <> 'delivered' limit 1") == [], "all delivered")
+    assert len(calls) == len(bot.calls) == 300
+    assert len({call["headers"]["webhook-id"] for call in bot.calls}) == 300
+
+
+def test_a_killed_instance_loses_nothing(own_builds, instance, bot):
+    hang = threading.Event()
+    bot.plan = [hang]
+    first = instance()
+    build, event_id = own_builds.ended(bot.url())
+    bot.wait(1)
+    first.stop(signal.SIGKILL)
+    hang.set()
+    # Its claim would end by itself, a minute later.
+    own_builds.database.sql("update webhook_deliveries set claimed_until = now()")
+    instance()
+    own_builds.wait_state(build, "delivered")
+    assert {call["headers"]["webhook-id"] for call in bot.calls} == {event_id}
+    assert own_builds.attempts(build) == [(1, None, None), (2, 204, None)]
+
+
+def test_a_drain_lets_attempts_end(own_builds, instance, bot):
+    hang = threading.Event()
+    bot.plan = [hang]
+    one = instance()
+    build, _ = own_builds.ended(bot.url())
+    bot.wait(1)
+    one.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: any("drain" in line["msg"] for line in one.lines()), "the drain")
+    hang.set()
+    assert one.process.wait(20) == 0
+    assert own_builds.delivery(build)["state"] == "delivered"
+
+
+def test_an_attempt_that_the_drain_broke_off_does_not_count(own_builds, instance, bot):
+    hang = threading.Event()
+    bot.plan = [hang]
+    one = instance(KILN_DRAIN_TIMEOUT_MS="200")
+    build, _ = own_builds.ended(bot.url())
+    bot.wait(1)
+    assert one.stop() == 0
+    hang.set()
+    delivery = own_builds.delivery(build)
+    assert delivery["state"] == "pending" and delivery["attempts"] == 0 and delivery["claimed_until"] is None
+    instance()
+    own_builds.wait_state(build, "delivered")
+    assert own_builds.attempts(build) == [(1, 204, None)]
+
+
+def test_what_was_due_while_nobody_ran_is_delivered_at_start(own_builds, instance, bot):
+    one = instance(KILN_WEBHOOK_SCHEDULE="0,1,1")
+    bot.default = (500, {})
+    build, _ = own_builds.ended(bot.url())
+    bot.wait(1)
+    wait_for(lambda: own_builds.delivery(build)["last_status"] == 500, "the failure to be recorded")
+    one.stop()
+    bot.default = (204, {})
+    instance(KILN_WEBHOOK_SCHEDULE="0,1,1")
+    own_builds.wait_state(build, "delivered")
+
+
+def test_connections_that_break_are_made_again(own_builds, instance, bot):
+    one = instance()
+    for _ in range(3):
+        own_builds.database.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'kiln_notifier' and datname = current_database()")
+        build, _ = own_builds.ended(bot.url())
+        own_builds.wait_state(build, "delivered")
+    wait_for(one.ready, "the notifier to be ready again")
+
+
+def test_events_that_came_while_nobody_ran_are_read(own_builds, instance, bot):
+    build, _ = own_builds.ended(bot.url())
+    instance()
+    own_builds.wait_state(build, "delivered")
+
+
+@pytest.mark.parametrize(
+    "name, value, missing",
+    [
+        ("KILN_KAFKA_BROKERS", "127.0.0.1:1", {"inbox"}),
+        ("KILN_DATABASE_URL", "postgresql://kiln_notifier:secret@127.0.0.1:1/kiln", {"inbox", "webhooks"}),
+    ],
+)
+def test_it_starts_and_stops_while_something_is_away(instance, name, value, missing):
+    one = instance(wait=False, **{name: value})
+    wait_for(lambda: set(one.missing() or {}) == missing, f"/readyz to name {missing}")
+    assert "ok" in one.ops("/livez")
+    assert one.stop() == 0
+    assert "secret" not in one.log_path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notifier" / "sql").glob("*.sql")), ids=lambda path: pathlib.Path(path).stem)
+def test_every_statement_is_allowed_to_its_role(own_builds, path):
+    with psycopg.connect(own_builds.database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]), autocommit=True) as connection:
+        connection.execute(b"prepare statement as " + path.read_bytes())
+        [count] = connection.execute("select cardinality(parameter_types) from pg_prepared_statements where name = 'statement'").fetchone()
+        connection.execute(f"explain execute statement{'(' + ', '.join(['null'] * count) + ')' if count else ''}")

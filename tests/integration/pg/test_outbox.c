@@ -1,0 +1,492 @@
+/* Outbox rows and the relay against a real Kafka and Postgres. Topics are Kiln's own; each test has keys of its own. */
+#include "services.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/map.h"
+#include "common/base/wakeup.h"
+#include "common/kafka/kafka_private.h"
+#include "common/kafka/topics.h"
+#include "common/pg/outbox.h"
+
+#define ALL_SHARDS ((UINT64_C(1) << OUTBOX_SHARDS) - 1)
+#define TIME "2026-11-23T17:20:00.000000Z"
+
+static struct test_database database;
+static struct kafka_producer *producer;
+static struct pg_conn *conn;
+static char *run_id; /* of the running test, part of every key */
+
+static int set_up_all(void **state)
+{
+	(void)state;
+	test_database_init(&database);
+	test_topic(TOPIC_BUILD_EVENTS, 12, NULL);
+	test_topic(TOPIC_BUILD_REQUESTS, 12, NULL);
+	test_topic(TOPIC_DEAD_LETTERS, 3, NULL);
+	producer = test_producer();
+	struct pg_settings settings = test_pg(&database);
+	conn = pg_conn_new(&settings);
+	return 0;
+}
+
+static int tear_down_all(void **state)
+{
+	(void)state;
+	pg_conn_free(conn);
+	kafka_producer_free(producer, 1000);
+	test_database_release(&database);
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	run_id = test_name("key");
+	test_sql(&database, "TRUNCATE outbox");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	free(run_id);
+	return 0;
+}
+
+static struct outbox_relay *start_relay(uint64_t shards, size_t batch)
+{
+	const struct outbox_relay_options options = {.pg = test_pg(&database), .producer = producer, .batch = batch};
+	struct outbox_relay *relay;
+	struct error err = ERROR_INIT;
+	assert_ok(outbox_relay_new(&options, &relay, &err), err);
+	outbox_relay_own(relay, shards);
+	return relay;
+}
+
+static int64_t waiting_rows(void)
+{
+	return test_sql_int(&database, "SELECT count(*) FROM outbox");
+}
+
+static void add(struct outbox_rows *rows, const char *topic, int key_number, int64_t sequence)
+{
+	char key[64];
+	char ce_id[96];
+	char body[64];
+	(void)snprintf(key, sizeof(key), "%s-%d", run_id, key_number);
+	(void)snprintf(ce_id, sizeof(ce_id), "build/%s/%d", key, (int)sequence);
+	(void)snprintf(body, sizeof(body), "{\"sequence\":%d}", (int)sequence);
+	outbox_rows_add(rows, topic, key, sequence, ce_id, "build.phase", "/kiln/test", TIME, "00ff", NULL, body,
+					strlen(body));
+}
+
+/* `per_key` events of each of `keys` keys, in transactions of one event of every key. */
+static void write_events(int keys, int first, int per_key)
+{
+	struct outbox_rows rows;
+	struct error err = ERROR_INIT;
+	outbox_rows_init(&rows, 16UL * 1024 * 1024);
+	for (int sequence = first; sequence < first + per_key; sequence++) {
+		outbox_rows_clear(&rows);
+		for (int key = 0; key < keys; key++)
+			add(&rows, TOPIC_BUILD_EVENTS, key, sequence);
+		assert_ok(pg_begin(conn, &err), err);
+		assert_ok(outbox_rows_insert(&rows, conn, &err), err);
+		assert_ok(pg_commit(conn, &err), err);
+	}
+	outbox_rows_release(&rows);
+}
+
+/* Reads the event topic and looks at the keys of this test: per key the first occurrences must be 1, 2, 3, … */
+struct order {
+	struct map *highest; /* key → int64_t */
+	int records, repeats;
+};
+
+static void look_at_order(void *ctx, const rd_kafka_message_t *message)
+{
+	struct order *order = ctx;
+	if (message->key_len < strlen(run_id) || memcmp(message->key, run_id, strlen(run_id)) != 0)
+		return;
+	int64_t sequence = strtoll(test_header(message, "ce_sequence"), NULL, 10);
+	int64_t *highest = map_get(order->highest, message->key, message->key_len);
+	if (highest == NULL) {
+		highest = xcalloc(1, sizeof(*highest));
+		assert_int_equal(map_set(order->highest, message->key, message->key_len, highest), 0);
+	}
+	order->records++;
+	if (sequence <= *highest) {
+		order->repeats++;
+		return;
+	}
+	assert_int_equal(sequence, *highest + 1);
+	*highest = sequence;
+}
+
+static void check_order(int keys, int per_key, int *ret_repeats)
+{
+	struct order order = {.highest = map_new(10000, free)};
+	for (int32_t partition = 0; partition < 12; partition++)
+		test_read_partition(TOPIC_BUILD_EVENTS, partition, look_at_order, &order);
+	assert_int_equal(map_len(order.highest), keys);
+	for (struct map_iter it = {0}; map_next(order.highest, &it);)
+		assert_int_equal(*(int64_t *)it.value, per_key);
+	map_free(order.highest);
+	*ret_repeats = order.repeats;
+}
+
+struct found {
+	const char *key;
+	int count;
+	char id[96], type[32], source[32], subject[64], time[40], hash[16], sequence[16], data[64], reason[64];
+};
+
+static void copy_header(char *ret, size_t size, const rd_kafka_message_t *message, const char *name)
+{
+	rd_kafka_headers_t *headers;
+	const void *value;
+	size_t len;
+	ret[0] = '\0';
+	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		rd_kafka_header_get_last(headers, name, &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		(void)snprintf(ret, size, "%s", (const char *)value);
+}
+
+static void find(void *ctx, const rd_kafka_message_t *message)
+{
+	struct found *found = ctx;
+	if (message->key_len != strlen(found->key) || memcmp(message->key, found->key, message->key_len) != 0)
+		return;
+	found->count++;
+	copy_header(found->id, sizeof(found->id), message, "ce_id");
+	copy_header(found->type, sizeof(found->type), message, "ce_type");
+	copy_header(found->source, sizeof(found->source), message, "ce_source");
+	copy_header(found->subject, sizeof(found->subject), message, "ce_subject");
+	copy_header(found->time, sizeof(found->time), message, "ce_time");
+	copy_header(found->hash, sizeof(found->hash), message, "ce_hash");
+	copy_header(found->sequence, sizeof(found->sequence), message, "ce_sequence");
+	copy_header(found->reason, sizeof(found->reason), message, "kiln_reason");
+	(void)snprintf(found->data, sizeof(found->data), "%.*s", (int)message->len, (const char *)message->payload);
+}
+
+static struct found look_for(const char *topic, const char *key)
+{
+	struct found found = {.key = key};
+	const struct topic *known = topic_find(topic);
+	test_read_partition(topic, topic_partition(known, key, strlen(key)), find, &found);
+	return found;
+}
+
+static void a_row_becomes_the_event_it_describes(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_rows rows;
+	struct error err = ERROR_INIT;
+	outbox_rows_init(&rows, 65536);
+	add(&rows, TOPIC_BUILD_EVENTS, 1, 7);
+	add(&rows, TOPIC_BUILD_REQUESTS, 1, 7);
+	assert_ok(outbox_rows_insert(&rows, conn, &err), err);
+	outbox_rows_release(&rows);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 0, 10000);
+
+	char *key = xasprintf("%s-1", run_id);
+	struct found event = look_for(TOPIC_BUILD_EVENTS, key);
+	assert_int_equal(event.count, 1);
+	assert_non_null(strstr(event.id, key));
+	assert_string_equal(event.type, "build.phase");
+	assert_string_equal(event.source, "/kiln/test");
+	assert_string_equal(event.subject, key);
+	assert_string_equal(event.time, TIME);
+	assert_string_equal(event.hash, "00ff");
+	assert_string_equal(event.sequence, "0000000007");
+	assert_string_equal(event.data, "{\"sequence\":7}");
+	/* Only the event topics are numbered. */
+	event = look_for(TOPIC_BUILD_REQUESTS, key);
+	assert_int_equal(event.count, 1);
+	assert_string_equal(event.sequence, "");
+	free(key);
+	outbox_relay_free(relay);
+}
+
+static void a_dead_letter_is_the_record_as_it_was(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	char *sql = xasprintf(
+		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) VALUES "
+		"(3, 'kiln.dead-letters', 'some.topic/1/%s', 0, 'x', 'dead_letter', 's', 't', jsonb_build_object('key', "
+		"encode(convert_to('%s', 'UTF8'), 'base64'), 'headers', jsonb_build_array("
+		"jsonb_build_array('ce_id', encode('mine', 'base64')), jsonb_build_array('ce_type', NULL), "
+		"jsonb_build_array('kiln_reason', encode('because', 'base64')))), 'the value')",
+		run_id, run_id);
+	test_sql(&database, sql);
+	free(sql);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 0, 10000);
+	struct found letter = look_for(TOPIC_DEAD_LETTERS, run_id);
+	assert_int_equal(letter.count, 1);
+	assert_string_equal(letter.id, "mine");
+	assert_string_equal(letter.source, "");
+	assert_string_equal(letter.reason, "because");
+	assert_string_equal(letter.data, "the value");
+	outbox_relay_free(relay);
+}
+
+static void ids_rise_in_the_order_of_adding(void **state)
+{
+	(void)state;
+	write_events(500, 1, 2);
+	assert_int_equal(
+		test_sql_int(
+			&database,
+			"SELECT count(*) FROM (SELECT sequence, lag(sequence) OVER (PARTITION BY key ORDER BY id) AS before "
+			"FROM outbox) AS o WHERE before > sequence"),
+		0);
+	assert_int_equal(test_sql_int(&database, "SELECT max(shard) FROM outbox"), 11);
+}
+
+static void one_relay_keeps_the_order_of_each_key(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 137);
+	for (int i = 0; i < 10; i++) {
+		write_events(20, 1 + 5 * i, 5);
+		outbox_relay_wake(relay);
+	}
+	assert_becomes(waiting_rows() == 0, 20000);
+	check_order(20, 50, &repeats);
+	assert_int_equal(repeats, 0);
+	assert_becomes(outbox_relay_backlog(relay) == 0, 3000);
+	outbox_relay_free(relay);
+}
+
+static void two_relays_of_the_same_shards_only_repeat(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *a = start_relay(ALL_SHARDS, 50);
+	struct outbox_relay *b = start_relay(ALL_SHARDS, 31);
+	for (int i = 0; i < 20; i++) {
+		write_events(20, 1 + 5 * i, 5);
+		outbox_relay_wake(a);
+		outbox_relay_wake(b);
+	}
+	assert_becomes(waiting_rows() == 0, 20000);
+	check_order(20, 100, &repeats);
+	printf("# %d repeats of 2000\n", repeats);
+	outbox_relay_free(a);
+	outbox_relay_free(b);
+}
+
+static void shards_are_published_only_by_their_owner(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *a = start_relay(0x0f, 50);
+	write_events(40, 1, 3);
+	outbox_relay_wake(a);
+	assert_becomes(test_sql_int(&database, "SELECT count(*) FROM outbox WHERE shard < 4") == 0, 10000);
+	assert_true(waiting_rows() > 0);
+	struct outbox_relay *b = start_relay(ALL_SHARDS & ~UINT64_C(0x0f), 50);
+	assert_becomes(waiting_rows() == 0, 10000);
+	check_order(40, 3, &repeats);
+	assert_int_equal(repeats, 0);
+	outbox_relay_free(a);
+	outbox_relay_free(b);
+}
+
+static void a_relay_that_stops_in_the_middle_loses_nothing(void **state)
+{
+	(void)state;
+	int repeats;
+	write_events(20, 1, 100);
+	for (int i = 0; i < 5; i++)
+		outbox_relay_free(start_relay(ALL_SHARDS, 100));
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 500);
+	assert_becomes(waiting_rows() == 0, 20000);
+	check_order(20, 100, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void fatal_producer_errors_lose_nothing_and_keep_the_order(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	for (int i = 0; i < 10; i++) {
+		write_events(20, 1 + 20 * i, 20);
+		outbox_relay_wake(relay);
+		kafka_producer_break(producer);
+	}
+	assert_becomes(waiting_rows() == 0, 40000);
+	check_order(20, 200, &repeats);
+	printf("# %d repeats of 4000\n", repeats);
+	outbox_relay_free(relay);
+}
+
+static void what_a_frozen_broker_has_not_acknowledged_stays(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 30);
+	write_events(20, 1, 5);
+	assert_becomes(waiting_rows() == 0, 20000);
+	test_freeze_kafka();
+	write_events(20, 6, 5);
+	outbox_relay_wake(relay);
+	int64_t until_ms = test_now_ms() + 2000;
+	int64_t lowest = INT64_MAX;
+	while (test_now_ms() < until_ms) {
+		int64_t rows = waiting_rows();
+		lowest = rows < lowest ? rows : lowest;
+	}
+	test_thaw_kafka();
+	assert_int_equal(lowest, 100);
+	assert_becomes(waiting_rows() == 0, 40000);
+	check_order(20, 10, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void a_row_that_commits_late_is_published_late(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct pg_settings settings = test_pg(&database);
+	struct pg_conn *slow = pg_conn_new(&settings);
+	struct outbox_rows rows;
+	struct error err = ERROR_INIT;
+	outbox_rows_init(&rows, 65536);
+	add(&rows, TOPIC_BUILD_EVENTS, 0, 1);
+	assert_ok(pg_begin(slow, &err), err);
+	assert_ok(outbox_rows_insert(&rows, slow, &err), err);
+	/* A higher id commits first, and does not wait for the lower one. */
+	outbox_rows_clear(&rows);
+	add(&rows, TOPIC_BUILD_EVENTS, 1, 1);
+	assert_ok(pg_begin(conn, &err), err);
+	assert_ok(outbox_rows_insert(&rows, conn, &err), err);
+	assert_ok(pg_commit(conn, &err), err);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 0, 10000);
+	assert_ok(pg_commit(slow, &err), err);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 0, 10000);
+	int repeats;
+	check_order(2, 1, &repeats);
+	assert_int_equal(repeats, 0);
+	outbox_rows_release(&rows);
+	pg_conn_free(slow);
+	outbox_relay_free(relay);
+}
+
+static void a_row_that_cannot_be_published_holds_up_its_key_only(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 10);
+	char *sql = xasprintf(
+		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) "
+		"SELECT 3, 'kiln.build.events', '%s-bad', n, 'x', 't', 's', 't', "
+		"CASE WHEN n = 1 THEN '{\"key\": \"%%\"}'::jsonb END, 'v' FROM generate_series(1, 3) AS n",
+		run_id);
+	test_sql(&database, sql);
+	free(sql);
+	write_events(5, 1, 10);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 3, 10000);
+	test_sql(&database, "UPDATE outbox SET record = NULL");
+	assert_becomes(waiting_rows() == 0, 10000);
+	outbox_relay_free(relay);
+}
+
+static void a_notify_wakes_other_instances(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct error err = ERROR_INIT;
+	write_events(1, 1, 1);
+	assert_becomes(waiting_rows() == 0, 10000);
+	int64_t total_ms = 0;
+	for (int i = 0; i < 20; i++) {
+		write_events(1, 2 + i, 1);
+		int64_t began_ms = test_now_ms();
+		assert_ok(outbox_notify(conn, &err), err);
+		assert_becomes(waiting_rows() == 0, 5000);
+		total_ms += test_now_ms() - began_ms;
+	}
+	printf("# %d ms from NOTIFY to deleted, on average (the look itself takes some)\n", (int)(total_ms / 20));
+	assert_true(total_ms / 20 < 600); /* the timer alone: 1000 */
+	/* A relay that does not own every shard notifies by itself. */
+	struct outbox_relay *writer = start_relay(0, 100);
+	total_ms = 0;
+	for (int i = 0; i < 20; i++) {
+		write_events(1, 22 + i, 1);
+		int64_t began_ms = test_now_ms();
+		outbox_relay_wake(writer);
+		assert_becomes(waiting_rows() == 0, 5000);
+		total_ms += test_now_ms() - began_ms;
+	}
+	assert_true(total_ms / 20 < 600); /* the timer alone: 1000 */
+	outbox_relay_free(writer);
+	outbox_relay_free(relay);
+}
+
+static void a_lost_database_connection_is_made_again(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 50);
+	for (int i = 0; i < 10; i++) {
+		write_events(20, 1 + 5 * i, 5);
+		outbox_relay_wake(relay);
+		test_sql(&database,
+				 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+				 "query LIKE '%outbox%' AND pid <> pg_backend_pid()");
+	}
+	assert_becomes(waiting_rows() == 0, 20000);
+	check_order(20, 50, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void many_events_are_relayed_fast(void **state)
+{
+	(void)state;
+	int repeats;
+	write_events(1000, 1, 40);
+	int64_t began_ms = test_now_ms();
+	struct outbox_relay *relay = start_relay(ALL_SHARDS, 1000);
+	assert_becomes(waiting_rows() == 0, 60000);
+	printf("# 40000 events in %d ms\n", (int)(test_now_ms() - began_ms));
+	outbox_relay_free(relay);
+	check_order(1000, 40, &repeats);
+	assert_int_equal(repeats, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_row_becomes_the_event_it_describes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_dead_letter_is_the_record_as_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(ids_rise_in_the_order_of_adding, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_relay_keeps_the_order_of_each_key, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(two_relays_of_the_same_shards_only_repeat, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(shards_are_published_only_by_their_owner, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_relay_that_stops_in_the_middle_loses_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(fatal_producer_errors_lose_nothing_and_keep_the_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_frozen_broker_has_not_acknowledged_stays, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_row_that_commits_late_is_published_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_row_that_cannot_be_published_holds_up_its_key_only, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_notify_wakes_other_instances, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lost_database_connection_is_made_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(many_events_are_relayed_fast, set_up, tear_down),
+	};
+	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
+	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}

@@ -1,0 +1,1 @@
+"""What compose_test.py stands on."""

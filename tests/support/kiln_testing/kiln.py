@@ -1,0 +1,132 @@
+"""What most tests need of a running system, in one object."""
+
+import uuid
+
+import confluent_kafka
+
+from . import agents, trail
+from .agents import Agents, spec
+from .client import Client
+from .repositories import Repository
+from .waiting import wait_for
+
+ENDED = ("completed", "failed", "cancelled")
+FAST = "printf '%s\\n' hello > hello.txt\necho done"
+
+
+class Kiln:
+    """A system with an admin's client, the tap and the webhook receiver of this session."""
+
+    def __init__(self, system, tap, receiver):
+        self.system = system
+        self.tap = tap
+        self.receiver = receiver
+        self.api = Client(system.url, system.env["KILN_TOKEN"])
+        self.agents = Agents(system)
+
+    def close(self):
+        self.agents.close()
+        self.api.close()
+
+    def at(self, gateway, client=None):
+        """The admin, or another client, at another gateway."""
+        return Client(gateway.url, (client or self.api).token)
+
+    # -- making things
+
+    @staticmethod
+    def name(prefix="p"):
+        return f"{prefix}-{uuid.uuid4().hex[:16]}"
+
+    def project(self, **fields):
+        """A new project; the answer, with the webhook secret."""
+        body = {"name": self.name(), **fields}
+        return self.api.post("/projects", body, expect=201).json()
+
+    def repository(self, project):
+        """A project's repository under KILN_GIT_BASE_URL."""
+        return Repository(self.system, project["name"])
+
+    def seeded(self, files=None, **fields):
+        """A new project whose repository has a commit: (project, repository)."""
+        project = self.project(**fields)
+        repository = self.repository(project)
+        repository.seed(files)
+        return project, repository
+
+    def token(self, scopes, **fields):
+        """A client with a new token."""
+        body = {"name": "test", "scopes": list(scopes), **fields}
+        answer = self.api.post("/tokens", body, expect=201).json()
+        client = self.api.with_token(answer["token"])
+        client.id = answer["id"]
+        return client
+
+    # -- builds
+
+    def post(self, project, body, **kwargs):
+        """POST …/builds; the task_id."""
+        return self.api.post(f"/projects/{project['id']}/builds", body, expect=202, **kwargs).json()["task_id"]
+
+    def run(self, project, script, **fields):
+        """A build of a command agent made of this script; the task_id."""
+        return self.post(project, spec(self.agents.write(script), **fields))
+
+    def build(self, task):
+        return self.api.get(f"/builds/{task}", expect=200).json()
+
+    def wait_end(self, task, deadline=30.0):
+        """The ended build, as GET shows it. The trail is verified on the way."""
+        self.tap.wait_end(task, deadline)
+        build = wait_for(lambda: self._ended(task), f"build {task} to end")
+        self.trail(task)
+        return build
+
+    def error_class(self, task, deadline=40.0):
+        """Of a build that must fail."""
+        build = self.wait_end(task, deadline)
+        assert build["status"] == "failed" and build["result"]["success"] is False, build
+        return build["result"]["error"]["class"]
+
+    def _ended(self, task):
+        build = self.build(task)
+        return build if build["status"] in ENDED else None
+
+    def wait_phase(self, task, *phases, deadline=20.0):
+        """Until the build's trail has been in one of these phases."""
+        return self.tap.wait(
+            lambda: next(
+                (r for r in self.tap.by_build.get(task, []) if r.topic == "kiln.build.events" and r.data["phase"] in phases), None
+            ),
+            f"build {task} to be in {phases}",
+            deadline,
+        )
+
+    def trail(self, task):
+        """All events by the API, verified."""
+        items = self.api.pages(f"/builds/{task}/events")
+        trail.verify(items)
+        return items
+
+    def logs_are_stored(self):
+        """What executors have written by now; it is another way than that of their results."""
+        stored = dict(self.system.sql("select partition, next_offset from consumer_offsets where consumer = 'kiln-log-store'"))
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
+        try:
+            ends = {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", p), timeout=10)[1] for p in stored}
+        finally:
+            consumer.close()
+        return all(stored[p] >= end for p, end in ends.items())
+
+    def log(self, task):
+        wait_for(self.logs_are_stored, "the logs to be stored")
+        return self.api.pages(f"/builds/{task}/logs", limit=500)
+
+    def log_text(self, task):
+        return "\n".join(line["text"] for line in self.log(task))
+
+    def cancel(self, task, expect=202):
+        return self.api.post(f"/builds/{task}/cancel", expect=expect).json()
+
+    def leftovers(self, marker):
+        return agents.processes_with(marker)

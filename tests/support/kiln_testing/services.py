@@ -1,0 +1,119 @@
+"""More instances of a system's services, with the environment of the one that runs; and whole trees of processes stopped."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+import httpx
+
+from .waiting import wait_for
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment_of(pid):
+    data = pathlib.Path("/proc", str(pid), "environ").read_bytes()
+    return dict(entry.split("=", 1) for entry in data.decode().split("\0") if "=" in entry)
+
+
+class Service:
+    """A process that a test has started beside those of ./dev."""
+
+    def __init__(self, process, url, ops):
+        self.process = process
+        self.url = url
+        self.ops = ops
+
+    def readyz(self):
+        """Its answer, or None while the port is closed."""
+        assert self.process.poll() is None, "the service has ended"
+        try:
+            return httpx.get(f"{self.ops}/readyz", timeout=5, trust_env=False, verify=False)
+        except httpx.TransportError:
+            return None
+
+    def metric(self, name):
+        """The sum of a metric's values, whatever their labels."""
+        lines = httpx.get(f"{self.ops}/metrics", timeout=5, trust_env=False).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
+
+
+@contextlib.contextmanager
+def second_gateway(system, **variables):
+    """One more gateway on ports of its own; not waited for."""
+    api, ops = free_port(), free_port()
+    pid, *_ = system.pids("GATEWAY")
+    environment = environment_of(pid) | {"KILN_LISTEN": f"127.0.0.1:{api}", "KILN_OPS_PORT": str(ops)} | variables
+    log = (system.folder / "log" / f"gateway-{api}.log").open("ab")
+    with log:
+        process = subprocess.Popen(
+            [str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-gateway")],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **system.as_run_user(),
+        )
+    try:
+        yield Service(process, f"http://127.0.0.1:{api}", f"http://127.0.0.1:{ops}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+            raise
+
+
+@contextlib.contextmanager
+def ready_gateway(system, **variables):
+    """One more gateway that has found Kafka and Postgres and read the request topic."""
+    with second_gateway(system, **variables) as gateway:
+        wait_for(lambda: (answer := gateway.readyz()) is not None and answer.status_code == 200, "the gateway to be ready", 30)
+        yield gateway
+
+
+def tree(pid):
+    """The process and all its descendants."""
+    parents = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += parents.get(one, [])
+    return found
+
+
+@contextlib.contextmanager
+def frozen_tree(pid):
+    """SIGSTOP for a process and its descendants, those included that it makes on the way."""
+    stopped = []
+
+    def stop_new():
+        new = [one for one in tree(pid) if one not in stopped]
+        for one in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGSTOP)
+        stopped.extend(new)
+        return not new
+
+    try:
+        wait_for(stop_new, "all processes to be stopped")
+        yield
+    finally:
+        for one in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)

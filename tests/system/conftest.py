@@ -1,0 +1,1 @@
+pytest_plugins = ["kiln_testing.fixtures", "kiln_testing.hostile"]

@@ -1,0 +1,147 @@
+"""Builds as the API shows them."""
+
+import uuid
+
+import pytest
+from kiln_testing.agents import spec
+from kiln_testing.client import pointers, slug
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+
+
+def test_a_build_is_there_right_after_its_202(kiln):
+    project = kiln.project()
+    for _ in range(50):
+        task = kiln.post(project, spec("none", **WAITS))
+        build = kiln.api.get(f"/builds/{task}", expect=200).json()
+        assert build["task_id"] == task and build["status"] == "pending" and build["phase"] == "queued"
+        assert build["project"] == {"id": project["id"], "name": project["name"]}
+
+
+def test_a_build_shows_its_resolved_spec(kiln):
+    project = kiln.project(branch="dev", agent={"provider": "command", "command": "none"})
+    task = kiln.post(project, {"prompt": "Do it.", "labels": ["nobody-has-this", "b", "a"], "metadata": {"k": "v"}})
+    build = kiln.build(task)
+    assert build["spec"] == {
+        "prompt": "Do it.",
+        "template": None,
+        "variables": {},
+        "auto_commit": False,
+        "auto_push": False,
+        "callback_url": None,
+        "agent": {"provider": "command", "command": "none", "model": None, "max_turns": None, "max_tokens": None, "budget_usd": None},
+        "branch": "dev",
+        "commit_message": None,
+        "priority": 5,
+        "labels": ["a", "b", "nobody-has-this"],
+        "timeout_s": 3600,
+        "queue_timeout_s": 86400,
+        "max_attempts": 3,
+        "artifacts": [],
+        "metadata": {"k": "v"},
+        "continue_from": None,
+        "wait_for_pipeline": False,
+        "on_red": "none",
+    }
+    assert (build["attempt"], build["attempts_used"], build["max_attempts"], build["worker_id"]) == (0, 0, 3, None)
+    assert (build["result"], build["started_at"], build["finished_at"]) == (None, None, None)
+    assert wait_for(lambda: kiln.build(task)["created_at"], "the row") == build["created_at"]
+
+
+def test_the_row_and_the_tail_show_the_same_build(kiln):
+    project = kiln.project()
+    task = kiln.post(project, spec("none", **WAITS))
+    early = kiln.build(task)
+    kiln.tap.wait_type(task, "build.pending")
+    assert kiln.build(task) == early
+
+
+def test_status_and_phase_never_go_back(kiln):
+    project, _ = kiln.seeded()
+    task = kiln.run(project, "for n in 1 2 3 4 5 6 7 8; do echo $n; done", auto_commit=True, auto_push=True)
+    order = ["pending", "running", "completed"]
+    seen = []
+    while not seen or seen[-1] != "completed":
+        status = kiln.build(task)["status"]
+        assert not seen or order.index(status) >= order.index(seen[-1])
+        seen.append(status)
+        assert len(seen) < 20_000
+
+
+def test_the_alias_starts_a_build_too(kiln):
+    project = kiln.project()
+    answer = kiln.api.post(f"/project/{project['name']}/build", spec("none", **WAITS), expect=202)
+    assert kiln.build(answer.json()["task_id"])["project"]["id"] == project["id"]
+
+
+def test_a_build_by_the_projects_name_is_a_build_of_the_project(kiln):
+    project = kiln.project()
+    answer = kiln.api.post(f"/projects/{project['name']}/builds", spec("none", **WAITS), expect=202)
+    assert answer.headers["location"] == f"/builds/{answer.json()['task_id']}"
+
+
+def test_lists_of_builds_are_complete_newest_first_and_filtered(kiln):
+    project, _ = kiln.seeded()
+    waiting = [kiln.post(project, spec("none", **WAITS)) for _ in range(5)]
+    done = kiln.run(project, "true")
+    kiln.wait_end(done)
+    kiln.tap.wait(lambda: all(kiln.tap.by_build.get(task) for task in waiting), "the rows")
+    path = f"/projects/{project['id']}/builds"
+    assert [item["task_id"] for item in kiln.api.pages(path, limit=2)] == [done, *waiting[::-1]]
+    assert [item["task_id"] for item in kiln.api.pages(path, status="completed")] == [done]
+    assert [item["task_id"] for item in kiln.api.pages(path, status="pending", limit=1)] == waiting[::-1]
+    assert kiln.api.pages(path, status="failed") == []
+
+
+def test_trails_and_logs_are_paged_and_start_after_a_sequence(kiln):
+    project, _ = kiln.seeded()
+    task = kiln.run(project, "seq 1 25")
+    kiln.wait_end(task)
+    events = kiln.trail(task)
+    assert kiln.api.pages(f"/builds/{task}/events", limit=2) == events
+    assert kiln.api.pages(f"/builds/{task}/events", after=3) == events[3:]
+    assert kiln.api.pages(f"/builds/{task}/events", after=len(events)) == []
+    log = kiln.log(task)
+    assert kiln.api.pages(f"/builds/{task}/logs", limit=7) == log
+    assert kiln.api.pages(f"/builds/{task}/logs", after=log[9]["sequence"], limit=4) == log[10:]
+
+
+@pytest.mark.parametrize("key", [str(uuid.uuid4()), "0198c1de-7a3b-7c4d-8e5f-0123456789ab", "x", "1", "demo", "%00", "a" * 200])
+@pytest.mark.parametrize("route", ["", "/events", "/logs", "/cancel"])
+def test_an_unknown_build_is_404(kiln, key, route):
+    method = "POST" if route == "/cancel" else "GET"
+    answer = kiln.api.request(method, f"/builds/{key}{route}")
+    assert answer.status_code == (400 if key == "%00" else 404), answer.text
+
+
+def test_a_build_needs_an_agent_from_somewhere(kiln):
+    project = kiln.project()
+    assert "/agent" in pointers(kiln.api.post(f"/projects/{project['id']}/builds", {"prompt": "x"}, expect=422))
+
+
+def test_push_without_commit_is_422(kiln):
+    project = kiln.project()
+    answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", auto_push=True), expect=422)
+    assert set(pointers(answer)) == {"/auto_push"}
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "image/png"])
+def test_a_form_that_is_not_offered_is_406(kiln, accept):
+    project = kiln.project()
+    task = kiln.post(project, spec("none", **WAITS))
+    assert slug(kiln.api.get(f"/builds/{task}/events", headers={"Accept": accept}, expect=406)) == "not-acceptable"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json;q=0.5, text/html", "application/json; charset=utf-8"])
+def test_usual_accept_headers_get_json(kiln, accept):
+    kiln.api.get("/me", headers={"Accept": accept}, expect=200)
+
+
+def test_priority_above_the_tokens_is_refused(kiln):
+    project = kiln.project()
+    client = kiln.token(["builds:write"], max_priority=4)
+    path = f"/projects/{project['id']}/builds"
+    answer = client.post(path, spec("none", priority=5, **WAITS))
+    assert answer.status_code in (403, 422), answer.text
+    client.post(path, spec("none", priority=4, **WAITS), expect=202)

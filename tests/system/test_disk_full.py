@@ -1,0 +1,55 @@
+"""A disk that is full: builds fail with a reason, and the next one works when there is room again."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import uuid
+
+import pytest
+from kiln_testing.waiting import wait_for
+
+SIZE = "24m"
+
+
+@contextlib.contextmanager
+def small_disk(system):
+    """A state directory on a file system of its own."""
+    folder = pathlib.Path(system.env["KILN_STATE_DIR"]).parent / f"small-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], check=False).returncode != 0:
+        folder.rmdir()
+        pytest.skip("mounting needs root")
+    try:
+        system.give(folder, 0o700)
+        yield folder
+    finally:
+        wait_for(lambda: subprocess.run(["umount", folder], check=False, capture_output=True).returncode == 0, "the disk to be free")
+        folder.rmdir()
+
+
+def test_a_full_disk_fails_the_build_and_only_as_long_as_it_is_full(kiln):
+    label = f"l{uuid.uuid4().hex[:10]}"
+    with small_disk(kiln.system) as disk, kiln.system.executor(slots=1, labels=[label], state=disk):
+        project, repository = kiln.seeded()
+        before = repository.tip()
+
+        def run(script):
+            return kiln.wait_end(kiln.run(project, script, labels=[label], auto_commit=True, auto_push=True, max_attempts=1))
+
+        fills = run("head -c 100000000 /dev/urandom > big || echo full; echo still here")
+        assert fills["status"] == "failed", fills["result"]
+        assert fills["result"]["error"]["class"] in ("agent_failed", "internal")
+        assert repository.tip() == before
+
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 65536)
+        starts = run("echo x > x.txt")
+        assert starts["status"] == "failed" and starts["result"]["error"]["class"] == "internal", starts["result"]
+        filler.unlink()
+
+        again = run("echo x > x.txt")
+        assert again["status"] == "completed", again["result"]
+        assert repository.tip() == again["result"]["commit_sha"]

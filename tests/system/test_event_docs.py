@@ -1,0 +1,70 @@
+"""docs/events.md: the consumer that it prints works as printed."""
+
+import re
+import subprocess
+import sys
+import uuid
+
+from kiln_testing import places
+from kiln_testing.waiting import wait_for
+
+
+def program():
+    text = (places.ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return code
+
+
+class Run:
+    """The documented program, running in a group."""
+
+    def __init__(self, kiln, folder, group):
+        path = folder / "consumer.py"
+        path.write_text(program(), encoding="utf-8")
+        self.out = folder / f"out-{uuid.uuid4().hex}"
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "KILN_KAFKA_BROKERS": kiln.system.brokers,
+            "KILN_URL": kiln.system.url,
+            "KILN_TOKEN": kiln.system.env["KILN_TOKEN"],
+        }
+        self.file = self.out.open("wb")
+        self.process = subprocess.Popen([sys.executable, "-u", path, group], env=environment, stdout=self.file, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(15)
+        self.file.close()
+
+    def lines(self):
+        assert self.process.poll() is None, self.out.read_text()
+        return self.out.read_text(encoding="utf-8").splitlines()
+
+    def of(self, task):
+        return [line for line in self.lines() if task in line]
+
+
+def test_the_documented_consumer_shows_each_event_once_and_in_order(kiln, tmp_path):
+    group = f"docs-{uuid.uuid4()}"
+    project, _ = kiln.seeded()
+    first = kiln.run(project, "true")
+    kiln.wait_end(first)
+    with Run(kiln, tmp_path, group) as run:
+        # It begins with what is there, and goes on with what comes.
+        wait_for(lambda: any("build.completed" in line for line in run.of(first)), "the old build", 20)
+        second = kiln.run(project, "exit 1")
+        kiln.wait_end(second)
+        wait_for(lambda: any("build.failed" in line for line in run.of(second)), "the new build", 20)
+        for task in (first, second):
+            types = [event["type"] for event in kiln.trail(task)]
+            shown = [next(word for word in line.split() if word.startswith("build.")) for line in run.of(task)]
+            assert shown == types
+    third = kiln.run(project, "true")
+    kiln.wait_end(third)
+    with Run(kiln, tmp_path, group) as run:
+        # The group remembers: nothing of what was committed comes again.
+        wait_for(lambda: any("build.completed" in line for line in run.of(third)), "the build of the time between", 20)
+        assert run.of(first) == []

@@ -1,0 +1,98 @@
+"""Remotes and repositories that mean harm, and what an agent may leave in one."""
+
+import pathlib
+import uuid
+
+RAN = "echo the agent ran; echo x > x.txt"
+
+
+def test_a_redirect_is_not_followed(kiln, hostile):
+    def never(handler):
+        handler.send_response(200)
+        handler.end_headers()
+
+    target = hostile(never)
+
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", f"{target.url}{handler.path}")
+        handler.end_headers()
+
+    project = kiln.project(git_url=f"{hostile(redirect).url}/x.git")
+    assert kiln.error_class(kiln.run(project, RAN, max_attempts=1)) == "git_unreachable"
+    assert target.requests == []
+
+
+def test_a_remote_that_talks_rubbish_fails_the_build(kiln, hostile):
+    def rubbish(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+        handler.end_headers()
+        handler.wfile.write(b"001e# service=git-upload-pack\n0000" + b"\xff" * 100_000)
+
+    project = kiln.project(git_url=f"{hostile(rubbish).url}/x.git")
+    assert kiln.error_class(kiln.run(project, RAN, max_attempts=1)) == "git_unreachable"
+
+
+def test_a_remote_that_never_answers_does_not_hold_the_build_past_its_timeout(kiln, hostile):
+    project = kiln.project(git_url=f"{hostile(lambda handler: handler.server.stop.wait(60)).url}/x.git")
+    task = kiln.run(project, RAN, timeout_s=2, max_attempts=1)
+    assert kiln.error_class(task, 20) in ("git_unreachable", "agent_timeout")
+
+
+def test_a_remote_that_sends_without_end_does_not_hold_the_build_past_its_timeout(kiln, hostile):
+    def flood(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+        handler.end_headers()
+        line = b"003d" + b"1" * 40 + b" refs/heads/aaaaaaaaa\n"
+        while not handler.server.stop.is_set():
+            handler.wfile.write(line * 1000)
+
+    server = hostile(flood)
+    project = kiln.project(git_url=f"{server.url}/x.git")
+    task = kiln.run(project, RAN, timeout_s=3, max_attempts=1)
+    assert kiln.error_class(task, 20) in ("git_unreachable", "agent_timeout")
+    server.stop.set()
+
+
+def test_a_repositorys_own_filters_and_hooks_are_not_run(kiln):
+    marker = pathlib.Path(f"/tmp/kiln-ran-{uuid.uuid4().hex}")
+    project, _ = kiln.seeded(
+        {
+            ".gitattributes": "* filter=evil diff=evil merge=evil\n",
+            ".gitconfig": f'[filter "evil"]\n clean = touch {marker}\n smudge = touch {marker}\n[core]\n fsmonitor = touch {marker}\n',
+            "hooks/post-checkout": f"#!/bin/sh\ntouch {marker}\n",
+            ".gitmodules": '[submodule "x"]\n path = x\n url = ext::sh -c touch% ' + str(marker) + "\n",
+            "a.txt": "a\n",
+        }
+    )
+    build = kiln.wait_end(kiln.run(project, "echo b > a.txt", auto_commit=True, auto_push=True))
+    assert build["status"] == "completed" and not marker.exists()
+
+
+def test_an_agents_git_config_is_not_obeyed_by_kilns_git(kiln):
+    marker = pathlib.Path(f"/tmp/kiln-ran-{uuid.uuid4().hex}")
+    project, repository = kiln.seeded()
+    script = f"""
+    echo x > x.txt
+    for name in core.fsmonitor core.sshCommand core.pager core.editor credential.helper gpg.program core.gitProxy; do
+        git config $name "touch {marker}; true" 2>/dev/null || true
+    done
+    git config commit.gpgSign true 2>/dev/null || true
+    git config http.proxy http://127.0.0.1:1 2>/dev/null || true
+    git config url.http://127.0.0.1:1/.insteadOf {repository.url} 2>/dev/null || true
+    """
+    build = kiln.wait_end(kiln.run(project, script, auto_commit=True, auto_push=True))
+    assert build["status"] == "completed", build["result"]
+    assert not marker.exists() and repository.tip() == build["result"]["commit_sha"]
+
+
+def test_no_token_is_left_where_an_agent_could_read_it(kiln):
+    project, _ = kiln.seeded()
+    token = kiln.system.env["KILN_GIT_TOKEN"]
+    files = "find .. -maxdepth 3 -type f -size -64k -print0 2>/dev/null | xargs -0 cat 2>/dev/null"
+    script = f"cat .git/config; git config --list; env; {files} | tr -cd '[:print:]\\n' || true"
+    task = kiln.run(project, script)
+    kiln.wait_end(task)
+    assert token not in kiln.log_text(task)

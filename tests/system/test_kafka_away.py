@@ -1,0 +1,144 @@
+"""Kafka gone at the POST, in the middle and at the start: told honestly, and everything goes on afterwards."""
+
+import contextlib
+import signal
+import time
+import uuid
+
+import confluent_kafka.admin
+import httpx
+from kiln_testing.agents import spec
+from kiln_testing.client import Client, slug
+from kiln_testing.services import second_gateway
+from kiln_testing.streams import EventStream
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+POST_WITHIN_S = 2.5  # the contract's 2 s, and what a busy machine adds
+
+
+def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_kiln):
+    project, body = own_kiln.project(), spec("none", **WAITS)
+    path = f"/projects/{project['id']}/builds"
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    own_kiln.post(project, body)  # the gateway knows the way
+    with own_kiln.system.frozen("KAFKA"):
+        for _ in range(2):
+            start = time.monotonic()
+            answer = own_kiln.api.post(path, body, headers=headers, expect=503)
+            assert time.monotonic() - start < POST_WITHIN_S
+            assert slug(answer) in ("kafka-unavailable", "outcome-unknown")
+        told = answer.json()
+    task = wait_for(lambda: post_again(own_kiln, path, body, headers), "the POST to succeed again", 20)
+    if told["type"] == "/problems/outcome-unknown":
+        assert told["task_id"] == task
+    own_kiln.tap.wait_type(task, "build.pending")
+    assert len([b for b in own_kiln.api.pages(path) if b["task_id"] == task]) == 1
+
+
+def post_again(kiln, path, body, headers):
+    answer = kiln.api.post(path, body, headers=headers)
+    assert answer.status_code in (202, 503)
+    return answer.json()["task_id"] if answer.status_code == 202 else None
+
+
+def test_a_key_that_postgres_knows_is_answered_without_kafka(own_kiln):
+    project, body, headers = own_kiln.project(), spec("none", **WAITS), {"Idempotency-Key": str(uuid.uuid4())}
+    task = own_kiln.post(project, body, headers=headers)
+    own_kiln.tap.wait_type(task, "build.pending")
+    with own_kiln.system.frozen("KAFKA"):
+        assert own_kiln.post(project, body, headers=headers) == task
+        own_kiln.api.post(f"/projects/{project['id']}/builds", spec("other", **WAITS), headers=headers, expect=422)
+
+
+def test_reading_goes_on_without_kafka(own_kiln):
+    project, _ = own_kiln.seeded()
+    task = own_kiln.run(project, "true")
+    build = own_kiln.wait_end(task)
+    with own_kiln.system.frozen("KAFKA"):
+        assert own_kiln.build(task) == build
+        assert own_kiln.api.pages(f"/projects/{project['id']}/builds")[0]["task_id"] == task
+        # What is not there cannot be proved without the log.
+        assert own_kiln.api.get(f"/builds/{uuid.uuid4()}").status_code == 503
+
+
+def test_a_build_that_runs_while_kafka_restarts_ends_once(own_kiln):
+    project, repository = own_kiln.seeded()
+    task = own_kiln.run(project, "echo x > x.txt; sleep 1", auto_commit=True, auto_push=True)
+    own_kiln.wait_phase(task, "agent")
+    own_kiln.system.signal("KAFKA", signal.SIGKILL)
+    own_kiln.system.up()
+    build = own_kiln.wait_end(task, deadline=60)
+    assert build["status"] == "completed"
+    with repository.clone() as clone:
+        assert clone.commits_of(task) == [build["result"]["commit_sha"]]
+
+
+def test_streams_go_on_after_kafka_was_away_and_miss_nothing(own_kiln):
+    project, _ = own_kiln.seeded()
+    task = own_kiln.run(project, "for n in $(seq 1 20); do echo line $n; sleep 0.1; done")
+    paths = (f"/builds/{task}/events", f"/builds/{task}/logs", f"/projects/{project['id']}/events")
+    with contextlib.ExitStack() as stack:
+        events, log, feed = (stack.enter_context(EventStream(own_kiln.api, path)) for path in paths)
+        wait_for(lambda: log.events, "the first line")
+        own_kiln.system.signal("KAFKA", signal.SIGKILL)
+        own_kiln.system.up()
+        trail = [(event.id, event.type, event.json) for event in events.wait_end(60)]
+        lines = [event.json for event in log.wait_end(60)]
+        feed.wait_type("build.completed")
+        seen = [event.json["sequence"] for event in feed.events if event.type.startswith("build.")]
+    own_kiln.wait_end(task, deadline=60)
+    assert trail == [(str(item["sequence"]), item["type"], item["data"]) for item in own_kiln.trail(task)]
+    assert lines == own_kiln.log(task)
+    assert list(dict.fromkeys(seen)) == list(range(seen[0], len(trail) + 1))  # the relay may repeat
+
+
+def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
+    project = own_kiln.project()
+    path = f"/projects/{project['id']}/events"
+    with EventStream(own_kiln.api, path) as stream:
+        place = wait_for(lambda: stream.last_id, "the feed's place")
+    task = own_kiln.post(project, spec("none", **WAITS))
+    record = own_kiln.tap.wait_type(task, "build.pending")[0]
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": own_kiln.system.brokers})
+    partition = confluent_kafka.TopicPartition(record.topic, record.partition, record.offset + 1)
+    for done in admin.delete_records([partition]).values():
+        done.result(10)
+    with EventStream(own_kiln.api, path, last_id=place) as stream:
+        assert stream.wait(1)[0].type == "reset"
+        again = own_kiln.post(project, spec("none", **WAITS))
+        assert stream.wait_type("build.pending").json["build_id"] == again
+    with EventStream(own_kiln.api, path, last_id=stream.events[0].id) as stream:
+        assert stream.wait(1)[0].json["build_id"] == again
+
+
+def test_everything_goes_on_without_a_restart_after_kafka_was_away(own_kiln):
+    pids = {name: own_kiln.system.pids(name) for name in ("GATEWAY", "BUILD_SERVICE", "NOTIFIER", "EXECUTOR")}
+    with own_kiln.system.frozen("KAFKA"):
+        wait_for(
+            lambda: httpx.get(f"{own_kiln.system.env['KILN_OPS_GATEWAY']}/readyz", trust_env=False, verify=False).status_code == 503,
+            "the gateway to notice",
+            15,
+        )
+    project, _ = own_kiln.seeded()
+    inbox = own_kiln.receiver.inbox()
+    body = spec(own_kiln.agents.write("true"), callback_url=inbox.url)
+    task = wait_for(lambda: post_again(own_kiln, f"/projects/{project['id']}/builds", body, {}), "a POST to succeed", 20)
+    assert own_kiln.wait_end(task, deadline=60)["status"] == "completed"
+    inbox.wait(1, deadline=30)
+    own_kiln.system.attach()
+    assert pids == {name: own_kiln.system.pids(name) for name in pids}
+
+
+def test_a_gateway_that_starts_without_kafka_says_so_and_works_when_it_comes(own_kiln):
+    project = own_kiln.project()
+    with own_kiln.system.frozen("KAFKA"):
+        with second_gateway(own_kiln.system) as gateway:
+            ready = wait_for(gateway.readyz, "the ops port to answer")
+            assert ready.status_code == 503 and "kafka" in ready.text.lower()
+            assert httpx.get(f"{gateway.ops}/livez", trust_env=False, verify=False).status_code == 200
+            own_kiln.system.signal("KAFKA", signal.SIGCONT)
+            wait_for(lambda: gateway.readyz().status_code == 200, "the gateway to be ready", 20)
+            client = Client(gateway.url, own_kiln.system.env["KILN_TOKEN"])
+            task = client.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"]
+            assert own_kiln.build(task)["status"] == "pending"

@@ -1,0 +1,159 @@
+"""Postgres gone: accepting goes on, nothing is guessed, and everything goes on afterwards."""
+
+import contextlib
+import secrets
+import signal
+import uuid
+
+import httpx
+from kiln_testing.agents import spec
+from kiln_testing.client import slug
+from kiln_testing.services import frozen_tree, ready_gateway
+from kiln_testing.streams import EventStream
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+
+
+def away(kiln):
+    kiln.system.touched = True
+    return frozen_tree(kiln.system.pids("POSTGRES")[0])
+
+
+def test_accepting_goes_on_for_what_the_gateway_knows(own_kiln):
+    project, _ = own_kiln.seeded(agent={"provider": "command", "command": own_kiln.agents.write("true")})
+    template = own_kiln.api.post("/templates", {"name": own_kiln.name("t"), "text": "{{prompt}}!"}, expect=201).json()
+    body = {"prompt": "x", "template": template["name"]}
+    own_kiln.wait_end(own_kiln.post(project, body))
+    with away(own_kiln):
+        tasks = [own_kiln.post(project, body) for _ in range(5)]
+        for task in tasks:
+            build = own_kiln.build(task)
+            assert build["status"] == "pending" and build["spec"]["prompt"] == "x!"
+    for task in tasks:
+        assert own_kiln.wait_end(task, deadline=60)["status"] == "completed"
+
+
+def test_keys_hold_while_postgres_is_away(own_kiln):
+    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, spec("none", **WAITS)
+    path = f"/projects/{project['id']}/builds"
+    with ready_gateway(own_kiln.system) as gateway:
+        there = own_kiln.at(gateway)
+        for client in (own_kiln.api, there):  # both know the project
+            client.post(path, body, expect=202)
+        with away(own_kiln):
+            task = own_kiln.post(project, body, headers=headers)
+            assert there.post(path, body, headers=headers, expect=202).json()["task_id"] == task
+            for client in (own_kiln.api, there):
+                assert slug(client.post(path, spec("other", **WAITS), headers=headers, expect=422)) == "idempotency-key-reused"
+                assert client.get(f"/builds/{task}", expect=200).json()["status"] == "pending"
+    own_kiln.tap.wait_type(task, "build.pending")
+    wait_for(lambda: own_kiln.api.get(path).status_code == 200, "Postgres to be back")
+    assert len([item for item in own_kiln.api.pages(path) if item["task_id"] == task]) == 1
+    assert own_kiln.build(task)["spec"]["agent"]["command"] == "none"
+
+
+def test_a_key_from_before_is_known_while_postgres_is_away(own_kiln):
+    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, spec("none", **WAITS)
+    task = own_kiln.post(project, body, headers=headers)
+    own_kiln.tap.wait_type(task, "build.pending")
+    with away(own_kiln):
+        assert own_kiln.post(project, body, headers=headers) == task
+        own_kiln.api.post(f"/projects/{project['id']}/builds", spec("other", **WAITS), headers=headers, expect=422)
+
+
+def test_a_key_that_postgres_keeps_is_neither_ignored_nor_lost_while_it_is_away(own_kiln):
+    headers, body = {"Idempotency-Key": str(uuid.uuid4())}, {"name": own_kiln.name("t"), "text": "x"}
+    made = own_kiln.api.post("/templates", body, headers=headers, expect=201).json()
+    task = own_kiln.post(own_kiln.project(), spec("none", **WAITS))
+    with away(own_kiln):
+        own_kiln.api.post("/templates", body, headers=headers, expect=503)
+        own_kiln.api.post(f"/builds/{task}/cancel", headers=headers, expect=503)
+    again = wait_for(lambda: (answer := own_kiln.api.post("/templates", body, headers=headers, expect=(201, 503))).is_success and answer, "Postgres")
+    assert again.json() == made
+    own_kiln.api.post(f"/builds/{task}/cancel", headers=headers, expect=202)
+    assert own_kiln.wait_end(task)["status"] == "cancelled"
+
+
+def test_what_postgres_has_is_not_shown_as_pending_while_it_is_away(own_kiln):
+    task = own_kiln.run(own_kiln.project(), "true")
+    with ready_gateway(own_kiln.system) as gateway:
+        own_kiln.wait_end(task)
+        looks = gateway.metric("kiln_gateway_applied_looks_total")
+        wait_for(lambda: gateway.metric("kiln_gateway_applied_looks_total") > looks + 1, "the gateway to see how far Postgres is")
+        with away(own_kiln):
+            answer = own_kiln.at(gateway).get(f"/builds/{task}", expect=503)
+            assert slug(answer) == "database-unavailable"
+
+
+def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):
+    project = own_kiln.project()
+    own_kiln.post(project, spec("none", **WAITS))
+    with away(own_kiln):
+        for path in (f"/builds/{uuid.uuid4()}", f"/projects/{own_kiln.name()}", "/projects", "/templates/unknown", "/tokens"):
+            answer = own_kiln.api.get(path, expect=503)
+            assert slug(answer) in ("database-unavailable", "undecidable"), path
+        answer = own_kiln.api.post(f"/projects/{own_kiln.name()}/builds", spec("none"), expect=503)
+        assert slug(answer) in ("database-unavailable", "undecidable")
+        own_kiln.api.post("/projects", {"name": own_kiln.name()}, expect=503)
+        new = {"project": {"name": own_kiln.name()}, "build": spec("none")}
+        own_kiln.api.post("/project/create-and-build", new, expect=503)
+
+
+def test_an_unknown_token_is_not_taken_for_a_wrong_one(own_kiln):
+    # Of the right form and never seen before: another gateway may have made it a moment ago.
+    client = own_kiln.api.with_token("kiln_" + secrets.token_urlsafe(32))
+    with away(own_kiln):
+        assert client.get("/me").status_code == 503
+        assert own_kiln.api.get("/me").status_code == 200
+    wait_for(lambda: client.get("/me").status_code == 401, "the token to be known as wrong")
+
+
+def test_streams_outlive_an_absence_and_miss_nothing(own_kiln):
+    project, _ = own_kiln.seeded()
+    task = own_kiln.run(project, "for n in $(seq 1 20); do echo line $n; sleep 0.1; done")
+    paths = (f"/builds/{task}/events", f"/builds/{task}/logs", f"/projects/{project['id']}/events")
+    with contextlib.ExitStack() as stack:
+        events, log, feed = (stack.enter_context(EventStream(own_kiln.api, path)) for path in paths)
+        wait_for(lambda: log.events, "the first line")
+        own_kiln.build(task)  # what was shown from Postgres is not shown from the tail any more
+        with away(own_kiln):
+            before = len(log.events)
+            wait_for(lambda: len(log.events) > before, "lines to come without Postgres")
+            wait_for(lambda: own_kiln.api.get(paths[0], headers={"Accept": "text/event-stream"}).status_code == 503, "new streams to be refused")
+        trail = [(event.id, event.type, event.json) for event in events.wait_end(60)]
+        lines = [event.json for event in log.wait_end(60)]
+        feed.wait_type("build.completed")
+    own_kiln.wait_end(task, deadline=60)
+    assert trail == [(str(item["sequence"]), item["type"], item["data"]) for item in own_kiln.trail(task)]
+    assert lines == own_kiln.log(task)
+
+
+def test_builds_end_once_after_postgres_was_killed_in_the_middle(own_kiln):
+    project, repository = own_kiln.seeded()
+    pids = {name: own_kiln.system.pids(name) for name in ("GATEWAY", "BUILD_SERVICE", "NOTIFIER", "EXECUTOR")}
+    inbox = own_kiln.receiver.inbox()
+    tasks = [
+        own_kiln.run(project, f"echo x > {n}.txt; sleep 0.5", auto_commit=True, auto_push=True, callback_url=inbox.url) for n in range(4)
+    ]
+    own_kiln.wait_phase(tasks[0], "agent")
+    own_kiln.system.signal("POSTGRES", signal.SIGQUIT)
+    own_kiln.system.up()
+    for task in tasks:
+        build = own_kiln.wait_end(task, deadline=60)
+        assert build["status"] == "completed", build["result"]
+    inbox.wait(4, deadline=30)
+    assert len({delivery.headers["webhook-id"] for delivery in inbox.deliveries}) == 4
+    assert pids == {name: own_kiln.system.pids(name) for name in pids}
+    with repository.clone() as clone:
+        assert all(len(clone.commits_of(task)) == 1 for task in tasks)
+
+
+def test_readyz_names_what_is_missing(own_kiln):
+    def readyz():
+        return httpx.get(f"{own_kiln.system.env['KILN_OPS_BUILD_SERVICE']}/readyz", trust_env=False, verify=False, timeout=5)
+
+    assert readyz().status_code == 200
+    with away(own_kiln):
+        wait_for(lambda: (a := readyz()).status_code == 503 and "postgres" in a.text.lower(), "the build service to name Postgres", 30)
+    wait_for(lambda: readyz().status_code == 200, "the build service to be ready again", 20)

@@ -1,0 +1,47 @@
+"""README.md's screen of curl, as printed, on a system of its own."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+from kiln_testing import places
+from kiln_testing.system import own_environment
+
+
+@pytest.fixture
+def clone():
+    """A folder that looks like a fresh clone, with the binaries that are there already: `.dev` is its own."""
+    folder = tempfile.mkdtemp(prefix="kiln-test-readme-")
+    os.chmod(folder, 0o755)
+    for entry in places.ROOT.iterdir():
+        if entry.name in ("dev", "README.md"):
+            shutil.copy(entry, folder)
+        elif not entry.name.startswith("."):
+            os.symlink(entry, os.path.join(folder, entry.name))
+    yield folder
+    subprocess.run(["./dev", "down", "--clean"], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, check=False, timeout=120)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(folder):
+    return own_environment() | {"KILN_BIN": str(places.BIN), "HOME": folder}
+
+
+def test_the_readmes_screen_of_curl_works_as_printed(clone):
+    text = (places.ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^## One screen of curl\n+```sh\n(.*?)^```", text, re.M | re.S)[1]
+    assert "./dev up" in block and "git" in block
+    # What it puts into /tmp goes with the clone.
+    script = "set -eu\n" + block.replace("/tmp/kiln-", f"{clone}/kiln-")
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=clone, env=environment(clone), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    build = json.loads(pathlib.Path(clone, "kiln-build.json").read_text(encoding="utf-8"))
+    assert build["status"] == "completed" and build["result"]["commit_sha"]
+    assert done.stdout.rstrip().endswith("Remember the milk.")
+    assert "build.completed" in done.stdout and "noted" in done.stdout

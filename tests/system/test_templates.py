@@ -1,0 +1,76 @@
+"""Templates: versions, rendering, defaults."""
+
+from kiln_testing.agents import spec
+from kiln_testing.client import pointers
+
+
+def make(kiln, text, **fields):
+    return kiln.api.post("/templates", {"name": kiln.name("t"), "text": text, **fields}, expect=201).json()
+
+
+def prompt_of(kiln, template, prompt, **variables):
+    """What the agent would be told."""
+    body = spec("none", prompt=prompt, template=template, variables=variables, labels=["nobody-has-this"])
+    return kiln.build(kiln.post(kiln.project(), body))["spec"]
+
+
+def test_a_template_gets_versions_and_the_newest_is_read(kiln):
+    first = make(kiln, "one")
+    second = kiln.api.post("/templates", {"name": first["name"], "text": "two", "description": "d"}, expect=201).json()
+    assert (first["version"], second["version"]) == (1, 2)
+    assert kiln.api.get(f"/templates/{first['name']}", expect=200).json() == second
+    assert kiln.api.get(f"/templates/{first['name']}", params={"version": 1}, expect=200).json() == first
+    kiln.api.get(f"/templates/{first['name']}", params={"version": 3}, expect=404)
+    kiln.api.get("/templates/nobody-made-this", expect=404)
+
+
+def test_the_list_has_the_newest_version_of_each(kiln):
+    made = [make(kiln, "x") for _ in range(3)]
+    kiln.api.post("/templates", {"name": made[0]["name"], "text": "y"}, expect=201)
+    found = {item["name"]: item["version"] for item in kiln.api.pages("/templates", limit=2)}
+    assert [found[template["name"]] for template in made] == [2, 1, 1]
+
+
+def test_variables_and_the_prompt_are_put_in_their_places(kiln):
+    template = make(kiln, "You write {{language}} for {{who}}.\n{{prompt}}\nEnd.", defaults={"who": "bots"})
+    resolved = prompt_of(kiln, template["name"], "Say {{language}}.", language="C")
+    assert resolved["prompt"] == "You write C for bots.\nSay {{language}}.\nEnd."
+    assert resolved["template"] == f"{template['name']}@1"
+
+
+def test_a_prompt_that_is_not_named_follows_after_a_blank_line(kiln):
+    assert prompt_of(kiln, make(kiln, "Be brief.")["name"], "Say hello.")["prompt"] == "Be brief.\n\nSay hello."
+
+
+def test_a_value_is_not_rendered_again(kiln):
+    template = make(kiln, "{{a}}{{b}}|{{prompt}}")
+    assert prompt_of(kiln, template["name"], "p", a="{{b}}", b="{{a}}")["prompt"] == "{{b}}{{a}}|p"
+
+
+def test_a_named_version_stays_what_it_was(kiln):
+    template = make(kiln, "one")
+    kiln.api.post("/templates", {"name": template["name"], "text": "two"}, expect=201)
+    assert prompt_of(kiln, f"{template['name']}@1", "p")["prompt"] == "one\n\np"
+    assert prompt_of(kiln, template["name"], "p")["template"] == f"{template['name']}@2"
+
+
+def test_missing_and_unknown_variables_are_all_named_at_once(kiln):
+    template = make(kiln, "{{a}} {{b}} {{c}}", defaults={"c": "x"})
+    body = spec("none", template=template["name"], variables={"c": "y", "d": "1", "e": "2"})
+    answer = kiln.api.post(f"/projects/{kiln.project()['id']}/builds", body, expect=422)
+    assert set(pointers(answer)) == {"/variables/a", "/variables/b", "/variables/d", "/variables/e"}
+
+
+def test_an_unknown_template_is_422(kiln):
+    project = kiln.project()
+    for name in ("nobody-made-this", f"{make(kiln, 'x')['name']}@9"):
+        answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", template=name), expect=422)
+        assert set(pointers(answer)) == {"/template"}
+
+
+def test_without_a_template_braces_are_literal_and_variables_unknown(kiln):
+    project = kiln.project()
+    task = kiln.post(project, spec("none", prompt="a {{b}} c", labels=["nobody-has-this"]))
+    assert kiln.build(task)["spec"]["prompt"] == "a {{b}} c"
+    answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", variables={"b": "x"}), expect=422)
+    assert set(pointers(answer)) == {"/variables/b"}

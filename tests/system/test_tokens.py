@@ -1,0 +1,131 @@
+"""Tokens: what they may do, and that they may do nothing else."""
+
+import datetime
+import uuid
+
+import pytest
+from kiln_testing import contract
+from kiln_testing.agents import spec
+from kiln_testing.client import slug
+from kiln_testing.waiting import wait_for
+
+REVOKED_WITHIN_S = 5
+
+
+def test_a_token_tells_what_it_may_do(kiln):
+    project = kiln.project()
+    client = kiln.token(["builds:read", "builds:write"], projects=[project["name"]], max_priority=3, name="night bot")
+    me = client.get("/me", expect=200).json()
+    assert me == {
+        "id": client.id,
+        "name": "night bot",
+        "scopes": ["builds:read", "builds:write"],
+        "projects": [project["name"]],
+        "max_priority": 3,
+        "expires_at": None,
+    }
+
+
+def test_a_token_is_shown_once_and_stored_hashed(kiln):
+    answer = kiln.api.post("/tokens", {"name": "once", "scopes": ["builds:read"]}, expect=201).json()
+    secret = answer.pop("token")
+    listed = [item for item in kiln.api.pages("/tokens", limit=500) if item["id"] == answer["id"]]
+    assert listed == [answer]
+    rows = kiln.system.sql("select t::text from api_tokens t where id = %s", answer["id"])
+    assert secret not in str(rows) and secret.encode().hex() not in str(rows)
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer x", "Basic a2lsbjprbG4=", "Bearer " + "x" * 5000, "bearer\tx y"])
+def test_a_missing_or_wrong_token_is_401(kiln, header):
+    client = kiln.api.with_token(None)
+    headers = {} if header is None else {"Authorization": header}
+    answer = client.get("/me", headers=headers, expect=401)
+    assert slug(answer) == "unauthorized"
+    client.post("/projects", {"name": "x"}, headers=headers, expect=401)
+
+
+@pytest.mark.parametrize("operation", [o for o in contract.operations() if o.scopes is not None], ids=lambda o: o.id)
+def test_a_route_without_a_token_is_401(kiln, operation):
+    path = operation.path.replace("{taskId}", str(uuid.uuid4())).replace("{id}", "x").replace("{name}", "x")
+    kiln.api.with_token(None).request(operation.method, path, body={}, expect=401)
+
+
+@pytest.mark.parametrize("operation", [o for o in contract.operations() if o.scopes], ids=lambda o: o.id)
+def test_a_route_needs_its_scopes(kiln, operation):
+    body = {} if "requestBody" in operation.node else None
+    everything = {"projects:read", "projects:write", "builds:read", "builds:write", "templates:read", "templates:write", "tokens:write"}
+    path = operation.path.replace("{taskId}", str(uuid.uuid4())).replace("{id}", str(uuid.uuid4())).replace("{name}", "nobody")
+    for missing in operation.scopes:
+        client = kiln.token(everything - {missing})
+        assert slug(client.request(operation.method, path, body=body, expect=403)) == "forbidden"
+    exactly = kiln.token(operation.scopes)
+    assert exactly.request(operation.method, path, body=body).status_code not in (401, 403)
+
+
+def test_a_revoked_token_stops_working_within_five_seconds(kiln):
+    client = kiln.token(["builds:read"])
+    client.get("/me", expect=200)
+    kiln.api.delete(f"/tokens/{client.id}", expect=204)
+    wait_for(lambda: client.get("/me").status_code == 401, "the revoked token to be refused", REVOKED_WITHIN_S)
+    assert client.id not in [item["id"] for item in kiln.api.pages("/tokens", limit=500)]
+    kiln.api.delete(f"/tokens/{client.id}", expect=404)
+
+
+def test_an_expired_token_is_401(kiln):
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
+    client = kiln.token(["builds:read"], expires_at=soon.isoformat())
+    wait_for(lambda: client.get("/me").status_code == 401, "the token to expire", 5)
+
+
+def test_an_expiry_that_has_passed_is_422(kiln):
+    kiln.api.post("/tokens", {"name": "x", "scopes": ["builds:read"], "expires_at": "2020-01-01T00:00:00Z"}, expect=422)
+
+
+def test_nobody_gives_away_what_they_do_not_have(kiln):
+    project, other = kiln.project(), kiln.project()
+    client = kiln.token(["tokens:write", "builds:read"], projects=[project["name"]], max_priority=4)
+    body = {"name": "child", "scopes": ["builds:read"], "projects": [project["name"]], "max_priority": 4}
+    client.post("/tokens", body, expect=201)
+    for change in ({"scopes": ["builds:write"]}, {"scopes": ["admin"]}, {"projects": [other["name"]]}, {"max_priority": 5}):
+        answer = client.post("/tokens", body | change)
+        assert answer.status_code in (403, 422), answer.text
+    child = client.post("/tokens", {"name": "child", "scopes": ["builds:read"]}, expect=201).json()
+    assert child["projects"] == [project["name"]] and child["max_priority"] == 4
+
+
+def test_a_foreign_projects_things_are_404(kiln):
+    mine, foreign = kiln.project(), kiln.project()
+    task = kiln.post(foreign, spec("none", labels=["nobody-has-this"]))
+    scopes = ["projects:read", "projects:write", "builds:read", "builds:write"]
+    client = kiln.token(scopes, projects=[mine["name"]])
+    for key in (foreign["id"], foreign["name"]):
+        client.get(f"/projects/{key}", expect=404)
+        client.get(f"/projects/{key}/builds", expect=404)
+        client.patch(f"/projects/{key}", {"branch": "x"}, headers={"If-Match": '"1"'}, expect=404)
+        client.delete(f"/projects/{key}", expect=404)
+        client.post(f"/projects/{key}/builds", spec("none"), expect=404)
+        client.post(f"/project/{key}/build", spec("none"), expect=404)
+    for route in ("", "/events", "/logs"):
+        client.get(f"/builds/{task}{route}", expect=404)
+    client.post(f"/builds/{task}/cancel", expect=404)
+    assert [item["id"] for item in client.pages("/projects")] == [mine["id"]]
+    assert kiln.build(task)["status"] == "pending"
+
+
+def test_a_limited_token_makes_no_project_of_another_name(kiln):
+    mine = kiln.project()
+    client = kiln.token(["projects:write", "builds:write"], projects=[mine["name"]])
+    name = kiln.name()
+    assert client.post("/projects", {"name": name}).status_code in (403, 404)
+    assert client.post("/project/create-and-build", {"project": {"name": name}, "build": spec("none")}).status_code in (403, 404)
+    kiln.api.get(f"/projects/{name}", expect=404)
+
+
+def test_no_secret_is_ever_logged(kiln):
+    token = kiln.token(["builds:read"])
+    token.get("/me", expect=200)
+    project = kiln.project()
+    secrets = [token.token, kiln.system.env["KILN_TOKEN"], project["webhook_secret"], kiln.system.env["KILN_GIT_TOKEN"]]
+    for path in (kiln.system.folder / "log").glob("*.log"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not [secret for secret in secrets if secret in text], path

@@ -1,0 +1,121 @@
+#include "tests/unit/unit.h"
+#include "tests/unit/executor/folder.h"
+
+#include "executor/daemon/reported.h"
+
+#define LEASE "11111111-1111-4111-8111-111111111111"
+#define TEXT                                                                                                           \
+	"{\"build_id\":\"019363b1-aaaa-7000-8000-000000000001\",\"attempt\":1,\"lease_id\":\"" LEASE                       \
+	"\",\"id\":\"33333333-3333-4333-8333-333333333333\",\"finished\":\"{\\\"x\\\":1}\",\"fence\":null,\"assignment\":" \
+	"{}}"
+
+static const struct token token = {.build_id = "019363b1-aaaa-7000-8000-000000000001", .lease_id = LEASE, .attempt = 1};
+
+static int begin(void **state)
+{
+	if (folder_make(state) < 0)
+		return -1;
+	folder_mkdir("results");
+	return 0;
+}
+
+static struct reported opened(void)
+{
+	struct reported reported;
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_open(&reported, folder, 1000, &err), 0);
+	return reported;
+}
+
+TEST(a_result_outlives_the_daemon_and_is_due_at_once)
+{
+	struct reported reported = opened();
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 5000, &err), 0);
+	assert_null(reported_due(&reported, 5999)); /* it was just sent */
+	reported_release(&reported);
+
+	reported = opened();
+	assert_int_equal(reported.len, 1);
+	struct reported_item *item = reported_due(&reported, 1);
+	assert_non_null(item);
+	assert_true(token_equal(&item->token, &token));
+	struct reported_text text;
+	assert_int_equal(reported_read(&reported, item, &text, &err), 0);
+	assert_string_equal(text.finished, "{\"x\":1}");
+	assert_string_equal(text.id, "33333333-3333-4333-8333-333333333333");
+	cJSON_Delete(text.tree);
+	reported_release(&reported);
+}
+
+TEST(a_removed_result_is_gone_for_good)
+{
+	struct reported reported = opened();
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
+	reported_remove(&reported, reported_find(&reported, &token));
+	assert_null(reported_find(&reported, &token));
+	reported_release(&reported);
+	reported = opened();
+	assert_int_equal(reported.len, 0);
+	reported_release(&reported);
+}
+
+TEST(it_is_due_again_and_again_with_doubled_intervals)
+{
+	struct reported reported = opened();
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
+	int64_t now_ms = 0, wait_ms = 1000;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(reported_due_ms(&reported), now_ms + wait_ms);
+		now_ms += wait_ms;
+		assert_null(reported_due(&reported, now_ms - 1));
+		assert_non_null(reported_due(&reported, now_ms));
+		if (i > 0)
+			wait_ms = wait_ms * 2 > 60000 ? 60000 : wait_ms * 2;
+	}
+	reported_release(&reported);
+}
+
+TEST(broken_and_unfinished_files_are_dropped)
+{
+	folder_write("results/" LEASE ".json", TEXT);
+	folder_write("results/x.json", "{");
+	folder_write("results/y.json", "{}");
+	folder_write("results/z.json.new", TEXT);
+	struct reported reported = opened();
+	assert_int_equal(reported.len, 1);
+	reported_release(&reported);
+	char path[256];
+	(void)snprintf(path, sizeof(path), "%s/results/z.json.new", folder);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+TEST(a_result_that_cannot_be_written_is_kept_in_memory)
+{
+	struct reported reported = opened();
+	struct error err = ERROR_INIT;
+	char path[256];
+	(void)snprintf(path, sizeof(path), "%s/results", folder);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), -1);
+	struct reported_text text;
+	assert_int_equal(reported_read(&reported, reported_find(&reported, &token), &text, &err), 0);
+	assert_string_equal(text.finished, "{\"x\":1}");
+	cJSON_Delete(text.tree);
+	reported_remove(&reported, reported_find(&reported, &token));
+	reported_release(&reported);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_result_outlives_the_daemon_and_is_due_at_once, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_removed_result_is_gone_for_good, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(it_is_due_again_and_again_with_doubled_intervals, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(broken_and_unfinished_files_are_dropped, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_result_that_cannot_be_written_is_kept_in_memory, begin, folder_remove),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

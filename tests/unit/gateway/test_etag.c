@@ -1,0 +1,67 @@
+#include "tests/unit/unit.h"
+
+#include "api-gateway/etag.h"
+
+static int match(const char *value, int64_t version)
+{
+	struct error err = ERROR_INIT;
+	bool matches;
+	return etag_matches(value, strlen(value), version, &matches, &err) < 0 ? -1 : matches;
+}
+
+TEST(a_version_is_shown_in_quotes)
+{
+	char etag[ETAG_SIZE];
+	etag_format(INT64_MAX, etag);
+	assert_string_equal(etag, "\"9223372036854775807\"");
+}
+
+TEST(the_current_version_matches)
+{
+	assert_int_equal(match("\"3\"", 3), 1);
+	assert_int_equal(match("  \"3\" ", 3), 1);
+}
+
+TEST(another_version_does_not)
+{
+	assert_int_equal(match("\"33\"", 3), 0);
+	assert_int_equal(match("\"\"", 3), 0);
+}
+
+TEST(a_star_matches_whatever_there_is)
+{
+	assert_int_equal(match("*", 3), 1);
+}
+
+TEST(any_of_a_list_matches)
+{
+	assert_int_equal(match("\"1\", \"2\",\"3\"", 3), 1);
+	assert_int_equal(match("\"a,b\", \"c\"", 3), 0);
+}
+
+TEST(a_weak_tag_never_matches)
+{
+	assert_int_equal(match("W/\"3\"", 3), 0);
+	assert_int_equal(match("W/\"3\", \"3\"", 3), 1);
+}
+
+TEST(what_is_no_list_of_tags_is_an_error)
+{
+	static const char *const bad[] = {"", "3", "\"3", "\"3\" \"4\"", "\"3\",", "*, \"3\"", "w/\"3\""};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(match(bad[i], 3), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_version_is_shown_in_quotes),
+		cmocka_unit_test(the_current_version_matches),
+		cmocka_unit_test(another_version_does_not),
+		cmocka_unit_test(a_star_matches_whatever_there_is),
+		cmocka_unit_test(any_of_a_list_matches),
+		cmocka_unit_test(a_weak_tag_never_matches),
+		cmocka_unit_test(what_is_no_list_of_tags_is_an_error),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
