@@ -70,7 +70,7 @@ def test_a_projects_concurrency_is_never_exceeded(kiln):
 
 def test_a_build_that_waits_too_long_fails_with_queue_timeout(kiln):
     task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"], queue_timeout_s=1))
-    build = kiln.wait_end(task, deadline=10)
+    build = kiln.wait_end(task)
     assert build["status"] == "failed" and build["result"]["error"]["class"] == "queue_timeout"
 
 

@@ -54,10 +54,10 @@ def test_the_documented_consumer_shows_each_event_once_and_in_order(kiln, tmp_pa
     kiln.wait_end(first)
     with Run(kiln, tmp_path, group) as run:
         # It begins with what is there, and goes on with what comes.
-        wait_for(lambda: any("build.completed" in line for line in run.of(first)), "the old build", 20)
+        wait_for(lambda: any("build.completed" in line for line in run.of(first)), "the old build")
         second = kiln.run(project, "exit 1")
         kiln.wait_end(second)
-        wait_for(lambda: any("build.failed" in line for line in run.of(second)), "the new build", 20)
+        wait_for(lambda: any("build.failed" in line for line in run.of(second)), "the new build")
         for task in (first, second):
             types = [event["type"] for event in kiln.trail(task)]
             shown = [next(word for word in line.split() if word.startswith("build.")) for line in run.of(task)]
@@ -66,5 +66,5 @@ def test_the_documented_consumer_shows_each_event_once_and_in_order(kiln, tmp_pa
     kiln.wait_end(third)
     with Run(kiln, tmp_path, group) as run:
         # The group remembers: nothing of what was committed comes again.
-        wait_for(lambda: any("build.completed" in line for line in run.of(third)), "the build of the time between", 20)
+        wait_for(lambda: any("build.completed" in line for line in run.of(third)), "the build of the time between")
         assert run.of(first) == []

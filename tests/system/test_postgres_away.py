@@ -142,7 +142,7 @@ def test_builds_end_once_after_postgres_was_killed_in_the_middle(own_kiln):
     for task in tasks:
         build = own_kiln.wait_end(task, deadline=60)
         assert build["status"] == "completed", build["result"]
-    inbox.wait(4, deadline=30)
+    inbox.wait(4)
     assert len({delivery.headers["webhook-id"] for delivery in inbox.deliveries}) == 4
     assert pids == {name: own_kiln.system.pids(name) for name in pids}
     with repository.clone() as clone:
@@ -155,5 +155,5 @@ def test_readyz_names_what_is_missing(own_kiln):
 
     assert readyz().status_code == 200
     with away(own_kiln):
-        wait_for(lambda: (a := readyz()).status_code == 503 and "postgres" in a.text.lower(), "the build service to name Postgres", 30)
-    wait_for(lambda: readyz().status_code == 200, "the build service to be ready again", 20)
+        wait_for(lambda: (a := readyz()).status_code == 503 and "postgres" in a.text.lower(), "the build service to name Postgres")
+    wait_for(lambda: readyz().status_code == 200, "the build service to be ready again")

@@ -53,7 +53,7 @@ class Service:
             self.process = subprocess.Popen(  # ended by stop
                 [str(BIN / "kiln-build-service")], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        wait_for(self.ready, f"the build service to be ready, log {self.log_path}", deadline=30)
+        wait_for(self.ready, f"the build service to be ready, log {self.log_path}", deadline=60.0)
         return self
 
     def lines(self):
@@ -80,7 +80,7 @@ class Service:
     def metric(self, series):
         return next((float(line.rpartition(" ")[2]) for line in self.ops("/metrics").splitlines() if line.startswith(series + " ")), 0.0)
 
-    def stop(self, number=signal.SIGTERM, deadline=40):
+    def stop(self, number=signal.SIGTERM, deadline=60.0):
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(number)
@@ -197,13 +197,13 @@ class Gateway:
     def status(self, build):
         return (self.row(build) or {"status": None})["status"]
 
-    def wait(self, build, *statuses, deadline=20):
+    def wait(self, build, *statuses, deadline=60.0):
         """Until it has one of these statuses (any terminal one without)."""
         wanted = statuses or ("completed", "failed", "cancelled")
         wait_for(lambda: self.status(build) in wanted, f"build {build} to be {wanted}, it is {self.row(build)}", deadline=deadline)
         return self.row(build)
 
-    def wait_phase(self, build, phase, deadline=20):
+    def wait_phase(self, build, phase, deadline=60.0):
         wait_for(lambda: (self.row(build) or {}).get("phase") == phase, f"build {build} in phase {phase}, it is {self.row(build)}", deadline=deadline)
 
     def trail(self, build):
@@ -323,7 +323,7 @@ class Worker:
         elif type == "attempt.abandon":
             self.held.pop(data["lease_id"], None)
 
-    def wait_command(self, type, build=None, attempt=None, deadline=20.0):  # pylint: disable=redefined-builtin
+    def wait_command(self, type, build=None, attempt=None, deadline=60.0):  # pylint: disable=redefined-builtin
         """The first such command."""
         end = time.monotonic() + deadline
         with self.changed:
@@ -336,7 +336,7 @@ class Worker:
                     raise TooLate(f"no {type} for {build} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
                 self.changed.wait(left)
 
-    def assigned(self, build, attempt=None, deadline=20.0):
+    def assigned(self, build, attempt=None, deadline=60.0):
         return self.wait_command("attempt.assign", build, attempt, deadline)
 
     def report(self, assign, type, flush=True, **more):  # pylint: disable=redefined-builtin

@@ -100,7 +100,7 @@ def test_raising_a_limit_is_noticed(gateway, worker, shared_database):
     wait_for(lambda: len(assigned_order(executor)) == 1, "one build")
     shared_database.sql("update projects set concurrency = null where id = %s", project["id"])
     for build in builds:
-        executor.assigned(build, deadline=3)
+        executor.assigned(build)
 
 
 def test_a_higher_priority_goes_first_and_age_catches_up(gateway, worker, shared_database):
@@ -148,7 +148,7 @@ def test_unrunnable_builds_do_not_starve_the_others(gateway, worker):
     executor.assigned(gateway.post(full, priority=9))
     crowd = [gateway.post(full, priority=9) for _ in range(60)]
     build = gateway.post(project)
-    executor.assigned(build, deadline=3)
+    executor.assigned(build)
     assert len(stuck + crowd) == 120
 
 

@@ -209,7 +209,7 @@ def test_a_goodbye_frees_everything_at_once(gateway, worker, shared_database):
     executor.heartbeat_s = 0
     executor.bye()
     other = worker(works=True)
-    row = gateway.wait(build, deadline=3)
+    row = gateway.wait(build)
     assert row["worker_id"] == other.id and lost(gateway, build) == ["worker_restarted"]
     executor.heartbeat()
     stays(lambda: worker_state(shared_database, executor) == "gone", "the goodbye", 1)

@@ -102,11 +102,11 @@ static void a_message_arrives_in_the_partition_of_its_key(void **state)
 	(void)state;
 	struct kafka_producer *producer = open_producer(NULL, 0, 0);
 	struct error err = ERROR_INIT;
-	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 20000, &err), err);
+	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 60000, &err), err);
 	struct fates fates = {0};
 	struct kafka_message message = message_of(topic, "some-key", "{\"a\":1}");
 	assert_ok(kafka_produce(producer, &message, on_done, &fates, &err), err);
-	assert_becomes(all(&fates) == 1, 10000);
+	assert_becomes(all(&fates) == 1, 60000);
 	const struct topic three = {.name = "", .partitions = 3};
 	assert_int_equal(fates.last_partition, topic_partition(&three, "some-key", 8));
 	struct seen seen = {0};
@@ -123,13 +123,18 @@ static void a_message_arrives_in_the_partition_of_its_key(void **state)
 static void a_warm_producer_is_fast_at_once(void **state)
 {
 	(void)state;
-	struct kafka_producer *producer = open_producer(NULL, 0, 0);
-	struct error err = ERROR_INIT;
-	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 20000, &err), err);
-	int64_t began_ms = test_now_ms();
-	test_send(producer, topic, 0, "k", "id", "test", "{}");
-	assert_true(test_now_ms() - began_ms < 700); /* a cold one: 1 s and more */
-	kafka_producer_free(producer, 1000);
+	/* A cold one never is: it takes 1 s and more. A warm one may have met a busy machine. */
+	bool fast = false;
+	for (int i = 0; i < 10 && !fast; i++) {
+		struct kafka_producer *producer = open_producer(NULL, 0, 0);
+		struct error err = ERROR_INIT;
+		assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 60000, &err), err);
+		int64_t began_ms = test_now_ms();
+		test_send(producer, topic, 0, "k", "id", "test", "{}");
+		fast = test_now_ms() - began_ms < 700;
+		kafka_producer_free(producer, 1000);
+	}
+	assert_true(fast);
 }
 
 static void nothing_is_written_when_no_broker_answers(void **state)
@@ -141,7 +146,7 @@ static void nothing_is_written_when_no_broker_answers(void **state)
 	struct kafka_message message = message_of(topic, "k", "{}");
 	int64_t began_ms = test_now_ms();
 	assert_ok(kafka_produce(producer, &message, on_done, &fates, &err), err);
-	assert_becomes(all(&fates) == 1, 5000);
+	assert_becomes(all(&fates) == 1, 60000);
 	printf("# message.timeout.ms 1000 took %d ms\n", (int)(test_now_ms() - began_ms));
 	assert_int_equal(fates.unavailable, 1);
 	assert_false(kafka_producer_ready(producer, NULL));
@@ -188,12 +193,12 @@ static void an_answer_that_does_not_come_leaves_the_fate_unknown(void **state)
 	struct error err = ERROR_INIT;
 	struct fates fates = {0};
 	struct kafka_message message = message_of(topic, "k", "{}");
-	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 20000, &err), err);
+	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 60000, &err), err);
 	test_send(producer, topic, 2, "k", "before", "test", "{}");
 	test_freeze_kafka();
 	int64_t began_ms = test_now_ms();
 	int taken = kafka_produce(producer, &message, on_done, &fates, &err);
-	while (all(&fates) == 0 && test_now_ms() - began_ms < 10000)
+	while (all(&fates) == 0 && test_now_ms() - began_ms < 60000)
 		test_pause();
 	int64_t took_ms = test_now_ms() - began_ms;
 	bool ready = kafka_producer_ready(producer, NULL);
@@ -204,8 +209,8 @@ static void an_answer_that_does_not_come_leaves_the_fate_unknown(void **state)
 	assert_false(ready);
 	/* It goes on by itself, with a new handle if the old one did not survive this. */
 	struct error last = ERROR_INIT;
-	assert_becomes(kafka_produce_wait(producer, &message, test_now_ms() + 2000, &last) == 0, 20000);
-	assert_becomes(kafka_producer_ready(producer, NULL), 5000);
+	assert_becomes(kafka_produce_wait(producer, &message, test_now_ms() + 2000, &last) == 0, 60000);
+	assert_becomes(kafka_producer_ready(producer, NULL), 60000);
 	kafka_producer_free(producer, 1000);
 }
 
@@ -223,8 +228,8 @@ static void a_fatal_error_replaces_the_handle(void **state)
 	int taken = 0;
 	for (int i = 0; i < 1000; i++)
 		taken += kafka_produce(producer, &message, on_done, &fates, &err) == 0;
-	assert_becomes(kafka_producer_generation(producer) == generation + 1, 10000);
-	assert_becomes(all(&fates) == taken, 10000);
+	assert_becomes(kafka_producer_generation(producer) == generation + 1, 60000);
+	assert_becomes(all(&fates) == taken, 60000);
 	test_send(producer, topic, 1, "k", "after", "test", "{}");
 	/* What is tied to the old handle does not pass on the new one. */
 	message.generation = generation;
@@ -232,7 +237,7 @@ static void a_fatal_error_replaces_the_handle(void **state)
 	assert_int_equal(err.kind, ERR_UNAVAILABLE);
 	message.generation = kafka_producer_generation(producer);
 	assert_ok(kafka_produce(producer, &message, on_done, &fates, &err), err);
-	assert_becomes(all(&fates) == taken + 1, 10000);
+	assert_becomes(all(&fates) == taken + 1, 60000);
 	kafka_producer_free(producer, 1000);
 }
 
@@ -259,7 +264,7 @@ static void every_message_has_one_report_also_across_a_fatal_error(void **state)
 	pthread_t threads[3];
 	struct kafka_producer *producer = open_producer(NULL, 0, 0);
 	struct error err = ERROR_INIT;
-	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 20000, &err), err);
+	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 60000, &err), err);
 	int64_t began_ms = test_now_ms();
 	for (int i = 0; i < 3; i++) {
 		hammers[i].producer = producer;
@@ -269,7 +274,7 @@ static void every_message_has_one_report_also_across_a_fatal_error(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	for (int i = 0; i < 3; i++)
-		assert_becomes(all(&hammers[i].fates) == hammers[i].taken, 20000);
+		assert_becomes(all(&hammers[i].fates) == hammers[i].taken, 60000);
 	printf("# %d messages in %d ms\n", (int)(hammers[0].taken + hammers[1].taken + hammers[2].taken),
 		   (int)(test_now_ms() - began_ms));
 	kafka_producer_free(producer, 1000);

@@ -42,7 +42,7 @@ class Notifier:
                 [str(BIN / "kiln-notifier")], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         if wait:
-            wait_for(self.ready, f"the notifier to be ready, log {self.log_path}", deadline=30)
+            wait_for(self.ready, f"the notifier to be ready, log {self.log_path}", deadline=60.0)
         return self
 
     def lines(self):
@@ -79,7 +79,7 @@ class Notifier:
     def metric(self, series):
         return next((float(line.rpartition(" ")[2]) for line in self.ops("/metrics").splitlines() if line.startswith(series + " ")), 0.0)
 
-    def stop(self, number=signal.SIGTERM, deadline=40):
+    def stop(self, number=signal.SIGTERM, deadline=60.0):
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(number)
@@ -134,7 +134,7 @@ class Bot:
     def url(self, host="127.0.0.1"):
         return f"http://{host}:{self.port}/hook"
 
-    def wait(self, count=1, deadline=20.0):
+    def wait(self, count=1, deadline=60.0):
         """The calls, once there are `count`."""
         end = time.monotonic() + deadline
         with self.changed:
@@ -223,5 +223,5 @@ class Builds:
             build,
         )
 
-    def wait_state(self, build, state, deadline=20.0):
+    def wait_state(self, build, state, deadline=60.0):
         return wait_for(lambda: (found := self.delivery(build)) and found["state"] == state and found, f"the delivery of {build} to be {state}", deadline)

@@ -113,24 +113,24 @@ static void an_instance_frozen_in_its_transaction_is_overtaken_and_changes_nothi
 	struct child frozen = start_child();
 	for (int i = 0; i < 40; i++)
 		send_next("x");
-	assert_becomes(stored_offsets() == 40, 20000);
+	assert_becomes(stored_offsets() == 40, 60000);
 	send_next(SAY_FREEZE);
-	assert_becomes(is_stopped(frozen.pid), 20000);
+	assert_becomes(is_stopped(frozen.pid), 60000);
 	for (int i = 0; i < 40; i++)
 		send_next("y");
 	/* The second one inherits the partitions when the group has given the first one up, waits for its lock, and ends
 	 * its session. The record that freezes processes must not freeze this one: the test's data is changed by nobody, so
 	 * it is this process that is told to go on. */
 	struct child heir = start_child();
-	assert_becomes(is_stopped(heir.pid), 40000);
+	assert_becomes(is_stopped(heir.pid), 60000);
 	assert_int_equal(kill(heir.pid, SIGCONT), 0);
-	assert_becomes(stored_offsets() == sent, 40000);
+	assert_becomes(stored_offsets() == sent, 60000);
 	assert_int_equal(applied_rows(&database), sent);
 	/* The zombie wakes up with a batch in hand. */
 	assert_int_equal(kill(frozen.pid, SIGCONT), 0);
 	for (int i = 0; i < 40; i++)
 		send_next("z");
-	assert_becomes(stored_offsets() == sent, 40000);
+	assert_becomes(stored_offsets() == sent, 60000);
 	assert_int_equal(applied_rows(&database), sent);
 	assert_int_equal(applied_distinct(&database), sent);
 	end_child(&frozen);
@@ -151,23 +151,23 @@ static void a_zombie_with_records_on_the_way_applies_none_of_them_again(void **s
 	struct child zombie = start_child();
 	for (int i = 0; i < PARTITIONS; i++)
 		send_next("x");
-	assert_becomes(stored_offsets() == PARTITIONS, 20000);
+	assert_becomes(stored_offsets() == PARTITIONS, 60000);
 	/* The broker answers the fetch that was under way when it was frozen: the answer waits in its socket. */
 	assert_int_equal(kill(zombie.pid, SIGSTOP), 0);
 	for (int i = 0; i < 10 * PARTITIONS; i++)
 		send_next("y");
 	struct child heir = start_child();
-	assert_becomes(stored_offsets() == sent, 40000);
+	assert_becomes(stored_offsets() == sent, 60000);
 	assert_int_equal(kill(zombie.pid, SIGCONT), 0);
 	for (int i = 0; i < 10 * PARTITIONS; i++)
 		send_next("z");
-	assert_becomes(stored_offsets() == sent, 40000);
+	assert_becomes(stored_offsets() == sent, 60000);
 	/* Both are members again when the one that is gone has left. */
 	end_child(&heir);
 	send_next("last");
 	char last[16];
 	(void)snprintf(last, sizeof(last), "r%d", sent - 1);
-	assert_becomes(rows_of(last) == 1, 40000);
+	assert_becomes(rows_of(last) == 1, 60000);
 	assert_int_equal(applied_rows(&database), sent);
 	assert_int_equal(applied_distinct(&database), sent);
 	end_child(&zombie);
@@ -198,7 +198,7 @@ static void instances_that_come_and_go_apply_each_record_once(void **state)
 			killed++;
 		}
 	}
-	assert_becomes(stored_offsets() == sent, 40000);
+	assert_becomes(stored_offsets() == sent, 60000);
 	assert_int_equal(applied_rows(&database), sent);
 	assert_int_equal(applied_distinct(&database), sent);
 	printf("# %d records, %d instances replaced\n", sent, killed);

@@ -219,7 +219,7 @@ static void a_lost_answer_to_a_commit_is_unknown(void **state)
 	assert_int_equal(pg_commit(conn, &err), -1);
 	assert_int_equal(err.kind, ERR_UNKNOWN);
 	pg_rollback(conn);
-	assert_becomes(rows() == 1, 5000); /* it did happen */
+	assert_becomes(rows() == 1, 60000); /* it did happen */
 	test_sql(&database, "DROP TRIGGER slow_commit ON t; DROP FUNCTION wait()");
 	pg_conn_free(conn);
 }
@@ -233,8 +233,8 @@ static void a_call_ends_at_its_deadline(void **state)
 	assert_int_equal(pg_query(conn, &slow, PG_PARAMS("5"), 1, NULL, &err), -1);
 	assert_int_equal(err.kind, ERR_UNAVAILABLE); /* begins with SELECT */
 	assert_int_equal(pg_query(conn, &slow_insert, PG_PARAMS("5"), 1, NULL, &err), -1);
-	assert_int_equal(err.kind, ERR_UNKNOWN); /* commits by itself */
-	assert_true(test_now_ms() - began_ms < 2000);
+	assert_int_equal(err.kind, ERR_UNKNOWN);      /* commits by itself */
+	assert_true(test_now_ms() - began_ms < 5000); /* else each takes as long */
 	assert_ok(pg_query(conn, &select_int, PG_PARAMS("1"), 1, NULL, &err), err);
 	pg_conn_free(conn);
 }

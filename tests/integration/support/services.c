@@ -81,7 +81,7 @@ void test_freeze_kafka(void)
 	frozen = (pid_t)strtol(pid, NULL, 10);
 	assert_int_equal(kill(frozen, SIGSTOP), 0);
 	/* Its threads stop one by one, as they come to run: until then one of them may still answer. */
-	assert_becomes(is_stopped(frozen), 10000);
+	assert_becomes(is_stopped(frozen), 60000);
 }
 
 void test_thaw_kafka(void)
@@ -139,7 +139,7 @@ static void check_topics(const rd_kafka_topic_result_t **results, size_t count)
 static void wait_for_topic(struct admin *admin, const char *name, int partitions)
 {
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(admin->handle, name, NULL);
-	for (int64_t until_ms = test_now_ms() + 15000;;) {
+	for (int64_t until_ms = test_now_ms() + 60000;;) {
 		const struct rd_kafka_metadata *metadata;
 		int ready = 0;
 		if (rd_kafka_metadata(admin->handle, 0, topic, &metadata, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -223,7 +223,7 @@ void test_send(struct kafka_producer *producer, const char *topic, int32_t parti
 		.event = &event,
 	};
 	struct error err = ERROR_INIT;
-	assert_ok(kafka_produce_wait(producer, &message, test_now_ms() + 20000, &err), err);
+	assert_ok(kafka_produce_wait(producer, &message, test_now_ms() + 60000, &err), err);
 }
 
 static struct kafka_consumer *tail(const char *topic, int32_t partition, int64_t offset)
@@ -241,7 +241,7 @@ static void watermarks(struct kafka_consumer *consumer, const char *topic, int32
 					   int64_t *ret_high)
 {
 	struct error err = ERROR_INIT;
-	int64_t until_ms = test_now_ms() + 20000;
+	int64_t until_ms = test_now_ms() + 60000;
 	while (kafka_watermarks(consumer, topic, partition, 5000, ret_low, ret_high, &err) < 0) {
 		if (test_now_ms() > until_ms)
 			fail_msg("%s", err.message);
@@ -270,7 +270,7 @@ void test_read_partition(const char *topic, int32_t partition, test_record *each
 	if (low == high)
 		return;
 	consumer = tail(topic, partition, low);
-	int64_t until_ms = test_now_ms() + 20000;
+	int64_t until_ms = test_now_ms() + 60000;
 	for (int64_t next = low; next < high;) {
 		rd_kafka_message_t *message = kafka_consumer_poll(consumer, 1000, &err);
 		if (message == NULL && test_now_ms() > until_ms)

@@ -75,14 +75,14 @@ class Kiln:
     def build(self, task):
         return self.api.get(f"/builds/{task}", expect=200).json()
 
-    def wait_end(self, task, deadline=30.0):
+    def wait_end(self, task, deadline=60.0):
         """The ended build, as GET shows it. The trail is verified on the way."""
         self.tap.wait_end(task, deadline)
         build = wait_for(lambda: self._ended(task), f"build {task} to end")
         self.trail(task)
         return build
 
-    def error_class(self, task, deadline=40.0):
+    def error_class(self, task, deadline=60.0):
         """Of a build that must fail."""
         build = self.wait_end(task, deadline)
         assert build["status"] == "failed" and build["result"]["success"] is False, build
@@ -92,7 +92,7 @@ class Kiln:
         build = self.build(task)
         return build if build["status"] in ENDED else None
 
-    def wait_phase(self, task, *phases, deadline=20.0):
+    def wait_phase(self, task, *phases, deadline=60.0):
         """Until the build's trail has been in one of these phases."""
         return self.tap.wait(
             lambda: next(

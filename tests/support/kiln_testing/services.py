@@ -79,7 +79,7 @@ def second_gateway(system, **variables):
 def ready_gateway(system, **variables):
     """One more gateway that has found Kafka and Postgres and read the request topic."""
     with second_gateway(system, **variables) as gateway:
-        wait_for(lambda: (answer := gateway.readyz()) is not None and answer.status_code == 200, "the gateway to be ready", 30)
+        wait_for(lambda: (answer := gateway.readyz()) is not None and answer.status_code == 200, "the gateway to be ready")
         yield gateway
 
 

@@ -126,14 +126,14 @@ class EventStream:
     def last_id(self):
         return self.parser.last_id
 
-    def wait(self, count, deadline=20.0):
+    def wait(self, count, deadline=60.0):
         """The first `count` events."""
         return wait_for(lambda: self.events[:count] if len(self.events) >= count else None, f"{count} events of {self.path}", deadline)
 
-    def wait_type(self, type, deadline=20.0):
+    def wait_type(self, type, deadline=60.0):
         return wait_for(lambda: next((e for e in self.events if e.type == type), None), f"{type} on {self.path}", deadline)
 
-    def wait_end(self, deadline=30.0):
+    def wait_end(self, deadline=60.0):
         """All events of a stream that ends."""
         wait_for(lambda: self.ended, f"{self.path} to end", deadline)
         return self.events

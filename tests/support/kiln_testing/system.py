@@ -237,7 +237,7 @@ class Executor:
         rows = self.system.sql("select incarnation from workers where id = %s and state = 'active'", self.worker_id)
         return rows[0][0] if rows else 0
 
-    def kill(self, number=signal.SIGKILL, deadline=15.0):
+    def kill(self, number=signal.SIGKILL, deadline=60.0):
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(number)

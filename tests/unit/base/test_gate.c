@@ -43,7 +43,7 @@ static void *use(void *arg)
 
 static void wait_for_use(struct room *room, int before)
 {
-	int64_t end_ms = clock_boot_ms() + 10000;
+	int64_t end_ms = clock_boot_ms() + 60000;
 	while (atomic_load(&room->uses) == before) {
 		assert_true(clock_boot_ms() < end_ms);
 		(void)sched_yield(); /* it only gives others room */

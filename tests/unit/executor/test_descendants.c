@@ -25,7 +25,7 @@ static pid_t shell(const char *script)
 
 static bool killed_all(pid_t watched, int *ret_status, bool *ret_ended)
 {
-	return descendants_kill(clock_boot_ms() + 20000, watched, ret_status, ret_ended);
+	return descendants_kill(clock_boot_ms() + 60000, watched, ret_status, ret_ended);
 }
 
 TEST(without_children_there_is_nothing_left)
@@ -42,7 +42,7 @@ TEST(the_watched_childs_status_is_kept)
 	pid_t pid = shell("exit 7");
 	int status = 0;
 	bool ended = false;
-	int64_t deadline_ms = clock_boot_ms() + 10000;
+	int64_t deadline_ms = clock_boot_ms() + 60000;
 	while (!descendants_reap(pid, &status, &ended) && clock_boot_ms() < deadline_ms) {
 	}
 	assert_true(ended);
