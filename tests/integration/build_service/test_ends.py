@@ -97,9 +97,9 @@ def test_a_build_that_waits_too_long_fails(gateway):
 
 def test_time_in_the_queue_counts_only_there(gateway, worker):
     executor = worker()
-    build = gateway.post(gateway.project(), queue_timeout_s=1)
+    build = gateway.post(gateway.project(), queue_timeout_s=3)
     assign = executor.assigned(build)
     executor.accept(assign)
-    stays(lambda: gateway.status(build) in (None, "pending", "running"), "the build", 2.5)
+    stays(lambda: gateway.status(build) in (None, "pending", "running"), "the build", 4.5)
     executor.finish(assign)
     gateway.wait(build, "completed")
