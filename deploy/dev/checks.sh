@@ -51,7 +51,7 @@ lint_tidy() {
         xargs -r run-clang-tidy -quiet -p build/release -extra-arg=-Wno-unknown-warning-option -j "$(nproc)"
 }
 
-cmd_bench() { run_named bench "$@"; }
+cmd_bench() { need BENCH; run_named bench "$@"; }
 cmd_chaos() { run_named chaos "$@"; }
 cmd_fuzz()  { run_named fuzz "$@"; }
 

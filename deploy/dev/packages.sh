@@ -8,6 +8,7 @@ PACKAGES_BUILD="build-essential cmake ninja-build pkg-config libh2o-evloop-dev
     libcjson-dev libpcre2-dev libcmocka-dev zlib1g-dev git python3 python3-yaml"
 PACKAGES_DEMO="python3-venv git"
 PACKAGES_TEST="python3-venv openjdk-17-jdk-headless"
+PACKAGES_BENCH="wrk"
 PACKAGES_LINT="clang-format clang-tidy clang cppcheck shellcheck"
 
 # need SET...: installs what is missing of the sets, in one go.
