@@ -74,6 +74,7 @@ const char *answer_phrase(int status)
 		{201, "Created"},
 		{202, "Accepted"},
 		{204, "No Content"},
+		{304, "Not Modified"},
 		{400, "Bad Request"},
 		{401, "Unauthorized"},
 		{403, "Forbidden"},

@@ -8,7 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/json/json.h"
 
-#define ANSWER_MAX_FIELDS 8
+#define ANSWER_MAX_FIELDS 16
 #define ANSWER_MAX_BODY ((size_t)64 * 1024 * 1024)
 
 struct answer_field {
@@ -40,7 +40,7 @@ void answer_field_text(struct answer *answer, const char *name, const char *valu
 
 /* Begins a JSON body: the writer writes into answer->body. */
 void answer_json(struct answer *answer, int status, struct json_writer *ret_writer);
-void answer_empty(struct answer *answer, int status); /* 204 */
+void answer_empty(struct answer *answer, int status); /* 204, 304 */
 
 /* The standard phrase of a status: "Not Found". Static storage. */
 const char *answer_phrase(int status);

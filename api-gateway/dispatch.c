@@ -2,6 +2,7 @@
 
 #include "api-gateway/auth.h"
 #include "api-gateway/negotiate.h"
+#include "api-gateway/representation.h"
 #include "api-gateway/server.h"
 #include "api-gateway/workers.h"
 #include "common/base/str.h"
@@ -22,6 +23,26 @@ static struct slice header_by_name(h2o_req_t *h2o, const char *name)
 	if (at == -1)
 		return (struct slice){NULL, 0};
 	return (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
+}
+
+/* A field that is a list may come in several lines, which are one (RFC 9110 section 5.3). */
+static struct slice list_header(h2o_req_t *h2o, const h2o_token_t *token)
+{
+	static const char separator[] = ", ";
+	struct slice all = header(h2o, token);
+	size_t lines = 0, len = 0;
+	for (ssize_t at = -1; (at = h2o_find_header(&h2o->headers, token, at)) != -1; lines++)
+		len += h2o->headers.entries[at].value.len + sizeof(separator) - 1;
+	if (lines < 2)
+		return all;
+	char *text = h2o_mem_alloc_pool(&h2o->pool, len), *end = text;
+	for (ssize_t at = -1; (at = h2o_find_header(&h2o->headers, token, at)) != -1;) {
+		h2o_iovec_t value = h2o->headers.entries[at].value;
+		memcpy(end, value.base, value.len);
+		memcpy(end + value.len, separator, sizeof(separator) - 1);
+		end += value.len + sizeof(separator) - 1;
+	}
+	return (struct slice){text, len - (sizeof(separator) - 1)};
 }
 
 /* Two keys are no key: which one would count? */
@@ -119,7 +140,8 @@ static int read_head(struct request *request)
 	request->body = (struct slice){h2o->entity.base, h2o->entity.len};
 	request->content_type = header(h2o, H2O_TOKEN_CONTENT_TYPE);
 	request->content_encoding = header(h2o, H2O_TOKEN_CONTENT_ENCODING);
-	request->if_match = header(h2o, H2O_TOKEN_IF_MATCH);
+	request->if_match = list_header(h2o, H2O_TOKEN_IF_MATCH);
+	request->if_none_match = list_header(h2o, H2O_TOKEN_IF_NONE_MATCH);
 	request->idempotency_key = header_by_name(h2o, "idempotency-key");
 	request->last_event_id = header_by_name(h2o, "last-event-id");
 	if (request->idempotency_key.data != NULL && has_two_keys(h2o))
@@ -133,7 +155,7 @@ static int negotiate(struct request *request)
 	if (strcmp(request->route->method, "GET") != 0)
 		return 0;
 	const char *const *offers = request->route->offers != NULL ? request->route->offers : json_only;
-	struct slice accept = header(request->h2o, H2O_TOKEN_ACCEPT);
+	struct slice accept = list_header(request->h2o, H2O_TOKEN_ACCEPT);
 	int offer = negotiate_accept(accept.data, accept.len, offers);
 	if (offer < 0)
 		return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s%s.", offers[0],
@@ -146,8 +168,10 @@ static void run_handler(struct request *request)
 {
 	const struct route *route = request->route;
 	if ((route->flags & ROUTE_ON_LOOP) != 0) {
-		if (route->handler(request))
+		if (route->handler(request)) {
+			representation_finish(request);
 			request_send(request);
+		}
 		return;
 	}
 	workers_submit(request);

@@ -2,9 +2,31 @@
 
 #include <string.h>
 
+#include "common/base/hash.h"
+#include "common/base/str.h"
+
+#define DIGEST_BYTES 16 /* of the hash: 128 bits are far from any collision */
+
 void etag_format(int64_t version, char ret[ETAG_SIZE])
 {
 	(void)snprintf(ret, ETAG_SIZE, "\"%lld\"", (long long)version); /* 22 characters at most */
+}
+
+void etag_of_bytes(const void *data, size_t len, char ret[ETAG_SIZE])
+{
+	uint8_t hash[SHA256_SIZE];
+	sha256(data, len, hash);
+	ret[0] = '"';
+	hex_encode(hash, DIGEST_BYTES, ret + 1);
+	memcpy(ret + 1 + DIGEST_BYTES * 2UL, "\"", 2);
+}
+
+/* Blanks, and commas that separate nothing (section 5.6.1.2). */
+static const char *skip_empty(const char *at, const char *end)
+{
+	while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+		at++;
+	return at;
 }
 
 static const char *skip_blanks(const char *at, const char *end)
@@ -16,40 +38,47 @@ static const char *skip_blanks(const char *at, const char *end)
 
 static int bad_list(struct error *err)
 {
-	return error_set(err, ERR_INVALID, "If-Match must be *, or entity tags in quotes");
+	return error_set(err, ERR_INVALID, "neither * nor entity tags in quotes");
 }
 
-int etag_matches(const char *value, size_t len, int64_t version, bool *ret_matches, struct error *err)
+/* Takes one tag off *at. The tag is what is in quotes, with them; NULL: there is none. */
+static const char *next_tag(const char **at, const char *end, bool *ret_weak, size_t *ret_len)
 {
-	char wanted[ETAG_SIZE];
-	etag_format(version, wanted);
+	const char *tag = *at;
+	*ret_weak = end - tag >= 2 && memcmp(tag, "W/", 2) == 0;
+	if (*ret_weak)
+		tag += 2;
+	const char *close = tag < end && *tag == '"' ? memchr(tag + 1, '"', (size_t)(end - tag - 1)) : NULL;
+	if (close == NULL)
+		return NULL;
+	*ret_len = (size_t)(close - tag) + 1;
+	*at = skip_blanks(close + 1, end);
+	return *at == end || **at == ',' ? tag : NULL;
+}
+
+int etag_list_has(const char *value, size_t len, const char *etag, enum etag_comparison comparison, bool *ret_has,
+				  struct error *err)
+{
 	const char *end = value + len, *at = skip_blanks(value, end);
 	while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
 	if (end - at == 1 && *at == '*') {
-		*ret_matches = true;
+		*ret_has = true;
 		return 0;
 	}
-	bool matches = false;
-	for (;;) {
-		bool weak = end - at >= 2 && memcmp(at, "W/", 2) == 0;
-		if (weak)
-			at += 2;
-		if (at >= end || *at != '"')
+	bool has = false;
+	at = skip_empty(at, end);
+	if (at == end)
+		return bad_list(err);
+	for (; at < end; at = skip_empty(at, end)) {
+		bool weak;
+		size_t tag_len;
+		const char *tag = next_tag(&at, end, &weak, &tag_len);
+		if (tag == NULL)
 			return bad_list(err);
-		const char *close = memchr(at + 1, '"', (size_t)(end - at - 1));
-		if (close == NULL)
-			return bad_list(err);
-		size_t tag_len = (size_t)(close - at) + 1;
-		if (!weak && tag_len == strlen(wanted) && memcmp(at, wanted, tag_len) == 0)
-			matches = true;
-		at = skip_blanks(close + 1, end);
-		if (at == end)
-			break;
-		if (*at != ',')
-			return bad_list(err);
-		at = skip_blanks(at + 1, end);
+		if ((comparison == ETAG_WEAK || !weak) && tag_len == strlen(etag) && memcmp(tag, etag, tag_len) == 0)
+			has = true;
 	}
-	*ret_matches = matches;
+	*ret_has = has;
 	return 0;
 }

@@ -1,4 +1,7 @@
-/* ETags are the version of a project in quotes; If-Match compares strongly (RFC 9110 section 13.1.1). */
+/*
+ * Entity tags (RFC 9110 section 8.8.3) and the lists of them in If-Match and If-None-Match. A project's tag is its
+ * version in quotes, which If-Match compares; everything else that is read has a tag made of the answer's bytes.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -8,9 +11,17 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 
-#define ETAG_SIZE 24
+#define ETAG_SIZE 40
 
 void etag_format(int64_t version, char ret[ETAG_SIZE]);
-/* Whether If-Match's value (a list of tags, or *) names this version. Weak tags never match. ERR_INVALID: no such list.
- */
-int etag_matches(const char *value, size_t len, int64_t version, bool *ret_matches, struct error *err) MUST_CHECK;
+/* The same bytes have the same tag, at any gateway; others have another. */
+void etag_of_bytes(const void *data, size_t len, char ret[ETAG_SIZE]);
+
+enum etag_comparison {
+	ETAG_STRONG, /* If-Match: weak tags never match (section 13.1.1) */
+	ETAG_WEAK,   /* If-None-Match: W/ says nothing (section 13.1.2) */
+};
+
+/* Whether the field's value (a list of tags, or *) has `etag`, which is a strong one. ERR_INVALID: no such list. */
+int etag_list_has(const char *value, size_t len, const char *etag, enum etag_comparison comparison, bool *ret_has,
+				  struct error *err) MUST_CHECK;

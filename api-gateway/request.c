@@ -190,8 +190,9 @@ void request_detach(struct request *request)
 {
 	if (request->copies != NULL)
 		return;
-	struct slice *slices[] = {&request->body,     &request->content_type,    &request->content_encoding,
-							  &request->if_match, &request->idempotency_key, &request->last_event_id};
+	struct slice *slices[] = {&request->body,         &request->content_type,  &request->content_encoding,
+							  &request->if_match,     &request->if_none_match, &request->idempotency_key,
+							  &request->last_event_id};
 	size_t size = 1;
 	for (size_t i = 0; i < ARRAY_LEN(slices); i++)
 		size += slices[i]->len + 1;
@@ -218,11 +219,15 @@ static void add_head(struct request *request, const struct answer *answer)
 		h2o_add_header(&h2o->pool, headers, H2O_TOKEN_CONTENT_TYPE, NULL, answer->content_type,
 					   strlen(answer->content_type));
 	h2o_add_header_by_str(&h2o->pool, headers, H2O_STRLIT("x-request-id"), 0, NULL, request->id, strlen(request->id));
+	bool has_caching = false;
 	for (size_t i = 0; i < answer->fields_len; i++) {
 		const struct answer_field *field = &answer->fields[i];
+		has_caching = has_caching || str_equal(field->name, "cache-control");
 		h2o_add_header_by_str(&h2o->pool, headers, field->name, strlen(field->name), 1, NULL, field->value,
 							  field->value_len);
 	}
+	if (!has_caching)
+		h2o_add_header(&h2o->pool, headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
 }
 
 static void send_answer(struct request *request, struct answer *answer)

@@ -66,7 +66,7 @@ struct request {
 	struct keyed_post *keyed; /* of a build with an Idempotency-Key (keyed_post.h); owned */
 
 	/* In h2o's memory at first; request_detach moves them into `copies`. */
-	struct slice body, content_type, content_encoding, if_match, idempotency_key, last_event_id;
+	struct slice body, content_type, content_encoding, if_match, if_none_match, idempotency_key, last_event_id;
 	char *copies;
 
 	struct stream_plan *plan; /* the answer is a stream (streams.h); NULL: it is `answer` */

@@ -1,6 +1,7 @@
 #include "api-gateway/workers.h"
 
 #include "api-gateway/caches.h"
+#include "api-gateway/representation.h"
 #include "api-gateway/server.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -112,6 +113,7 @@ static void run_handler(struct request *request)
 {
 	bool done = request->route->handler(request);
 	CHECK(done && (request->answer.status != 0 || request->plan != NULL));
+	representation_finish(request);
 }
 
 /* The worker goes on; its result is dropped when it comes. */

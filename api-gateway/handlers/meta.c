@@ -8,6 +8,7 @@ bool openapi_get(struct request *request)
 	answer_empty(&request->answer, 200);
 	request->answer.content_type = "application/json";
 	(void)buffer_append(&request->answer.body, openapi_json, openapi_json_len); /* request_send looks at buffer_ok */
+	answer_field(&request->answer, "etag", "%s", openapi_json_etag);
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
 #include "api-gateway/project_row.h"
+#include "api-gateway/representation.h"
 #include "common/base/str.h"
 #include "common/pg/outbox.h"
 #include "kiln_gateway_sql.h"
@@ -13,15 +14,9 @@
 /* 0 fine; -1 answered. */
 static int check_version(struct request *request, const PGresult *rows)
 {
-	struct error err = ERROR_INIT;
-	bool matches;
-	int64_t version = pg_int(rows, 0, "version", 0);
-	if (etag_matches(request->if_match.data, request->if_match.len, version, &matches, &err) < 0)
-		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
-	if (!matches)
-		return problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current version is \"%lld\".",
-							  (long long)version);
-	return 0;
+	char etag[ETAG_SIZE];
+	etag_format(pg_int(rows, 0, "version", 0), etag);
+	return representation_check_writer(request, etag);
 }
 
 /* Opens a transaction with the project locked. -1: answered; the caller rolls back. */
@@ -169,7 +164,7 @@ static int delete_locked(struct request *request, struct db *db, const PGresult 
 	CLEANUP(pg_result_p) PGresult *active = NULL;
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
-	if (request->if_match.data != NULL && check_version(request, old) < 0)
+	if (check_version(request, old) < 0)
 		return -1;
 	if (pg_query(db->conn, &sql_project_active_build, PG_PARAMS(id), 1, &active, &err) < 0)
 		return db_problem(request, &err);

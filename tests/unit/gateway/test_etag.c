@@ -2,11 +2,18 @@
 
 #include "api-gateway/etag.h"
 
-static int match(const char *value, int64_t version)
+static int compare(const char *value, int64_t version, enum etag_comparison comparison)
 {
 	struct error err = ERROR_INIT;
-	bool matches;
-	return etag_matches(value, strlen(value), version, &matches, &err) < 0 ? -1 : matches;
+	char etag[ETAG_SIZE];
+	bool has;
+	etag_format(version, etag);
+	return etag_list_has(value, strlen(value), etag, comparison, &has, &err) < 0 ? -1 : has;
+}
+
+static int match(const char *value, int64_t version)
+{
+	return compare(value, version, ETAG_STRONG);
 }
 
 TEST(a_version_is_shown_in_quotes)
@@ -45,9 +52,36 @@ TEST(a_weak_tag_never_matches)
 	assert_int_equal(match("W/\"3\", \"3\"", 3), 1);
 }
 
+TEST(a_weak_comparison_takes_weak_tags_too)
+{
+	assert_int_equal(compare("W/\"3\"", 3, ETAG_WEAK), 1);
+	assert_int_equal(compare("\"1\", W/\"2\" ,W/\"3\"", 3, ETAG_WEAK), 1);
+	assert_int_equal(compare("\"3\"", 3, ETAG_WEAK), 1);
+	assert_int_equal(compare("W/\"33\"", 3, ETAG_WEAK), 0);
+}
+
+TEST(empty_elements_of_a_list_are_ignored)
+{
+	assert_int_equal(match("\"3\",", 3), 1);
+	assert_int_equal(match(", \"2\",,\t, \"3\"", 3), 1);
+}
+
+TEST(a_tag_of_bytes_is_theirs)
+{
+	char one[ETAG_SIZE], same[ETAG_SIZE], other[ETAG_SIZE];
+	etag_of_bytes("{}", 2, one);
+	etag_of_bytes("{}", 2, same);
+	etag_of_bytes("{} ", 3, other);
+	assert_string_equal(one, same);
+	assert_string_not_equal(one, other);
+	/* printf '{}' | sha256sum | cut -c-32 */
+	assert_string_equal(one, "\"44136fa355b3678a1146ad16f7e8649e\"");
+}
+
 TEST(what_is_no_list_of_tags_is_an_error)
 {
-	static const char *const bad[] = {"", "3", "\"3", "\"3\" \"4\"", "\"3\",", "*, \"3\"", "w/\"3\""};
+	static const char *const bad[] = {"",         "3",        "\"3",     "\"3\" \"4\"", ",",
+									  "*, \"3\"", "\"3\", *", "w/\"3\"", "W/",          "W/\""};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(match(bad[i], 3), -1);
 }
@@ -61,6 +95,9 @@ int main(void)
 		cmocka_unit_test(a_star_matches_whatever_there_is),
 		cmocka_unit_test(any_of_a_list_matches),
 		cmocka_unit_test(a_weak_tag_never_matches),
+		cmocka_unit_test(a_weak_comparison_takes_weak_tags_too),
+		cmocka_unit_test(empty_elements_of_a_list_are_ignored),
+		cmocka_unit_test(a_tag_of_bytes_is_theirs),
 		cmocka_unit_test(what_is_no_list_of_tags_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

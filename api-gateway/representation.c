@@ -1,0 +1,91 @@
+#include "api-gateway/representation.h"
+
+#include "api-gateway/etag.h"
+#include "common/base/str.h"
+
+static int bad_list(struct request *request, const char *field, const struct error *err)
+{
+	return problem_answer(request, PROBLEM_BAD_REQUEST, "%s: %s.", field, err->message);
+}
+
+/* -1: answered by 412 or 400. */
+static int check_if_match(struct request *request, const char *etag)
+{
+	struct error err = ERROR_INIT;
+	bool has = true;
+	if (request->if_match.data != NULL &&
+		etag_list_has(request->if_match.data, request->if_match.len, etag, ETAG_STRONG, &has, &err) < 0)
+		return bad_list(request, "If-Match", &err);
+	return has ? 0 : problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current ETag is %s.", etag);
+}
+
+/* -1: answered by 400. */
+static int find_in_if_none_match(struct request *request, const char *etag, bool *ret_has)
+{
+	struct error err = ERROR_INIT;
+	*ret_has = false;
+	if (request->if_none_match.data != NULL &&
+		etag_list_has(request->if_none_match.data, request->if_none_match.len, etag, ETAG_WEAK, ret_has, &err) < 0)
+		return bad_list(request, "If-None-Match", &err);
+	return 0;
+}
+
+int representation_check_writer(struct request *request, const char *etag)
+{
+	bool has;
+	if (check_if_match(request, etag) < 0 || find_in_if_none_match(request, etag, &has) < 0)
+		return -1;
+	return has ? problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current ETag is %s.", etag) : 0;
+}
+
+static void copy_tag(const struct answer *answer, char ret[ETAG_SIZE])
+{
+	for (size_t i = 0; i < answer->fields_len; i++) {
+		const struct answer_field *field = &answer->fields[i];
+		if (!str_equal(field->name, "etag"))
+			continue;
+		CHECK(field->value_len < ETAG_SIZE);
+		memcpy(ret, field->value, field->value_len + 1);
+		return;
+	}
+	ret[0] = '\0';
+}
+
+static void add_caching(struct request *request)
+{
+	bool is_public = (request->route->flags & ROUTE_PUBLIC) != 0;
+	answer_field(&request->answer, "cache-control", "%s", is_public ? "no-cache" : "private, no-cache");
+	if (request->route->offers != NULL)
+		answer_field(&request->answer, "vary", "accept");
+}
+
+/* An event stream is no representation that could be had again. */
+static bool is_representation(const struct request *request)
+{
+	const struct answer *answer = &request->answer;
+	return request->route != NULL && str_equal(request->route->method, "GET") && request->plan == NULL &&
+		   answer->status == 200 && answer->content_type != NULL && buffer_ok(&answer->body) &&
+		   !str_equal(answer->content_type, "text/event-stream");
+}
+
+void representation_finish(struct request *request)
+{
+	struct answer *answer = &request->answer;
+	char etag[ETAG_SIZE];
+	bool known;
+	if (!is_representation(request))
+		return;
+	copy_tag(answer, etag);
+	bool is_own = etag[0] != '\0';
+	if (!is_own)
+		etag_of_bytes(answer->body.data, answer->body.len, etag);
+	if (check_if_match(request, etag) < 0 || find_in_if_none_match(request, etag, &known) < 0)
+		return;
+	if (known) {
+		answer_clear(answer);
+		answer_empty(answer, 304);
+	}
+	if (known || !is_own)
+		answer_field(answer, "etag", "%s", etag);
+	add_caching(request);
+}
