@@ -1,6 +1,7 @@
 #include "api-gateway/accept.h"
 
 #include "api-gateway/build_id.h"
+#include "api-gateway/build_wait.h"
 #include "api-gateway/caches.h"
 #include "api-gateway/fill.h"
 #include "api-gateway/handlers.h"
@@ -84,18 +85,27 @@ static void answer_accepted(struct request *request)
 	json_object_begin(&w, NULL);
 	accept_write_links(&w, &request->answer, request->build_id, "pending");
 	json_object_end(&w);
+}
+
+/* False: the answer comes later, for the request prefers to wait for the build. */
+static bool answer_or_wait(struct request *request)
+{
 	metric_add(&accepted_total, 1);
+	if (build_wait_begin(request, answer_accepted))
+		return false;
+	answer_accepted(request);
+	return true;
 }
 
 /* The loop, when it is known whose record is the first of the key. */
 static void answer_confirmed(struct request *request, enum key_verdict verdict)
 {
 	if (!request->answered) {
-		if (verdict == KEY_SAME)
-			answer_accepted(request);
-		else
+		bool made = verdict != KEY_SAME || answer_or_wait(request);
+		if (verdict != KEY_SAME)
 			(void)keyed_post_problem(request, verdict);
-		request_send(request);
+		if (made)
+			request_send(request);
 	}
 	request_unref(request);
 }
@@ -108,11 +118,11 @@ static void answer_delivered(struct request *request)
 			keyed_post_confirm(request, answer_confirmed);
 			return;
 		}
-		if (request->delivery == ERR_NONE)
-			answer_accepted(request);
-		else
+		bool made = request->delivery != ERR_NONE || answer_or_wait(request);
+		if (request->delivery != ERR_NONE)
 			(void)accept_problem(request, request->delivery);
-		request_send(request);
+		if (made)
+			request_send(request);
 	}
 	request_unref(request);
 }
@@ -250,7 +260,7 @@ static bool check_key(struct request *request, const struct build_request *build
 		return false;
 	}
 	if (verdict == KEY_SAME)
-		answer_accepted(request);
+		*ret_waits = !answer_or_wait(request);
 	else if (verdict == KEY_OTHER)
 		(void)keyed_post_problem(request, verdict);
 	else

@@ -5,6 +5,7 @@
 #include "api-gateway/tail.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 #include "common/kafka/topics.h"
 #include "kiln_gateway_sql.h"
 
@@ -26,6 +27,12 @@ void build_found_release(struct build_found *found)
 const char *build_found_status(const struct build_found *found)
 {
 	return found->row != NULL ? pg_text(found->row, 0, "status") : "pending";
+}
+
+bool build_found_ended(const struct build_found *found)
+{
+	const char *status = build_found_status(found);
+	return !str_equal(status, "pending") && !str_equal(status, "running");
 }
 
 static int not_found(struct request *request)

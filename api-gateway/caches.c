@@ -48,6 +48,14 @@ struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE
 	return token;
 }
 
+bool caches_token_works(struct caches *caches, const struct token *token)
+{
+	if (token->expires_us <= clock_wall_us())
+		return false;
+	CLEANUP(token_unref_p) struct token *found = caches_token(caches, token->hash);
+	return found != NULL;
+}
+
 struct project *caches_project(struct caches *caches, const char *id_or_name)
 {
 	size_t len = strlen(id_or_name);

@@ -18,6 +18,9 @@ void caches_stop(struct caches *caches);
 
 /* With a reference for the caller; NULL when not in memory. Any thread. */
 struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
+/* For what goes on for long: false when it has expired or been revoked, and when it was lost from memory, which was
+ * full: then the client comes again. */
+bool caches_token_works(struct caches *caches, const struct token *token);
 struct project *caches_project(struct caches *caches, const char *id_or_name);
 /* NAME (the newest version) or NAME@VERSION. */
 struct template *caches_template(struct caches *caches, const char *reference);

@@ -39,6 +39,12 @@ const struct config_option gateway_options[] = {
 	{"KILN_STREAM_STALL_MS", CONFIG_INT, FIELD(stream_stall_ms), .fallback = "30000", .min = 1000, .max = 3600000,
 	 .help = "milliseconds in which a stream's reader must take what it is given, 256 KiB at most; else it is cut, and "
 			 "may resume"},
+	{"KILN_MAX_WAIT_S", CONFIG_INT, FIELD(max_wait_s), .fallback = "30", .min = 0, .max = 600,
+	 .help = "longest `Prefer: wait` that is applied, in seconds; less than the time-out of any proxy in front"},
+	{"KILN_MAX_WAITS", CONFIG_INT, FIELD(max_waits), .fallback = "1000", .min = 0, .max = 1000000,
+	 .help = "requests that may wait so for a build; more are answered at once"},
+	{"KILN_MAX_WAITS_PER_TOKEN", CONFIG_INT, FIELD(max_waits_per_token), .fallback = "250", .min = 0, .max = 1000000,
+	 .help = "of them with the same token"},
 	{"KILN_RECENT_KEYS", CONFIG_INT, FIELD(recent_keys), .fallback = "50000", .min = 1, .max = 100000000,
 	 .help = "builds with an Idempotency-Key whose bodies are told apart without Postgres; about 110 bytes each"},
 	{"KILN_ACCESS_LOG", CONFIG_BOOL, FIELD(access_log), .fallback = "true", .help = "one log line per request"},

@@ -23,6 +23,9 @@ struct gateway_config {
 	int64_t stream_buffer_bytes;
 	int64_t stream_heartbeat_ms;
 	int64_t stream_stall_ms;
+	int64_t max_wait_s;
+	int64_t max_waits;
+	int64_t max_waits_per_token;
 	int64_t recent_keys;
 	bool access_log;
 	char *database_url;

@@ -1,7 +1,9 @@
 #include "api-gateway/dispatch.h"
 
 #include "api-gateway/auth.h"
+#include "api-gateway/build_wait.h"
 #include "api-gateway/negotiate.h"
+#include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
 #include "api-gateway/server.h"
 #include "api-gateway/workers.h"
@@ -26,17 +28,16 @@ static struct slice header_by_name(h2o_req_t *h2o, const char *name)
 }
 
 /* A field that is a list may come in several lines, which are one (RFC 9110 section 5.3). */
-static struct slice list_header(h2o_req_t *h2o, const h2o_token_t *token)
+static struct slice list_header_by_name(h2o_req_t *h2o, const char *name)
 {
 	static const char separator[] = ", ";
-	struct slice all = header(h2o, token);
-	size_t lines = 0, len = 0;
-	for (ssize_t at = -1; (at = h2o_find_header(&h2o->headers, token, at)) != -1; lines++)
+	size_t name_len = strlen(name), lines = 0, len = 0;
+	for (ssize_t at = -1; (at = h2o_find_header_by_str(&h2o->headers, name, name_len, at)) != -1; lines++)
 		len += h2o->headers.entries[at].value.len + sizeof(separator) - 1;
 	if (lines < 2)
-		return all;
+		return header_by_name(h2o, name);
 	char *text = h2o_mem_alloc_pool(&h2o->pool, len), *end = text;
-	for (ssize_t at = -1; (at = h2o_find_header(&h2o->headers, token, at)) != -1;) {
+	for (ssize_t at = -1; (at = h2o_find_header_by_str(&h2o->headers, name, name_len, at)) != -1;) {
 		h2o_iovec_t value = h2o->headers.entries[at].value;
 		memcpy(end, value.base, value.len);
 		memcpy(end + value.len, separator, sizeof(separator) - 1);
@@ -116,6 +117,15 @@ static int find_route(struct request *request, struct slice path)
 	return problem_answer(request, PROBLEM_INTERNAL, "The route table is broken.");
 }
 
+static void read_preferences(struct request *request)
+{
+	if ((request->route->flags & ROUTE_WAITS) == 0)
+		return;
+	struct slice prefer = list_header_by_name(request->h2o, "prefer");
+	int64_t wait_s = prefer_wait(prefer.data, prefer.len), max_s = request->gateway->config->max_wait_s;
+	request->wait_s = wait_s < 0 ? 0 : wait_s > max_s ? max_s : wait_s;
+}
+
 static int read_head(struct request *request)
 {
 	h2o_req_t *h2o = request->h2o;
@@ -140,8 +150,9 @@ static int read_head(struct request *request)
 	request->body = (struct slice){h2o->entity.base, h2o->entity.len};
 	request->content_type = header(h2o, H2O_TOKEN_CONTENT_TYPE);
 	request->content_encoding = header(h2o, H2O_TOKEN_CONTENT_ENCODING);
-	request->if_match = list_header(h2o, H2O_TOKEN_IF_MATCH);
-	request->if_none_match = list_header(h2o, H2O_TOKEN_IF_NONE_MATCH);
+	request->if_match = list_header_by_name(h2o, "if-match");
+	request->if_none_match = list_header_by_name(h2o, "if-none-match");
+	read_preferences(request);
 	request->idempotency_key = header_by_name(h2o, "idempotency-key");
 	request->last_event_id = header_by_name(h2o, "last-event-id");
 	if (request->idempotency_key.data != NULL && has_two_keys(h2o))
@@ -155,7 +166,7 @@ static int negotiate(struct request *request)
 	if (strcmp(request->route->method, "GET") != 0)
 		return 0;
 	const char *const *offers = request->route->offers != NULL ? request->route->offers : json_only;
-	struct slice accept = list_header(request->h2o, H2O_TOKEN_ACCEPT);
+	struct slice accept = list_header_by_name(request->h2o, "accept");
 	int offer = negotiate_accept(accept.data, accept.len, offers);
 	if (offer < 0)
 		return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s%s.", offers[0],
@@ -174,7 +185,8 @@ static void run_handler(struct request *request)
 		}
 		return;
 	}
-	workers_submit(request);
+	if (!build_wait_begin(request, NULL))
+		workers_submit(request);
 }
 
 static void check_caller(struct request *request)

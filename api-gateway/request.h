@@ -55,6 +55,7 @@ struct request {
 	uint8_t token_hash[SHA256_SIZE];
 	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */
 	struct query query;
+	int64_t wait_s; /* Prefer: wait that is or may be applied; 0: none (build_wait.h) */
 
 	/* What the caches did not have and a worker looked up in Postgres (fill.h). */
 	unsigned filling;          /* the fill_kind under way */

@@ -19,6 +19,7 @@ typedef bool route_handler(struct request *request);
 enum route_flags {
 	ROUTE_PUBLIC = 1,  /* no token */
 	ROUTE_ON_LOOP = 2, /* the handler runs on the loop */
+	ROUTE_WAITS = 4,   /* takes Prefer: wait (build_wait.h) */
 };
 
 struct route {

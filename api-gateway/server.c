@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api-gateway/build_wait.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
 #include "api-gateway/linger.h"
@@ -199,6 +200,7 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 	loop->listener = NULL;
 	h2o_context_request_shutdown(&loop->ctx);
 	stream_hub_drain(loop->streams);
+	build_waits_drain(loop->waits);
 }
 
 /* On the loop's own thread: a socket's buffers come from, and go back to, free lists of the thread that made the socket
@@ -217,6 +219,7 @@ static void init_loop(struct loop *loop)
 	h2o_timeout_init(loop->ctx.loop, &loop->linger_timeout, LINGER_MS);
 	loop->pause.cb = on_pause_over;
 	loop->streams = stream_hub_new(loop);
+	loop->waits = build_waits_new(loop);
 	list_init(&loop->connections);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
 	buffer_init(&loop->canonical, SCRATCH_BYTES);

@@ -39,6 +39,7 @@ struct loop {
 	size_t connections_len;
 	struct access_log *log;
 	struct stream_hub *streams;
+	struct build_waits *waits;
 	bool draining;
 	int64_t drain_until_ms;
 	size_t random_left;

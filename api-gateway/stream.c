@@ -256,16 +256,6 @@ void stream_read_done(struct stream *stream, struct stream_read *read)
 	stream_go_on(stream);
 }
 
-static bool is_revoked(const struct stream *stream)
-{
-	if (stream->token->expires_us <= clock_wall_us())
-		return true;
-	/* The cache holds every token that works, and loses one of them only when it is full: then the client comes again.
-	 */
-	CLEANUP(token_unref_p) struct token *token = caches_token(stream->hub->loop->gateway->caches, stream->token->hash);
-	return token == NULL;
-}
-
 static void beat(struct stream *stream, int64_t now_ms)
 {
 	stream->beat_ms = now_ms;
@@ -283,7 +273,7 @@ static void beat(struct stream *stream, int64_t now_ms)
 void stream_sweep(struct stream *stream, int64_t now_ms)
 {
 	const struct gateway_config *config = stream->hub->loop->gateway->config;
-	if (is_revoked(stream))
+	if (!caches_token_works(stream->hub->loop->gateway->caches, stream->token))
 		stream_close(stream, END_REVOKED);
 	else if (stream->writing != WRITING_NOTHING && now_ms - stream->write_ms > config->stream_stall_ms)
 		stream_close(stream, END_SLOW);

@@ -211,6 +211,18 @@ static void change_interest(struct stream_hub *hub, const struct stream *stream,
 		(void)atomic_fetch_add(&hub->feeds_of_all, by);
 }
 
+void stream_hub_want_events(struct stream_hub *hub, uint16_t bucket, int by)
+{
+	struct streams *streams = hub->shared;
+	/* Only the counts matter, here and below. */
+	(void)atomic_fetch_add(&hub->interest[INTEREST_EVENTS][bucket], (uint32_t)by);
+	if (by < 0)
+		atomic_store(&streams->open_until_ms, clock_boot_ms() + LINGER_TAILS_MS);
+	(void)atomic_fetch_add(&streams->open, by);
+	if (by > 0)
+		topic_tail_wake(streams->events);
+}
+
 static void on_second(h2o_timeout_entry_t *entry)
 {
 	struct stream_hub *hub = CONTAINER_OF(entry, struct stream_hub, sweep);

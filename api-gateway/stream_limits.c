@@ -1,4 +1,4 @@
-/* How many streams are open, of all and of each token. Streams come and go slowly: one mutex. */
+/* How many streams are open (or waits for builds), of all and of each token. Streams come and go slowly: one mutex. */
 #include <stdlib.h>
 
 #include "api-gateway/stream_private.h"

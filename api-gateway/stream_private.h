@@ -37,12 +37,12 @@ struct streams {
 	struct gateway *gateway;
 	struct topic_tail *events, *logs;
 	struct stream_history *history;
-	struct stream_limits *limits;
+	struct stream_limits *limits, *wait_limits;
 	_Atomic(struct stream_hub *) hubs[STREAM_LOOPS_MAX];
 	_Atomic size_t hubs_len;
-	_Atomic int64_t open, open_logs; /* streams */
+	_Atomic int64_t open, open_logs; /* streams, and waits for builds */
 	_Atomic int64_t open_until_ms;   /* clock_boot_ms: the tails go on that long without one */
-	_Atomic int reads;               /* of Postgres, under way */
+	_Atomic int reads;               /* of Postgres, under way, for streams and waits */
 	int reads_max;
 	struct feed_place place; /* the events tail's thread: after what it has read */
 	int64_t told_ms;         /* its thread: when it told the loops `place` last */
@@ -127,6 +127,8 @@ void stream_hub_add(struct stream_hub *hub, struct stream *stream);
 void stream_hub_remove(struct stream_hub *hub, struct stream *stream);
 /* Wants to read the store, at the stream's retry_ms or later. */
 void stream_hub_wait(struct stream_hub *hub, struct stream *stream);
+/* Somebody else (build_wait.c) wants the build events of this bucket: one more (1), or one less (-1). */
+void stream_hub_want_events(struct stream_hub *hub, uint16_t bucket, int by);
 /* Any thread. */
 void stream_hub_post(struct stream_hub *hub, struct hub_note *note);
 

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api-gateway/build_wait.h"
 #include "api-gateway/config.h"
+#include "api-gateway/server.h"
 #include "api-gateway/stream_history.h"
 #include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
@@ -81,6 +83,8 @@ static void take_item(struct stream_hub *hub, struct hub_note *note)
 		offer_all(&hub->buckets[stream_bucket(item->project_id)], item, item->project_id);
 	if (item->kind != ITEM_LOG)
 		offer_all(&hub->of_all, item, NULL);
+	if (item->kind == ITEM_BUILD_EVENT)
+		build_waits_offer(hub->loop->waits, item);
 	stream_item_unref(item);
 	free(one);
 }
@@ -91,6 +95,7 @@ static void take_missed(struct stream_hub *hub, struct hub_note *note)
 	atomic_store(&hub->lost, false); /* before the streams look where the tails are: topic_tail_position */
 	LIST_FOR_EACH (node, &hub->all)
 		stream_missed(LIST_ITEM(node, struct stream, node));
+	build_waits_missed(hub->loop->waits);
 }
 
 /* The tail of the logs alone began elsewhere, as it does whenever a first log stream is opened: the others, who may be
@@ -323,10 +328,12 @@ int streams_start(struct gateway *gateway, const struct kafka_settings *settings
 	struct streams *streams = xcalloc(1, sizeof(*streams));
 	streams->gateway = gateway;
 	streams->limits = stream_limits_new(config->max_streams, config->max_streams_per_token);
+	streams->wait_limits = stream_limits_new(config->max_waits, config->max_waits_per_token);
 	streams->reads_max = config->workers > 1 ? (int)(config->workers / 2) : 1;
 	metric_register(&lost_total);
 	stream_register_metrics();
 	stream_register_resets();
+	build_waits_register_metrics();
 	gateway->streams = streams;
 	/* From here on a failure ends the process: nothing is taken back. */
 	if (stream_history_start(settings, &streams->history, err) < 0)
@@ -343,5 +350,6 @@ void streams_stop(struct gateway *gateway)
 	topic_tail_stop(streams->logs);
 	stream_history_stop(streams->history);
 	stream_limits_free(streams->limits);
+	stream_limits_free(streams->wait_limits);
 	/* What was posted to loops that have ended lies in h2o's queues, as long as the process. */
 }

@@ -49,12 +49,12 @@ static void write_recent(struct json_writer *w, const cJSON *data)
 	json_null(w, "result");
 }
 
-bool build_get(struct request *request)
+bool build_answer(struct request *request)
 {
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(build_found_release) struct build_found found = {0};
 	if (build_lookup_taking(request, &db, &found) < 0)
-		return true;
+		return false;
 	struct json_writer w;
 	answer_json(&request->answer, 200, &w);
 	json_object_begin(&w, NULL);
@@ -66,6 +66,12 @@ bool build_get(struct request *request)
 		write_recent(&w, found.request);
 	}
 	json_object_end(&w);
+	return build_found_ended(&found);
+}
+
+bool build_get(struct request *request)
+{
+	(void)build_answer(request); /* whether it has ended, the answer says */
 	return true;
 }
 

@@ -39,6 +39,9 @@ int handler_project(struct request *request, struct db *db, bool with_deleted, s
  * has ended and a page holds the rest. */
 bool build_stream(struct request *request, enum stream_kind kind, enum cursor_kind cursor);
 
+/* Worker: makes request->answer as GET /builds/{id} of request->param does. True: the build is there and has ended. */
+bool build_answer(struct request *request);
+
 /* Reads the body and validates it against `schema`. -1: 4xx. */
 int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body) MUST_CHECK;
 /* The same with once_begin, which gives `db`; rules that a schema cannot say are added by `check`. They may depend on

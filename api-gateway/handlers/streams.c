@@ -4,7 +4,6 @@
 #include "api-gateway/handlers/common.h"
 #include "api-gateway/sse.h"
 #include "api-gateway/stream_read.h"
-#include "common/base/str.h"
 
 static bool has_last_id(const struct request *request)
 {
@@ -58,9 +57,7 @@ bool build_stream(struct request *request, enum stream_kind kind, enum cursor_ki
 	if (find_after(request, cursor, &plan.after) < 0 || build_lookup_taking(request, &db, &found) < 0)
 		return true;
 	memcpy(plan.key, request->param, sizeof(plan.key)); /* a UUID: it was found */
-	const char *status = build_found_status(&found);
-	bool ended = !str_equal(status, "pending") && !str_equal(status, "running");
-	if (!ended || !answer_ended(request, &db, &plan))
+	if (!build_found_ended(&found) || !answer_ended(request, &db, &plan))
 		stream_plan(request, &plan);
 	return true;
 }

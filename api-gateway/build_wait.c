@@ -1,0 +1,337 @@
+#include "api-gateway/build_wait.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "api-gateway/caches.h"
+#include "api-gateway/config.h"
+#include "api-gateway/dispatch.h"
+#include "api-gateway/fill.h"
+#include "api-gateway/handlers/common.h"
+#include "api-gateway/representation.h"
+#include "api-gateway/scopes.h"
+#include "api-gateway/server.h"
+#include "api-gateway/stream_private.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+
+#define TICK_MS 100
+#define TICKS_A_SECOND 10
+#define RETRY_MS 1000 /* after a look that failed, of a POST */
+
+static struct metric waits_gauge = {
+	.kind = METRIC_GAUGE, .name = "kiln_gateway_waits", .help = "Requests that wait for a build (Prefer: wait)."};
+
+/* A loop's. */
+struct build_waits {
+	struct loop *loop;
+	struct stream_hub *hub;
+	struct list_node all;
+	struct list_node to_look; /* those for which no worker was free */
+	struct list_node buckets[STREAM_BUCKETS];
+	h2o_timeout_t interval;
+	h2o_timeout_entry_t tick;
+	unsigned ticks;
+};
+
+struct build_wait {
+	struct build_waits *waits;
+	struct list_node node, key_node, look_node; /* of all, a bucket, to_look or none */
+	struct request *request;                    /* a reference */
+	void (*accepted)(struct request *request);  /* of a POST; NULL: a GET */
+	char key[UUID_TEXT_SIZE];
+	uint16_t bucket;
+	int64_t until_ms;
+	int64_t retry_ms; /* 0: no look is due */
+	bool looking;     /* request->answer is a worker's */
+	bool again;       /* something has happened since that look began */
+	bool seen;        /* there was a look: of a GET, request->answer is made */
+	bool over;        /* the next look is the last one */
+	bool ended;       /* the build, as the last look saw it */
+	struct worker_task task;
+	struct hub_note note;
+};
+
+void build_waits_register_metrics(void)
+{
+	metric_register(&waits_gauge);
+}
+
+static void unsubscribe(struct build_wait *wait)
+{
+	list_remove(&wait->node);
+	list_remove(&wait->key_node);
+	list_remove(&wait->look_node);
+	stream_hub_want_events(wait->waits->hub, wait->bucket, -1);
+	stream_limits_give(wait->waits->hub->shared->wait_limits, wait->request->token->hash);
+	metric_add(&waits_gauge, -1);
+}
+
+static void add_applied(struct request *request)
+{
+	if (request->answer.status < 400)
+		answer_field(&request->answer, "preference-applied", "wait=%lld", (long long)request->wait_s);
+}
+
+/* Sends what there is. */
+static void finish(struct build_wait *wait)
+{
+	struct request *request = wait->request;
+	unsubscribe(wait);
+	if (wait->accepted != NULL && wait->ended) { /* request->answer is the build */
+		answer_field(&request->answer, "location", "/builds/%s", wait->key);
+		answer_field(&request->answer, "content-location", "/builds/%s", wait->key);
+	} else if (wait->accepted != NULL) {
+		answer_clear(&request->answer);
+		wait->accepted(request);
+	}
+	add_applied(request);
+	request_send(request);
+	request_unref(request);
+	free(wait);
+}
+
+/* The token does not work any more, or has fallen out of the cache: a GET begins anew, without a wait. */
+static void begin_anew(struct build_wait *wait)
+{
+	struct request *request = wait->request;
+	if (wait->accepted != NULL) {
+		wait->ended = false; /* what it has done while it worked, it may hear of */
+		finish(wait);
+		return;
+	}
+	unsubscribe(wait);
+	token_unref(request->token);
+	request->token = NULL;
+	request->filled &= ~(unsigned)FILL_TOKEN;
+	request->wait_s = 0;
+	answer_clear(&request->answer);
+	dispatch_again(request);
+	request_unref(request);
+	free(wait);
+}
+
+static void look(struct build_wait *wait);
+
+/* Has what it waits for come true? */
+static bool is_done(const struct build_wait *wait)
+{
+	int status = wait->request->answer.status;
+	if (wait->accepted != NULL)
+		return wait->ended;
+	bool is_news = wait->request->if_none_match.data != NULL && status == 200;
+	bool is_problem = status != 200 && status != 304;
+	return wait->ended || is_news || is_problem;
+}
+
+static void start_looks(struct build_waits *waits);
+
+static void look_done(struct stream_hub *hub, struct hub_note *note)
+{
+	struct build_wait *wait = CONTAINER_OF(note, struct build_wait, note);
+	(void)atomic_fetch_sub(&hub->shared->reads, 1); /* given back */
+	wait->looking = false;
+	wait->seen = true;
+	start_looks(wait->waits); /* the worker is free */
+	if (wait->over || wait->request->h2o == NULL || is_done(wait)) {
+		finish(wait);
+		return;
+	}
+	bool failed = wait->request->answer.status != 200 && wait->request->answer.status != 304;
+	wait->retry_ms = failed ? clock_boot_ms() + RETRY_MS : 0;
+	if (wait->again)
+		look(wait);
+}
+
+/* Worker. */
+static void run_look(struct worker_task *task)
+{
+	struct build_wait *wait = CONTAINER_OF(task, struct build_wait, task);
+	answer_clear(&wait->request->answer);
+	wait->ended = build_answer(wait->request);
+	representation_finish(wait->request);
+	wait->note.on_loop = look_done;
+	stream_hub_post(wait->waits->hub, &wait->note);
+}
+
+/* Workers are shared with streams, which leave some to requests. */
+static bool start_look(struct build_wait *wait)
+{
+	struct streams *streams = wait->waits->hub->shared;
+	if (atomic_fetch_add(&streams->reads, 1) < streams->reads_max) {
+		wait->looking = true;
+		wait->again = false;
+		wait->task.run = run_look;
+		if (workers_try(streams->gateway->workers, &wait->task))
+			return true;
+		wait->looking = false;
+	}
+	(void)atomic_fetch_sub(&streams->reads, 1); /* as if it had never been */
+	return false;
+}
+
+/* In the order of their coming, as long as there is somebody to do it. */
+static void start_looks(struct build_waits *waits)
+{
+	LIST_FOR_EACH (node, &waits->to_look) {
+		if (!start_look(LIST_ITEM(node, struct build_wait, look_node)))
+			return; /* the tick tries again */
+		list_remove(node);
+	}
+}
+
+static void look(struct build_wait *wait)
+{
+	wait->retry_ms = 0;
+	if (wait->looking)
+		wait->again = true;
+	else if (list_empty(&wait->look_node))
+		list_append(&wait->waits->to_look, &wait->look_node);
+	start_looks(wait->waits);
+}
+
+/* Answers now if it can; else after the look that is under way or due. */
+static void end_soon(struct build_wait *wait)
+{
+	wait->over = true;
+	if (wait->looking)
+		return;
+	if (wait->seen || wait->accepted != NULL)
+		finish(wait);
+}
+
+/* Its reading side is closed: it has gone, or it wants no more than this answer. */
+static bool client_left(h2o_req_t *h2o)
+{
+	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	struct pollfd one = {.fd = h2o_socket_get_fd(sock), .events = POLLRDHUP};
+	return poll(&one, 1, 0) == 1 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* Once a second. */
+static void look_after(struct build_wait *wait)
+{
+	struct request *request = wait->request;
+	if (request->h2o == NULL) {
+		end_soon(wait);
+	} else if (client_left(request->h2o)) {
+		request->h2o->http1_is_persistent = 0;
+		end_soon(wait);
+	} else if (!wait->looking && !caches_token_works(wait->waits->loop->gateway->caches, request->token)) {
+		begin_anew(wait);
+	}
+}
+
+static void check_time(struct build_wait *wait, int64_t now_ms)
+{
+	bool is_late = !wait->over && now_ms >= wait->until_ms;
+	wait->over = wait->over || is_late;
+	if (is_late || (wait->retry_ms != 0 && now_ms >= wait->retry_ms))
+		look(wait);
+}
+
+/* No worker was free for the last look. */
+static bool gives_up(const struct build_wait *wait, int64_t now_ms)
+{
+	return !wait->looking && now_ms - wait->until_ms >= wait->waits->loop->gateway->config->request_timeout_ms;
+}
+
+static void give_up(struct build_wait *wait)
+{
+	if (wait->accepted == NULL && !wait->seen)
+		(void)problem_answer(wait->request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
+	finish(wait);
+}
+
+static void on_tick(h2o_timeout_entry_t *entry)
+{
+	struct build_waits *waits = CONTAINER_OF(entry, struct build_waits, tick);
+	int64_t now_ms = clock_boot_ms();
+	bool is_second = ++waits->ticks % TICKS_A_SECOND == 0;
+	start_looks(waits);
+	LIST_FOR_EACH (node, &waits->all) {
+		struct build_wait *wait = LIST_ITEM(node, struct build_wait, node);
+		check_time(wait, now_ms);
+		if (gives_up(wait, now_ms))
+			give_up(wait);
+		else if (is_second)
+			look_after(wait);
+	}
+	if (!list_empty(&waits->all))
+		h2o_timeout_link(waits->loop->ctx.loop, &waits->interval, &waits->tick);
+}
+
+static bool is_possible(const struct request *request, const char *build_id)
+{
+	/* A POST answered with the build is a read. */
+	return request->wait_s > 0 && uuid_is_valid(build_id, strlen(build_id)) && !request->loop->streams->draining &&
+		   scopes_cover(request->token->scopes, SCOPE_BUILDS_READ);
+}
+
+bool build_wait_begin(struct request *request, void (*accepted)(struct request *request))
+{
+	struct build_waits *waits = request->loop->waits;
+	struct error err = ERROR_INIT;
+	const char *build_id = accepted != NULL ? request->build_id : request->param;
+	if (!is_possible(request, build_id) ||
+		stream_limits_take(waits->hub->shared->wait_limits, request->token->hash, &err) < 0) {
+		request->wait_s = 0;
+		return false;
+	}
+	struct build_wait *wait = xcalloc(1, sizeof(*wait));
+	wait->waits = waits;
+	wait->request = request;
+	wait->accepted = accepted;
+	memcpy(wait->key, build_id, sizeof(wait->key));
+	memcpy(request->param, wait->key, sizeof(wait->key)); /* from here on it is about the build */
+	wait->bucket = stream_bucket(wait->key);
+	wait->until_ms = clock_boot_ms() + request->wait_s * 1000;
+	list_init(&wait->look_node);
+	list_append(&waits->all, &wait->node);
+	list_append(&waits->buckets[wait->bucket], &wait->key_node);
+	metric_add(&waits_gauge, 1);
+	request_ref(request);
+	request_detach(request);
+	h2o_timeout_unlink(&request->deadline);
+	stream_hub_want_events(waits->hub, wait->bucket, 1);
+	if (!h2o_timeout_is_linked(&waits->tick))
+		h2o_timeout_link(waits->loop->ctx.loop, &waits->interval, &waits->tick);
+	look(wait);
+	return true;
+}
+
+void build_waits_offer(struct build_waits *waits, const struct stream_item *item)
+{
+	LIST_FOR_EACH (node, &waits->buckets[stream_bucket(item->key)]) {
+		struct build_wait *wait = LIST_ITEM(node, struct build_wait, key_node);
+		bool matters = item->terminal || wait->request->if_none_match.data != NULL;
+		if (matters && strcmp(wait->key, item->key) == 0)
+			look(wait);
+	}
+}
+
+void build_waits_missed(struct build_waits *waits)
+{
+	LIST_FOR_EACH (node, &waits->all)
+		look(LIST_ITEM(node, struct build_wait, node));
+}
+
+void build_waits_drain(struct build_waits *waits)
+{
+	LIST_FOR_EACH (node, &waits->all)
+		end_soon(LIST_ITEM(node, struct build_wait, node));
+}
+
+struct build_waits *build_waits_new(struct loop *loop)
+{
+	struct build_waits *waits = xcalloc(1, sizeof(*waits));
+	waits->loop = loop;
+	waits->hub = loop->streams;
+	list_init(&waits->all);
+	list_init(&waits->to_look);
+	for (size_t i = 0; i < STREAM_BUCKETS; i++)
+		list_init(&waits->buckets[i]);
+	h2o_timeout_init(loop->ctx.loop, &waits->interval, TICK_MS);
+	waits->tick.cb = on_tick;
+	return waits;
+}

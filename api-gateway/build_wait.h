@@ -1,0 +1,41 @@
+/*
+ * Prefer: wait=N (RFC 7240): an answer about a build that waits on its loop, without a thread, until the build has
+ * ended; a GET with If-None-Match only until its answer is another than those named. After N seconds, at the drain, and
+ * when the client sends no more, the answer is what it would have been at once.
+ *
+ * Nothing is missed for the same reason as with streams (follow.h): the wait is subscribed to the build's events first
+ * and looks at the build then, and events are in Postgres before they are in Kafka. A look is what GET does, on a
+ * worker; there is one at the beginning, one after each event that matters, when events may have been lost, and at the
+ * end.
+ *
+ * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS, KILN_MAX_WAITS_PER_TOKEN; a preference that goes beyond the last two is not
+ * applied, and Preference-Applied is missing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct build_waits;
+struct loop;
+struct request;
+struct stream_item;
+
+void build_waits_register_metrics(void); /* once */
+
+/* On the loop's own thread, once. */
+struct build_waits *build_waits_new(struct loop *loop);
+
+/*
+ * Loop. Waits for the build if the request asks for it (request->wait_s), and if it may. True: the answer comes later.
+ * GET: of the build of the path. A POST gives `accepted`, which makes its 202 anew, when the build request->build_id
+ * has not ended in time; else it is answered with the build.
+ */
+bool build_wait_begin(struct request *request, void (*accepted)(struct request *request));
+
+/* Loop: something has happened. */
+void build_waits_offer(struct build_waits *waits, const struct stream_item *item);
+/* Loop: anything may have happened. */
+void build_waits_missed(struct build_waits *waits);
+/* Loop: all are answered as soon as they can be. */
+void build_waits_drain(struct build_waits *waits);

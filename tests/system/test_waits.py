@@ -1,0 +1,220 @@
+"""Prefer: wait=N of a build's GET and POST: what it waits for, how long at most, and who may."""
+
+import concurrent.futures
+import contextlib
+import json
+import signal
+import socket
+import time
+
+import pytest
+from kiln_testing.agents import Gate, spec
+from kiln_testing.services import ready_gateway
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+LONG = {"Prefer": "wait=600"}  # more than the gateway allows
+SHORT = {"Prefer": "wait=1"}
+
+
+@pytest.fixture(name="side", scope="module")
+def side_fixture(shared_system):
+    """A gateway of this module alone: its waits can be counted."""
+    with ready_gateway(shared_system, KILN_MAX_WAIT_S="60", KILN_MAX_WAITS="4", KILN_MAX_WAITS_PER_TOKEN="3") as gateway:
+        yield gateway
+
+
+@contextlib.contextmanager
+def in_background(call, *arguments, **kwargs):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield pool.submit(call, *arguments, **kwargs)
+
+
+def slow(kiln, side, client=None):
+    """A client at the side gateway that is patient enough."""
+    patient = kiln.at(side, client)
+    patient.http.timeout = 90
+    return patient
+
+
+def waits(side, number):
+    wait_for(lambda: side.metric("kiln_gateway_waits") == number, f"{number} requests to wait", 30)
+
+
+def waiting_build(kiln):
+    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    kiln.wait_phase(task, "queued")
+    return task
+
+
+def test_a_get_waits_for_the_end_and_says_so(kiln, side):
+    task = waiting_build(kiln)
+    with in_background(slow(kiln, side).get, f"/builds/{task}", headers=LONG, expect=200) as later:
+        waits(side, 1)
+        assert not later.done()
+        kiln.cancel(task)
+        answer = later.result(60)
+    assert answer.json()["status"] == "cancelled" and answer.headers["preference-applied"] == "wait=60"
+    waits(side, 0)
+
+
+def test_a_get_with_an_etag_waits_for_news_only(kiln, side):
+    project, _ = kiln.seeded()
+    gate = Gate(kiln)
+    task = kiln.run(project, gate.script)
+    kiln.wait_phase(task, "agent")
+    client = slow(kiln, side)
+    tag = client.get(f"/builds/{task}", expect=200).headers["etag"]
+    with in_background(client.get, f"/builds/{task}", headers=LONG | {"If-None-Match": tag}, expect=200) as later:
+        waits(side, 1)
+        gate.open()
+        answer = later.result(60)
+    assert answer.headers["etag"] != tag and answer.headers["preference-applied"] == "wait=60"
+    kiln.wait_end(task)
+
+
+def test_what_does_not_come_in_time_is_answered_as_it_is(kiln, side):
+    task = waiting_build(kiln)
+    client = slow(kiln, side)
+    begin = time.monotonic()
+    answer = client.get(f"/builds/{task}", headers=SHORT, expect=200)
+    assert time.monotonic() - begin >= 1
+    assert answer.json()["status"] == "pending" and answer.headers["preference-applied"] == "wait=1"
+    same = client.get(f"/builds/{task}", headers=SHORT | {"If-None-Match": answer.headers["etag"]}, expect=304)
+    assert same.headers["preference-applied"] == "wait=1"
+    kiln.cancel(task)
+
+
+def test_what_has_ended_or_is_not_there_is_answered_at_once(kiln, side):
+    task = waiting_build(kiln)
+    kiln.cancel(task)
+    ended = kiln.wait_end(task)
+    client = kiln.at(side)  # its patience ends long before such a wait would
+    answer = client.get(f"/builds/{task}", headers=LONG, expect=200)
+    assert answer.json() == ended
+    client.get(f"/builds/{task}", headers=LONG | {"If-None-Match": answer.headers["etag"]}, expect=304)
+    client.get("/builds/0198c1de-7a3b-7c4d-8e5f-0123456789ab", headers=LONG, expect=404)
+    client.get("/builds/nothing", headers=LONG, expect=404)
+
+
+def test_a_post_waits_for_the_end_and_answers_with_the_build(kiln, side):
+    project, _ = kiln.seeded()
+    body = spec(kiln.agents.write("echo done"))
+    answer = slow(kiln, side).post(f"/projects/{project['name']}/builds", body, headers=LONG, expect=200)
+    build = answer.json()
+    assert build["status"] == "completed" and build["result"]["success"] is True
+    assert answer.headers["location"] == answer.headers["content-location"] == f"/builds/{build['task_id']}"
+    assert answer.headers["preference-applied"] == "wait=60" and answer.headers["cache-control"] == "no-store"
+    assert kiln.build(build["task_id"]) == build
+
+
+def test_a_post_whose_build_does_not_end_in_time_is_the_202(kiln, side):
+    project = kiln.project()
+    answer = slow(kiln, side).post(f"/project/{project['name']}/build", spec("none", **WAITS), headers=SHORT, expect=202)
+    assert answer.headers["preference-applied"] == "wait=1" and answer.json()["status"] == "pending"
+    assert answer.headers["location"] == answer.json()["links"]["self"]
+    kiln.cancel(answer.json()["task_id"])
+
+
+def test_a_repeated_post_with_its_key_waits_for_the_first_one_s_build(kiln, side):
+    project = kiln.project()
+    path, body, key = f"/projects/{project['id']}/builds", spec("none", **WAITS), {"Idempotency-Key": f'"{kiln.name()}"'}
+    client = slow(kiln, side)
+    task = client.post(path, body, headers=key, expect=202).json()["task_id"]
+    with in_background(client.post, path, body, headers=key | LONG, expect=200) as later:
+        waits(side, 1)
+        kiln.cancel(task)
+        build = later.result(60).json()
+    assert (build["task_id"], build["status"]) == (task, "cancelled")
+
+
+def test_a_token_that_may_not_read_builds_does_not_wait(kiln, side):
+    project = kiln.project()
+    client = kiln.at(side, kiln.token(["builds:write"]))
+    answer = client.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=LONG, expect=202)
+    assert "preference-applied" not in answer.headers
+    kiln.cancel(answer.json()["task_id"])
+
+
+def test_beyond_a_token_s_or_the_gateway_s_limit_nobody_waits(kiln, side):
+    path = f"/builds/{waiting_build(kiln)}"
+    greedy, other = (kiln.token(["builds:read"]) for _ in range(2))
+    with contextlib.ExitStack() as stack:
+        def one_more(client):
+            return stack.enter_context(in_background(slow(kiln, side, client).get, path, headers=LONG, expect=200))
+
+        later = [one_more(greedy) for _ in range(3)]
+        waits(side, 3)
+        assert "preference-applied" not in kiln.at(side, greedy).get(path, headers=LONG, expect=200).headers
+        later.append(one_more(other))
+        waits(side, 4)
+        assert "preference-applied" not in kiln.at(side, other).get(path, headers=LONG, expect=200).headers
+        kiln.cancel(path.removeprefix("/builds/"))
+        assert {one.result(60).json()["status"] for one in later} == {"cancelled"}
+    waits(side, 0)
+
+
+def raw_wait(kiln, side, path):
+    """A socket that waits."""
+    host, _, port = side.url.removeprefix("http://").partition(":")
+    sock = socket.create_connection((host, int(port)), timeout=60)
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {kiln.api.token}\r\nPrefer: wait=60\r\n\r\n".encode())
+    return sock
+
+
+def read_all(sock):
+    with sock, sock.makefile("rb") as file:
+        return file.read()
+
+
+def test_a_client_that_leaves_is_not_waited_for(kiln, side):
+    task = waiting_build(kiln)
+    sock = raw_wait(kiln, side, f"/builds/{task}")
+    waits(side, 1)
+    sock.close()
+    waits(side, 0)
+    kiln.cancel(task)
+
+
+def test_a_client_that_closes_its_half_is_answered_with_what_there_is(kiln, side):
+    task = waiting_build(kiln)
+    sock = raw_wait(kiln, side, f"/builds/{task}")
+    waits(side, 1)
+    sock.shutdown(socket.SHUT_WR)
+    head, _, body = read_all(sock).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ") and json.loads(body)["status"] == "pending"
+    kiln.cancel(task)
+
+
+def test_a_token_that_is_revoked_gets_nothing_more(kiln, side):
+    task = waiting_build(kiln)
+    client = kiln.token(["builds:read"])
+    with in_background(slow(kiln, side, client).get, f"/builds/{task}", headers=LONG, expect=401) as later:
+        waits(side, 1)
+        kiln.api.delete(f"/tokens/{client.id}", expect=204)
+        later.result(60)
+    kiln.cancel(task)
+
+
+def test_a_gateway_that_stops_answers_those_who_wait(kiln):
+    task = waiting_build(kiln)
+    project = kiln.project()
+    with ready_gateway(kiln.system) as gateway, contextlib.ExitStack() as stack:
+        get = stack.enter_context(in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=200))
+        post = stack.enter_context(
+            in_background(slow(kiln, gateway).post, f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=LONG, expect=202)
+        )
+        waits(gateway, 2)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert get.result(60).json()["status"] == "pending"
+        kiln.cancel(post.result(60).json()["task_id"])
+    kiln.cancel(task)
+
+
+def test_builds_that_end_together_are_all_told(kiln, side):
+    project, _ = kiln.seeded()
+    body = spec(kiln.agents.write("true"))
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        path = f"/projects/{project['id']}/builds"
+        answers = list(pool.map(lambda _: slow(kiln, side).post(path, body, headers=LONG, expect=200), range(9)))
+    assert [answer.json()["status"] for answer in answers] == ["completed"] * 9
