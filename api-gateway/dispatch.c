@@ -1,7 +1,6 @@
 #include "api-gateway/dispatch.h"
 
 #include "api-gateway/auth.h"
-#include "api-gateway/build_wait.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
@@ -185,8 +184,7 @@ static void run_handler(struct request *request)
 		}
 		return;
 	}
-	if (!build_wait_begin(request, NULL))
-		workers_submit(request);
+	workers_submit(request);
 }
 
 static void check_caller(struct request *request)

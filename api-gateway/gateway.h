@@ -14,6 +14,7 @@ struct caches;
 struct key_index;
 struct key_lookups;
 struct recent_builds;
+struct shared_map;
 struct streams;
 struct topic_tail;
 struct workers;
@@ -38,6 +39,7 @@ struct gateway {
 	struct bursts *bursts; /* of build requests, before the producer */
 	struct caches *caches;
 	struct recent_builds *recent;
+	struct shared_map *ended; /* ended_builds.h */
 	struct topic_tail *tail; /* of the requests */
 	struct key_index *keys;
 	struct key_lookups *key_lookups;

@@ -9,6 +9,7 @@
 #include "api-gateway/recent_builds.h"
 #include "api-gateway/routes.h"
 #include "api-gateway/server.h"
+#include "api-gateway/shared_map.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/tail.h"
 #include "api-gateway/topic_tail.h"
@@ -83,6 +84,7 @@ static int start_parts(struct error *err)
 	};
 	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
 	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
+	gateway.ended = shared_map_new((size_t)config.ended_builds);
 	gateway.keys = key_index_new(partitions, (size_t)config.recent_keys);
 	if (kafka_producer_new(kafka(), &options, &gateway.producer, err) < 0)
 		return -1;
@@ -169,6 +171,7 @@ static int run(struct error *err)
 	kafka_producer_free(gateway.producer, PRODUCER_DRAIN_MS);
 	bursts_free(gateway.bursts);
 	recent_builds_free(gateway.recent);
+	shared_map_free(gateway.ended);
 	key_index_free(gateway.keys);
 	return 0;
 }

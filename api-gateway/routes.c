@@ -28,7 +28,7 @@ const struct route gateway_routes[] = {
 	{"POST",   "/project/{name}/build",        SCOPE_BUILDS_WRITE, ROUTE_ON_LOOP | ROUTE_WAITS, build_accept, 0, NULL},
 	{"POST",   "/project/create-and-build",    SCOPE_PROJECTS_WRITE | SCOPE_BUILDS_WRITE, 0, create_and_build, 0, NULL},
 	{"GET",    "/projects/{id}/builds",        SCOPE_BUILDS_READ,  0, build_list, PAGE | QUERY_STATUS, NULL},
-	{"GET",    "/builds/{taskId}",             SCOPE_BUILDS_READ,  ROUTE_WAITS, build_get, 0, NULL},
+	{"GET",    "/builds/{taskId}",             SCOPE_BUILDS_READ,  ROUTE_ON_LOOP | ROUTE_WAITS, build_get, 0, NULL},
 	{"POST",   "/builds/{taskId}/cancel",      SCOPE_BUILDS_WRITE, 0, build_cancel, 0, NULL},
 	{"GET",    "/builds/{taskId}/events",      SCOPE_BUILDS_READ,  0, build_events, PAGE | QUERY_AFTER, json_or_stream},
 	{"GET",    "/builds/{taskId}/logs",        SCOPE_BUILDS_READ,  0, build_logs, PAGE | QUERY_AFTER, json_text_or_stream},

@@ -164,9 +164,14 @@ static void submit(struct request *request, void (*job)(struct request *request)
 	request_unref(request);
 }
 
+void workers_answer(struct request *request, void (*make)(struct request *request))
+{
+	submit(request, make, handler_done);
+}
+
 void workers_submit(struct request *request)
 {
-	submit(request, run_handler, handler_done);
+	workers_answer(request, run_handler);
 }
 
 void workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))

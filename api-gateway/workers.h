@@ -17,6 +17,8 @@ bool workers_try(struct workers *workers, struct worker_task *task) MUST_CHECK;
 
 /* Loop: runs route->handler on a worker, then sends the answer. */
 void workers_submit(struct request *request);
+/* The same with `make` instead of the handler; it ends with representation_finish. */
+void workers_answer(struct request *request, void (*make)(struct request *request));
 /* Loop: runs `job` on a worker; then the loop calls `done` (unless the client has gone). */
 void workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request));
 

@@ -2,8 +2,12 @@
 #include "api-gateway/handlers/common.h"
 
 #include "api-gateway/build_lookup.h"
+#include "api-gateway/build_wait.h"
+#include "api-gateway/ended_builds.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/recent_builds.h"
+#include "api-gateway/representation.h"
+#include "common/base/clock.h"
 #include "kiln_gateway_sql.h"
 
 static void write_ref(struct json_writer *w, const char *id, const char *name)
@@ -49,8 +53,22 @@ static void write_recent(struct json_writer *w, const cJSON *data)
 	json_null(w, "result");
 }
 
+/* With the ETag that representation_finish would make. */
+static void keep_ended(struct request *request, const char *project_name, int64_t read_ms)
+{
+	struct answer *answer = &request->answer;
+	char etag[ETAG_SIZE];
+	if (!buffer_ok(&answer->body))
+		return;
+	etag_of_bytes(answer->body.data, answer->body.len, etag);
+	answer_field(answer, "etag", "%s", etag);
+	ended_builds_keep(request->gateway->ended, request->build_id, project_name, etag, answer->body.data,
+					  answer->body.len, read_ms);
+}
+
 bool build_answer(struct request *request)
 {
+	int64_t read_ms = clock_boot_ms();
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(build_found_release) struct build_found found = {0};
 	if (build_lookup_taking(request, &db, &found) < 0)
@@ -66,13 +84,41 @@ bool build_answer(struct request *request)
 		write_recent(&w, found.request);
 	}
 	json_object_end(&w);
-	return build_found_ended(&found);
+	bool ended = build_found_ended(&found);
+	if (ended)
+		keep_ended(request, found.project_name, read_ms);
+	return ended;
+}
+
+static void look_up(struct request *request)
+{
+	(void)build_answer(request); /* whether it has ended, the answer says */
+	representation_finish(request);
+}
+
+static bool answer_kept(struct request *request)
+{
+	CLEANUP(ended_build_unref) struct ended_build *build = NULL;
+	if (request->wait_s > 0 || !uuid_is_valid(request->param, strlen(request->param)))
+		return false;
+	build = ended_builds_find(request->gateway->ended, request->param, clock_boot_ms());
+	if (build == NULL || !token_sees_project(request->token, build->project_name))
+		return false;
+	memcpy(request->build_id, request->param, sizeof(request->build_id));
+	struct json_writer w;
+	answer_json(&request->answer, 200, &w);
+	(void)buffer_append(&request->answer.body, build->body, build->body_len); /* the sender looks at buffer_ok */
+	answer_field(&request->answer, "etag", "%s", build->etag);
+	return true;
 }
 
 bool build_get(struct request *request)
 {
-	(void)build_answer(request); /* whether it has ended, the answer says */
-	return true;
+	if (answer_kept(request))
+		return true;
+	if (!build_wait_begin(request, NULL))
+		workers_answer(request, look_up);
+	return false;
 }
 
 static void write_list(struct request *request, const PGresult *rows)
