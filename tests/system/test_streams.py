@@ -324,10 +324,10 @@ def test_streams_are_for_those_who_may_read(kiln):
     nobody, writer = kiln.api.with_token(None), kiln.token(["builds:write"])
     foreigner = kiln.token(["builds:read"], projects=[other["name"]])
     for path in paths:
-        assert nobody.get(path, headers=sse).status_code == 401
-        assert writer.get(path, headers=sse).status_code == 403
-        assert foreigner.get(path, headers=sse).status_code == 404
-    assert kiln.api.get(f"/builds/{uuid.uuid4()}/events", headers=sse).status_code == 404
+        nobody.get(path, headers=sse, expect=401)
+        writer.get(path, headers=sse, expect=403)
+        foreigner.get(path, headers=sse, expect=404)
+    kiln.api.get(f"/builds/{uuid.uuid4()}/events", headers=sse, expect=404)
 
 
 def test_a_feed_is_no_json(kiln):
