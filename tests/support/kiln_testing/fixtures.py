@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from .kiln import Kiln
+from .services import ready_gateway
 from .shared import Share
 from .system import System, free_folder
 from .tap import Tap
@@ -45,6 +46,20 @@ def shared_tap(shared_system):
 def kiln(shared_system, shared_tap, receiver):
     """The shared system. After the test, every record that any topic has seen so far must have been right."""
     yield from _one_test(shared_system, shared_tap, receiver)
+
+
+@pytest.fixture(scope="module")
+def small_gateway(shared_system):
+    """A gateway with small limits for streams, beside the shared one."""
+    variables = {
+        "KILN_STREAM_HEARTBEAT_MS": "1000",
+        "KILN_STREAM_STALL_MS": "2000",
+        "KILN_STREAM_BUFFER_BYTES": "4096",
+        "KILN_MAX_STREAMS": "6",
+        "KILN_MAX_STREAMS_PER_TOKEN": "4",
+    }
+    with ready_gateway(shared_system, **variables) as gateway:
+        yield gateway
 
 
 def _one_test(system, tap, receiver):

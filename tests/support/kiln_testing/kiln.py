@@ -68,6 +68,10 @@ class Kiln:
         """POST …/builds; the task_id."""
         return self.api.post(f"/projects/{project['id']}/builds", body, expect=202, **kwargs).json()["task_id"]
 
+    def waiting(self, project=None):
+        """A build that nobody will run, of a project of its own if none is given; the task_id."""
+        return self.post(project or self.project(), spec("none", labels=["nobody-has-this"]))
+
     def run(self, project, script, **fields):
         """A build of a command agent made of this script; the task_id."""
         return self.post(project, spec(self.agents.write(script), **fields))

@@ -40,9 +40,9 @@ class Service:
             return None
 
     def metric(self, name):
-        """The sum of a metric's values, whatever their labels."""
+        """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
         lines = httpx.get(f"{self.ops}/metrics", timeout=5, trust_env=False).text.splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
+        return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
 
 
 @contextlib.contextmanager

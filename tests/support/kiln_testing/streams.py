@@ -24,6 +24,12 @@ class Event:
         return json.loads(self.data)
 
 
+def lines(events):
+    """The log lines that these events are, which number themselves."""
+    assert all(event.type == "build.log" and event.id == str(event.json["sequence"]) for event in events)
+    return [event.json for event in events]
+
+
 class Parser:
     """Lines to events; keeps the last id, the hint when to come again, and counts comments."""
 
