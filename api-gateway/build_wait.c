@@ -18,6 +18,7 @@
 #define TICK_MS 100
 #define TICKS_A_SECOND 10
 #define RETRY_MS 1000 /* after a look that failed, of a POST */
+#define MAX_BODY_BYTES ((size_t)64 * 1024)
 
 static struct metric waits_gauge = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_waits", .help = "Requests that wait for a build (Prefer: wait)."};
@@ -45,7 +46,8 @@ struct build_wait {
 	int64_t retry_ms; /* 0: no look is due */
 	bool looking;     /* request->answer is a worker's */
 	bool again;       /* something has happened since that look began */
-	bool seen;        /* there was a look: of a GET, request->answer is made */
+	bool counted;     /* … one of those that streams share */
+	bool seen;        /* there was a look */
 	bool over;        /* the next look is the last one */
 	bool ended;       /* the build, as the last look saw it */
 	struct worker_task task;
@@ -129,7 +131,8 @@ static void start_looks(struct build_waits *waits);
 static void look_done(struct stream_hub *hub, struct hub_note *note)
 {
 	struct build_wait *wait = CONTAINER_OF(note, struct build_wait, note);
-	(void)atomic_fetch_sub(&hub->shared->reads, 1); /* given back */
+	if (wait->counted)
+		(void)atomic_fetch_sub(&hub->shared->reads, 1); /* given back */
 	wait->looking = false;
 	wait->seen = true;
 	start_looks(wait->waits); /* the worker is free */
@@ -139,6 +142,9 @@ static void look_done(struct stream_hub *hub, struct hub_note *note)
 	}
 	bool failed = wait->request->answer.status != 200 && wait->request->answer.status != 304;
 	wait->retry_ms = failed ? clock_boot_ms() + RETRY_MS : 0;
+	/* It would be old when the wait is over. */
+	answer_release(&wait->request->answer);
+	answer_init(&wait->request->answer);
 	if (wait->again)
 		look(wait);
 }
@@ -154,11 +160,13 @@ static void run_look(struct worker_task *task)
 	stream_hub_post(wait->waits->hub, &wait->note);
 }
 
-/* Workers are shared with streams, which leave some to requests. */
+/* The first look and the last are what the request would be without a wait. Those between share the workers with
+ * streams, which leave some to requests. */
 static bool start_look(struct build_wait *wait)
 {
 	struct streams *streams = wait->waits->hub->shared;
-	if (atomic_fetch_add(&streams->reads, 1) < streams->reads_max) {
+	wait->counted = wait->seen && !wait->over;
+	if (!wait->counted || atomic_fetch_add(&streams->reads, 1) < streams->reads_max) {
 		wait->looking = true;
 		wait->again = false;
 		wait->task.run = run_look;
@@ -166,17 +174,17 @@ static bool start_look(struct build_wait *wait)
 			return true;
 		wait->looking = false;
 	}
-	(void)atomic_fetch_sub(&streams->reads, 1); /* as if it had never been */
+	if (wait->counted)
+		(void)atomic_fetch_sub(&streams->reads, 1); /* as if it had never been */
 	return false;
 }
 
-/* In the order of their coming, as long as there is somebody to do it. */
+/* In the order of their coming; for those without a worker the tick tries again. */
 static void start_looks(struct build_waits *waits)
 {
 	LIST_FOR_EACH (node, &waits->to_look) {
-		if (!start_look(LIST_ITEM(node, struct build_wait, look_node)))
-			return; /* the tick tries again */
-		list_remove(node);
+		if (start_look(LIST_ITEM(node, struct build_wait, look_node)))
+			list_remove(node);
 	}
 }
 
@@ -190,14 +198,20 @@ static void look(struct build_wait *wait)
 	start_looks(wait->waits);
 }
 
-/* Answers now if it can; else after the look that is under way or due. */
+/* A POST has its 202 to fall back on; a GET is answered by one more look. */
 static void end_soon(struct build_wait *wait)
 {
+	int64_t now_ms = clock_boot_ms();
+	if (wait->until_ms > now_ms)
+		wait->until_ms = now_ms;
+	bool was_over = wait->over;
 	wait->over = true;
 	if (wait->looking)
 		return;
-	if (wait->seen || wait->accepted != NULL)
+	if (wait->accepted != NULL || wait->request->h2o == NULL)
 		finish(wait);
+	else if (!was_over)
+		look(wait);
 }
 
 /* Its reading side is closed: it has gone, or it wants no more than this answer. */
@@ -238,7 +252,7 @@ static bool gives_up(const struct build_wait *wait, int64_t now_ms)
 
 static void give_up(struct build_wait *wait)
 {
-	if (wait->accepted == NULL && !wait->seen)
+	if (wait->accepted == NULL)
 		(void)problem_answer(wait->request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
 	finish(wait);
 }
@@ -263,8 +277,9 @@ static void on_tick(h2o_timeout_entry_t *entry)
 
 static bool is_possible(const struct request *request, const char *build_id)
 {
-	/* A POST answered with the build is a read. */
-	return request->wait_s > 0 && uuid_is_valid(build_id, strlen(build_id)) && !request->loop->streams->draining &&
+	/* A POST answered with the build is a read. h2o keeps its body as long as the request. */
+	return request->wait_s > 0 && request->h2o != NULL && uuid_is_valid(build_id, strlen(build_id)) &&
+		   request->body.len <= MAX_BODY_BYTES && !request->loop->streams->draining &&
 		   scopes_cover(request->token->scopes, SCOPE_BUILDS_READ);
 }
 
@@ -291,6 +306,7 @@ bool build_wait_begin(struct request *request, void (*accepted)(struct request *
 	list_append(&waits->buckets[wait->bucket], &wait->key_node);
 	metric_add(&waits_gauge, 1);
 	request_ref(request);
+	request->body = (struct slice){NULL, 0}; /* it was accepted */
 	request_detach(request);
 	h2o_timeout_unlink(&request->deadline);
 	stream_hub_want_events(waits->hub, wait->bucket, 1);

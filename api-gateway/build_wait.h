@@ -1,15 +1,15 @@
 /*
  * Prefer: wait=N (RFC 7240): an answer about a build that waits on its loop, without a thread, until the build has
  * ended; a GET with If-None-Match only until its answer is another than those named. After N seconds, at the drain, and
- * when the client sends no more, the answer is what it would have been at once.
+ * when the client sends no more, the answer is what it would be at that moment without a wait.
  *
  * Nothing is missed for the same reason as with streams (follow.h): the wait is subscribed to the build's events first
  * and looks at the build then, and events are in Postgres before they are in Kafka. A look is what GET does, on a
  * worker; there is one at the beginning, one after each event that matters, when events may have been lost, and at the
  * end.
  *
- * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS, KILN_MAX_WAITS_PER_TOKEN; a preference that goes beyond the last two is not
- * applied, and Preference-Applied is missing.
+ * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS, KILN_MAX_WAITS_PER_TOKEN, and 64 KiB for the body of a POST; a preference
+ * that goes beyond the last three is not applied, and Preference-Applied is missing.
  */
 #pragma once
 

@@ -67,10 +67,7 @@ int etag_list_has(const char *value, size_t len, const char *etag, enum etag_com
 		return 0;
 	}
 	bool has = false;
-	at = skip_empty(at, end);
-	if (at == end)
-		return bad_list(err);
-	for (; at < end; at = skip_empty(at, end)) {
+	for (at = skip_empty(at, end); at < end; at = skip_empty(at, end)) {
 		bool weak;
 		size_t tag_len;
 		const char *tag = next_tag(&at, end, &weak, &tag_len);

@@ -35,13 +35,13 @@ class Service:
         """Its answer, or None while the port is closed."""
         assert self.process.poll() is None, "the service has ended"
         try:
-            return httpx.get(f"{self.ops}/readyz", timeout=5, trust_env=False, verify=False)
+            return httpx.get(f"{self.ops}/readyz", timeout=60, trust_env=False, verify=False)
         except httpx.TransportError:
             return None
 
     def metric(self, name):
         """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
-        lines = httpx.get(f"{self.ops}/metrics", timeout=5, trust_env=False).text.splitlines()
+        lines = httpx.get(f"{self.ops}/metrics", timeout=60, trust_env=False).text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
 
 

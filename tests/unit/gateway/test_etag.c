@@ -80,10 +80,16 @@ TEST(a_tag_of_bytes_is_theirs)
 
 TEST(what_is_no_list_of_tags_is_an_error)
 {
-	static const char *const bad[] = {"",         "3",        "\"3",     "\"3\" \"4\"", ",",
-									  "*, \"3\"", "\"3\", *", "w/\"3\"", "W/",          "W/\""};
+	static const char *const bad[] = {"3", "\"3", "\"3\" \"4\"", "*, \"3\"", "\"3\", *", "w/\"3\"", "W/", "W/\""};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(match(bad[i], 3), -1);
+}
+
+/* RFC 9110 section 5.6.1.2. */
+TEST(an_empty_list_has_nothing)
+{
+	assert_int_equal(match("", 3), 0);
+	assert_int_equal(match(" , ,", 3), 0);
 }
 
 int main(void)
@@ -93,6 +99,7 @@ int main(void)
 		cmocka_unit_test(the_current_version_matches),
 		cmocka_unit_test(another_version_does_not),
 		cmocka_unit_test(a_star_matches_whatever_there_is),
+		cmocka_unit_test(an_empty_list_has_nothing),
 		cmocka_unit_test(any_of_a_list_matches),
 		cmocka_unit_test(a_weak_tag_never_matches),
 		cmocka_unit_test(a_weak_comparison_takes_weak_tags_too),
