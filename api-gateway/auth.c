@@ -2,6 +2,7 @@
 
 #include "api-gateway/caches.h"
 #include "api-gateway/fill.h"
+#include "api-gateway/rate_limit.h"
 #include "api-gateway/scopes.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
@@ -25,11 +26,13 @@ static bool read_bearer(struct slice header, struct slice *ret_token)
 	return ret_token->len > 0 && ret_token->len <= TOKEN_TEXT_MAX;
 }
 
-static enum auth_outcome check_scope(struct request *request)
+static enum auth_outcome check_token(struct request *request)
 {
 	const struct route *route = request->route;
 	if (request->token->expires_us <= clock_wall_us())
 		return refuse(request);
+	if (rate_limit_admit(request) < 0)
+		return AUTH_REFUSED;
 	if (scopes_cover(request->token->scopes, route->scopes))
 		return AUTH_GRANTED;
 	CLEANUP(buffer_release_p) struct buffer needed;
@@ -51,9 +54,11 @@ enum auth_outcome auth_check(struct request *request, struct slice header)
 	if (request->token == NULL)
 		request->token = caches_token(request->gateway->caches, request->token_hash);
 	if (request->token != NULL)
-		return check_scope(request);
+		return check_token(request);
 	if ((request->filled & FILL_TOKEN) != 0)
 		return refuse(request);
+	if (rate_limit_guess(request) < 0)
+		return AUTH_REFUSED;
 	fill_begin(request, FILL_TOKEN);
 	return AUTH_WAITS;
 }

@@ -1,7 +1,9 @@
 /*
  * Bearer tokens. Only the SHA-256 of a token is stored and compared; a token has 256 random bits, so the digest needs
- * no salt and a look-up by it tells nothing about other tokens. Tokens come from the cache, which follows Postgres
- * within a second while it is up.
+ * no salt and a look-up by it tells nothing about other tokens: in memory it is found by a keyed hash and compared in
+ * constant time, and what an index's timing could tell of a digest is of no use without the text. Tokens come from the
+ * cache, which follows Postgres within a second while it is up. Tokens that nobody knows are limited by the client's
+ * address (guesses.h), requests by their token (admission.h).
  */
 #pragma once
 
@@ -9,7 +11,7 @@
 
 enum auth_outcome {
 	AUTH_GRANTED, /* request->token is set */
-	AUTH_REFUSED, /* request->answer is 401 or 403 */
+	AUTH_REFUSED, /* request->answer is 401, 403, or 429 or 503 by a limit (rate_limit.h) */
 	AUTH_WAITS,   /* the token is being looked up; dispatch_again follows */
 };
 

@@ -1,5 +1,6 @@
 #include "api-gateway/config.h"
 
+#include "api-gateway/admission.h"
 #include "common/base/alloc.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
@@ -19,6 +20,12 @@ const struct config_option gateway_options[] = {
 	 .help = "open client connections; more wait in the kernel's queue"},
 	{"KILN_MAX_BODY_BYTES", CONFIG_INT, FIELD(max_body_bytes), .fallback = "1048576", .min = 1024, .max = 4194304,
 	 .help = "longest request body; a longer one is 413"},
+	{"KILN_MAX_REQUEST_RATE", CONFIG_INT, FIELD(max_request_rate), .fallback = "0", .min = 0, .max = ADMISSION_MAX_RATE,
+	 .help = "requests per second, with valid tokens; when more come, each token has a fair share; 0: no limit"},
+	{"KILN_MAX_REQUEST_RATE_PER_TOKEN", CONFIG_INT, FIELD(max_request_rate_per_token), .fallback = "0", .min = 0,
+	 .max = ADMISSION_MAX_RATE, .help = "requests per second of one token, however idle the gateway; 0: no limit"},
+	{"KILN_MAX_AUTH_FAILURES", CONFIG_INT, FIELD(max_auth_failures), .fallback = "600", .min = 0, .max = 1000000,
+	 .help = "unknown tokens per minute from a client's address; more are 429, known ones are served; 0: no limit"},
 	{"KILN_HEADER_TIMEOUT_MS", CONFIG_INT, FIELD(header_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,
 	 .help = "milliseconds for a whole request to arrive, and for a kept connection to be idle"},
 	{"KILN_REQUEST_TIMEOUT_MS", CONFIG_INT, FIELD(request_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,

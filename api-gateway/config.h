@@ -14,6 +14,9 @@ struct gateway_config {
 	int64_t worker_queue;
 	int64_t max_connections;
 	int64_t max_body_bytes;
+	int64_t max_request_rate;
+	int64_t max_request_rate_per_token;
+	int64_t max_auth_failures;
 	int64_t header_timeout_ms;
 	int64_t request_timeout_ms;
 	int64_t recent_bytes;

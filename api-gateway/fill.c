@@ -2,6 +2,7 @@
 
 #include "api-gateway/caches.h"
 #include "api-gateway/dispatch.h"
+#include "api-gateway/rate_limit.h"
 #include "api-gateway/workers.h"
 
 static int look_up(struct request *request, struct pg_conn *conn, struct error *err)
@@ -30,6 +31,8 @@ static void fill_job(struct request *request)
 
 static void fill_done(struct request *request)
 {
+	if (request->filling == FILL_TOKEN && (request->token != NULL || request->answer.status != 0))
+		rate_limit_not_guessed(request);
 	if (!request->answered) {
 		request->filled |= request->filling;
 		if (request->answer.status != 0)

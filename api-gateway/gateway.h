@@ -10,7 +10,9 @@
 #include "common/kafka/bursts.h"
 #include "common/kafka/producer.h"
 
+struct admission;
 struct caches;
+struct guesses;
 struct key_index;
 struct key_lookups;
 struct recent_builds;
@@ -40,11 +42,13 @@ struct gateway {
 	struct caches *caches;
 	struct recent_builds *recent;
 	struct shared_map *ended; /* ended_builds.h */
-	struct topic_tail *tail; /* of the requests */
+	struct topic_tail *tail;  /* of the requests */
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;
 	struct streams *streams;
+	struct admission *admission; /* NULL: no limit (rate_limit.h) */
+	struct guesses *guesses;     /* as well */
 	_Atomic bool draining;
 };
 

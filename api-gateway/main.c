@@ -6,6 +6,7 @@
 #include "api-gateway/key_index.h"
 #include "api-gateway/key_lookups.h"
 #include "api-gateway/problem.h"
+#include "api-gateway/rate_limit.h"
 #include "api-gateway/recent_builds.h"
 #include "api-gateway/routes.h"
 #include "api-gateway/server.h"
@@ -98,6 +99,7 @@ static int start_parts(struct error *err)
 		return -1;
 	if (workers_start(&gateway, &gateway.workers, err) < 0)
 		return -1;
+	rate_limit_start(&gateway);
 	return streams_start(&gateway, kafka(), err);
 }
 
@@ -173,6 +175,7 @@ static int run(struct error *err)
 	recent_builds_free(gateway.recent);
 	shared_map_free(gateway.ended);
 	key_index_free(gateway.keys);
+	rate_limit_stop(&gateway);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "api-gateway/problem.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 
 #include "api-gateway/request.h"
@@ -8,7 +9,7 @@
 #include "common/json/json.h"
 
 #define MAX_TYPES 64
-#define RETRY_AFTER_S 1
+#define RETRY_AFTER_S INT64_C(1)
 
 static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] = "bad-request",
@@ -127,7 +128,8 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 		json_string(&w, "build_status", extras->build_status);
 	json_object_end(&w);
 	if (type->status == 503 || type->status == 429)
-		answer_field(answer, "retry-after", "%d", RETRY_AFTER_S);
+		answer_field(answer, "retry-after", "%" PRId64,
+					 extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S);
 	if (type->status == 401)
 		answer_field(answer, "www-authenticate", "Bearer realm=\"kiln\"");
 }

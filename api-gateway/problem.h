@@ -45,6 +45,7 @@ struct problem_extras {
 	const struct schema_problems *errors;
 	const char *task_id;      /* with outcome "unknown" */
 	const char *build_status; /* with build-ended */
+	int64_t retry_after_s;    /* of 429 and 503; 0: 1 */
 };
 
 /* Reads problems.json; every type above must be in it. Before the loops start. */
@@ -59,7 +60,7 @@ struct problem_type {
 /* All types of the file, for GET /problems/{type}; NULL when there is no such type. Static storage after the load. */
 const struct problem_type *problem_type_find(const char *slug);
 
-/* Makes `answer` a problem. Retry-After is added to 503, WWW-Authenticate to 401. */
+/* Makes `answer` a problem. Retry-After is added to 429 and 503, WWW-Authenticate to 401. */
 void problem_write(struct answer *answer, enum problem problem, const char *request_id,
 				   const struct problem_extras *extras, const char *detail);
 

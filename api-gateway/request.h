@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api-gateway/admission.h"
 #include "api-gateway/answer.h"
 #include "api-gateway/entities.h"
 #include "api-gateway/gateway.h"
@@ -55,7 +56,9 @@ struct request {
 	uint8_t token_hash[SHA256_SIZE];
 	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */
 	struct query query;
-	int64_t wait_s; /* Prefer: wait that is or may be applied; 0: none (build_wait.h) */
+	int64_t wait_s;               /* Prefer: wait that is or may be applied; 0: none (build_wait.h) */
+	struct admission_share share; /* zero: not counted (rate_limit.h) */
+	uint64_t guesser;             /* the client's address, of a token that is looked up */
 
 	/* What the caches did not have and a worker looked up in Postgres (fill.h). */
 	unsigned filling;          /* the fill_kind under way */

@@ -42,13 +42,14 @@ int connection_send(struct connection *connection, size_t request, const struct 
 	return sent == (ssize_t)text->len ? 0 : -1;
 }
 
-/* Of a header's value; -1 when the header is absent. */
-static long content_length(const char *head)
+/* The value of a header, which is given with its colon; -1 when it is absent. */
+static long header_number(const char *head, const char *name)
 {
+	const size_t len = strlen(name);
 	for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
 		line += 2;
-		if (strncasecmp(line, "content-length:", 15) == 0)
-			return strtol(line + 15, NULL, 10);
+		if (strncasecmp(line, name, len) == 0)
+			return strtol(line + len, NULL, 10);
 	}
 	return -1;
 }
@@ -67,13 +68,14 @@ static enum received look(struct connection *connection, struct answer *ret_answ
 	const char *end = strstr(connection->in.data, "\r\n\r\n");
 	if (end == NULL)
 		return RECEIVED_PART;
-	long length = content_length(connection->in.data);
+	long length = header_number(connection->in.data, "content-length:");
 	size_t head_len = (size_t)(end - connection->in.data) + 4;
 	if (length < 0)
 		return RECEIVED_CLOSE; /* an answer that we cannot read */
 	if (connection->in.len < head_len + (size_t)length)
 		return RECEIVED_PART;
 	ret_answer->status = (int)strtol(connection->in.data + sizeof("HTTP/1.1 ") - 1, NULL, 10);
+	ret_answer->retry_after_s = header_number(connection->in.data, "retry-after:");
 	find_task_id(connection->in.data + head_len, ret_answer->task_id);
 	buffer_clear(&connection->in);
 	connection->busy = false;

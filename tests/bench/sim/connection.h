@@ -20,6 +20,7 @@ struct connection {
 
 struct answer {
 	int status;
+	long retry_after_s;           /* -1: not told */
 	char task_id[UUID_TEXT_SIZE]; /* "" when the body has none */
 };
 

@@ -33,6 +33,7 @@ struct load {
 	struct connection *connections;
 	struct posted *posted;
 	int64_t sent, answered, good, lost;
+	int64_t limited, untold; /* 429 and 503, and those of them without Retry-After */
 	int64_t began_us, ended_us;
 	int epoll, timer;
 };
@@ -205,6 +206,8 @@ static void receive(struct load *load, size_t number_of_it)
 		memcpy(posted->id, answer.task_id, sizeof(posted->id));
 		load->answered++;
 		load->good += answer.status == 202 && answer.task_id[0] != '\0';
+		load->limited += answer.status == 429 || answer.status == 503;
+		load->untold += (answer.status == 429 || answer.status == 503) && answer.retry_after_s < 1;
 		if (load->rate == 0 &&
 			load->sent < load->count) { /* the next one on this connection, without a look at all the others */
 			size_t request = (size_t)load->sent++;
@@ -257,12 +260,13 @@ static void report(const struct load *load)
 	qsort(waits, len, sizeof(*waits), compare);
 	const size_t median = len / 2, high = len * 99 / 100;
 	(void)printf(
-		"{\"count\": %lld, \"accepted\": %lld, \"answered\": %lld, \"lost\": %lld, \"began_us\": %lld, \"ended_us\": "
+		"{\"count\": %lld, \"accepted\": %lld, \"answered\": %lld, \"lost\": %lld, \"limited\": %lld, \"untold\": "
+		"%lld, \"began_us\": %lld, \"ended_us\": "
 		"%lld, "
 		"\"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
 		(long long)load->count, (long long)load->good, (long long)load->answered, (long long)load->lost,
-		(long long)load->began_us, (long long)load->ended_us, len == 0 ? 0.0 : (double)waits[median] / 1000.0,
-		len == 0 ? 0.0 : (double)waits[high] / 1000.0);
+		(long long)load->limited, (long long)load->untold, (long long)load->began_us, (long long)load->ended_us,
+		len == 0 ? 0.0 : (double)waits[median] / 1000.0, len == 0 ? 0.0 : (double)waits[high] / 1000.0);
 	free(waits);
 }
 

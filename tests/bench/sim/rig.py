@@ -102,6 +102,13 @@ class Rig:
             tool.end()
         self.http.close()
 
+    def stop_others(self):
+        """All services but the gateway, for good."""
+        pids = [pid for name in ("BUILD_SERVICE", "NOTIFIER", "EXECUTOR") for pid in self.system.pids(name)]
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: all(ended(pid) for pid in pids), "the other services to end", 60)
+
     # -- making things
 
     def project(self, **fields):
@@ -219,6 +226,13 @@ def rig(name, *options):
 def stat_seconds(path, with_children=False):
     fields = pathlib.Path(path, "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11 : 15 if with_children else 13]) / TICK
+
+
+def ended(pid):
+    try:
+        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def children(pid):

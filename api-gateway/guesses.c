@@ -1,0 +1,92 @@
+#include "api-gateway/guesses.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "common/base/alloc.h"
+#include "common/base/siphash.h"
+
+#define WINDOW_US INT64_C(60000000)
+#define SETS 4096
+#define WAYS 4
+
+/* One number is enough (GCRA): every guess moves it by a guess's part of the window, and it may not be further ahead
+ * of the clock than the window. */
+struct guesser {
+	uint64_t address;
+	int64_t forgotten_us; /* when all its guesses are old */
+};
+
+struct guesses {
+	pthread_mutex_t lock;
+	int64_t interval_us; /* a guess's part of the window */
+	struct guesser sets[SETS][WAYS];
+};
+
+struct guesses *guesses_new(int64_t per_minute)
+{
+	CHECK(per_minute > 0 && per_minute <= WINDOW_US);
+	struct guesses *guesses = xcalloc(1, sizeof(*guesses));
+	guesses->interval_us = WINDOW_US / per_minute;
+	CHECK(pthread_mutex_init(&guesses->lock, NULL) == 0);
+	return guesses;
+}
+
+void guesses_free(struct guesses *guesses)
+{
+	if (guesses == NULL)
+		return;
+	(void)pthread_mutex_destroy(&guesses->lock); /* nobody holds it */
+	free(guesses);
+}
+
+uint64_t guesses_address(const struct sockaddr *address)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	if (address->sa_family == AF_INET)
+		return siphash(&v4->sin_addr, sizeof(v4->sin_addr));
+	if (address->sa_family != AF_INET6)
+		return 0; /* no other family is listened on */
+	const uint8_t *bytes = v6->sin6_addr.s6_addr;
+	return IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? siphash(bytes + 12, 4) : siphash(bytes, 8);
+}
+
+/* Its row, or the row in which it may lie. */
+static struct guesser *find(struct guesses *guesses, uint64_t address)
+{
+	struct guesser *set = guesses->sets[address % SETS], *least = set;
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].address == address)
+			return &set[i];
+		if (set[i].forgotten_us < least->forgotten_us)
+			least = &set[i];
+	}
+	return least;
+}
+
+bool guesses_begin(struct guesses *guesses, uint64_t address, int64_t now_us, int64_t *ret_retry_after_s)
+{
+	CHECK(pthread_mutex_lock(&guesses->lock) == 0);
+	struct guesser *guesser = find(guesses, address);
+	if (guesser->address != address)
+		*guesser = (struct guesser){.address = address};
+	int64_t from_us = guesser->forgotten_us > now_us ? guesser->forgotten_us : now_us;
+	int64_t too_early_us = from_us + guesses->interval_us - now_us - WINDOW_US;
+	if (too_early_us <= 0)
+		guesser->forgotten_us = from_us + guesses->interval_us;
+	else
+		*ret_retry_after_s = (too_early_us + 999999) / 1000000;
+	CHECK(pthread_mutex_unlock(&guesses->lock) == 0);
+	return too_early_us <= 0;
+}
+
+void guesses_take_back(struct guesses *guesses, uint64_t address)
+{
+	CHECK(pthread_mutex_lock(&guesses->lock) == 0);
+	struct guesser *guesser = find(guesses, address);
+	if (guesser->address == address) /* else it made room meanwhile */
+		guesser->forgotten_us -= guesses->interval_us;
+	CHECK(pthread_mutex_unlock(&guesses->lock) == 0);
+}

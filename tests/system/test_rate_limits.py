@@ -1,0 +1,189 @@
+"""Limits of requests: who asks for more than its share is told so at once, and nobody else notices; tokens are not guessed."""
+
+import http.client
+import json
+import re
+import secrets
+import socket
+import threading
+import urllib.parse
+
+import pytest
+from kiln_testing import contract
+from kiln_testing.agents import spec
+from kiln_testing.client import slug
+from kiln_testing.services import ready_gateway
+from kiln_testing.waiting import wait_for
+
+RATE = 40  # requests per second; a quarter of it may come at once
+FAILURES = 5
+FLOOD = 100
+
+
+@pytest.fixture(scope="module")
+def limited(shared_system):
+    """A gateway with small limits, beside the shared one."""
+    with ready_gateway(shared_system, KILN_MAX_REQUEST_RATE=str(RATE), KILN_MAX_AUTH_FAILURES=str(FAILURES)) as gateway:
+        yield gateway
+
+
+def share(headers):
+    """All that an answer tells of the token's share: q, w, r, t."""
+    found = {}
+    for name in ("RateLimit-Policy", "RateLimit"):
+        assert re.fullmatch(r'"share"(;[a-z]=[0-9]+){2}', headers.get(name, "")), f"{name}: {headers.get(name)}"
+        found |= {key: int(value) for key, value in re.findall(r";([a-z])=([0-9]+)", headers.get(name))}
+    assert sorted(found) == ["q", "r", "t", "w"]
+    return found
+
+
+def new_client(kiln, gateway, scopes=("builds:read", "builds:write")):
+    """A client of the limited gateway that owes nothing, with a token that the gateway knows; nobody else owes much."""
+    client = kiln.at(gateway, kiln.token(scopes))
+
+    def fresh():
+        answer = client.get("/me")
+        return answer.status_code == 200 and share(answer.headers)["r"] >= RATE // 4 - 1
+
+    wait_for(fresh, "all that was owed to be paid back", 30, poll=0.2)
+    return client
+
+
+class Pipeline:
+    """What HTTPResponse takes for a socket: one buffer for all answers, which none of them closes."""
+
+    def __init__(self, file):
+        self.read, self.readinto, self.readline = file.read, file.readinto, file.readline
+
+    def makefile(self, _mode):
+        return self
+
+    def flush(self):
+        pass
+
+    def close(self):
+        pass
+
+
+ME = ("GET", "/me", b"")
+
+
+def flood(client, requests=(ME,) * FLOOD):
+    """All these requests at once, on one connection: [(status, headers, body)], each as the contract says."""
+    address = urllib.parse.urlsplit(client.url)
+    text, answers = b"", []
+    for method, path, body in requests:
+        text += f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n".encode()
+        text += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n".encode() if body else b""
+        text += b"\r\n" + body
+    with socket.create_connection((address.hostname, address.port), timeout=30) as sock:
+        sock.sendall(text)
+        with sock.makefile("rb") as file:
+            for method, path, _ in requests:
+                answer = http.client.HTTPResponse(Pipeline(file), method=method)
+                answer.begin()
+                content = answer.read()
+                wrong = contract.find(method, path).judge_answer(answer.status, answer.headers, content)
+                assert not wrong, wrong
+                answers.append((answer.status, answer.headers, json.loads(content)))
+    return answers
+
+
+def overload(client):
+    """Answers of a flood of which a part was more than the token's share."""
+
+    def too_much():
+        answers = flood(client)
+        return answers if {status for status, *_ in answers} == {200, 429} else None
+
+    return wait_for(too_much, "a part of a flood to be too much", 60)
+
+
+def test_beyond_its_share_a_token_is_told_when_to_come_again(kiln, limited):
+    client = new_client(kiln, limited)
+    answers = overload(client)
+    for status, headers, body in answers:
+        assert status in (200, 429)
+        told = share(headers)
+        assert 1 <= told["q"] <= RATE and told["w"] == told["t"] == 1
+        if status == 429:
+            assert body["type"] == "/problems/too-many-requests"
+            assert told["r"] == 0 and int(headers["Retry-After"]) == told["t"]
+        else:
+            assert told["r"] < RATE // 4 and "Retry-After" not in headers
+    refused = sum(status == 429 for status, *_ in answers)
+    assert limited.metric("kiln_gateway_limited_requests_total") >= refused
+    wait_for(lambda: client.get("/me").status_code == 200, "the token to be served again", 20)
+
+
+def test_what_a_share_tells_may_come_at_once(kiln, limited):
+    client = new_client(kiln, limited)
+    remaining = share(client.get("/me", expect=200).headers)["r"]
+    assert remaining > 0
+    assert [status for status, *_ in flood(client, [ME] * remaining)] == [200] * remaining
+
+
+def test_a_refused_request_is_not_read_and_does_nothing(kiln, limited):
+    client = new_client(kiln, limited)
+    path = f"/projects/{kiln.project()['id']}/builds"
+    good = json.dumps(spec("none", labels=["nobody-has-this"])).encode()
+    accepted, broken = set(), set()
+
+    def refused():
+        """The share is used up by others, and then come these two, if nothing holds them up."""
+        *_, (status, _, body), (status_of_broken, *_) = flood(client, [*[ME] * FLOOD, ("POST", path, good), ("POST", path, b'{"prompt":')])
+        broken.add(status_of_broken)
+        if status == 202:
+            accepted.add(body["task_id"])
+        return status == status_of_broken == 429
+
+    wait_for(refused, "a build and a broken body to be refused", 60)
+    assert broken <= {400, 429}
+    wait_for(lambda: len(kiln.api.pages(path, limit=500)) >= len(accepted), "the accepted builds")
+    assert {item["task_id"] for item in kiln.api.pages(path, limit=500)} == accepted
+
+
+def test_a_second_token_within_its_share_notices_nothing(kiln, limited):
+    greedy, modest = new_client(kiln, limited), new_client(kiln, limited)
+    refused, stop = [], threading.Event()
+
+    def ask_for_more():
+        while not stop.is_set():
+            refused.extend(status for status, *_ in flood(greedy) if status == 429)
+
+    thread = threading.Thread(target=ask_for_more)
+    thread.start()
+    try:
+        wait_for(lambda: refused, "the first token to be refused", 60)
+        for _ in range(RATE // 4 // 2 - 1):  # half of what may come at once
+            modest.get("/me", expect=200)
+        before = len(refused)
+        wait_for(lambda: len(refused) > before, "the first token to be refused again", 60)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_without_a_limit_nothing_is_told_of_shares(kiln):
+    headers = kiln.api.get("/me", expect=200).headers
+    assert "RateLimit" not in headers and "RateLimit-Policy" not in headers
+
+
+def test_guessing_tokens_is_limited_and_disturbs_nobody_at_the_same_address(kiln, limited):
+    known = new_client(kiln, limited)
+    nobody = kiln.at(limited).with_token(None)
+    for _ in range(3 * FAILURES):  # no guess: not counted
+        nobody.get("/me", expect=401)
+
+    def guess():
+        return nobody.with_token(secrets.token_urlsafe(32)).get("/me", expect=(401, 429))
+
+    assert slug(guess()) == "unauthorized"
+    answer = wait_for(lambda: answer if (answer := guess()).status_code == 429 else None, "guesses to be too many", 60)
+    assert slug(answer) == "too-many-requests"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60 // FAILURES
+    assert "RateLimit" not in answer.headers
+    known.get("/me", expect=200)
+    kiln.at(limited).get("/me", expect=200)
+    nobody.get("/me", expect=401)
+    assert guess().status_code == 429
