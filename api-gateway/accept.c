@@ -22,7 +22,7 @@ void accept_register_metrics(void)
 	metric_register(&accepted_total);
 }
 
-int accept_make_id(struct request *request, const char *route, const char *project_id, const uint8_t random[8],
+int accept_make_id(struct request *request, const char *route, const char *scope, const uint8_t random[8],
 				   char ret[UUID_TEXT_SIZE])
 {
 	if (request->idempotency_key.data == NULL) {
@@ -34,11 +34,12 @@ int accept_make_id(struct request *request, const char *route, const char *proje
 	size_t secret_len;
 	if (request_key(request, key, &secret, &secret_len) < 0)
 		return -1;
-	idempotency_build_id(secret, secret_len, request->token->id, route, project_id, key, ret);
+	idempotency_build_id(secret, secret_len, request->token->id, route, scope, key, ret);
 	return 0;
 }
 
 #define LINK_MAX 64
+#define SEND_WAIT_MS 1900
 
 /* "/builds/ID" and what follows; an id has 36 characters. */
 static size_t link_to(const char *build_id, const char *rest, size_t rest_len, char ret[LINK_MAX])
@@ -159,28 +160,36 @@ static void set_deadline(struct request *request)
 		request_set_deadline(request, &request->loop->accept_timeout, deadline_passed);
 }
 
+/* The record of a build: what both ways of sending it share. `event` and `value` must live as long as the message. */
+static struct kafka_message message_of(const struct request *request, const char *build_id, const char *ce_id,
+									   const struct buffer *value, struct cloudevent *ret_event)
+{
+	*ret_event = (struct cloudevent){
+		.id = ce_id,
+		.type = "build.requested",
+		.source = GATEWAY_SOURCE,
+		.subject = build_id,
+		.traceparent = request->traceparent,
+	};
+	return (struct kafka_message){
+		.topic = TOPIC_BUILD_REQUESTS,
+		.partition = -1,
+		.key = build_id,
+		.key_len = UUID_TEXT_SIZE - 1,
+		.data = value->data,
+		.data_len = value->len,
+		.event = ret_event,
+	};
+}
+
 static bool produce(struct request *request, const struct buffer *value)
 {
 	char ce_id[UUID_TEXT_SIZE];
 	uint8_t random[16];
 	loop_random(request->loop, random, sizeof(random)); /* uuid_v4 would be a system call */
 	uuid_v8(random, ce_id);
-	const struct cloudevent event = {
-		.id = ce_id,
-		.type = "build.requested",
-		.source = GATEWAY_SOURCE,
-		.subject = request->build_id,
-		.traceparent = request->traceparent,
-	};
-	const struct kafka_message message = {
-		.topic = TOPIC_BUILD_REQUESTS,
-		.partition = -1,
-		.key = request->build_id,
-		.key_len = UUID_TEXT_SIZE - 1,
-		.data = value->data,
-		.data_len = value->len,
-		.event = &event,
-	};
+	struct cloudevent event;
+	const struct kafka_message message = message_of(request, request->build_id, ce_id, value, &event);
 	struct error err = ERROR_INIT;
 	request_ref(request);
 	if (bursts_produce(request->gateway->bursts, &message, delivered, request, &err) == 0) {
@@ -193,6 +202,28 @@ static bool produce(struct request *request, const struct buffer *value)
 	(void)accept_problem(request, err.kind);
 	request_unref(request);
 	return true;
+}
+
+int accept_send(struct request *request, struct db *db, const struct build_request *build, const struct buffer *value)
+{
+	char ce_id[UUID_TEXT_SIZE];
+	uuid_v4(ce_id);
+	struct cloudevent event;
+	const struct kafka_message message = message_of(request, build->build_id, ce_id, value, &event);
+	struct error err = ERROR_INIT;
+	struct kafka_delivery place;
+	memcpy(request->build_id, build->build_id, sizeof(request->build_id));
+	if (kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + SEND_WAIT_MS, &place, &err) <
+		0)
+		return accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
+	if (request->idempotency_key.data != NULL) {
+		enum key_verdict verdict =
+			keyed_post_confirm_waiting(request, db, build->build_id, build->request_hash, &place);
+		if (verdict != KEY_SAME)
+			return keyed_post_problem(request, verdict);
+	}
+	metric_add(&accepted_total, 1);
+	return 0;
 }
 
 /* The project of the path; false: request->answer is made, or (ret_waits) the request comes back. */

@@ -9,14 +9,17 @@
 
 #include "api-gateway/build_request.h"
 #include "api-gateway/request.h"
+#include "api-gateway/workers.h"
 
 /* The names that ids from Idempotency-Key are made of; the alias of a route has the same. */
 #define ACCEPT_ROUTE_BUILDS "builds"
 #define ACCEPT_ROUTE_CREATE "create-and-build"
+#define ACCEPT_ROUTE_RETRY "retry"
 
 /* build->build_id: from the Idempotency-Key if there is one (`random` may be NULL then), else build_id_new of the
- * caller's random bits. -1: the problem is in request->answer. */
-int accept_make_id(struct request *request, const char *route, const char *project_id, const uint8_t random[8],
+ * caller's random bits. `scope`: the id of what the key is for, a project or the build that is repeated. -1: the
+ * problem is in request->answer. */
+int accept_make_id(struct request *request, const char *route, const char *scope, const uint8_t random[8],
 				   char ret[UUID_TEXT_SIZE]) MUST_CHECK;
 
 /* The members task_id, status and links of a 202, and its Location. */
@@ -24,5 +27,10 @@ void accept_write_links(struct json_writer *w, struct answer *answer, const char
 
 /* The problem of a record that was not acknowledged. Returns -1. */
 int accept_problem(struct request *request, enum error_kind outcome);
+
+/* Worker, with a connection if there is a key: sends the build's record, waits until it is durable and, with a key,
+ * until it is known that its record is the key's first. -1: the problem is in request->answer. */
+int accept_send(struct request *request, struct db *db, const struct build_request *build,
+				const struct buffer *value) MUST_CHECK;
 
 void accept_register_metrics(void);

@@ -264,32 +264,50 @@ bool build_request_render(const struct build_request *build, struct buffer *prom
 	return problems->len == before;
 }
 
+static void begin_record(struct json_writer *w, const struct build_request *build, struct buffer *value)
+{
+	buffer_clear(value);
+	json_writer_init(w, value);
+	json_object_begin(w, NULL);
+	json_string(w, "build_id", build->build_id);
+	json_object_begin(w, "project");
+	json_string(w, "id", build->project->id);
+	json_string(w, "name", build->project->name);
+	json_object_end(w);
+	json_bool(w, "provisional", build->provisional);
+}
+
+static void end_record(struct json_writer *w, const struct build_request *build)
+{
+	char hash[2 * SHA256_SIZE + 1], time[CLOCK_RFC3339_SIZE];
+	hex_encode(build->request_hash, SHA256_SIZE, hash);
+	clock_format_rfc3339(clock_wall_us(), time);
+	write_git(w, build);
+	json_string(w, "owner", build->token->id);
+	json_string(w, "request_hash", hash);
+	json_string(w, "retry_of", build->retry_of);
+	json_string(w, "requested_at", time);
+	json_object_end(w);
+}
+
 bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
 						 struct schema_problems *problems)
 {
 	if (!build_request_render(build, prompt, problems))
 		return false;
-	char hash[2 * SHA256_SIZE + 1], time[CLOCK_RFC3339_SIZE];
-	hex_encode(build->request_hash, SHA256_SIZE, hash);
-	clock_format_rfc3339(clock_wall_us(), time);
 	struct json_writer w;
-	buffer_clear(value);
-	json_writer_init(&w, value);
-	json_object_begin(&w, NULL);
-	json_string(&w, "build_id", build->build_id);
-	json_object_begin(&w, "project");
-	json_string(&w, "id", build->project->id);
-	json_string(&w, "name", build->project->name);
-	json_object_end(&w);
-	json_bool(&w, "provisional", build->provisional);
+	begin_record(&w, build, value);
 	write_spec(&w, build, prompt);
-	write_git(&w, build);
-	json_string(&w, "owner", build->token->id);
-	json_string(&w, "request_hash", hash);
-	json_null(&w, "retry_of");
-	json_string(&w, "requested_at", time);
-	json_object_end(&w);
+	end_record(&w, build);
 	return true;
+}
+
+void build_request_write_again(const struct build_request *build, const char *spec, struct buffer *value)
+{
+	struct json_writer w;
+	begin_record(&w, build, value);
+	json_raw(&w, "spec", spec);
+	end_record(&w, build);
 }
 
 void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[SHA256_SIZE])

@@ -25,6 +25,7 @@ struct build_request {
 	char build_id[UUID_TEXT_SIZE];
 	bool provisional;
 	uint8_t request_hash[SHA256_SIZE];
+	const char *retry_of; /* the id of the build that this one repeats; NULL: it was posted */
 };
 
 /* The template that the spec names ("name" or "name@version"), or NULL. */
@@ -44,6 +45,10 @@ bool build_request_render(const struct build_request *build, struct buffer *prom
  * maximum is the limit of a rendered prompt). Template problems are found here. True when there were none. */
 bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
 						 struct schema_problems *problems);
+
+/* The same for a build that repeats another one (build->retry_of): `spec` is the JSON of that one, resolved as it is.
+ */
+void build_request_write_again(const struct build_request *build, const char *spec, struct buffer *value);
 
 /* SHA-256 of the canonical form of the posted body. */
 void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[SHA256_SIZE]);

@@ -14,6 +14,7 @@ route_handler create_and_build; /* 202 with the project */
 route_handler build_list;       /* a project's, newest first */
 route_handler build_get;        /* Postgres' row, else the own tail, else proof of absence */
 route_handler build_cancel;     /* 202; 409 when it ended otherwise */
+route_handler build_retry;      /* 202 with a new build of the same spec; 409 when it has not ended */
 route_handler build_events;     /* the trail, as JSON or a stream */
 route_handler build_logs;       /* lines, as JSON, text or a stream */
 

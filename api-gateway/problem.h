@@ -21,6 +21,8 @@ enum problem {
 	PROBLEM_PROJECT_EXISTS,
 	PROBLEM_PROJECT_HAS_ACTIVE_BUILDS,
 	PROBLEM_BUILD_ENDED,
+	PROBLEM_BUILD_NOT_ENDED,
+	PROBLEM_NOT_RETRYABLE,
 	PROBLEM_PRECONDITION_FAILED,
 	PROBLEM_PAYLOAD_TOO_LARGE,
 	PROBLEM_URI_TOO_LONG,
@@ -44,7 +46,7 @@ enum problem {
 struct problem_extras {
 	const struct schema_problems *errors;
 	const char *task_id;      /* with outcome "unknown" */
-	const char *build_status; /* with build-ended */
+	const char *build_status; /* with build-ended and build-not-ended */
 	int64_t retry_after_s;    /* of 429 and 503; 0: 1 */
 };
 

@@ -30,6 +30,7 @@ const struct route gateway_routes[] = {
 	{"GET",    "/projects/{id}/builds",        SCOPE_BUILDS_READ,  0, build_list, PAGE | QUERY_STATUS, NULL},
 	{"GET",    "/builds/{taskId}",             SCOPE_BUILDS_READ,  ROUTE_ON_LOOP | ROUTE_WAITS, build_get, 0, NULL},
 	{"POST",   "/builds/{taskId}/cancel",      SCOPE_BUILDS_WRITE, 0, build_cancel, 0, NULL},
+	{"POST",   "/builds/{taskId}/retry",       SCOPE_BUILDS_WRITE, 0, build_retry, 0, NULL},
 	{"GET",    "/builds/{taskId}/events",      SCOPE_BUILDS_READ,  0, build_events, PAGE | QUERY_AFTER, json_or_stream},
 	{"GET",    "/builds/{taskId}/logs",        SCOPE_BUILDS_READ,  0, build_logs, PAGE | QUERY_AFTER, json_text_or_stream},
 	{"GET",    "/projects/{id}/events",        SCOPE_BUILDS_READ,  0, project_events, 0, stream},

@@ -49,6 +49,7 @@ static void write_recent(struct json_writer *w, const cJSON *data)
 	json_string(w, "created_at", json_get_string(data, "requested_at"));
 	json_null(w, "started_at");
 	json_null(w, "finished_at");
+	json_string(w, "retry_of", json_get_string(data, "retry_of"));
 	json_tree(w, "spec", spec);
 	json_null(w, "result");
 }
@@ -78,6 +79,7 @@ bool build_answer(struct request *request)
 	json_object_begin(&w, NULL);
 	if (found.row != NULL) {
 		write_row(&w, found.row, 0);
+		json_string(&w, "retry_of", pg_text(found.row, 0, "retry_of"));
 		json_raw(&w, "spec", pg_text(found.row, 0, "spec"));
 		json_raw(&w, "result", pg_text(found.row, 0, "result"));
 	} else {

@@ -10,12 +10,9 @@
 #include "api-gateway/handlers/common.h"
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/project_row.h"
-#include "common/base/clock.h"
 #include "common/base/str.h"
-#include "common/kafka/topics.h"
 #include "kiln_gateway_sql.h"
 
-#define PRODUCE_WAIT_MS 1900
 #define INSERT_TRIES 3
 #define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
 
@@ -280,40 +277,6 @@ static int settle_project(struct work *work)
 						  "Others make and delete a project of that name at this moment.");
 }
 
-static int produce(struct work *work, const struct buffer *value)
-{
-	struct request *request = work->request;
-	char ce_id[UUID_TEXT_SIZE];
-	uuid_v4(ce_id);
-	const struct cloudevent event = {
-		.id = ce_id,
-		.type = "build.requested",
-		.source = GATEWAY_SOURCE,
-		.subject = work->build.build_id,
-		.traceparent = request->traceparent,
-	};
-	const struct kafka_message message = {
-		.topic = TOPIC_BUILD_REQUESTS,
-		.partition = -1,
-		.key = work->build.build_id,
-		.key_len = UUID_TEXT_SIZE - 1,
-		.data = value->data,
-		.data_len = value->len,
-		.event = &event,
-	};
-	struct error err = ERROR_INIT;
-	struct kafka_delivery place;
-	memcpy(request->build_id, work->build.build_id, sizeof(request->build_id));
-	if (kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + PRODUCE_WAIT_MS, &place,
-								 &err) < 0)
-		return accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
-	if (request->idempotency_key.data == NULL)
-		return 0;
-	enum key_verdict verdict =
-		keyed_post_confirm_waiting(request, &work->db, work->build.build_id, work->build.request_hash, &place);
-	return verdict == KEY_SAME ? 0 : keyed_post_problem(request, verdict);
-}
-
 static int start_build(struct work *work)
 {
 	CLEANUP(buffer_release_p) struct buffer value;
@@ -327,7 +290,7 @@ static int start_build(struct work *work)
 		schema_problems_release(&problems);
 		return -1;
 	}
-	if (produce(work, &value) < 0)
+	if (accept_send(work->request, &work->db, &work->build, &value) < 0)
 		return -1;
 	answer_accepted(work);
 	return 0;

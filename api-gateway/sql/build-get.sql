@@ -1,5 +1,5 @@
 -- One build, and how far its request partition $2 was applied: in one snapshot, so that a missing row with an offset at or beyond a known end proves absence.
-SELECT b.id, b.project_id, b.project_name, b.status, b.phase, b.attempt, b.attempts_used, b.max_attempts, b.worker_id, b.cancel_requested,
+SELECT b.id, b.project_id, b.project_name, b.status, b.phase, b.attempt, b.attempts_used, b.max_attempts, b.worker_id, b.cancel_requested, b.retry_of,
 	r.spec::text AS spec, b.result::text AS result,
 	to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at, to_char(b.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at, to_char(b.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at,
 	o.next_offset
