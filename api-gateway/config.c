@@ -54,6 +54,8 @@ const struct config_option gateway_options[] = {
 	 .help = "requests that may wait so for a build; more are answered at once"},
 	{"KILN_MAX_WAITS_PER_TOKEN", CONFIG_INT, FIELD(max_waits_per_token), .fallback = "250", .min = 0, .max = 1000000,
 	 .help = "of them with the same token"},
+	{"KILN_WORKER_FRESH_MS", CONFIG_INT, FIELD(worker_fresh_ms), .fallback = "8000", .min = 500, .max = 600000,
+	 .help = "as the build service's: milliseconds after its last heartbeat in which a worker is given attempts"},
 	{"KILN_RECENT_KEYS", CONFIG_INT, FIELD(recent_keys), .fallback = "50000", .min = 1, .max = 100000000,
 	 .help = "builds with an Idempotency-Key whose bodies are told apart without Postgres; about 110 bytes each"},
 	{"KILN_ACCESS_LOG", CONFIG_BOOL, FIELD(access_log), .fallback = "true", .help = "one log line per request"},

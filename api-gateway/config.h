@@ -26,6 +26,7 @@ struct gateway_config {
 	int64_t max_streams_per_token;
 	int64_t stream_buffer_bytes;
 	int64_t stream_heartbeat_ms;
+	int64_t worker_fresh_ms; /* the build service's */
 	int64_t stream_stall_ms;
 	int64_t max_wait_s;
 	int64_t max_waits;

@@ -22,6 +22,13 @@ int cursor_append_name(struct buffer *buf, enum cursor_kind kind, const char *na
 	return append(buf, kind, name);
 }
 
+int cursor_append_line(struct buffer *buf, enum cursor_kind kind, const char *name, const char *key)
+{
+	char both[sizeof(struct cursor_line)];
+	(void)snprintf(both, sizeof(both), "%s,%s", name, key); /* 63 and 32 characters at most */
+	return append(buf, kind, both);
+}
+
 int cursor_append_sequence(struct buffer *buf, enum cursor_kind kind, int64_t sequence)
 {
 	char key[24];
@@ -74,6 +81,24 @@ int cursor_read_name(const char *text, enum cursor_kind kind, char ret[64], stru
 	if (!str_is_name(plain.data + 1, plain.len - 1))
 		return bad_cursor(err);
 	memcpy(ret, plain.data + 1, plain.len); /* with the NUL; a name has at most 63 characters */
+	return 0;
+}
+
+int cursor_read_line(const char *text, enum cursor_kind kind, struct cursor_line *ret, struct error *err)
+{
+	CLEANUP(buffer_release_p) struct buffer plain;
+	buffer_init(&plain, CURSOR_MAX);
+	if (decode(text, kind, &plain, err) < 0)
+		return -1;
+	const size_t key_len = CURSOR_LINE_KEY_SIZE - 1;
+	const char *name = plain.data + 1, *comma = memchr(name, ',', plain.len - 1);
+	uint8_t digest[(CURSOR_LINE_KEY_SIZE - 1) / 2];
+	if (comma == NULL || !str_is_name(name, (size_t)(comma - name)) || strlen(comma + 1) != key_len ||
+		hex_decode(comma + 1, key_len, digest, sizeof(digest)) < 0)
+		return bad_cursor(err);
+	memcpy(ret->name, name, (size_t)(comma - name)); /* 63 characters at most */
+	ret->name[comma - name] = '\0';
+	memcpy(ret->key, comma + 1, key_len + 1);
 	return 0;
 }
 

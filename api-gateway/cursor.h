@@ -21,6 +21,8 @@ enum cursor_kind {
 	CURSOR_PROJECTS = 'p',
 	CURSOR_TOKENS = 'k',
 	CURSOR_TEMPLATES = 't', /* by name */
+	CURSOR_WORKERS = 'w',   /* by id */
+	CURSOR_QUEUE = 'q',     /* by line */
 	CURSOR_EVENTS = 'e',    /* by sequence */
 	CURSOR_LOGS = 'l',      /* by sequence */
 };
@@ -31,11 +33,20 @@ struct cursor_place {
 	char id[UUID_TEXT_SIZE];
 };
 
+/* What the queue is ordered by: a project and the hash of a class. */
+#define CURSOR_LINE_KEY_SIZE 33 /* 32 hex digits */
+struct cursor_line {
+	char name[64];
+	char key[CURSOR_LINE_KEY_SIZE];
+};
+
 int cursor_append_place(struct buffer *buf, enum cursor_kind kind, const char *created_at, const char *id);
 int cursor_append_name(struct buffer *buf, enum cursor_kind kind, const char *name);
+int cursor_append_line(struct buffer *buf, enum cursor_kind kind, const char *name, const char *key);
 int cursor_append_sequence(struct buffer *buf, enum cursor_kind kind, int64_t sequence);
 
 /* ERR_INVALID. */
 int cursor_read_place(const char *text, enum cursor_kind kind, struct cursor_place *ret, struct error *err) MUST_CHECK;
 int cursor_read_name(const char *text, enum cursor_kind kind, char ret[64], struct error *err) MUST_CHECK;
+int cursor_read_line(const char *text, enum cursor_kind kind, struct cursor_line *ret, struct error *err) MUST_CHECK;
 int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, struct error *err) MUST_CHECK;

@@ -15,11 +15,17 @@ route_handler build_list;       /* a project's, newest first */
 route_handler build_get;        /* Postgres' row, else the own tail, else proof of absence */
 route_handler build_cancel;     /* 202; 409 when it ended otherwise */
 route_handler build_retry;      /* 202 with a new build of the same spec; 409 when it has not ended */
+route_handler build_explain;    /* why it waits */
 route_handler build_events;     /* the trail, as JSON or a stream */
 route_handler build_logs;       /* lines, as JSON, text or a stream */
 
 route_handler project_events; /* a stream of what happens to a project and its builds */
 route_handler all_events;     /* a stream of everything */
+
+route_handler queue_get;   /* what waits, by project and class */
+route_handler worker_list; /* in the order of their ids */
+route_handler worker_get;
+route_handler worker_drain; /* 202; 409 when it has gone */
 
 route_handler template_create; /* the next version */
 route_handler template_list;   /* the newest version of each */

@@ -24,6 +24,7 @@ static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_BUILD_ENDED] = "build-ended",
 	[PROBLEM_BUILD_NOT_ENDED] = "build-not-ended",
 	[PROBLEM_NOT_RETRYABLE] = "build-not-retryable",
+	[PROBLEM_WORKER_GONE] = "worker-gone",
 	[PROBLEM_PRECONDITION_FAILED] = "precondition-failed",
 	[PROBLEM_PAYLOAD_TOO_LARGE] = "payload-too-large",
 	[PROBLEM_URI_TOO_LONG] = "uri-too-long",

@@ -30,11 +30,17 @@ const struct route gateway_routes[] = {
 	{"GET",    "/projects/{id}/builds",        SCOPE_BUILDS_READ,  0, build_list, PAGE | QUERY_STATUS, NULL},
 	{"GET",    "/builds/{taskId}",             SCOPE_BUILDS_READ,  ROUTE_ON_LOOP | ROUTE_WAITS, build_get, 0, NULL},
 	{"POST",   "/builds/{taskId}/cancel",      SCOPE_BUILDS_WRITE, 0, build_cancel, 0, NULL},
+	{"GET",    "/builds/{taskId}/explain",     SCOPE_BUILDS_READ,  0, build_explain, 0, NULL},
 	{"POST",   "/builds/{taskId}/retry",       SCOPE_BUILDS_WRITE, 0, build_retry, 0, NULL},
 	{"GET",    "/builds/{taskId}/events",      SCOPE_BUILDS_READ,  0, build_events, PAGE | QUERY_AFTER, json_or_stream},
 	{"GET",    "/builds/{taskId}/logs",        SCOPE_BUILDS_READ,  0, build_logs, PAGE | QUERY_AFTER, json_text_or_stream},
 	{"GET",    "/projects/{id}/events",        SCOPE_BUILDS_READ,  0, project_events, 0, stream},
 	{"GET",    "/events",                      SCOPE_ADMIN,        ROUTE_ON_LOOP, all_events, 0, stream},
+
+	{"GET",    "/queue",                       SCOPE_BUILDS_READ,   0, queue_get, PAGE, NULL},
+	{"GET",    "/workers",                     SCOPE_WORKERS_READ,  0, worker_list, PAGE, NULL},
+	{"GET",    "/workers/{id}",                SCOPE_WORKERS_READ,  0, worker_get, 0, NULL},
+	{"POST",   "/workers/{id}/drain",          SCOPE_WORKERS_WRITE, 0, worker_drain, 0, NULL},
 
 	{"POST",   "/templates",                   SCOPE_TEMPLATES_WRITE, 0, template_create, 0, NULL},
 	{"GET",    "/templates",                   SCOPE_TEMPLATES_READ,  0, template_list, PAGE, NULL},

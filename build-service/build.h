@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "build-service/addressee.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/ids.h"
@@ -50,13 +51,6 @@ int build_status_parse(const char *text, enum build_status *ret_status) MUST_CHE
 int build_phase_parse(const char *text, enum build_phase *ret_phase) MUST_CHECK;
 int attempt_state_parse(const char *text, enum attempt_state *ret_state) MUST_CHECK;
 int attempt_mode_parse(const char *text, enum attempt_mode *ret_mode) MUST_CHECK;
-
-/* One start of a worker. */
-struct incarnation {
-	int64_t counter;
-	char nonce[UUID_TEXT_SIZE];
-};
-bool incarnation_equal(const struct incarnation *a, const struct incarnation *b);
 
 /* The fencing token: all three are compared everywhere. */
 struct token {

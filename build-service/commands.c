@@ -12,7 +12,8 @@
 #define LIST_KEPT 256
 #define COMMAND_MAX_BYTES 2048
 
-static const char *const types[] = {"attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced"};
+static const char *const types[] = {"attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced",
+									"worker.drain"};
 
 void build_assignee(const struct build *build, struct token *ret_token, struct addressee *ret_worker)
 {
@@ -55,7 +56,7 @@ static void write_command(struct buffer *buf, const struct command *command)
 	json_object_end(&w);
 	if (command->kind == COMMAND_FENCED) {
 		json_string(&w, "reason", command->reason);
-	} else {
+	} else if (command->kind != COMMAND_DRAIN) {
 		json_string(&w, "build_id", command->token.build_id);
 		json_int(&w, "attempt", command->token.attempt);
 		json_string(&w, "lease_id", command->token.lease_id);

@@ -4,23 +4,19 @@
  */
 #pragma once
 
+#include "build-service/addressee.h"
 #include "build-service/build.h"
 #include "common/kafka/producer.h"
-
-struct addressee {
-	char worker_id[UUID_TEXT_SIZE];
-	struct incarnation incarnation;
-};
 
 /* Who has the build's current attempt, and its token. */
 void build_assignee(const struct build *build, struct token *ret_token, struct addressee *ret_worker);
 
-enum command_kind { COMMAND_CANCEL, COMMAND_RELEASED, COMMAND_ABANDON, COMMAND_FENCED };
+enum command_kind { COMMAND_CANCEL, COMMAND_RELEASED, COMMAND_ABANDON, COMMAND_FENCED, COMMAND_DRAIN };
 
 struct command {
 	enum command_kind kind;
 	struct addressee to;
-	struct token token; /* not for COMMAND_FENCED */
+	struct token token; /* not for COMMAND_FENCED and COMMAND_DRAIN */
 	bool last;          /* COMMAND_RELEASED: the build has ended */
 	const char *reason; /* COMMAND_FENCED; static */
 };

@@ -8,6 +8,7 @@
 #include "build-service/counters.h"
 #include "common/base/clock.h"
 #include "kiln_build_service_sql.h"
+#include "kiln_matching_sql.h"
 
 /* Somebody waits, or no slot is free: that lasts for a while. */
 #define PAUSE_MS 20

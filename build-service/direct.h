@@ -28,7 +28,7 @@
 #include "build-service/build_set.h"
 #include "build-service/last_look.h"
 #include "build-service/leases.h"
-#include "build-service/matching.h"
+#include "build-service/matching/matching.h"
 #include "build-service/service.h"
 #include "build-service/transitions.h"
 

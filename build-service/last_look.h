@@ -8,7 +8,7 @@
 #pragma once
 
 #include "build-service/arena.h"
-#include "build-service/matching.h"
+#include "build-service/matching/matching.h"
 
 #define LAST_LOOK_PROJECTS 64
 

@@ -10,11 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "kiln_build_service_sql.h"
-
-#define MATCH_MAX 500
-/* Builds of full projects that may stand before those that can run, and are then parked. */
-#define LOOK_PAST 20
-#define LOOK_PAST_CROWD 2000
+#include "kiln_matching_sql.h"
 
 void match_run_init(struct match_run *run, struct service *service, struct pg_conn *conn)
 {
@@ -34,36 +30,12 @@ void match_run_release(struct match_run *run)
 	rows_release(&run->parked);
 }
 
-static void copy_uuid(char ret[UUID_TEXT_SIZE], const char *text)
-{
-	CHECK(strlen(text) == UUID_TEXT_SIZE - 1);
-	memcpy(ret, text, UUID_TEXT_SIZE);
-}
-
 /* --- the look --- */
-
-static void read_candidates(struct match_run *run, const PGresult *rows)
-{
-	run->candidates_len = (size_t)PQntuples(rows);
-	run->candidates = arena_alloc(&run->set.arena, (run->candidates_len + 1) * sizeof(*run->candidates));
-	for (int row = 0; row < PQntuples(rows); row++) {
-		struct match_candidate *candidate = &run->candidates[row];
-		copy_uuid(candidate->build_id, pg_text(rows, row, "build_id"));
-		copy_uuid(candidate->project_id, pg_text(rows, row, "project_id"));
-		candidate->class_name = arena_strdup(&run->set.arena, pg_text(rows, row, "class"));
-		candidate->limit = (int32_t)pg_int(rows, row, "concurrency", 0);
-		candidate->parked = pg_bool(rows, row, "parked");
-	}
-}
 
 static struct match_result match_read(struct match_run *run, const PGresult *slot_rows)
 {
-	size_t len = (size_t)PQntuples(slot_rows);
-	struct match_slot *slots = arena_alloc(&run->set.arena, (len + 1) * sizeof(*slots));
-	for (int row = 0; row < PQntuples(slot_rows); row++) {
-		copy_uuid(slots[row].project_id, pg_text(slot_rows, row, "project_id"));
-		slots[row].n = (int32_t)pg_int(slot_rows, row, "n", 0);
-	}
+	size_t len;
+	struct match_slot *slots = match_slots_read(slot_rows, &run->set.arena, &len);
 	return match(run->workers, run->workers_len, run->candidates, run->candidates_len, slots, len);
 }
 
@@ -86,7 +58,7 @@ static int look(struct match_run *run, struct match_result *ret_result, struct e
 	char fresh_ms[24], max[24], past[24];
 	(void)snprintf(fresh_ms, sizeof(fresh_ms), "%lld", (long long)run->service->config->worker_fresh_ms);
 	(void)snprintf(max, sizeof(max), "%d", MATCH_MAX);
-	(void)snprintf(past, sizeof(past), "%d", run->crowded ? LOOK_PAST_CROWD : LOOK_PAST);
+	(void)snprintf(past, sizeof(past), "%d", run->crowded ? MATCH_LOOK_PAST_CROWD : MATCH_LOOK_PAST);
 	const char *const params[] = {fresh_ms, max, past};
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
@@ -98,7 +70,7 @@ static int look(struct match_run *run, struct match_result *ret_result, struct e
 	int rc = pg_pipeline_run(&pipeline, results, err);
 	if (rc == 0) {
 		run->workers = match_workers_read(results[WORKERS], &run->set.arena, &run->workers_len);
-		read_candidates(run, results[CANDIDATES]);
+		run->candidates = match_candidates_read(results[CANDIDATES], &run->set.arena, &run->candidates_len);
 		*ret_result = match_read(run, results[SLOTS]);
 	}
 	pg_results_clear(results);
@@ -250,7 +222,7 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 		rc = write_and_commit(run, &parked, err);
 	else
 		rc = pg_commit(run->conn, err);
-	run->crowded = found.full >= LOOK_PAST;
+	run->crowded = found.full >= MATCH_LOOK_PAST;
 	*ret_again = parked || (found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	return rc;
 }

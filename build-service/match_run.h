@@ -3,7 +3,7 @@
 #pragma once
 
 #include "build-service/build_set.h"
-#include "build-service/matching.h"
+#include "build-service/matching/matching.h"
 #include "build-service/service.h"
 #include "build-service/transitions.h"
 

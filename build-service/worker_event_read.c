@@ -76,7 +76,8 @@ static int read_facts(struct worker_event *event, struct arena *arena, struct er
 
 static enum worker_event_kind kind_of(const char *type)
 {
-	static const char *const types[] = {NULL, "worker.hello", "worker.heartbeat", "worker.draining", "worker.bye"};
+	static const char *const types[] = {NULL,         "worker.hello",          "worker.heartbeat", "worker.draining",
+										"worker.bye", "worker.drain_requested"};
 	for (size_t i = 1; i < ARRAY_LEN(types); i++) {
 		if (str_equal(types[i], type))
 			return (enum worker_event_kind)i;

@@ -121,6 +121,13 @@ static void answer(struct worker_decisions *decisions, const struct worker_event
 	}
 }
 
+static void ask_to_drain(struct worker_decisions *decisions, const struct worker *worker)
+{
+	struct command command = {.kind = COMMAND_DRAIN, .to = {.incarnation = worker->incarnation}};
+	memcpy(command.to.worker_id, worker->id, UUID_TEXT_SIZE);
+	command_list_add(decisions->commands, &command);
+}
+
 static void hear(struct worker_decisions *decisions, struct worker *worker, const struct worker_event *event,
 				 enum standing standing)
 {
@@ -130,9 +137,11 @@ static void hear(struct worker_decisions *decisions, struct worker *worker, cons
 		free_unlisted(decisions, worker, event);
 		worker->incarnation = event->from.incarnation;
 		worker->state = WORKER_ACTIVE;
+		worker->drain_requested = false;
 	}
 	/* Draining lasts as long as the incarnation: a heartbeat from before may come after. */
-	if (event->draining || (standing == STANDING_CURRENT && worker->state == WORKER_DRAINING))
+	if (event->draining || worker->drain_requested ||
+		(standing == STANDING_CURRENT && worker->state == WORKER_DRAINING))
 		worker->state = WORKER_DRAINING;
 	else
 		worker->state = WORKER_ACTIVE;
@@ -141,6 +150,19 @@ static void hear(struct worker_decisions *decisions, struct worker *worker, cons
 	worker->changed = true;
 	mind_leases(decisions, worker, event);
 	answer(decisions, event);
+	if (worker->drain_requested && !event->draining)
+		ask_to_drain(decisions, worker);
+}
+
+static void request_drain(struct worker_decisions *decisions, struct worker *worker)
+{
+	if (worker->state == WORKER_GONE)
+		return;
+	if (worker->state == WORKER_ACTIVE)
+		worker->state = WORKER_DRAINING;
+	worker->drain_requested = true;
+	worker->changed = true;
+	ask_to_drain(decisions, worker);
 }
 
 static void fence(struct worker_decisions *decisions, const struct worker *worker, const struct worker_event *event)
@@ -178,6 +200,10 @@ void worker_event_decide(struct worker_decisions *decisions, const struct worker
 			worker->state = WORKER_DRAINING;
 			worker->changed = true;
 		}
+		return;
+	case WORKER_DRAIN_REQUESTED:
+		if (standing == STANDING_CURRENT)
+			request_drain(decisions, worker);
 		return;
 	case WORKER_BYE:
 		if (standing == STANDING_CURRENT) {

@@ -1,7 +1,8 @@
 /*
  * kiln.worker.events: what workers say of themselves (PROTOCOL.md section 5). A hello of a new incarnation frees what
  * it does not list; a heartbeat renews what it lists; what either lists without holding it is answered with `abandon`,
- * what waits for `released` gets it again, a cancel wish is repeated.
+ * what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The wish to drain comes from
+ * the gateway by the same topic: it is applied by whoever minds the worker, in order with what the worker says.
  */
 #pragma once
 
@@ -11,7 +12,14 @@
 #include "common/json/json.h"
 #include "common/pg/inbox.h"
 
-enum worker_event_kind { WORKER_EVENT_OTHER, WORKER_HELLO, WORKER_HEARTBEAT, WORKER_DRAINING_NOW, WORKER_BYE };
+enum worker_event_kind {
+	WORKER_EVENT_OTHER,
+	WORKER_HELLO,
+	WORKER_HEARTBEAT,
+	WORKER_DRAINING_NOW,
+	WORKER_BYE,
+	WORKER_DRAIN_REQUESTED, /* of the incarnation that the gateway saw */
+};
 
 /* A token that the worker lists, and what the database says of it. */
 struct listed_token {

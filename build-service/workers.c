@@ -9,7 +9,7 @@
 #include "kiln_build_service_sql.h"
 
 #define KEPT 256
-#define UPSERT_COLUMNS 12
+#define UPSERT_COLUMNS 13
 
 static const char *const state_names[] = {NULL, "active", "draining", "lost", "gone"};
 
@@ -33,7 +33,7 @@ void worker_set_init(struct worker_set *set)
 	*set = (struct worker_set){.workers = NULL};
 	rows_init(&set->ids, 1);
 	rows_init(&set->upserts, UPSERT_COLUMNS);
-	rows_init(&set->changes, 2);
+	rows_init(&set->changes, 3);
 }
 
 void worker_set_release(struct worker_set *set)
@@ -128,6 +128,7 @@ void worker_set_loaded(struct worker_set *set, struct arena *arena, const PGresu
 		worker->state = parse_state(pg_text(rows, row, "state"));
 		worker->incarnation.counter = pg_int(rows, row, "incarnation", 0);
 		copy_text(worker->incarnation.nonce, sizeof(worker->incarnation.nonce), pg_text(rows, row, "nonce"));
+		worker->drain_requested = pg_bool(rows, row, "drain_requested");
 	}
 	/* The rows come by worker: each has a run of them. */
 	int count = PQntuples(held);
@@ -157,6 +158,7 @@ static void add_upsert(struct rows *rows, const struct worker *worker)
 	rows_text(rows, facts->version);
 	rows_text(rows, facts->sandbox);
 	rows_int(rows, facts->read_offset);
+	rows_bool(rows, worker->drain_requested);
 }
 
 void worker_set_pipeline_store(struct worker_set *set, struct pg_pipeline *pipeline)
@@ -168,6 +170,7 @@ void worker_set_pipeline_store(struct worker_set *set, struct pg_pipeline *pipel
 		} else if (worker->changed) {
 			rows_text(&set->changes, worker->id);
 			rows_text(&set->changes, worker_state_name(worker->state));
+			rows_bool(&set->changes, worker->drain_requested);
 		}
 	}
 	rows_pipeline(&set->upserts, pipeline, &sql_upsert_workers, NULL);

@@ -33,7 +33,8 @@ struct worker {
 	struct incarnation incarnation;
 	struct held_attempt *held; /* in the arena */
 	size_t held_len;
-	bool changed;              /* its state */
+	bool drain_requested;      /* of this incarnation: it ends with its last attempt */
+	bool changed;              /* its state, or that wish */
 	bool heard;                /* a hello or heartbeat: everything is written */
 	struct worker_facts facts; /* when heard */
 };

@@ -3,19 +3,17 @@
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/once.h"
+#include "api-gateway/wish.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
-
-#define CANCEL_WAIT_MS 1900
 
 static int send_wish(struct request *request, struct error *err)
 {
 	CLEANUP(buffer_release_p) struct buffer value;
 	buffer_init(&value, 1024);
-	char time[CLOCK_RFC3339_SIZE], ce_id[UUID_TEXT_SIZE];
+	char time[CLOCK_RFC3339_SIZE];
 	clock_format_rfc3339(clock_wall_us(), time);
-	uuid_v4(ce_id);
 	struct json_writer w;
 	json_writer_init(&w, &value);
 	json_object_begin(&w, NULL);
@@ -24,23 +22,8 @@ static int send_wish(struct request *request, struct error *err)
 	json_string(&w, "requested_at", time);
 	json_object_end(&w);
 	CHECK(buffer_ok(&value));
-	const struct cloudevent event = {
-		.id = ce_id,
-		.type = "build.cancel_requested",
-		.source = GATEWAY_SOURCE,
-		.subject = request->param,
-		.traceparent = request->traceparent,
-	};
-	const struct kafka_message message = {
-		.topic = TOPIC_BUILD_REQUESTS,
-		.partition = -1,
-		.key = request->param,
-		.key_len = UUID_TEXT_SIZE - 1,
-		.data = value.data,
-		.data_len = value.len,
-		.event = &event,
-	};
-	return kafka_produce_wait(request->gateway->producer, &message, clock_boot_ms() + CANCEL_WAIT_MS, err);
+	const struct wish wish = {TOPIC_BUILD_REQUESTS, "build.cancel_requested", request->param, value.data, value.len};
+	return wish_send(request, &wish, err);
 }
 
 static bool answer_accepted(struct request *request, const char *status)
@@ -72,7 +55,7 @@ static bool cancel(struct request *request, const struct build_found *found)
 		return answer_accepted(request, status); /* said before, and durable */
 	struct error err = ERROR_INIT;
 	if (send_wish(request, &err) < 0) {
-		(void)accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
+		(void)accept_problem(request, err.kind);
 		return true;
 	}
 	return answer_accepted(request, status);

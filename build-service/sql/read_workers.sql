@@ -1,3 +1,3 @@
 -- The locked workers.
 -- $1 ids
-SELECT id, state, incarnation, nonce FROM workers WHERE id = ANY ($1::uuid[])
+SELECT id, state, incarnation, nonce, drain_requested FROM workers WHERE id = ANY ($1::uuid[])

@@ -150,6 +150,12 @@ void commands_handle(struct daemon *daemon, const char *type, const char *data, 
 		fenced(daemon, command);
 		return;
 	}
+	if (str_equal(type, "worker.drain")) {
+		if (!daemon->drain_wished)
+			log_info("asked to take no more builds and to end with the last one", NULL);
+		daemon->drain_wished = true; /* the loop sees to it */
+		return;
+	}
 	if (token_read(command, &token, &err) < 0) {
 		log_error("a command is malformed", "type", type, "error", err.message, NULL);
 		return;

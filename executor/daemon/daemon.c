@@ -158,10 +158,9 @@ static void greet(struct daemon *daemon)
 	messages_hello(daemon);
 }
 
-static void begin_drain(struct daemon *daemon, int64_t now_ms)
+static void begin_drain(struct daemon *daemon)
 {
 	daemon->draining = true;
-	daemon->drain_deadline_ms = now_ms + daemon->config->common.drain_timeout_ms;
 	daemon->leave_ms = INT64_MAX;
 	if (daemon->state != DAEMON_READY) {
 		daemon_set_state(daemon, DAEMON_OVER); /* nobody knows of us yet */
@@ -171,13 +170,17 @@ static void begin_drain(struct daemon *daemon, int64_t now_ms)
 	heartbeats_hasten(daemon);
 }
 
-/* Draining: running builds may end; at the deadline they are handed back; then the bye. */
+/* Draining: running builds may end; at the deadline, which only a signal sets, they are handed back; then the bye. */
 static void drain(struct daemon *daemon, int64_t now_ms)
 {
 	if (!daemon->draining) {
-		if (!signals_draining())
+		if (!signals_draining() && !(daemon->drain_wished && daemon->state == DAEMON_READY))
 			return;
-		begin_drain(daemon, now_ms);
+		begin_drain(daemon);
+	}
+	if (signals_draining() && !daemon->drain_limited) {
+		daemon->drain_limited = true;
+		daemon->drain_deadline_ms = now_ms + daemon->config->common.drain_timeout_ms;
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->drain_deadline_ms) {
 		daemon->drain_deadline_ms = INT64_MAX;
@@ -229,7 +232,7 @@ static void wait_and_serve(struct daemon *daemon, int child_signals)
 	struct pollfd *ready = xcalloc(FIXED_FDS + daemon->held_len, sizeof(*ready));
 	struct held **owners = xcalloc(FIXED_FDS + daemon->held_len, sizeof(struct held *));
 	ready[0] = (struct pollfd){.fd = mailbox_fd(daemon->mailbox), .events = POLLIN};
-	ready[1] = (struct pollfd){.fd = daemon->draining ? -1 : signals_drain_fd(), .events = POLLIN};
+	ready[1] = (struct pollfd){.fd = daemon->drain_limited ? -1 : signals_drain_fd(), .events = POLLIN};
 	ready[2] = (struct pollfd){.fd = child_signals, .events = POLLIN};
 	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);

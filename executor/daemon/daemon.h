@@ -60,9 +60,11 @@ struct daemon {
 	int64_t read_offset; /* of the assignments: handled up to here */
 	bool dead;           /* the dead-man rule has struck: nothing starts until a heartbeat is acknowledged again */
 
+	bool drain_wished; /* worker.drain: like a SIGTERM, but what runs may take its time */
 	bool draining;
-	int64_t drain_deadline_ms;
-	int64_t leave_ms; /* while leaving: when it ends without waiting any longer */
+	bool drain_limited;        /* by a signal */
+	int64_t drain_deadline_ms; /* INT64_MAX = none, or it has passed */
+	int64_t leave_ms;          /* while leaving: when it ends without waiting any longer */
 	int exit_status;
 };
 

@@ -189,6 +189,11 @@ class Gateway:
         self.sender.send(REQUESTS, build, "build.cancel_requested", {"build_id": build, "requested_by": self.token, "requested_at": now()})
         self.sender.flush()
 
+    def drain(self, worker):
+        data = {"worker_id": worker.id, "incarnation": worker.incarnation, "requested_by": self.token, "requested_at": now()}
+        self.sender.send(WORKER_EVENTS, worker.id, "worker.drain_requested", data)
+        self.sender.flush()
+
     def row(self, build):
         columns = "status, phase, attempt, attempts_used, losses, mass_losses, cancel_requested, worker_id::text, result, settling, error_class, base_sha, branch"
         rows = self.sql(f"select {columns} from build_audit where id = %s", build)

@@ -230,3 +230,43 @@ def test_a_token_nobody_knows_is_abandoned(worker):
     token = {"build_id": str(uuid.uuid4()), "attempt": 1, "lease_id": str(uuid.uuid4())}
     executor.held[token["lease_id"]] = token
     executor.wait_command("attempt.abandon", token["build_id"])
+
+
+def test_a_worker_that_is_to_drain_gets_nothing_more_and_is_told_until_it_says_so(gateway, worker, shared_database):
+    executor = worker(slots=2, labels=["drained"])
+    build, assign = running(gateway, executor, labels=["drained"])
+    gateway.drain(executor)
+    wait_for(lambda: worker_state(shared_database, executor) == "draining", "the worker to drain")
+    waiting = gateway.post(gateway.project(), labels=["drained"])
+    gateway.wait(waiting, "pending")
+    told = lambda: len([command for command in executor.commands if command["type"] == "worker.drain"])  # noqa: E731
+    wait_for(lambda: told() >= 3, "the command to be repeated by heartbeats")
+    executor.draining = True
+    executor.heartbeat()
+    executor.finish(assign)
+    gateway.wait(build, "completed")
+    assert gateway.row(waiting)["phase"] == "queued"
+    executor.heartbeat_s = 0
+    executor.bye()
+    wait_for(lambda: worker_state(shared_database, executor) == "gone", "the good-bye")
+    after = worker(worker_id=executor.id, counter=2, labels=["drained"], works=True)
+    assert gateway.wait(waiting)["status"] == "completed" and worker_state(shared_database, after) == "active"
+
+
+def test_the_wish_to_drain_outlives_a_lost_worker_but_is_not_for_another_incarnation(gateway, worker, shared_database):
+    silent = worker()
+    wait_for(lambda: worker_state(shared_database, silent) == "active", "the worker to be known")
+    silent.freeze()
+    wait_for(lambda: worker_state(shared_database, silent) == "lost", "the worker to be lost")
+    gateway.drain(silent)
+    silent.stuck, silent.heartbeat_s = False, 0.3
+    silent.wait_command("worker.drain")
+    wait_for(lambda: worker_state(shared_database, silent) == "draining", "the worker to drain")
+    silent.heartbeat_s = 0
+    after = worker(worker_id=silent.id, counter=2)
+    wait_for(lambda: worker_state(shared_database, after) == "active", "the new incarnation")
+    gateway.drain(silent)
+    build, assign = running(gateway, after)
+    after.finish(assign)
+    gateway.wait(build, "completed")
+    assert worker_state(shared_database, after) == "active"

@@ -168,6 +168,34 @@ def test_sigterm_waits_for_running_builds_then_says_goodbye(own_executor, agents
     assert not executor.service.seen(type="attempt.accepted", **late.token)
 
 
+def test_a_worker_that_is_asked_to_drain_lets_builds_take_their_time(own_executor, agents, site, place):
+    executor = own_executor(KILN_DRAIN_TIMEOUT_MS="0")
+    attempt = executor.attempt(site.repository(), agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; echo x >x")).assign()
+    attempt.phase("agent")
+    for _ in range(2):
+        executor.service.send("worker.drain", executor.addressee())
+    executor.service.wait(type="worker.draining", **executor.addressee())
+    late = executor.attempt(site.repository(), agents.write(MAKE)).assign()
+    wait_for(lambda: len([beat for beat in executor.heartbeats() if beat["draining"]]) >= 3, "heartbeats that say so")
+    assert executor.process.poll() is None and attempt.processes()
+    (place / "go").touch()
+    assert attempt.finished()["published"]
+    attempt.release()
+    assert executor.process.wait(60) == 0
+    executor.service.wait(type="worker.bye", **executor.addressee())
+    assert not executor.service.seen(type="attempt.accepted", **late.token)
+
+
+def test_a_signal_limits_a_drain_that_was_asked_for(own_executor, agents, site):
+    executor = own_executor(KILN_DRAIN_TIMEOUT_MS="300")
+    attempt = running(executor, agents, site)
+    executor.service.send("worker.drain", executor.addressee())
+    executor.service.wait(type="worker.draining", **executor.addressee())
+    executor.process.send_signal(signal.SIGTERM)
+    assert attempt.finished()["result"]["error"]["class"] == "worker_lost"
+    assert executor.process.wait(60) == 0 and not attempt.processes()
+
+
 def test_a_build_that_outlives_the_drain_is_handed_back(own_executor, agents, site):
     executor = own_executor(KILN_DRAIN_TIMEOUT_MS="500")
     attempt = running(executor, agents, site)

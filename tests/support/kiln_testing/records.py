@@ -12,11 +12,15 @@ TOPICS = {
     "kiln.build.requests": ("message", ("build.requested", "build.cancel_requested"), "build_id"),
     "kiln.build.assignments": (
         "message",
-        ("attempt.assign", "attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced"),
+        ("attempt.assign", "attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced", "worker.drain"),
         "worker_id",
     ),
     "kiln.build.results": ("message", ("attempt.accepted", "attempt.phase", "attempt.finished"), "build_id"),
-    "kiln.worker.events": ("message", ("worker.hello", "worker.heartbeat", "worker.draining", "worker.bye"), "worker_id"),
+    "kiln.worker.events": (
+        "message",
+        ("worker.hello", "worker.heartbeat", "worker.draining", "worker.bye", "worker.drain_requested"),
+        "worker_id",
+    ),
     "kiln.build.logs": ("message", ("build.log",), "build_id"),
     "kiln.build.events": (
         "build_event",

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "build-service/matching.h"
+#include "build-service/matching/matching.h"
 #include "common/base/str.h"
 #include "tests/unit/build_service/dice.h"
 

@@ -49,6 +49,24 @@ TEST(names_and_sequences_come_back)
 	assert_int_equal(sequence, 4294967297);
 }
 
+TEST(a_line_of_the_queue_comes_back_and_a_forged_one_is_refused)
+{
+	static const char *const forged[] = {"name", "name,", "Name,0123456789abcdef0123456789abcdef",
+										 "name,0123456789abcdef0123456789abcdeg",
+										 "name,0123456789abcdef0123456789abcdef0"};
+	struct cursor_line line;
+	struct error err = ERROR_INIT;
+	assert_int_equal(cursor_append_line(&made, CURSOR_QUEUE, "demo", "0123456789abcdef0123456789abcdef"), 0);
+	assert_int_equal(cursor_read_line(made.data, CURSOR_QUEUE, &line, &err), 0);
+	assert_string_equal(line.name, "demo");
+	assert_string_equal(line.key, "0123456789abcdef0123456789abcdef");
+	for (size_t i = 0; i < ARRAY_LEN(forged); i++) {
+		buffer_clear(&made);
+		assert_int_equal(cursor_append_name(&made, CURSOR_QUEUE, forged[i]), 0);
+		assert_int_equal(cursor_read_line(made.data, CURSOR_QUEUE, &line, &err), -1);
+	}
+}
+
 TEST(the_cursor_of_another_list_is_refused)
 {
 	struct cursor_place place;
@@ -94,6 +112,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_place_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cursor_needs_no_escape_in_a_url, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_and_sequences_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_line_of_the_queue_comes_back_and_a_forged_one_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_cursor_of_another_list_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_list_gave_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(parts_that_are_no_time_or_id_are_refused, setup, teardown),

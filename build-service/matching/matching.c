@@ -1,4 +1,4 @@
-#include "build-service/matching.h"
+#include "build-service/matching/matching.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +46,40 @@ bool match_can_serve(const struct match_worker *worker, const char *class_name)
 {
 	size_t spare;
 	return can_serve(worker, class_name, &spare);
+}
+
+static void copy_uuid(char ret[UUID_TEXT_SIZE], const char *text)
+{
+	CHECK(strlen(text) == UUID_TEXT_SIZE - 1);
+	memcpy(ret, text, UUID_TEXT_SIZE);
+}
+
+struct match_candidate *match_candidates_read(const PGresult *rows, struct arena *arena, size_t *ret_len)
+{
+	size_t len = (size_t)PQntuples(rows);
+	struct match_candidate *candidates = arena_alloc(arena, (len + 1) * sizeof(*candidates));
+	for (int row = 0; row < PQntuples(rows); row++) {
+		struct match_candidate *candidate = &candidates[row];
+		copy_uuid(candidate->build_id, pg_text(rows, row, "build_id"));
+		copy_uuid(candidate->project_id, pg_text(rows, row, "project_id"));
+		candidate->class_name = arena_strdup(arena, pg_text(rows, row, "class"));
+		candidate->limit = (int32_t)pg_int(rows, row, "concurrency", 0);
+		candidate->parked = pg_bool(rows, row, "parked");
+	}
+	*ret_len = len;
+	return candidates;
+}
+
+struct match_slot *match_slots_read(const PGresult *rows, struct arena *arena, size_t *ret_len)
+{
+	size_t len = (size_t)PQntuples(rows);
+	struct match_slot *slots = arena_alloc(arena, (len + 1) * sizeof(*slots));
+	for (int row = 0; row < PQntuples(rows); row++) {
+		copy_uuid(slots[row].project_id, pg_text(rows, row, "project_id"));
+		slots[row].n = (int32_t)pg_int(rows, row, "n", 0);
+	}
+	*ret_len = len;
+	return slots;
 }
 
 struct match_worker *match_workers_read(const PGresult *rows, struct arena *arena, size_t *ret_len)

@@ -1,7 +1,10 @@
 /*
  * Which build goes to which worker (PROTOCOL.md section 6). Pure: candidates in the order of their turn, workers with
  * their free slots; each candidate gets the free slot with the fewest spare labels, if there is one and its project is
- * below its limit.
+ * below its limit. sql/ beside this file says who is a candidate and who may get something.
+ *
+ * These are the dispatcher's rules, and all of them: the gateway explains a wait (GET /builds/{taskId}/explain) by
+ * calling the same.
  */
 #pragma once
 
@@ -11,8 +14,13 @@
 
 #include <libpq-fe.h>
 
+#include "build-service/addressee.h"
 #include "build-service/arena.h"
-#include "build-service/commands.h"
+
+/* Builds of one match, and how many of full projects may stand before those that can run (match_candidates.sql). */
+#define MATCH_MAX 500
+#define MATCH_LOOK_PAST 20
+#define MATCH_LOOK_PAST_CROWD 2000
 
 struct match_worker {
 	struct addressee address;
@@ -44,6 +52,9 @@ struct match_result {
 	size_t full; /* candidates of full projects that are not parked: others behind them may run */
 };
 
+/* Rows of match_candidates.sql and match_slots.sql, in the arena. */
+struct match_candidate *match_candidates_read(const PGresult *rows, struct arena *arena, size_t *ret_len);
+struct match_slot *match_slots_read(const PGresult *rows, struct arena *arena, size_t *ret_len);
 /* Rows of match_workers.sql. In the arena but for the labels and agents: match_workers_release. */
 struct match_worker *match_workers_read(const PGresult *rows, struct arena *arena, size_t *ret_len);
 void match_workers_release(struct match_worker *workers, size_t len);

@@ -1,0 +1,22 @@
+-- How long builds run: the mean of the last 20 that have ended of each project concerned, which are that of the build $1 and those that hold slots (50 at most). What still
+-- waits is newer than what has run, so the look begins before a project's oldest waiting build, and goes back over 200 builds at most.
+WITH concerned AS (
+	SELECT project_id FROM build_audit WHERE id = $1::uuid
+	UNION
+	SELECT project_id FROM (
+		SELECT DISTINCT b.project_id FROM build_attempts a JOIN build_audit b ON b.id = a.build_id
+		WHERE a.held AND a.worker_id IN (SELECT id FROM workers) LIMIT 50) AS holders
+), waiting AS (
+	SELECT q.project_id, min(q.queued_at) AS since FROM build_queue q WHERE q.project_id IN (SELECT project_id FROM concerned) GROUP BY q.project_id
+)
+SELECT (avg(run.ms))::bigint AS mean_ms, count(run.ms) AS count
+FROM concerned LEFT JOIN waiting ON waiting.project_id = concerned.project_id CROSS JOIN LATERAL (
+	SELECT extract(epoch FROM recent.finished_at - recent.started_at) * 1000 AS ms
+	FROM (
+		SELECT b.started_at, b.finished_at, b.created_at, b.id FROM build_audit b
+		WHERE b.project_id = concerned.project_id AND b.created_at <= coalesce(waiting.since, 'infinity')
+		ORDER BY b.created_at DESC, b.id DESC LIMIT 200
+	) AS recent
+	WHERE recent.started_at IS NOT NULL AND recent.finished_at IS NOT NULL
+	ORDER BY recent.created_at DESC, recent.id DESC LIMIT 20
+) AS run

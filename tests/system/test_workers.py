@@ -1,0 +1,107 @@
+"""GET /workers, GET /workers/{id} and POST /workers/{id}/drain."""
+
+import uuid
+
+from kiln_testing.agents import Gate
+from kiln_testing.client import slug
+from kiln_testing.waiting import stays, wait_for
+
+
+def label():
+    return f"l{uuid.uuid4().hex[:10]}"
+
+
+def worker(kiln, executor):
+    return kiln.api.get(f"/workers/{executor.worker_id}", expect=200).json()
+
+
+def drain(kiln, executor, expect=202, **kwargs):
+    return kiln.api.post(f"/workers/{executor.worker_id}/drain", expect=expect, **kwargs)
+
+
+def in_state(kiln, executor, state):
+    return wait_for(lambda: (one := worker(kiln, executor))["state"] == state and one, f"the worker to be {state}")
+
+
+def test_a_worker_is_shown_with_what_it_can_and_what_it_holds(kiln):
+    project, _ = kiln.seeded()
+    own, gate = label(), Gate(kiln)
+    with kiln.system.executor(slots=2, labels=[own, "more"], KILN_HEARTBEAT_MS="500") as executor:
+        task = kiln.run(project, gate.script, labels=[own])
+        kiln.wait_phase(task, "agent")
+        shown = worker(kiln, executor)
+        assert (shown["state"], shown["drain_requested"], shown["slots"], shown["slots_used"]) == ("active", False, 2, 1)
+        assert {own, "more"} <= set(shown["labels"]) and "command" in shown["agents"] and shown["incarnation"] == 1
+        (attempt,) = shown["attempts"]
+        assert attempt["task_id"] == task == kiln.build(task)["task_id"] and attempt["project"]["name"] == project["name"]
+        assert (attempt["attempt"], attempt["mode"], attempt["accepted"], attempt["phase"]) == (1, "run", True, "agent")
+        wait_for(lambda: worker(kiln, executor)["heartbeat_at"] > shown["heartbeat_at"], "the next heartbeat")
+        gate.open()
+        kiln.wait_end(task)
+        wait_for(lambda: worker(kiln, executor)["slots_used"] == 0, "the slot to be free")
+
+
+def test_the_list_has_every_worker_once_page_by_page(kiln):
+    with kiln.system.executor(labels=[label()]) as executor:
+        in_state(kiln, executor, "active")
+        ids = [one["worker_id"] for one in kiln.api.pages("/workers", limit=1)]
+        assert ids == sorted(set(ids)) and executor.worker_id in ids and len(ids) >= 3
+        kiln.api.get("/workers", params={"cursor": "d25vLXV1aWQ"}, expect=400)
+
+
+def test_a_token_of_other_projects_sees_the_slot_taken_but_not_by_whom(kiln):
+    project, _ = kiln.seeded()
+    own, gate = label(), Gate(kiln)
+    with kiln.system.executor(slots=1, labels=[own]) as executor:
+        task = kiln.run(project, gate.script, labels=[own])
+        kiln.wait_phase(task, "agent")
+        for name, seen in ((project["name"], [task]), (kiln.project()["name"], [])):
+            client = kiln.token(["workers:read"], projects=[name])
+            one = client.get(f"/workers/{executor.worker_id}", expect=200).json()
+            assert one["slots_used"] == 1 and [attempt["task_id"] for attempt in one["attempts"]] == seen
+        gate.open()
+        kiln.wait_end(task)
+
+
+def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln):
+    project, _ = kiln.seeded()
+    own, gate = label(), Gate(kiln)
+    with kiln.system.executor(slots=2, labels=[own], KILN_DRAIN_TIMEOUT_MS="0") as executor:
+        running = kiln.run(project, gate.script, labels=[own])
+        kiln.wait_phase(running, "agent")
+        assert drain(kiln, executor).json()["drain_requested"]
+        in_state(kiln, executor, "draining")
+        waiting = kiln.run(project, "true", labels=[own])
+        kiln.tap.wait_type(waiting, "build.pending")
+        assert drain(kiln, executor).json()["state"] == "draining"
+        stays(lambda: kiln.build(waiting)["phase"] == "queued" and kiln.build(running)["status"] == "running", "waiting", 1)
+        gate.open()
+        assert kiln.wait_end(running)["status"] == "completed"
+        gone = in_state(kiln, executor, "gone")
+        assert gone["slots_used"] == 0 and executor.process.wait(60) == 0
+        assert slug(drain(kiln, executor, expect=409)) == "worker-gone"
+        # The wish was for that start of it.
+        executor.start()
+        assert kiln.wait_end(waiting)["status"] == "completed"
+        again = worker(kiln, executor)
+        assert (again["state"], again["drain_requested"], again["incarnation"]) == ("active", False, 2)
+
+
+def test_a_drain_with_a_key_is_answered_as_the_first_time(kiln):
+    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    with kiln.system.executor(labels=[label()]) as executor:
+        in_state(kiln, executor, "active")
+        first = drain(kiln, executor, headers=headers).json()
+        in_state(kiln, executor, "gone")
+        assert drain(kiln, executor, headers=headers).json() == first
+
+
+def test_workers_are_for_those_who_may_see_and_steer_them(kiln):
+    nobody = uuid.uuid4()
+    kiln.api.get(f"/workers/{nobody}", expect=404)
+    kiln.api.get("/workers/no-uuid", expect=404)
+    kiln.api.post(f"/workers/{nobody}/drain", expect=404)
+    reader = kiln.token(["workers:read"])
+    reader.get("/workers", expect=200)
+    reader.post(f"/workers/{nobody}/drain", expect=403)
+    kiln.token(["builds:read", "workers:write"]).get("/workers", expect=403)
