@@ -70,7 +70,7 @@ struct explain_input {
 	size_t held_len;
 	const struct explain_line *line;
 	size_t line_len;
-	int64_t mean_ms; /* that builds run; -1: not known */
+	int64_t mean_ms; /* that builds hold a slot; -1: not known */
 };
 
 struct explanation {

@@ -179,7 +179,7 @@ static void write_estimate(struct json_writer *w, const struct explain_snapshot 
 		(void)snprintf(
 			method, sizeof(method),
 			"The builds before it and then it take what gets free in turn, each for %lld ms: so long the last "
-			"%lld builds of the projects concerned have run on average.",
+			"%lld builds of the projects concerned have held a slot on average.",
 			(long long)input->mean_ms, (long long)snapshot->durations);
 	json_object_begin(w, "estimate");
 	write_time(w, "starts_at", found->starts_us);

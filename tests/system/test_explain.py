@@ -100,22 +100,6 @@ def test_a_full_project_is_told_and_parked_builds_are_counted(kiln):
     assert lines(kiln, kiln.api, project) == []
 
 
-def test_a_worker_that_drains_could_run_it_but_does_not(kiln):
-    project, _ = kiln.seeded()
-    own, gate = label(), Gate(kiln)
-    with kiln.system.executor(slots=2, labels=[own]) as executor:
-        running = holds(kiln, project, gate, labels=[own])
-        kiln.api.post(f"/workers/{executor.worker_id}/drain", expect=202)
-        wait_for(lambda: kiln.api.get(f"/workers/{executor.worker_id}").json()["state"] == "draining", "the worker to drain")
-        task = waits(kiln, project, labels=[own])
-        answer = blocked(kiln, task, "workers_unavailable")
-        assert [(worker["worker_id"], worker["standing"]) for worker in answer["workers"]] == [(executor.worker_id, "draining")]
-        assert answer["estimate"] is None
-        gate.open()
-        kiln.wait_end(running)
-        kiln.cancel(task)
-
-
 def test_a_build_that_is_tried_again_later_says_when(kiln):
     task = waits(kiln, kiln.project(), labels=[label()])
     # As after a failure that may pass; its backoff is a second or two, so that a slow test would come too late.

@@ -51,6 +51,22 @@ def test_each_gateway_knows_at_once_what_the_other_has_accepted(own_kiln, second
             assert there.get(f"/builds/{task}/logs", expect=200).json()["items"] == []
 
 
+def test_a_build_that_is_not_applied_yet_is_explained_so_and_cannot_be_repeated(own_kiln, second):
+    name = own_kiln.name()
+    there = own_kiln.at(second)
+    with own_kiln.system.frozen("BUILD_SERVICE"):
+        body = {"project": {"name": name}, "build": spec("none", **WAITS)}
+        first = own_kiln.api.post("/project/create-and-build", body, expect=202).json()
+        answer = there.get(f"/builds/{first['task_id']}/explain", expect=200).json()
+        assert [blocker["code"] for blocker in answer["blockers"]] == ["not_applied", "project_provisional"]
+        assert answer["project"]["name"] == name and answer["queue"] is None
+        assert slug(there.post(f"/builds/{first['task_id']}/retry", expect=409)) == "build-not-ended"
+    wait_for(
+        lambda: there.get(f"/builds/{first['task_id']}/explain").json()["blockers"][0]["code"] == "no_worker",
+        "the dispatcher's word",
+    )
+
+
 def test_a_stream_that_is_opened_before_anything_is_applied_begins_with_the_first_event(own_kiln, second):
     project = own_kiln.project()
     with contextlib.ExitStack() as stack:

@@ -42,25 +42,23 @@ def test_a_worker_is_shown_with_what_it_can_and_what_it_holds(kiln):
 
 
 def test_the_list_has_every_worker_once_page_by_page(kiln):
-    with kiln.system.executor(labels=[label()]) as executor:
-        in_state(kiln, executor, "active")
-        ids = [one["worker_id"] for one in kiln.api.pages("/workers", limit=1)]
-        assert ids == sorted(set(ids)) and executor.worker_id in ids and len(ids) >= 3
-        kiln.api.get("/workers", params={"cursor": "d25vLXV1aWQ"}, expect=400)
+    ids = [one["worker_id"] for one in kiln.api.pages("/workers", limit=1)]
+    known = {str(worker_id) for (worker_id,) in kiln.system.sql("select id from workers where state = 'active'")}
+    assert ids == sorted(set(ids)) and len(ids) >= 2 and known <= {one["worker_id"] for one in kiln.api.pages("/workers", limit=500)}
+    kiln.api.get("/workers", params={"cursor": "d25vLXV1aWQ"}, expect=400)
 
 
 def test_a_token_of_other_projects_sees_the_slot_taken_but_not_by_whom(kiln):
     project, _ = kiln.seeded()
-    own, gate = label(), Gate(kiln)
-    with kiln.system.executor(slots=1, labels=[own]) as executor:
-        task = kiln.run(project, gate.script, labels=[own])
-        kiln.wait_phase(task, "agent")
-        for name, seen in ((project["name"], [task]), (kiln.project()["name"], [])):
-            client = kiln.token(["workers:read"], projects=[name])
-            one = client.get(f"/workers/{executor.worker_id}", expect=200).json()
-            assert one["slots_used"] == 1 and [attempt["task_id"] for attempt in one["attempts"]] == seen
-        gate.open()
-        kiln.wait_end(task)
+    gate = Gate(kiln)
+    task = kiln.run(project, gate.script)
+    kiln.wait_phase(task, "agent")
+    for name, seen in ((project["name"], [task]), (kiln.project()["name"], [])):
+        client = kiln.token(["workers:read"], projects=[name])
+        one = client.get(f"/workers/{kiln.build(task)['worker_id']}", expect=200).json()
+        assert one["slots_used"] >= 1 and [attempt["task_id"] for attempt in one["attempts"]] == seen
+    gate.open()
+    kiln.wait_end(task)
 
 
 def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln):
@@ -74,6 +72,9 @@ def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln)
         waiting = kiln.run(project, "true", labels=[own])
         kiln.tap.wait_type(waiting, "build.pending")
         assert drain(kiln, executor).json()["state"] == "draining"
+        why = kiln.api.get(f"/builds/{waiting}/explain", expect=200).json()
+        assert [blocker["code"] for blocker in why["blockers"]] == ["workers_unavailable"] and why["estimate"] is None
+        assert [(one["worker_id"], one["standing"]) for one in why["workers"]] == [(executor.worker_id, "draining")]
         stays(lambda: kiln.build(waiting)["phase"] == "queued" and kiln.build(running)["status"] == "running", "waiting", 1)
         gate.open()
         assert kiln.wait_end(running)["status"] == "completed"
