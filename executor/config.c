@@ -8,6 +8,8 @@
 
 #define AT(field) offsetof(struct executor_config, field)
 
+static const char *const opencode_apis[] = {"openai", "anthropic", NULL};
+
 /* clang-format off */
 const struct config_option executor_options[] = {
 	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED,
@@ -25,6 +27,26 @@ const struct config_option executor_options[] = {
 	 .help = "directory of the programs that agent provider `command` may run; unset: the provider is not offered"},
 	{"KILN_AGENT_PATH", CONFIG_STRING, AT(agent_path), .fallback = "/usr/local/bin:/usr/bin:/bin",
 	 .help = "PATH of agents"},
+	{"KILN_CLAUDE_CODE_PROGRAM", CONFIG_STRING, AT(claude_code_program),
+	 .help = "absolute path of `claude`; unset: the agent provider `claude-code` is not offered"},
+	{"KILN_CLAUDE_CODE_KEY_FILE", CONFIG_STRING, AT(claude_code_key_file),
+	 .help = "file with the key of Anthropic's API for Claude Code, read at each attempt"},
+	{"KILN_CLAUDE_CODE_BASE_URL", CONFIG_STRING, AT(claude_code_base_url),
+	 .help = "base URL of the model's API for Claude Code; unset: Anthropic's"},
+	{"KILN_CLAUDE_CODE_MODEL", CONFIG_STRING, AT(claude_code_model),
+	 .help = "model of builds with Claude Code that name none; unset: Claude Code's own choice"},
+	{"KILN_OPENCODE_PROGRAM", CONFIG_STRING, AT(opencode_program),
+	 .help = "absolute path of `opencode`; unset: the agent provider `opencode` is not offered"},
+	{"KILN_OPENCODE_KEY_FILE", CONFIG_STRING, AT(opencode_key_file),
+	 .help = "file with the key of the model's API for OpenCode, read at each attempt"},
+	{"KILN_OPENCODE_BASE_URL", CONFIG_STRING, AT(opencode_base_url),
+	 .help = "base URL of the model's API for OpenCode, with its version (…/v1)"},
+	{"KILN_OPENCODE_API", CONFIG_ENUM, AT(opencode_api), .fallback = "openai", .choices = opencode_apis,
+	 .help = "protocol of that API"},
+	{"KILN_OPENCODE_MODEL", CONFIG_STRING, AT(opencode_model),
+	 .help = "model of builds with OpenCode that name none"},
+	{"KILN_MODEL_RETRIES", CONFIG_INT, AT(model_retries), .fallback = "4", .min = 0, .max = 100,
+	 .help = "how often an agent that can be told so (Claude Code) repeats a failed call of the model's API"},
 	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
 	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
 	{"KILN_AGENT_MAX_FILE_BYTES", CONFIG_INT, AT(agent_max_file_bytes), .fallback = "4294967296", .min = 1024,
@@ -67,6 +89,23 @@ static int check_absolute(const char *name, const char *path, struct error *err)
 	return 0;
 }
 
+/* A provider that is switched on by its program has all that it needs. */
+static int check_agents(const struct executor_config *config, struct error *err)
+{
+	if (config->claude_code_program != NULL && config->claude_code_key_file == NULL)
+		return error_set(err, ERR_INVALID, "KILN_CLAUDE_CODE_PROGRAM needs KILN_CLAUDE_CODE_KEY_FILE");
+	if (config->opencode_program != NULL && config->opencode_key_file == NULL)
+		return error_set(err, ERR_INVALID, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_KEY_FILE");
+	if (config->opencode_program != NULL && config->opencode_base_url == NULL)
+		return error_set(err, ERR_INVALID, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_BASE_URL");
+	if (check_absolute("KILN_CLAUDE_CODE_PROGRAM", config->claude_code_program, err) < 0 ||
+		check_absolute("KILN_CLAUDE_CODE_KEY_FILE", config->claude_code_key_file, err) < 0 ||
+		check_absolute("KILN_OPENCODE_PROGRAM", config->opencode_program, err) < 0 ||
+		check_absolute("KILN_OPENCODE_KEY_FILE", config->opencode_key_file, err) < 0)
+		return -1;
+	return 0;
+}
+
 int executor_config_check(const struct executor_config *config, struct error *err)
 {
 	if (config->sandbox == NULL)
@@ -91,5 +130,5 @@ int executor_config_check(const struct executor_config *config, struct error *er
 		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
 		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0)
 		return -1;
-	return 0;
+	return check_agents(config, err);
 }

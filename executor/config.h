@@ -5,6 +5,9 @@
 
 #include "common/base/config.h"
 
+/* Which protocol OpenCode speaks with the model's API. */
+enum opencode_api { OPENCODE_API_OPENAI, OPENCODE_API_ANTHROPIC };
+
 struct executor_config {
 	struct config_common common; /* first, as config.h wants it */
 	char *state_dir;             /* absolute */
@@ -13,8 +16,14 @@ struct executor_config {
 	char **labels;
 	char *sandbox; /* "none", or the executor does not start */
 
-	char *command_agents_dir; /* NULL: no agent provider `command` here */
-	char *agent_path;         /* PATH of agents */
+	char *command_agents_dir;  /* NULL: no agent provider `command` here */
+	char *agent_path;          /* PATH of agents */
+	char *claude_code_program; /* NULL: no agent provider `claude-code` here */
+	char *claude_code_key_file, *claude_code_base_url, *claude_code_model;
+	char *opencode_program; /* NULL: no agent provider `opencode` here */
+	char *opencode_key_file, *opencode_base_url, *opencode_model;
+	int64_t opencode_api; /* enum opencode_api */
+	int64_t model_retries;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
 
 	char *credentials_dir;

@@ -11,8 +11,8 @@
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && str_equal(argv[1], "run-attempt"))
-		return run_attempt_main(); /* started by the daemon only: its standard input is their socket */
+	if (argc == 3 && str_equal(argv[1], "run-attempt"))
+		return run_attempt_main(argv[2]); /* started by the daemon only: its standard input is their socket */
 
 	static struct executor_config config;
 	struct error err = ERROR_INIT;

@@ -9,7 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 
-static bool available(const struct executor_config *config)
+static bool configured(const struct executor_config *config)
 {
 	return config->command_agents_dir != NULL;
 }
@@ -33,17 +33,16 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 
 static void finish(struct agent_report *report, int status)
 {
+	char ending[64];
+	agent_ending(status, ending, sizeof(ending));
 	report->success = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	if (WIFEXITED(status))
-		(void)snprintf(report->message, sizeof(report->message), "the agent ended with exit status %d",
-					   WEXITSTATUS(status));
-	else
-		(void)snprintf(report->message, sizeof(report->message), "the agent was ended by signal %d", WTERMSIG(status));
+	if (!report->success)
+		agent_report_fail(report, NULL, false, "the agent %s", ending);
 }
 
 const struct code_agent code_agent_command = {
 	.name = "command",
-	.available = available,
+	.configured = configured,
 	.prepare = prepare,
 	.finish = finish,
 };

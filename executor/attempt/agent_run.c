@@ -11,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/process.h"
+#include "executor/attempt/agent_lines.h"
 #include "executor/descendants.h"
 
 #define CHUNK_BYTES 65536
@@ -29,6 +30,7 @@ struct running {
 	int status;
 	bool ended; /* the agent itself; others of its processes may live */
 	enum agent_end end;
+	struct agent_lines lines; /* of an agent that speaks a protocol */
 };
 
 static void close_fd(int *fd)
@@ -131,6 +133,20 @@ static void ask_to_end(struct running *running, enum agent_end why)
 	descendants_signal(SIGTERM);
 }
 
+static void take_output(struct running *running, int which, const char *data, size_t len)
+{
+	const struct agent_run *run = running->run;
+	if (which == 0 && run->agent->read_event != NULL) {
+		agent_lines_add(&running->lines, data, len);
+		if (run->report->hopeless)
+			ask_to_end(running, AGENT_STOPPED);
+		return;
+	}
+	attempt_log_output(run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR, data, len);
+	if (which == 0)
+		output_tail_add(run->output, data, len);
+}
+
 /* One read. False when there is nothing (more) now. */
 static bool read_output(struct running *running, int which)
 {
@@ -150,9 +166,7 @@ static bool read_output(struct running *running, int which)
 		got = left > 0 ? (ssize_t)left : 0;
 		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
 	}
-	attempt_log_output(run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR, chunk, (size_t)got);
-	if (which == 0)
-		output_tail_add(run->output, chunk, (size_t)got);
+	take_output(running, which, chunk, (size_t)got);
 	return true;
 }
 
@@ -196,6 +210,8 @@ static void read_the_rest(struct running *running)
 	for (int which = 0; which < 2; which++) {
 		for (int reads = 0; running->fds[which] >= 0 && reads < LAST_READS && read_output(running, which); reads++) {
 		}
+		if (which == 0)
+			agent_lines_end(&running->lines);
 		attempt_log_end(running->run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR);
 	}
 	attempt_log_flush(running->run->log);
@@ -209,6 +225,7 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
 							  .kill_ms = INT64_MAX,
 							  .end = AGENT_EXITED};
+	agent_lines_init(&running.lines, run->agent, run->report, run->log, run->spec);
 	int rc = start(&running, err);
 	if (rc == 0 && daemon_link_receive(run->link)) /* it came while we were not polling */
 		ask_to_end(&running, AGENT_CANCELLED);
@@ -220,11 +237,14 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	close_fd(&running.pidfd);
 	close_fd(&running.fds[0]);
 	close_fd(&running.fds[1]);
+	agent_lines_release(&running.lines);
 	if (rc < 0)
 		return -1;
 	if (!none_left)
 		return error_set(err, ERR_INTERNAL, "the agent's processes cannot be killed");
 	run->agent->finish(run->report, running.status);
+	if (run->report->text != NULL)
+		output_tail_add(run->output, run->report->text, strlen(run->report->text));
 	*ret_end = running.end;
 	return 0;
 }

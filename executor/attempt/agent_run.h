@@ -22,8 +22,9 @@ struct agent_run {
 	int64_t timeout_ms;
 	struct attempt_log *log;
 	struct daemon_link *link;
-	struct output_tail *output;
+	struct output_tail *output;  /* standard output, of agents that speak no protocol there; else the answer */
 	struct agent_report *report; /* filled by the adapter */
+	const cJSON *spec;           /* the build's `agent`: its limits */
 };
 
 enum agent_end {
@@ -31,6 +32,7 @@ enum agent_end {
 	AGENT_TIMED_OUT,
 	AGENT_PRINTED_TOO_MUCH,
 	AGENT_CANCELLED,
+	AGENT_STOPPED, /* it was over a limit or lost: report->message tells */
 };
 
 /* -1 only when it could not be started, or its processes cannot be killed. */

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "executor/agents/offers.h"
 #include "executor/attempt/agent_run.h"
 
 uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha)
@@ -41,7 +42,7 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 {
 	const char *provider = json_get_string(attempt->assignment.agent, "provider");
 	const struct code_agent *agent = code_agent_find(provider);
-	if (agent == NULL || !agent->available(attempt->config))
+	if (agent == NULL || !agent->configured(attempt->config))
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "this worker has no agent provider \"%s\"",
 							provider);
 	struct agent_task task = {
@@ -61,8 +62,16 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 	agent_program_release(program);
 	if (agent->prepare(&task, program, &err) < 0)
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
+	attempt_log_mask(&attempt->log, program->secret);
 	*ret_agent = agent;
 	return 0;
+}
+
+static int fail_agent(struct outcome *outcome)
+{
+	const struct agent_report *report = &outcome->report;
+	return outcome_fail(outcome, report->error_class != NULL ? report->error_class : "agent_failed", report->retryable,
+						"%s", report->message);
 }
 
 static int judge_agent(struct attempt *attempt, enum agent_end end)
@@ -72,7 +81,9 @@ static int judge_agent(struct attempt *attempt, enum agent_end end)
 	case AGENT_EXITED:
 		if (outcome->report.success)
 			return 0;
-		return outcome_fail(outcome, "agent_failed", false, "%s", outcome->report.message);
+		return fail_agent(outcome);
+	case AGENT_STOPPED:
+		return fail_agent(outcome);
 	case AGENT_TIMED_OUT:
 		return outcome_fail(outcome, "agent_timeout", false, "the agent was still running after %lld s",
 							(long long)attempt->assignment.timeout_s);
@@ -101,11 +112,14 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 		.link = attempt->link,
 		.output = &attempt->outcome.output,
 		.report = &attempt->outcome.report,
+		.spec = attempt->assignment.agent,
 	};
 	enum agent_end end;
 	struct error err = ERROR_INIT;
 	attempt_mark(attempt, "agent starts");
 	attempt->outcome.provider = agent->name;
+	attempt->outcome.report.version = agent_offers_version(attempt->agent_versions, agent->name);
+	attempt->outcome.report.model = xstrdup(program->model);
 	log_info("agent starts", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
 	int rc = agent_run(&run, &end, &err);
 	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);

@@ -18,6 +18,7 @@
 struct attempt {
 	const struct executor_config *config;
 	const struct address_guard *guard;
+	const char *agent_versions; /* as the daemon has found them (agents/offers.h) */
 	struct daemon_link *link;
 	struct assignment assignment;
 	struct attempt_log log;

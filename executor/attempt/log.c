@@ -1,6 +1,7 @@
 #include "executor/attempt/log.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -12,6 +13,7 @@
 #define RECORD_BYTES ((size_t)60 * 1024) /* of lines; with the frame around them at most 64 KiB */
 #define BATCH_BYTES (RECORD_BYTES + (size_t)128 * 1024)
 #define BATCH_MS 50
+#define MASK "[masked]"
 #define FULL_WAIT_MS 600000 /* Kafka away: the daemon's dead-man rule ends the wait long before */
 
 void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct token *token)
@@ -27,6 +29,8 @@ void attempt_log_release(struct attempt_log *log)
 	buffer_release(&log->partial[0]);
 	buffer_release(&log->partial[1]);
 	buffer_release(&log->batch);
+	free(log->secret);
+	log->secret = NULL;
 }
 
 void attempt_log_flush(struct attempt_log *log)
@@ -106,14 +110,34 @@ static size_t escaped_len(const char *text, size_t len)
 	return total;
 }
 
+void attempt_log_mask(struct attempt_log *log, const char *secret)
+{
+	free(log->secret);
+	log->secret = xstrdup(secret);
+}
+
+int mask_append(struct buffer *out, const char *text, size_t len, const char *secret)
+{
+	size_t secret_len = secret != NULL ? strlen(secret) : 0;
+	const char *found;
+	while (secret_len > 0 && (found = memmem(text, len, secret, secret_len)) != NULL) {
+		size_t before = (size_t)(found - text);
+		if (str_append_utf8_lossy(out, text, before) < 0 || buffer_append_str(out, MASK) < 0)
+			return -1;
+		text += before + secret_len;
+		len -= before + secret_len;
+	}
+	return str_append_utf8_lossy(out, text, len);
+}
+
 /* A line as it came: made UTF-8, without the CR of a CRLF, cut when long. */
 static void take_line(struct attempt_log *log, enum log_stream stream, const char *data, size_t len)
 {
 	if (len > 0 && data[len - 1] == '\r')
 		len--;
 	CLEANUP(buffer_release_p) struct buffer clean;
-	buffer_init(&clean, 3 * len + 1);
-	CHECK(str_append_utf8_lossy(&clean, data, len) == 0);
+	buffer_init(&clean, 3 * len + 1); /* a mask is no longer than the shortest secret (agents/program.c) */
+	CHECK(mask_append(&clean, data, len, log->secret) == 0);
 	const char *text = clean.len > 0 ? clean.data : "";
 	size_t left = clean.len;
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
+#include "executor/attempt/log.h"
 
 #define MAX_FILES_CHANGED_BYTES ((size_t)2 * 1024 * 1024)
 
@@ -65,6 +66,15 @@ int outcome_fail_git(struct outcome *outcome, const struct error *err)
 	return outcome_fail(outcome, "internal", true, "%s", err->message);
 }
 
+/* Any bytes: git's words, or a message that was cut. */
+static void write_masked(struct json_writer *w, const char *key, const char *text, size_t len, const char *secret)
+{
+	CLEANUP(buffer_release_p) struct buffer masked;
+	buffer_init(&masked, 3 * len + 1); /* a mask is no longer than the shortest secret */
+	CHECK(mask_append(&masked, text, len, secret) == 0);
+	json_string_len(w, key, masked.len > 0 ? masked.data : "", masked.len);
+}
+
 static void write_result(struct json_writer *w, const struct outcome *outcome)
 {
 	json_object_begin(w, "result");
@@ -75,17 +85,14 @@ static void write_result(struct json_writer *w, const struct outcome *outcome)
 		CLEANUP(buffer_release_p) struct buffer text;
 		buffer_init(&text, OUTPUT_TAIL_BYTES + 1);
 		output_tail_text(&outcome->output, &text);
-		json_string_len(w, "output", text.len > 0 ? text.data : "", text.len);
+		write_masked(w, "output", text.len > 0 ? text.data : "", text.len, outcome->secret);
 	}
 	if (outcome->completed) {
 		json_null(w, "error");
 	} else {
-		CLEANUP(buffer_release_p) struct buffer message; /* git's words may be any bytes */
-		buffer_init(&message, 3 * sizeof(outcome->error_message));
-		(void)str_append_utf8_lossy(&message, outcome->error_message, strlen(outcome->error_message)); /* fits */
 		json_object_begin(w, "error");
 		json_string(w, "class", outcome->error_class);
-		json_string_len(w, "message", message.len > 0 ? message.data : "", message.len);
+		write_masked(w, "message", outcome->error_message, strlen(outcome->error_message), outcome->secret);
 		json_object_end(w);
 	}
 	json_string(w, "commit_sha", outcome->completed && outcome->commit_sha[0] != '\0' ? outcome->commit_sha : NULL);

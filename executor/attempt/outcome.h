@@ -25,6 +25,7 @@ struct outcome {
 	const char *provider;          /* the agent's; NULL = no agent ran */
 	struct agent_report report;
 	struct output_tail output;
+	const char *secret;          /* masked in output and error; NULL = none */
 	struct buffer files_changed; /* JSON array; empty = [] */
 	int64_t started_ms;          /* clock_boot_ms */
 };

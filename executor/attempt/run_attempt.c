@@ -58,6 +58,7 @@ static void send_result(struct attempt *attempt)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, MAX_RESULT_BYTES);
+	attempt->outcome.secret = attempt->log.secret;
 	outcome_write(&attempt->outcome, &text);
 	(void)daemon_link_send(attempt->link, FRAME_RESULT, text.data, text.len,
 						   false); /* the last frame: nobody asks for its id */
@@ -94,7 +95,7 @@ static void warm_up(const struct executor_config *config)
 	workspace_make_ahead(config->state_dir, config->committer_name, config->committer_email);
 }
 
-int run_attempt_main(void)
+int run_attempt_main(const char *agent_versions)
 {
 	struct executor_config config = {.slots = 0};
 	struct error err = ERROR_INIT;
@@ -118,6 +119,7 @@ int run_attempt_main(void)
 
 	static struct attempt attempt; /* zeroed */
 	attempt.config = &config;
+	attempt.agent_versions = agent_versions;
 	attempt.guard = guard;
 	attempt.link = &link;
 	attempt.lock_fd = -1;

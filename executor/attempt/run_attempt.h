@@ -2,5 +2,5 @@
  * waits there for its assignment (a spare child may wait for long), works on it, sends its RESULT and exits. */
 #pragma once
 
-/* Returns the exit status. */
-int run_attempt_main(void);
+/* `agent_versions`: what the daemon has found (agents/offers.h). Returns the exit status. */
+int run_attempt_main(const char *agent_versions);

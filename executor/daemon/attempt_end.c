@@ -142,13 +142,13 @@ static char *settle_assignment(const struct held *held, size_t *ret_len)
 }
 
 /* A second child finds out what the first one's push came to. */
-static bool settle(struct held *held)
+static bool settle(const struct daemon *daemon, struct held *held)
 {
 	size_t len = 0;
 	char *assignment = settle_assignment(held, &len);
 	struct child child;
 	struct error err = ERROR_INIT;
-	if (assignment == NULL || child_spawn(&child, &err) < 0) {
+	if (assignment == NULL || child_spawn(&child, daemon->offers.versions, &err) < 0) {
 		free(assignment);
 		return false;
 	}
@@ -168,7 +168,7 @@ void attempts_end(struct daemon *daemon, struct held *held)
 	/* Killed by us means that the lease is gone, or that the worker leaves: then the build service has it settled. */
 	bool unsettled = held->result == NULL && held->pushing && held->kill_class == NULL && !held->settling &&
 					 !held->abandoned && !held->tidy;
-	if (unsettled && settle(held))
+	if (unsettled && settle(daemon, held))
 		return;
 	list_remove(&held->node);
 	daemon->held_len--;

@@ -56,15 +56,15 @@ static int take_child(struct daemon *daemon, struct child *ret_child, struct err
 		daemon->has_spare = false;
 		return 0;
 	}
-	return child_spawn(ret_child, err);
+	return child_spawn(ret_child, daemon->offers.versions, err);
 }
 
 bool attempts_start(struct daemon *daemon, const struct token *token, const char *assignment, size_t len, bool tidy)
 {
 	struct child child;
 	struct error err = ERROR_INIT;
-	int rc =
-		tidy ? child_spawn(&child, &err) : take_child(daemon, &child, &err); /* tidying must not make a build wait */
+	int rc = tidy ? child_spawn(&child, daemon->offers.versions, &err)
+				  : take_child(daemon, &child, &err); /* tidying must not make a build wait */
 	if (rc < 0) {
 		log_error("no child for an attempt", "build_id", token->build_id, "error", err.message, NULL);
 		return false;
@@ -341,7 +341,7 @@ static void keep_spare(struct daemon *daemon, int64_t now_ms)
 	if (daemon->has_spare || !wanted || now_ms < daemon->spare_due_ms)
 		return;
 	struct error err = ERROR_INIT;
-	daemon->has_spare = child_spawn(&daemon->spare, &err) == 0;
+	daemon->has_spare = child_spawn(&daemon->spare, daemon->offers.versions, &err) == 0;
 	daemon->spare_due_ms = daemon->has_spare ? INT64_MAX : now_ms + SPARE_RETRY_MS;
 	if (!daemon->has_spare)
 		log_error("no spare child", "error", err.message, NULL);

@@ -45,7 +45,7 @@ static const char **build_environment(void)
 	return envp;
 }
 
-int child_spawn(struct child *child, struct error *err)
+int child_spawn(struct child *child, const char *agent_versions, struct error *err)
 {
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -60,7 +60,7 @@ int child_spawn(struct child *child, struct error *err)
 		program[len] = '\0';
 	if (len <= 0 || access(program, X_OK) < 0)
 		(void)snprintf(program, sizeof(program), "/proc/%d/exe", (int)getpid());
-	const char *argv[] = {program, "run-attempt", NULL};
+	const char *argv[] = {program, "run-attempt", agent_versions, NULL};
 	CLEANUP(free_p) const char **envp = build_environment();
 	struct process_options options = {
 		.argv = argv,

@@ -18,8 +18,9 @@ struct child {
 	struct buffer in, out;
 };
 
-/* Starts `kiln-executor run-attempt` with the environment that this process has of its own settings. */
-int child_spawn(struct child *child, struct error *err) MUST_CHECK;
+/* Starts `kiln-executor run-attempt` with the environment that this process has of its own settings. The
+ * versions are those of agents/offers.h. */
+int child_spawn(struct child *child, const char *agent_versions, struct error *err) MUST_CHECK;
 /* Closes and frees; the process is the caller's to kill and reap. */
 void child_release(struct child *child);
 /* SIGKILL to the child alone: what it started dies with it (PDEATHSIG) or comes to the daemon, a subreaper. */

@@ -313,6 +313,7 @@ static int start(struct daemon *daemon, struct error *err)
 		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
 		heartbeats_init(daemon, &settings, err) < 0)
 		return -1;
+	agent_offers_find(config, &daemon->offers);
 	sender_init(&daemon->sender, daemon->producer, daemon->mailbox);
 	if (start_ops(daemon, err) < 0)
 		return -1;
@@ -333,6 +334,7 @@ static void stop(struct daemon *daemon)
 	mailbox_free(daemon->mailbox);
 	reported_release(&daemon->reported);
 	worker_identity_release(&daemon->identity);
+	agent_offers_release(&daemon->offers);
 }
 
 int daemon_run(const struct executor_config *config)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/list.h"
+#include "executor/agents/offers.h"
 #include "executor/config.h"
 #include "executor/daemon/assignments.h"
 #include "executor/daemon/child.h"
@@ -37,6 +38,7 @@ struct daemon_view {
 struct daemon {
 	const struct executor_config *config;
 	struct worker_identity identity;
+	struct agent_offers offers;
 	struct mailbox *mailbox;
 	struct kafka_producer *producer, *heartbeat_producer;
 	struct assignments *assignments;

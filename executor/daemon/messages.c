@@ -3,7 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/kafka/topics.h"
-#include "executor/agents/agent.h"
+#include "executor/agents/offers.h"
 
 #define MAX_MESSAGE_BYTES KAFKA_MAX_MESSAGE_BYTES
 
@@ -146,12 +146,7 @@ void messages_write_state(struct daemon *daemon, struct buffer *out)
 	json_string(&w, "version", kiln_version);
 	json_int(&w, "slots", daemon->config->slots);
 	write_strings(&w, "labels", daemon->config->labels);
-	json_array_begin(&w, "agents");
-	for (size_t i = 0; code_agents[i] != NULL; i++) {
-		if (code_agents[i]->available(daemon->config))
-			json_string(&w, NULL, code_agents[i]->name);
-	}
-	json_array_end(&w);
+	agent_offers_write(&w, &daemon->offers);
 	json_string(&w, "sandbox", daemon->config->sandbox);
 	json_int(&w, "partition", assignments_partition(daemon->assignments));
 	json_int(&w, "read_offset", daemon->read_offset > 0 ? daemon->read_offset : 0);

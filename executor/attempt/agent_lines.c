@@ -1,0 +1,167 @@
+#include "executor/attempt/agent_lines.h"
+
+#include <string.h>
+
+#include "common/base/str.h"
+
+#define SAID_MAX_BYTES ((size_t)1024 * 1024)
+
+void agent_lines_init(struct agent_lines *lines, const struct code_agent *agent, struct agent_report *report,
+					  struct attempt_log *log, const cJSON *spec)
+{
+	*lines = (struct agent_lines){
+		.agent = agent,
+		.report = report,
+		.log = log,
+		.max_turns = json_get_int(spec, "max_turns", 0),
+		.max_tokens = json_get_int(spec, "max_tokens", 0),
+	};
+	buffer_init(&lines->line, AGENT_LINE_MAX_BYTES);
+	buffer_init(&lines->said, SAID_MAX_BYTES);
+}
+
+void agent_lines_release(struct agent_lines *lines)
+{
+	buffer_release(&lines->line);
+	buffer_release(&lines->said);
+}
+
+/* ---- one line */
+
+static int hex_value(const char *text)
+{
+	int value = 0;
+	for (int i = 0; i < 4; i++) {
+		char c = text[i];
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+					: c >= 'a' && c <= 'f' ? c - 'a' + 10
+					: c >= 'A' && c <= 'F' ? c - 'A' + 10
+										   : -1;
+		if (digit < 0)
+			return -1;
+		value = value * 16 + digit;
+	}
+	return value;
+}
+
+static bool is_lead(int unit)
+{
+	return unit >= 0xD800 && unit <= 0xDBFF;
+}
+
+static bool is_trail(int unit)
+{
+	return unit >= 0xDC00 && unit <= 0xDFFF;
+}
+
+/* The unit that the escape at text[at] stands for; -1 when there is none. */
+static int escape_at(const char *text, size_t len, size_t at)
+{
+	return at + 6 <= len && text[at] == '\\' && text[at + 1] == 'u' ? hex_value(text + at + 2) : -1;
+}
+
+/* In place: an escape has the length of another. */
+static void mend_escapes(char *text, size_t len)
+{
+	for (size_t at = 0; at + 1 < len; at++) {
+		if (text[at] != '\\')
+			continue;
+		int unit = escape_at(text, len, at);
+		if (is_lead(unit) && is_trail(escape_at(text, len, at + 6))) {
+			at += 11;
+			continue;
+		}
+		if (unit == 0 || is_lead(unit) || is_trail(unit))
+			memcpy(text + at + 2, "fffd", 4);
+		at += unit >= 0 ? 5 : 1; /* behind the escape, also of a backslash */
+	}
+}
+
+cJSON *agent_line_parse(const char *line, size_t len)
+{
+	struct error err = ERROR_INIT;
+	cJSON *tree = NULL;
+	if (len == 0 || line[0] != '{')
+		return NULL;
+	if (json_parse(line, len, &tree, &err) == 0)
+		return tree;
+	CLEANUP(buffer_release_p) struct buffer mended;
+	buffer_init(&mended, 3 * len + 1);
+	CHECK(str_append_utf8_lossy(&mended, line, len) == 0);
+	mend_escapes(mended.data, mended.len);
+	return json_parse(mended.data, mended.len, &tree, &err) == 0 ? tree : NULL;
+}
+
+/* What an adapter has counted, against what the spec allows. */
+static void check_limits(struct agent_lines *lines)
+{
+	struct agent_report *report = lines->report;
+	int64_t tokens = 0;
+	agent_count(&tokens, report->tokens_input);
+	agent_count(&tokens, report->tokens_output);
+	agent_count(&tokens, report->tokens_cached);
+	if (report->hopeless)
+		return;
+	if (lines->max_turns > 0 && report->turns > lines->max_turns) {
+		report->hopeless = true;
+		agent_report_fail(report, "turn_limit", false, "the agent took more than %lld turns",
+						  (long long)lines->max_turns);
+	} else if (lines->max_tokens > 0 && tokens > lines->max_tokens) {
+		report->hopeless = true;
+		agent_report_fail(report, "budget_exceeded", false, "the agent took more than %lld tokens",
+						  (long long)lines->max_tokens);
+	}
+}
+
+static void take_line(struct agent_lines *lines, const char *line, size_t len)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *event = agent_line_parse(line, len);
+	if (event == NULL) {
+		attempt_log_output(lines->log, STREAM_STDOUT, line, len);
+		attempt_log_output(lines->log, STREAM_STDOUT, "\n", 1);
+		return;
+	}
+	buffer_clear(&lines->said);
+	lines->agent->read_event(lines->report, event, &lines->said);
+	if (lines->said.len > 0)
+		attempt_log_output(lines->log, STREAM_STDOUT, lines->said.data, lines->said.len);
+	if (!buffer_ok(&lines->said))
+		attempt_log_end(lines->log, STREAM_STDOUT); /* what did not fit was left out, also a line's end */
+	check_limits(lines);
+}
+
+/* ---- the stream */
+
+static void end_line(struct agent_lines *lines)
+{
+	if (lines->skipped > 0)
+		attempt_log_kiln(lines->log, "a line of %zu bytes of the agent was left out", lines->line.len + lines->skipped);
+	else if (lines->line.len > 0)
+		take_line(lines, lines->line.data, lines->line.len);
+	buffer_clear(&lines->line);
+	lines->skipped = 0;
+}
+
+void agent_lines_add(struct agent_lines *lines, const char *data, size_t len)
+{
+	while (len > 0) {
+		const char *newline = memchr(data, '\n', len);
+		size_t part = newline != NULL ? (size_t)(newline - data) : len;
+		if (lines->skipped > 0 || lines->line.len + part > AGENT_LINE_MAX_BYTES)
+			lines->skipped += part;
+		else if (part > 0)
+			CHECK(buffer_append(&lines->line, data, part) == 0);
+		data += part;
+		len -= part;
+		if (newline != NULL) {
+			end_line(lines);
+			data++;
+			len--;
+		}
+	}
+}
+
+void agent_lines_end(struct agent_lines *lines)
+{
+	end_line(lines);
+}
