@@ -1,4 +1,4 @@
-"""One build from POST to commit and webhook, verified by means that are not Kiln's own.
+"""One build from POST to commit and webhook, verified by means that are not Kiln's own: demo.py [AGENT]
 
 Reads the environment of a running system (.dev/env). Exit status 0 only when everything
 that it prints as checked was checked and right.
@@ -26,6 +26,7 @@ URL = os.environ["KILN_URL"]
 TOKEN = os.environ["KILN_TOKEN"]
 DEADLINE_S = 120
 POLL_S = 0.03
+AGENT = sys.argv[1] if len(sys.argv) > 1 else "command"
 PROMPT = "Write a page that says hello, and a program that does."
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
 
@@ -91,7 +92,7 @@ def post(receiver):
         "project": {"name": project},
         "build": {
             "prompt": PROMPT,
-            "agent": {"provider": "command", "command": "demo"},
+            "agent": {"provider": "command", "command": "demo"} if AGENT == "command" else {"provider": AGENT},
             "auto_commit": True,
             "auto_push": True,
             "callback_url": receiver.url,
@@ -136,6 +137,21 @@ def verify_statuses(task, trail):
     return build["result"]
 
 
+def verify_agent(result):
+    """The real ones say who they are and what it took."""
+    agent = result["agent"]
+    check(agent["provider"] == AGENT, f"the agent was {agent}")
+    if AGENT == "command":
+        return
+    tokens = agent["tokens"]
+    check(agent["version"] and agent["session_id"], f"the agent does not say who it is: {agent}")
+    check(agent["turns"] >= 5 and tokens["input"] > 0 and tokens["output"] > 0, f"nothing was counted: {agent}")
+    cost = "no price known" if agent["cost_usd"] is None else f"{agent['cost_usd']:.4f} USD"
+    say(f"checked: {AGENT} {agent['version']}, {agent['turns']} turns, {tokens['input']} + {tokens['cached']} cached tokens in, "
+        f"{tokens['output']} out, {cost}")
+    say(f"its answer: {result['output']}")
+
+
 def verify_hashes(trail):
     """Anybody can compute them from the data of the answer: RFC 8785 gives the stored bytes."""
     previous = bytes(32)
@@ -177,7 +193,9 @@ def verify_commit(project, task, result):
         check(mine == [head], f"commits with this build's trailer: {mine}")
         files = git("ls-tree", "-r", "--name-only", "HEAD", cwd=clone).split()
         check(files == ["HELLO.md", "src/hello.sh"], f"the tree holds {files}")
-        check(PROMPT in git("show", "HEAD:HELLO.md", cwd=clone), "HELLO.md is not what the agent wrote")
+        # The command agent quotes its prompt; a scripted model (tests/support/model_api/script.py) does as it is told.
+        wanted = PROMPT if AGENT == "command" else "A page that says hello."
+        check(wanted in git("show", "HEAD:HELLO.md", cwd=clone), "HELLO.md is not what the agent wrote")
         check(sorted(f["path"] for f in result["files_changed"]) == files, f"files_changed: {result['files_changed']}")
         say(f"checked: {remote} has the commit {head[:12]} with {', '.join(files)}")
         for line in git("log", "-1", "--stat", "--format=%h %an: %s%n%n%(trailers)", cwd=clone).rstrip().split("\n"):
@@ -203,7 +221,8 @@ def verify_webhook(receiver, task, trail, secret):
 
 def show_logs(task):
     _, page = call("GET", f"/builds/{task}/logs")
-    check(any("demo agent" in item["text"] for item in page["items"]), "the agent's lines are not in the log")
+    wanted = "demo agent" if AGENT == "command" else "Hello from an agent."
+    check(any(wanted in item["text"] for item in page["items"]), "the agent's lines are not in the log")
     say("the agent's log:")
     for item in page["items"]:
         for line in item["text"].rstrip("\n").split("\n"):
@@ -217,6 +236,7 @@ def main():
     trail = follow(task)
     say("the trail ends; now it is verified")
     result = verify_statuses(task, trail)
+    verify_agent(result)
     verify_hashes(trail)
     verify_webhook(receiver, task, trail, secret)
     verify_commit(project, task, result)

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 cmd_demo() {
-    local agent=command start
+    local agent=command start options=()
     now_ms; start=$NOW_MS
     while [ $# -gt 0 ]; do
         case $1 in
@@ -14,7 +14,7 @@ cmd_demo() {
     done
     case $agent in
         command) ;;
-        claude-code|opencode) fail_usage "the agent $agent comes with a later release; this one runs --agent command" ;;
+        claude-code|opencode) options=(--agents) ;;
         *) fail_usage "--agent is command, claude-code or opencode" ;;
     esac
     say "1. Set-up"
@@ -24,13 +24,13 @@ cmd_demo() {
     need_python "$ROOT/deploy/dev/requirements.txt"
     unlock_place
     say "2. Build, and start Postgres, Kafka, a git server and the services"
-    cmd_up
+    cmd_up "${options[@]}"
     now_ms
     took "from ./dev demo to here" $((NOW_MS - start))
     say "3. One build, from POST to commit and webhook"
     (
         source_env
-        exec "$PYTHON" "$ROOT/deploy/dev/demo.py" </dev/null
+        exec "$PYTHON" "$ROOT/deploy/dev/demo.py" "$agent" </dev/null
     ) || die "the demo failed; ./dev status and ./dev logs SERVICE tell more"
     demo_next
 }

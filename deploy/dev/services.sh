@@ -96,6 +96,7 @@ executor_environment() {
         "KILN_COMMAND_AGENTS_DIR=$RUN/agents"
         "KILN_ARTIFACTS_DIR=$RUN/artifacts"
     )
+    agents_environment
 }
 
 # environment_of SERVICE: fills ENVIRONMENT; program_of SERVICE: its binary.

@@ -56,11 +56,13 @@ set_up_tests() {
     choose_place
     lock_place
     need_kafka
+    need_agent_programs
     need_python "$ROOT/deploy/dev/requirements.txt" "$ROOT/tests/requirements.txt"
     unlock_place
     # python3 is the one with the tests' packages, in whatever a test starts.
     export PATH=${PYTHON%/*}:$PATH
     export KILN_TEST_KAFKA_LIBS=$KAFKA_HOME/libs
+    export KILN_TEST_AGENT_PROGRAMS=$AGENT_PROGRAMS
 }
 
 # count_tests FILE: sums the summaries of ctest. Nothing run is not a success.

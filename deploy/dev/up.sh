@@ -10,11 +10,11 @@ load_settings() {
     local name value
     [ -f "$DEV/settings" ] || return 0
     while IFS='=' read -r name value; do
-        case $name in EXECUTORS|SLOTS|BROKERS) printf -v "$name" '%s' "$value" ;; esac
+        case $name in EXECUTORS|SLOTS|BROKERS|AGENTS) printf -v "$name" '%s' "$value" ;; esac
     done <"$DEV/settings"
 }
 save_settings() {
-    printf 'EXECUTORS=%s\nSLOTS=%s\nBROKERS=%s\n' "$EXECUTORS" "$SLOTS" "$BROKERS" |
+    printf 'EXECUTORS=%s\nSLOTS=%s\nBROKERS=%s\nAGENTS=%s\n' "$EXECUTORS" "$SLOTS" "$BROKERS" "$AGENTS" |
         write_file 0644 "$DEV/settings"
 }
 
@@ -23,13 +23,14 @@ number() {
 }
 
 cmd_up() {
-    local preset=release build=1 infra=0 executors='' slots=${KILN_SLOTS:-} brokers=''
+    local preset=release build=1 infra=0 executors='' slots=${KILN_SLOTS:-} brokers='' agents=''
     while [ $# -gt 0 ]; do
         case $1 in
             --executors) number "$1" "${2:-}"; executors=$2; shift ;;
             --slots)     number "$1" "${2:-}"; slots=$2; shift ;;
             --brokers)   case ${2:-} in 1|3) brokers=$2 ;; *) fail_usage "--brokers is 1 or 3" ;; esac; shift ;;
             --preset)    preset=${2:?--preset needs a name}; shift ;;
+            --agents)    agents=1 ;;
             --no-build)  build=0 ;;
             --infra)     infra=1 ;;
             *) fail_usage "up: unknown option $1" ;;
@@ -44,7 +45,7 @@ cmd_up() {
     if [ -n "$brokers" ] && [ "$brokers" != "$BROKERS" ] && [ -d "$RUN/kafka-1" ]; then
         die "this Kafka has $BROKERS broker(s): ./dev down --clean first"
     fi
-    EXECUTORS=${executors:-$EXECUTORS} SLOTS=${slots:-$SLOTS} BROKERS=${brokers:-$BROKERS}
+    EXECUTORS=${executors:-$EXECUTORS} SLOTS=${slots:-$SLOTS} BROKERS=${brokers:-$BROKERS} AGENTS=${agents:-$AGENTS}
     save_settings
     run_dir "$RUN/home"
     run_dir "$RUN/tmp"
@@ -77,6 +78,7 @@ infra_begin() {
         KAFKA=$KAFKA_BROKERS_LIST
     fi
     git_server_begin
+    if [ "$AGENTS" = 1 ]; then need_agent_programs; model_api_begin; fi
     if [ -n "${KILN_DATABASE_URL:-}" ]; then OWNER_URL=$KILN_DATABASE_URL; else postgres_begin; fi
 }
 
@@ -85,6 +87,7 @@ infra_finish() {
     local start=$NOW_MS
     [ -n "${KILN_DATABASE_URL:-}" ] || postgres_finish
     git_server_finish
+    [ "$AGENTS" = 0 ] || model_api_finish
     [ -n "${KILN_KAFKA_BROKERS:-}" ] || { kafka_finish; KAFKA=$KAFKA_BROKERS_LIST; }
     now_ms
     took "Postgres, Kafka and git answer after" $((NOW_MS - start))
@@ -140,7 +143,7 @@ all_down() {
         [ ! -d "$name" ] || kill_strays "$name"
     done
     KAFKA_HOME=$CACHE/kafka-$KAFKA_VERSION
-    mapfile -t names < <(pid_names 'kafka-*'; pid_names 'git-server')
+    mapfile -t names < <(pid_names 'kafka-*'; pid_names 'git-server'; pid_names 'model-api')
     # The last of three nodes has no quorum to say good-bye to, and would wait for one.
     [ "$BROKERS" = 1 ] || STOP_GRACE=2000
     [ ${#names[@]} -eq 0 ] || stop TERM "${names[@]}"
