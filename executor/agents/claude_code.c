@@ -118,6 +118,10 @@ static void read_system(struct agent_report *report, const cJSON *event, struct 
 				   report->session_id != NULL ? report->session_id : "?");
 	} else if (str_equal(subtype, "api_retry")) {
 		say_retry(log, event);
+	} else if (str_equal(subtype, "permission_denied")) {
+		/* Also in the result, which says it again; but not every run comes to one. */
+		agent_report_denied(report, json_get_string(event, "tool_name"));
+		agent_say_as(log, "denied", json_get_string(event, "message"));
 	}
 }
 
@@ -190,7 +194,7 @@ static void keep(char *field, size_t size, const char *text)
 	(void)snprintf(field, size, "%s", text != NULL ? text : "");
 }
 
-static void read_result(struct agent_report *report, const cJSON *event, struct buffer *log)
+static void read_result(struct agent_report *report, const cJSON *event)
 {
 	struct claude_state *state = state_of(report);
 	const cJSON *denials = json_get(event, "permission_denials"), *denial;
@@ -211,9 +215,7 @@ static void read_result(struct agent_report *report, const cJSON *event, struct 
 	if (cJSON_IsArray(denials)) {
 		cJSON_ArrayForEach(denial, denials)
 		{
-			const char *tool = json_get_string(denial, "tool_name");
-			agent_report_denied(report, tool);
-			agent_say_json(log, tool != NULL ? "denied" : "denied tool", denial);
+			agent_report_denied(report, json_get_string(denial, "tool_name"));
 		}
 	}
 }
@@ -228,7 +230,7 @@ static void read_event(struct agent_report *report, const cJSON *event, struct b
 	else if (str_equal(type, "user"))
 		read_user(event, log);
 	else if (str_equal(type, "result"))
-		read_result(report, event, log);
+		read_result(report, event);
 }
 
 /* ---- the end */

@@ -157,7 +157,7 @@ class Model:
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def start(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def close(self):

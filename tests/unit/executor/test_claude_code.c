@@ -48,6 +48,7 @@ TEST(denied_tools_are_named_and_do_not_fail_the_run)
 	assert_int_equal(replay.report.denials_len, 2);
 	assert_string_equal(replay.report.denials[0], "Write");
 	assert_string_equal(replay.report.denials[1], "WebFetch");
+	assert_non_null(strstr(replay.said.data, "[denied] Claude requested permissions to write to /etc/kiln-x"));
 	replay_end(&replay);
 }
 
