@@ -60,7 +60,7 @@ class CodeAgents:
 
 
 @contextlib.contextmanager
-def code_agents(system, slots=3, **variables):
+def code_agents(system, slots=4, **variables):
     lab = CodeAgents(system)
     try:
         with system.executor(slots, (lab.label,), **lab.variables(**variables)) as executor:
