@@ -54,6 +54,18 @@ static int decode(const char *text, enum cursor_kind kind, struct buffer *plain,
 	return 0;
 }
 
+/* One spelling of each time, and none from before there were computers: Postgres fails at what RFC 3339 takes, the year
+ * 0000. */
+static bool is_our_time(const char *text, size_t len)
+{
+	int64_t wall_us;
+	char written[CLOCK_RFC3339_SIZE];
+	if (clock_parse_rfc3339(text, len, &wall_us) < 0 || wall_us < 0)
+		return false;
+	clock_format_rfc3339(wall_us, written);
+	return memcmp(written, text, len) == 0;
+}
+
 int cursor_read_place(const char *text, enum cursor_kind kind, struct cursor_place *ret, struct error *err)
 {
 	CLEANUP(buffer_release_p) struct buffer plain;
@@ -62,9 +74,8 @@ int cursor_read_place(const char *text, enum cursor_kind kind, struct cursor_pla
 		return -1;
 	const size_t time_len = CLOCK_RFC3339_SIZE - 1, id_len = UUID_TEXT_SIZE - 1;
 	const char *key = plain.data + 1;
-	int64_t wall_us;
-	if (plain.len != 1 + time_len + 1 + id_len || key[time_len] != ',' ||
-		clock_parse_rfc3339(key, time_len, &wall_us) < 0 || !uuid_is_valid(key + time_len + 1, id_len))
+	if (plain.len != 1 + time_len + 1 + id_len || key[time_len] != ',' || !is_our_time(key, time_len) ||
+		!uuid_is_valid(key + time_len + 1, id_len))
 		return bad_cursor(err);
 	memcpy(ret->created_at, key, time_len);
 	ret->created_at[time_len] = '\0';
@@ -109,7 +120,8 @@ int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, 
 	if (decode(text, kind, &plain, err) < 0)
 		return -1;
 	struct error reason = ERROR_INIT;
-	if (str_parse_int(plain.data + 1, plain.len - 1, 0, INT64_MAX, ret, &reason) < 0)
+	bool padded = plain.data[1] == '0' && plain.len > 2;
+	if (padded || str_parse_int(plain.data + 1, plain.len - 1, 0, INT64_MAX, ret, &reason) < 0)
 		return bad_cursor(err);
 	return 0;
 }

@@ -1,6 +1,9 @@
 #include "api-gateway/query.h"
 
 #include "common/base/str.h"
+#include "common/base/utf8.h"
+
+#define NAME_SHOWN 60 /* bytes of an unknown name in a message */
 
 static const struct {
 	const char *name;
@@ -29,7 +32,8 @@ static void complain(struct buffer *wrong, const char *text)
 static void complain_name(struct buffer *wrong, const char *what, const struct buffer *name)
 {
 	char text[128];
-	(void)snprintf(text, sizeof(text), "%s \"%.60s\"", what, name->len > 0 ? name->data : "");
+	const char *shown = name->len > 0 ? name->data : "";
+	(void)snprintf(text, sizeof(text), "%s \"%.*s\"", what, (int)utf8_cut(shown, name->len, NAME_SHOWN), shown);
 	complain(wrong, text);
 }
 

@@ -18,7 +18,7 @@ char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t len) __attribute__((returns_nonnull));
 void *xmemdup(const void *data, size_t len) __attribute__((returns_nonnull));
 char *xasprintf(const char *format, ...) PRINTF_LIKE(1, 2) __attribute__((returns_nonnull));
-char *xvasprintf(const char *format, va_list args) __attribute__((returns_nonnull));
+char *xvasprintf(const char *format, va_list args) PRINTF_LIKE(1, 0) __attribute__((returns_nonnull));
 
 /* For CLEANUP on plain pointers: `CLEANUP(free_p) char *text = …`. */
 static inline void free_p(void *pointer_address)

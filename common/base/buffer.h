@@ -33,7 +33,7 @@ int buffer_append(struct buffer *buf, const void *data, size_t len);
 int buffer_append_str(struct buffer *buf, const char *text);
 int buffer_append_char(struct buffer *buf, char c);
 int buffer_appendf(struct buffer *buf, const char *format, ...) PRINTF_LIKE(2, 3);
-int buffer_vappendf(struct buffer *buf, const char *format, va_list args);
+int buffer_vappendf(struct buffer *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 /* Room for `len` more bytes at data + buf->len (to read(2) into); NULL when that passes the maximum (no overflow is
  * noted). buffer_commit then adds what was written. */

@@ -20,7 +20,7 @@ static void trim_partial_utf8(char *text)
 }
 
 /* Formatted apart first, because an argument may be err->message itself. */
-static void set_message(struct error *err, const char *format, va_list args)
+static void PRINTF_LIKE(2, 0) set_message(struct error *err, const char *format, va_list args)
 {
 	char message[MESSAGE_SIZE];
 	(void)vsnprintf(message, sizeof(message), format, args); /* cut at the size is fine */

@@ -1,4 +1,4 @@
-# lint and fmt; bench, chaos and fuzz, which run what lies under tests/.
+# lint and fmt; bench and chaos, which run what lies under tests/.
 # shellcheck shell=bash
 
 CODE="api-gateway build-service executor notifier cli common migrate tests"
@@ -53,7 +53,6 @@ lint_tidy() {
 
 cmd_bench() { need BENCH; run_named bench "$@"; }
 cmd_chaos() { run_named chaos "$@"; }
-cmd_fuzz()  { run_named fuzz "$@"; }
 
 # run_named KIND [NAME [OPTIONS]]: tests/KIND/NAME/run; without a name all of them.
 run_named() {

@@ -10,6 +10,7 @@ PACKAGES_NPM="npm"
 PACKAGES_DEMO="python3-venv git"
 PACKAGES_TEST="python3-venv openjdk-17-jdk-headless"
 PACKAGES_BENCH="wrk"
+PACKAGES_FUZZ="clang libclang-rt-14-dev"
 PACKAGES_LINT="clang-format clang-tidy clang cppcheck shellcheck"
 
 # need SET...: installs what is missing of the sets, in one go.

@@ -1,7 +1,7 @@
 # test: set-up, then ctest for each preset, and one line over all of them.
 # shellcheck shell=bash
 
-TEST_PRESETS=(release asan tsan)
+TEST_PRESETS=(release asan tsan fuzz)
 
 cmd_test() {
     local long=0 first=${TEST_PRESETS[0]} others=("${TEST_PRESETS[@]:1}")
@@ -52,7 +52,7 @@ run_tests() {
 
 # Everything that tests use, so that none of them has to install or download.
 set_up_tests() {
-    need RUN BUILD TEST
+    need RUN BUILD TEST FUZZ
     choose_place
     lock_place
     need_kafka

@@ -106,6 +106,34 @@ TEST(parts_that_are_no_time_or_id_are_refused)
 	assert_int_equal(cursor_read_name(made.data, CURSOR_TEMPLATES, name, &err), -1);
 }
 
+/* libFuzzer found these: they are read as times, and Postgres fails at the first. */
+TEST(a_time_that_is_not_written_as_ours_is_refused)
+{
+	static const char *const times[] = {"0000-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z",
+										"2026-11-23T17:20:00.1+01:00", "2026-11-23T17:20:60.000000Z",
+										"2026-11-23t17:20:00.123456z"};
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		struct cursor_place place;
+		struct error err = ERROR_INIT;
+		buffer_clear(&made);
+		assert_int_equal(cursor_append_place(&made, CURSOR_BUILDS, times[i], ID), 0);
+		assert_int_equal(cursor_read_place(made.data, CURSOR_BUILDS, &place, &err), -1);
+	}
+}
+
+/* libFuzzer found it: one place has one cursor. */
+TEST(a_sequence_with_zeros_before_it_is_refused)
+{
+	int64_t sequence;
+	struct error err = ERROR_INIT;
+	assert_int_equal(cursor_append_name(&made, CURSOR_EVENTS, "02"), 0);
+	assert_int_equal(cursor_read_sequence(made.data, CURSOR_EVENTS, &sequence, &err), -1);
+	buffer_clear(&made);
+	assert_int_equal(cursor_append_sequence(&made, CURSOR_EVENTS, 0), 0);
+	assert_int_equal(cursor_read_sequence(made.data, CURSOR_EVENTS, &sequence, &err), 0);
+	assert_int_equal(sequence, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +144,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_cursor_of_another_list_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_list_gave_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(parts_that_are_no_time_or_id_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_time_that_is_not_written_as_ours_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_sequence_with_zeros_before_it_is_refused, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

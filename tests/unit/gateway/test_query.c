@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include "api-gateway/query.h"
+#include "common/base/str.h"
 
 #define ALL (QUERY_LIMIT | QUERY_CURSOR | QUERY_AFTER | QUERY_STATUS | QUERY_VERSION)
 
@@ -51,6 +52,17 @@ TEST(what_the_route_does_not_know_is_named)
 	assert_int_equal(read_text("=1", ALL), -1);
 }
 
+/* libFuzzer found it: the message ended within a character. */
+TEST(a_long_unknown_name_is_cut_between_characters)
+{
+	char text[256] = "x";
+	for (size_t i = 0; i < 40; i++)
+		memcpy(text + 1 + 2 * i, "\xC3\xA9", 2);
+	assert_int_equal(read_text(text, ALL), -1);
+	assert_true(str_is_utf8(err.message, strlen(err.message)));
+	assert_non_null(strstr(err.message, "\"x\xC3\xA9\xC3\xA9"));
+}
+
 TEST(everything_wrong_is_told_at_once)
 {
 	assert_int_equal(read_text("limit=0&status=gone&x", ALL), -1);
@@ -87,6 +99,7 @@ int main(void)
 		cmocka_unit_test(known_parameters_are_read),
 		cmocka_unit_test(names_and_values_are_percent_decoded),
 		cmocka_unit_test(what_the_route_does_not_know_is_named),
+		cmocka_unit_test(a_long_unknown_name_is_cut_between_characters),
 		cmocka_unit_test(everything_wrong_is_told_at_once),
 		cmocka_unit_test(bad_values_are_refused),
 		cmocka_unit_test(a_flood_of_bad_parameters_makes_a_short_message),
