@@ -125,24 +125,28 @@ static void read_preferences(struct request *request)
 	request->wait_s = wait_s < 0 ? 0 : wait_s > max_s ? max_s : wait_s;
 }
 
+/* Takes the query off the path. */
+static struct slice cut_query(struct slice *path)
+{
+	const char *mark = memchr(path->data, '?', path->len);
+	if (mark == NULL)
+		return (struct slice){"", 0};
+	struct slice query = {mark + 1, path->len - (size_t)(mark - path->data) - 1};
+	path->len = (size_t)(mark - path->data);
+	return query;
+}
+
 static int read_head(struct request *request)
 {
 	h2o_req_t *h2o = request->h2o;
-	struct slice path = path_of(h2o), query = {"", 0};
-	const char *mark = memchr(path.data, '?', path.len);
-	if (mark != NULL) {
-		query = (struct slice){mark + 1, path.len - (size_t)(mark - path.data) - 1};
-		path.len = (size_t)(mark - path.data);
-	}
+	struct slice path = path_of(h2o);
+	(void)cut_query(&path); /* read_parameters' */
 	if (find_route(request, path) < 0)
 		return -1;
 	if (!framing_is_clear(h2o)) {
 		h2o->http1_is_persistent = 0;
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "The request says twice how long its body is.");
 	}
-	struct error err = ERROR_INIT;
-	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
-		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
 	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
 							  h2o->entity.len, (long long)request->gateway->config->max_body_bytes);
@@ -154,7 +158,17 @@ static int read_head(struct request *request)
 	read_preferences(request);
 	request->idempotency_key = header_by_name(h2o, "idempotency-key");
 	request->last_event_id = header_by_name(h2o, "last-event-id");
-	if (request->idempotency_key.data != NULL && has_two_keys(h2o))
+	return 0;
+}
+
+/* After the token: who may not ask is not told how to. */
+static int read_parameters(struct request *request)
+{
+	struct slice path = path_of(request->h2o), query = cut_query(&path);
+	struct error err = ERROR_INIT;
+	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
+	if (request->idempotency_key.data != NULL && has_two_keys(request->h2o))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "Idempotency-Key is given twice.");
 	return 0;
 }
@@ -200,7 +214,7 @@ static void check_caller(struct request *request)
 			return;
 		}
 	}
-	if (negotiate(request) < 0) {
+	if (read_parameters(request) < 0 || negotiate(request) < 0) {
 		request_send(request);
 		return;
 	}

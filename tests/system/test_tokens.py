@@ -35,6 +35,12 @@ def test_a_token_is_shown_once_and_stored_hashed(kiln):
     assert secret not in str(rows) and secret.encode().hex() not in str(rows)
 
 
+@pytest.mark.parametrize("query", ["?nonsense=1", "?limit=0", "?cursor=%ff"])
+def test_a_bad_query_without_a_token_is_401(kiln, query):
+    kiln.api.with_token(None).get(f"/projects{query}", expect=401)
+    kiln.api.get(f"/projects{query}", expect=400)
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer x", "Basic a2lsbjprbG4=", "Bearer " + "x" * 5000, "bearer\tx y"])
 def test_a_missing_or_wrong_token_is_401(kiln, header):
     client = kiln.api.with_token(None)
