@@ -305,7 +305,8 @@ bool build_accept(struct request *request)
 	if (!find_project(request, &waits))
 		return !waits;
 	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
-	struct build_request build = {.gateway = request->gateway, .token = request->token, .pointer = ""};
+	struct build_request build = {
+		.gateway = request->gateway, .request = request, .token = request->token, .pointer = ""};
 	if (request_read_json(request, false, &body) < 0)
 		return true;
 	uint8_t random[8];

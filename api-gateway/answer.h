@@ -22,7 +22,7 @@ struct answer {
 	const char *content_type; /* static; NULL: no body */
 	struct answer_field fields[ANSWER_MAX_FIELDS];
 	size_t fields_len;
-	char text[1024]; /* holds the values */
+	char text[6144]; /* holds the values; the longest is a Link with many filters */
 	size_t text_len;
 	struct buffer body;
 };

@@ -1,5 +1,6 @@
 #include "api-gateway/build_request.h"
 
+#include "api-gateway/audit.h"
 #include "api-gateway/template_render.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
@@ -287,6 +288,8 @@ static void end_record(struct json_writer *w, const struct build_request *build)
 	json_string(w, "request_hash", hash);
 	json_string(w, "retry_of", build->retry_of);
 	json_string(w, "requested_at", time);
+	if (build->request != NULL)
+		audit_write_origin(w, build->request);
 	json_object_end(w);
 }
 

@@ -15,8 +15,11 @@
 #include "common/json/json.h"
 #include "common/json/schema.h"
 
+struct request;
+
 struct build_request {
 	const struct gateway *gateway;
+	const struct request *request; /* for the origin; NULL: none is written */
 	const struct token *token;
 	const struct project *project;
 	const struct template *template; /* NULL: the spec names none, or one that does not exist */

@@ -125,3 +125,19 @@ int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, 
 		return bad_cursor(err);
 	return 0;
 }
+
+int cursor_append_tag(struct buffer *buf, const char *tag)
+{
+	return buffer_append_char(buf, '.') == 0 ? buffer_append_str(buf, tag) : -1;
+}
+
+int cursor_take_tag(char *text, const char *tag, struct error *err)
+{
+	char *dot = strchr(text, '.');
+	if (dot == NULL || strlen(dot + 1) != CURSOR_TAG_SIZE - 1)
+		return bad_cursor(err);
+	if (!str_equal(dot + 1, tag))
+		return error_set(err, ERR_INVALID, "cursor is of this list with other filters");
+	*dot = '\0';
+	return 0;
+}

@@ -14,7 +14,8 @@
 #include "common/base/error.h"
 #include "common/base/ids.h"
 
-#define CURSOR_MAX 256 /* characters of the encoded form */
+#define CURSOR_MAX 256    /* characters of the encoded form */
+#define CURSOR_TAG_SIZE 9 /* hex digits, and a NUL */
 
 enum cursor_kind {
 	CURSOR_BUILDS = 'b',
@@ -25,6 +26,7 @@ enum cursor_kind {
 	CURSOR_QUEUE = 'q',     /* by line */
 	CURSOR_EVENTS = 'e',    /* by sequence */
 	CURSOR_LOGS = 'l',      /* by sequence */
+	CURSOR_AUDIT = 'a',
 };
 
 /* (created_at, id): what lists of builds, projects and tokens are ordered by. */
@@ -50,3 +52,8 @@ int cursor_read_place(const char *text, enum cursor_kind kind, struct cursor_pla
 int cursor_read_name(const char *text, enum cursor_kind kind, char ret[64], struct error *err) MUST_CHECK;
 int cursor_read_line(const char *text, enum cursor_kind kind, struct cursor_line *ret, struct error *err) MUST_CHECK;
 int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, struct error *err) MUST_CHECK;
+
+/* The cursors of lists with filters end in their tag (filter.h): appended to a finished cursor, and taken off `text`
+ * before it is read. ERR_INVALID: no tag, or another one. */
+int cursor_append_tag(struct buffer *buf, const char *tag);
+int cursor_take_tag(char *text, const char *tag, struct error *err) MUST_CHECK;

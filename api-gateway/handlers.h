@@ -36,5 +36,7 @@ route_handler token_list;   /* those that the caller could have made */
 route_handler token_delete; /* revokes */
 route_handler token_me;     /* the caller's own */
 
+route_handler audit_list; /* who wrote what, newest first */
+
 route_handler openapi_get; /* the published contract */
 route_handler problem_get; /* what a problem type means */

@@ -121,10 +121,6 @@ static int claim(struct request *request, struct db *db, const struct once *once
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
 	struct error err = ERROR_INIT;
-	if (pg_in_transaction(db->conn))
-		pg_rollback(db->conn);
-	if (pg_begin(db->conn, &err) < 0)
-		return db_problem(request, &err);
 	pg_pipeline_init(&pipeline, db->conn);
 	pg_pipeline_add(&pipeline, &sql_once_lock, PG_PARAMS(once->id_hex), 1);
 	pg_pipeline_add(&pipeline, &sql_once_find, PG_PARAMS(once->id_hex), 1);
@@ -146,35 +142,61 @@ int once_begin(struct request *request, const cJSON *body, struct db *db, struct
 		return -1;
 	if (db->conn == NULL && db_take(request, db) < 0)
 		return -1;
+	struct error err = ERROR_INIT;
+	if (pg_in_transaction(db->conn))
+		pg_rollback(db->conn);
+	if (pg_begin(db->conn, &err) < 0)
+		return db_problem(request, &err);
 	return ret_once->keyed ? claim(request, db, ret_once) : 0;
 }
 
-static int keep(struct request *request, struct db *db, const struct once *once, struct error *err)
+/* The answer as it is kept, in hex. */
+static int seal_answer(struct request *request, const struct once *once, struct buffer *ret_hex, struct error *err)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
 	CLEANUP(buffer_release_p) struct buffer sealed;
-	CLEANUP(buffer_release_p) struct buffer hex;
 	buffer_init(&text, KEPT_MAX_BYTES);
 	buffer_init(&sealed, KEPT_MAX_BYTES);
-	buffer_init(&hex, KEPT_MAX_BYTES * 2 + 1);
 	write_answer(&text, &request->answer);
 	if (!buffer_ok(&text) ||
 		seal_append(&sealed, request->answer_key, once->id, sizeof(once->id), text.data, text.len) < 0)
 		return error_set(err, ERR_INTERNAL, "the answer is too long to be kept");
-	char *room = buffer_reserve(&hex, sealed.len * 2 + 1);
+	char *room = buffer_reserve(ret_hex, sealed.len * 2 + 1);
 	CHECK(room != NULL);
 	hex_encode(sealed.data, sealed.len, room);
-	return pg_query(db->conn, &sql_once_keep, PG_PARAMS(once->id_hex, once->hash_hex, room), 3, NULL, err);
+	buffer_commit(ret_hex, sealed.len * 2);
+	return 0;
+}
+
+/* With the audit's row and the key, in one round trip. */
+static int commit(struct request *request, struct db *db, const struct once *once, struct error *err)
+{
+	CLEANUP(buffer_release_p) struct buffer hex;
+	buffer_init(&hex, KEPT_MAX_BYTES * 2 + 1);
+	struct audit_row row;
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, db->conn);
+	audit_add(request, &row, &pipeline);
+	if (once->keyed) {
+		if (seal_answer(request, once, &hex, err) < 0)
+			return -1;
+		pg_pipeline_add(&pipeline, &sql_once_keep, PG_PARAMS(once->id_hex, once->hash_hex, hex.data), 3);
+	}
+	if (pipeline.len == 0)
+		return pg_commit(db->conn, err);
+	pg_pipeline_commit_tx(&pipeline);
+	int result = pg_pipeline_run(&pipeline, results, err);
+	pg_results_clear(results);
+	return result;
 }
 
 int once_end(struct request *request, struct db *db, const struct once *once)
 {
 	struct error err = ERROR_INIT;
 	int status = request->answer.status;
-	if (!once->keyed)
-		return 0;
 	bool success = status >= 200 && status <= 299;
-	if ((!success || keep(request, db, once, &err) == 0) && pg_commit(db->conn, &err) == 0)
+	if ((success ? commit(request, db, once, &err) : pg_commit(db->conn, &err)) == 0)
 		return 0;
 	pg_rollback(db->conn);
 	return db_problem(request, &err);

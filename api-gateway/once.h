@@ -1,5 +1,6 @@
 /*
- * Idempotency-Key on POSTs that start no build (CONTRACT.md): for 24 hours a repeated request gets the answer of the
+ * The transaction of a POST that starts no build: what the request does, its row of the audit (audit.h), and the
+ * Idempotency-Key (CONTRACT.md), if it has one. For 24 hours a repeated request gets the answer of the
  * first one, and another body 422. The key is committed in the transaction of what the request does, so that neither is
  * there without the other; requests with the same key wait for each other. Only successful answers are kept: a request
  * that failed has done nothing, and may be tried again.
@@ -20,11 +21,11 @@ struct once {
 };
 
 /*
- * Worker. Gives a connection, as db_take does; with a key it is in a transaction then, and holds the key. `body` may be
+ * Worker. Gives a connection, as db_take does, in a transaction; with a key it holds the key. `body` may be
  * NULL (the route takes none). After a statement that failed it may be called again, to begin anew. -1: request->answer
  * is made, by an earlier request or as a problem.
  */
 int once_begin(struct request *request, const cJSON *body, struct db *db, struct once *ret_once) MUST_CHECK;
-/* With a key: keeps request->answer, if it is a success, and commits. Without one it does nothing. -1: nothing is known
- * to have happened, and request->answer says so. */
+/* Commits, with what was noted for the audit and, with a key, request->answer, if that is a success. -1: nothing is
+ * known to have happened, and request->answer says so. */
 int once_end(struct request *request, struct db *db, const struct once *once) MUST_CHECK;

@@ -213,6 +213,8 @@ static int insert_in_tx(struct request *request, struct pg_conn *conn, const cha
 		PQclear(rows);
 		return -1;
 	}
+	if (!*ret_taken)
+		audit_note(request, "created", "project", id);
 	*ret_rows = rows;
 	return 0;
 }
@@ -226,7 +228,7 @@ int project_row_insert(struct request *request, struct pg_conn *conn, const char
 	if (!joins && pg_begin(conn, err) < 0)
 		return -1;
 	if (insert_in_tx(request, conn, id, values, secret, provisional_build, &rows, ret_taken, err) < 0 ||
-		(!joins && pg_commit(conn, err) < 0)) {
+		(!joins && audit_commit(request, conn, err) < 0)) {
 		PQclear(rows);
 		pg_rollback(conn);
 		return -1;

@@ -1,5 +1,6 @@
 #include "api-gateway/query.h"
 
+#include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "common/base/utf8.h"
 
@@ -8,20 +9,23 @@
 static const struct {
 	const char *name;
 	enum query_parameter bit;
+	enum filter_field field; /* of those from `status` on */
 } parameters[] = {
-	{"limit", QUERY_LIMIT},   {"cursor", QUERY_CURSOR},   {"after", QUERY_AFTER},
-	{"status", QUERY_STATUS}, {"version", QUERY_VERSION},
+	{"limit", QUERY_LIMIT, 0},
+	{"cursor", QUERY_CURSOR, 0},
+	{"after", QUERY_AFTER, 0},
+	{"version", QUERY_VERSION, 0},
+	{"status", QUERY_STATUS, FILTER_STATUS},
+	{"branch", QUERY_BRANCH, FILTER_BRANCH},
+	{"agent", QUERY_AGENT, FILTER_AGENT},
+	{"label", QUERY_LABEL, FILTER_LABEL},
+	{"template", QUERY_TEMPLATE, FILTER_TEMPLATE},
+	{"commit", QUERY_COMMIT, FILTER_COMMIT},
+	{"created_after", QUERY_CREATED_AFTER, FILTER_CREATED_AFTER},
+	{"created_before", QUERY_CREATED_BEFORE, FILTER_CREATED_BEFORE},
+	{"token", QUERY_TOKEN, FILTER_TOKEN},
+	{"resource", QUERY_RESOURCE, FILTER_RESOURCE},
 };
-
-static bool is_status(const char *text)
-{
-	static const char *const statuses[] = {"pending", "running", "completed", "failed", "cancelled"};
-	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
-		if (str_equal(text, statuses[i]))
-			return true;
-	}
-	return false;
-}
 
 static void complain(struct buffer *wrong, const char *text)
 {
@@ -54,19 +58,34 @@ static void take(struct query *query, enum query_parameter bit, const char *valu
 		if (str_parse_int(value, len, 1, INT32_MAX, &query->version, &err) < 0)
 			complain(wrong, "version must be a number from 1 to 2147483647");
 		return;
-	case QUERY_STATUS:
-		if (!is_status(value))
-			complain(wrong, "status must be pending, running, completed, failed or cancelled");
-		else
-			(void)snprintf(query->status, sizeof(query->status), "%s", value);
-		return;
 	case QUERY_CURSOR:
 		if (len == 0 || len > CURSOR_MAX)
 			complain(wrong, "cursor is not one that this list gave");
 		else
 			memcpy(query->cursor, value, len + 1);
 		return;
+	case QUERY_STATUS:
+	case QUERY_BRANCH:
+	case QUERY_AGENT:
+	case QUERY_LABEL:
+	case QUERY_TEMPLATE:
+	case QUERY_COMMIT:
+	case QUERY_CREATED_AFTER:
+	case QUERY_CREATED_BEFORE:
+	case QUERY_TOKEN:
+	case QUERY_RESOURCE:
+		return; /* take_filter's */
 	}
+}
+
+static void take_filter(struct query *query, enum filter_field field, const char *value, size_t len,
+						struct buffer *wrong)
+{
+	if (query->filter == NULL)
+		query->filter = xcalloc(1, sizeof(*query->filter));
+	const char *complaint = filter_take(query->filter, field, value, len);
+	if (complaint != NULL)
+		complain(wrong, complaint);
 }
 
 static void read_pair(const char *pair, size_t len, unsigned allowed, unsigned *seen, struct query *query,
@@ -87,10 +106,13 @@ static void read_pair(const char *pair, size_t len, unsigned allowed, unsigned *
 	for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
 		if ((allowed & parameters[i].bit) == 0 || name.len == 0 || !str_equal(name.data, parameters[i].name))
 			continue;
-		if ((*seen & parameters[i].bit) != 0)
+		const char *text = value.len > 0 ? value.data : "";
+		if ((*seen & parameters[i].bit) != 0 && parameters[i].bit != QUERY_LABEL)
 			complain_name(wrong, "twice:", &name);
+		else if (parameters[i].bit < QUERY_STATUS)
+			take(query, parameters[i].bit, text, value.len, wrong);
 		else
-			take(query, parameters[i].bit, value.len > 0 ? value.data : "", value.len, wrong);
+			take_filter(query, parameters[i].field, text, value.len, wrong);
 		*seen |= parameters[i].bit;
 		return;
 	}
@@ -101,7 +123,7 @@ int query_read(const char *text, size_t len, unsigned allowed, struct query *ret
 {
 	struct query query = {.limit = QUERY_LIMIT_DEFAULT, .after = -1};
 	CLEANUP(buffer_release_p) struct buffer wrong;
-	buffer_init(&wrong, 400);
+	buffer_init(&wrong, 500);
 	unsigned seen = 0;
 	const char *end = text + len;
 	for (const char *at = text; at < end;) {
@@ -114,8 +136,19 @@ int query_read(const char *text, size_t len, unsigned allowed, struct query *ret
 	}
 	if ((seen & QUERY_CURSOR) != 0 && (seen & QUERY_AFTER) != 0)
 		complain(&wrong, "cursor and after exclude each other");
-	if (wrong.len > 0)
+	const char *together = query.filter != NULL ? filter_check(query.filter) : NULL;
+	if (together != NULL)
+		complain(&wrong, together);
+	if (wrong.len > 0) {
+		query_release(&query);
 		return error_set(err, ERR_INVALID, "%s", wrong.data);
+	}
 	*ret = query;
 	return 0;
+}
+
+void query_release(struct query *query)
+{
+	free(query->filter);
+	query->filter = NULL;
 }

@@ -173,6 +173,7 @@ void request_unref(struct request *request)
 	project_unref(request->project);
 	template_unref(request->template);
 	keyed_post_free(request->keyed);
+	query_release(&request->query);
 	free(request->copies);
 	free(request->plan);
 	give_spare(request);

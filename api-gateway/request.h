@@ -17,6 +17,7 @@
 
 #include "api-gateway/admission.h"
 #include "api-gateway/answer.h"
+#include "api-gateway/audit.h"
 #include "api-gateway/entities.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/problem.h"
@@ -52,6 +53,8 @@ struct request {
 	char param[64]; /* the {…} of the path, decoded; "" when the route has none */
 	char id[REQUEST_ID_MAX + 1];
 	char traceparent[TRACEPARENT_SIZE];
+	char address[AUDIT_ADDRESS_SIZE]; /* of the client, for what may write; else "" */
+	struct audit_note audit;
 	struct token *token; /* a reference; NULL on public routes */
 	uint8_t token_hash[SHA256_SIZE];
 	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */

@@ -15,6 +15,9 @@ static const char *const stream[] = {"text/event-stream", NULL};
 static const char *const explanation[] = {"application/json", "text/html", "text/plain", NULL};
 
 #define PAGE (QUERY_LIMIT | QUERY_CURSOR)
+#define TIMES (QUERY_CREATED_AFTER | QUERY_CREATED_BEFORE)
+#define BUILDS (PAGE | TIMES | QUERY_STATUS | QUERY_BRANCH | QUERY_AGENT | QUERY_LABEL | QUERY_TEMPLATE | QUERY_COMMIT)
+#define AUDIT (PAGE | TIMES | QUERY_TOKEN | QUERY_RESOURCE)
 
 /* clang-format off */
 const struct route gateway_routes[] = {
@@ -27,7 +30,7 @@ const struct route gateway_routes[] = {
 	{"POST",   "/projects/{id}/builds",        SCOPE_BUILDS_WRITE, ROUTE_ON_LOOP | ROUTE_WAITS, build_accept, 0, NULL},
 	{"POST",   "/project/{name}/build",        SCOPE_BUILDS_WRITE, ROUTE_ON_LOOP | ROUTE_WAITS, build_accept, 0, NULL},
 	{"POST",   "/project/create-and-build",    SCOPE_PROJECTS_WRITE | SCOPE_BUILDS_WRITE, 0, create_and_build, 0, NULL},
-	{"GET",    "/projects/{id}/builds",        SCOPE_BUILDS_READ,  0, build_list, PAGE | QUERY_STATUS, NULL},
+	{"GET",    "/projects/{id}/builds",        SCOPE_BUILDS_READ,  0, build_list, BUILDS, NULL},
 	{"GET",    "/builds/{taskId}",             SCOPE_BUILDS_READ,  ROUTE_ON_LOOP | ROUTE_WAITS, build_get, 0, NULL},
 	{"POST",   "/builds/{taskId}/cancel",      SCOPE_BUILDS_WRITE, 0, build_cancel, 0, NULL},
 	{"GET",    "/builds/{taskId}/explain",     SCOPE_BUILDS_READ,  0, build_explain, 0, NULL},
@@ -49,6 +52,7 @@ const struct route gateway_routes[] = {
 	{"POST",   "/tokens",                      SCOPE_TOKENS_WRITE, 0, token_create, 0, NULL},
 	{"GET",    "/tokens",                      SCOPE_TOKENS_WRITE, 0, token_list, PAGE, NULL},
 	{"DELETE", "/tokens/{id}",                 SCOPE_TOKENS_WRITE, 0, token_delete, 0, NULL},
+	{"GET",    "/audit",                       SCOPE_ADMIN,        0, audit_list, AUDIT, NULL},
 	{"GET",    "/me",                          0, ROUTE_ON_LOOP, token_me, 0, NULL},
 
 	{"GET",    "/openapi.json",                0, ROUTE_PUBLIC | ROUTE_ON_LOOP, openapi_get, 0, NULL},

@@ -66,8 +66,9 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 	workers->queue = queue_new((size_t)config->worker_queue);
 	workers->threads = xcalloc((size_t)config->workers, sizeof(*workers->threads));
 	/* All shorter than a request's deadline. */
+	char *url = pg_indexed_url(config->database_url); /* the plans of lists are known, not guessed */
 	const struct pg_settings settings = {
-		.url = config->database_url,
+		.url = url,
 		.application_name = "kiln-gateway",
 		.connect_timeout_ms = 2000,
 		.call_timeout_ms = 4000,
@@ -76,6 +77,7 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 		.idle_in_transaction_timeout_ms = 10000,
 	};
 	workers->pool = pg_pool_new(&settings, (size_t)config->workers);
+	free(url);
 	metric_register(&queued);
 	metric_register(&refused_total);
 	if (start_threads(workers, err) < 0) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build-service/audit_rows.h"
 #include "build-service/batch_private.h"
 #include "build-service/counters.h"
 #include "build-service/deadlines.h"
@@ -28,6 +29,7 @@ struct batch *batch_new(struct service *service, struct leases *leases)
 	rows_init(&batch->keyed_ids, 1);
 	rows_init(&batch->early, 4);
 	rows_init(&batch->listed, 4);
+	rows_init(&batch->audit, AUDIT_COLUMNS);
 	return batch;
 }
 
@@ -47,6 +49,7 @@ void batch_free(struct batch *batch)
 	rows_release(&batch->keyed_ids);
 	rows_release(&batch->early);
 	rows_release(&batch->listed);
+	rows_release(&batch->audit);
 	free(batch);
 }
 
@@ -64,6 +67,7 @@ static void begin(struct batch *batch)
 	rows_clear(&batch->keyed_ids);
 	rows_clear(&batch->early);
 	rows_clear(&batch->listed);
+	rows_clear(&batch->audit);
 	batch->accepted = batch->rejected = batch->stale = batch->late = batch->unknown = 0;
 	memset(batch->finished, 0, sizeof(batch->finished));
 	batch->workers_changed = batch->optimistic = false;
@@ -162,6 +166,7 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete
 	direct_pipeline_guard(&batch->direct, &pipeline);
 	build_set_pipeline_store(&batch->set, &pipeline);
 	rows_pipeline(&batch->early, &pipeline, &sql_insert_early_results, NULL);
+	rows_pipeline(&batch->audit, &pipeline, &sql_insert_audit, NULL);
 	if (delete_early)
 		rows_pipeline(&batch->request_ids, &pipeline, &sql_delete_early_results, NULL);
 	if (pipeline.len == 0)

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "build-service/audit_rows.h"
 #include "build-service/batch_private.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -38,6 +39,8 @@ void batch_fold_requests(struct batch *batch, const PGresult *projects, const PG
 			log_info("repeated request of a pruned build", "build_id", request->build_id, NULL);
 			continue;
 		}
+		if (request->kind == REQUEST_CANCEL)
+			audit_rows_add_cancel(&batch->audit, request);
 		bool ended_before = build->exists && build_ended(build);
 		enum applied applied =
 			request_apply(&batch->context, request, build, state_of_project(batch, projects, request->project_id));

@@ -115,6 +115,9 @@ struct build {
 	const char *spec, *git;       /* JSON; NULL = not legible */
 	const char *callback_url;     /* NULL = none */
 	const char *request_hash_hex; /* NULL = none */
+	const char *template;         /* "name@version"; NULL = none */
+	const char *asked_branch;     /* NULL = the remote's HEAD */
+	const char *origin;           /* JSON: where the POST came from; NULL = not from a gateway */
 
 	/* Set by the end. */
 	const char *result; /* canonical JSON; NULL = none yet */

@@ -140,6 +140,8 @@ void build_rows_add_insert(struct rows *rows, const struct build *build, const c
 	rows_int(rows, build->attempt.number);
 	rows_text_or_null(rows, build->attempt.lease_id);
 	rows_text_or_null(rows, build->attempt.worker_id);
+	rows_text(rows, build->template);
+	rows_text(rows, build->asked_branch);
 }
 
 void build_rows_add_request(struct rows *rows, const struct build *build)
@@ -147,6 +149,7 @@ void build_rows_add_request(struct rows *rows, const struct build *build)
 	rows_text(rows, build->id);
 	rows_text(rows, build->spec);
 	rows_text(rows, build->git);
+	rows_text(rows, build->origin);
 }
 
 void build_rows_add_update(struct rows *rows, const struct build *build, const char *time)

@@ -6,8 +6,8 @@
 #include "build-service/build.h"
 #include "build-service/rows.h"
 
-#define BUILD_INSERT_COLUMNS 26
-#define BUILD_REQUEST_COLUMNS 3
+#define BUILD_INSERT_COLUMNS 28
+#define BUILD_REQUEST_COLUMNS 4
 #define BUILD_UPDATE_COLUMNS 22
 #define ATTEMPT_INSERT_COLUMNS 7
 #define ATTEMPT_UPDATE_COLUMNS 7

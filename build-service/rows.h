@@ -8,7 +8,7 @@
 #include "common/base/error.h"
 #include "common/pg/pg.h"
 
-#define ROWS_MAX_COLUMNS 27
+#define ROWS_MAX_COLUMNS 29
 
 struct rows {
 	size_t columns;

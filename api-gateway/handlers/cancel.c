@@ -20,6 +20,7 @@ static int send_wish(struct request *request, struct error *err)
 	json_string(&w, "build_id", request->param);
 	json_string(&w, "requested_by", request->token->id);
 	json_string(&w, "requested_at", time);
+	audit_write_origin(&w, request);
 	json_object_end(&w);
 	CHECK(buffer_ok(&value));
 	const struct wish wish = {TOPIC_BUILD_REQUESTS, "build.cancel_requested", request->param, value.data, value.len};

@@ -4,6 +4,10 @@
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 
+#define LINK_MAX_BYTES ((size_t)2 * (FILTER_QUERY_MAX + 256) + CURSOR_MAX)
+#define NO_TIME "infinity"
+#define FIRST_ID "00000000-0000-0000-0000-000000000000"
+
 void page_begin_open(struct page *page, struct request *request)
 {
 	*page = (struct page){.rows = 0, .more = false};
@@ -20,22 +24,38 @@ void page_begin(struct page *page, struct request *request, int found_rows)
 	page->rows = page->more ? (int)request->query.limit : found_rows;
 }
 
+/* "/path?filters&limit=…&", to which a cursor may be added. */
+static void write_target(struct request *request, struct buffer *link)
+{
+	const char *pattern = request->route->pattern, *brace = strchr(pattern, '{');
+	CHECK(buffer_append_char(link, '<') == 0);
+	if (brace != NULL) /* what the path held, in characters that need no escape: ids and names */
+		CHECK(buffer_appendf(link, "%.*s%s%s", (int)(brace - pattern), pattern, request->param,
+							 strchr(brace, '}') + 1) == 0);
+	else
+		CHECK(buffer_append_str(link, pattern) == 0);
+	CHECK(buffer_append_char(link, '?') == 0);
+	filter_append_query(link, request->query.filter);
+	if (request->query.limit_given)
+		CHECK(buffer_appendf(link, "limit=%lld&", (long long)request->query.limit) == 0);
+}
+
 void page_link(struct request *request, const char *cursor)
 {
-	char path[192], status[32] = "", limit[32] = "";
-	const char *pattern = request->route->pattern, *brace = strchr(pattern, '{');
-	if (brace != NULL) {
-		/* What the path held, in characters that need no escape: ids and names. */
-		const char *rest = strchr(brace, '}') + 1;
-		(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)(brace - pattern), pattern, request->param, rest);
-	} else {
-		(void)snprintf(path, sizeof(path), "%s", pattern);
+	CLEANUP(buffer_release_p) struct buffer link;
+	buffer_init(&link, LINK_MAX_BYTES);
+	if (cursor != NULL) {
+		write_target(request, &link);
+		CHECK(buffer_appendf(&link, "cursor=%s>; rel=\"next\"", cursor) == 0);
 	}
-	if (request->query.status[0] != '\0')
-		(void)snprintf(status, sizeof(status), "status=%s&", request->query.status);
-	if (request->query.limit_given)
-		(void)snprintf(limit, sizeof(limit), "limit=%lld&", (long long)request->query.limit);
-	answer_field(&request->answer, "link", "<%s?%s%scursor=%s>; rel=\"next\"", path, status, limit, cursor);
+	if (request->query.cursor[0] != '\0') {
+		CHECK(buffer_append_str(&link, link.len > 0 ? ", " : "") == 0);
+		write_target(request, &link);
+		buffer_truncate(&link, link.len - 1); /* the ? or & that nothing follows */
+		CHECK(buffer_append_str(&link, ">; rel=\"first\"") == 0);
+	}
+	if (link.len > 0)
+		answer_field_text(&request->answer, "link", link.data, link.len);
 }
 
 void page_end(struct page *page, struct request *request)
@@ -45,8 +65,7 @@ void page_end(struct page *page, struct request *request)
 	json_array_end(&page->w);
 	json_string(&page->w, "next_cursor", has_next ? page->next.data : NULL);
 	json_object_end(&page->w);
-	if (has_next)
-		page_link(request, page->next.data);
+	page_link(request, has_next ? page->next.data : NULL);
 	buffer_release(&page->next);
 }
 
@@ -57,6 +76,34 @@ int page_place(struct request *request, enum cursor_kind kind, struct cursor_pla
 	if (*ret_has_place && cursor_read_place(request->query.cursor, kind, ret_place, &err) < 0)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
 	return 0;
+}
+
+int page_place_filtered(struct request *request, enum cursor_kind kind, const char *owner,
+						struct cursor_place *ret_place, bool *ret_has_place, char ret_tag[CURSOR_TAG_SIZE])
+{
+	char cursor[CURSOR_MAX + 1];
+	struct error err = ERROR_INIT;
+	memcpy(cursor, request->query.cursor, sizeof(cursor)); /* page_link looks at the original */
+	filter_tag(request->query.filter, owner, ret_tag);
+	*ret_has_place = cursor[0] != '\0';
+	if (*ret_has_place &&
+		(cursor_take_tag(cursor, ret_tag, &err) < 0 || cursor_read_place(cursor, kind, ret_place, &err) < 0))
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
+	return 0;
+}
+
+struct page_bounds page_bounds(const struct request *request, const struct cursor_place *place, bool has_place)
+{
+	const struct filter *filter = request->query.filter;
+	const char *before = filter != NULL ? filter_param(filter->created_before) : NULL,
+			   *after = filter != NULL ? filter_param(filter->created_after) : NULL;
+	struct page_bounds bounds = {
+		.created_at = before != NULL ? before : NO_TIME, .id = FIRST_ID, .from = after != NULL ? after : "-" NO_TIME};
+	if (has_place) { /* which is before it */
+		bounds.created_at = place->created_at;
+		bounds.id = place->id;
+	}
+	return bounds;
 }
 
 int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after)

@@ -22,12 +22,21 @@ void page_begin(struct page *page, struct request *request, int found_rows);
 void page_begin_open(struct page *page, struct request *request);
 /* Ends items, writes next_cursor and Link. */
 void page_end(struct page *page, struct request *request);
-/* Link: rel="next" to the same list with this cursor. */
+/* Link: rel="next" to the same list with this cursor (NULL: there is none), and rel="first" when this is not it. */
 void page_link(struct request *request, const char *cursor);
 
 /* The cursor of the query, if given. -1: request->answer is 400. */
 int page_place(struct request *request, enum cursor_kind kind, struct cursor_place *ret_place,
 			   bool *ret_has_place) MUST_CHECK;
+/* The same for a list with filters, of a project (its id) or of all (""). ret_tag: append it to the next cursor. */
+int page_place_filtered(struct request *request, enum cursor_kind kind, const char *owner,
+						struct cursor_place *ret_place, bool *ret_has_place, char ret_tag[CURSOR_TAG_SIZE]) MUST_CHECK;
+/* Where a page begins, for `(created_at, id) < ($place)` and `created_at >= $from`: at the cursor's place, or at the
+ * time that the filter names, or at the end. */
+struct page_bounds {
+	const char *created_at, *id, *from;
+};
+struct page_bounds page_bounds(const struct request *request, const struct cursor_place *place, bool has_place);
 /* `after` or the cursor, as a sequence; 0 when neither is given. */
 int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after) MUST_CHECK;
 

@@ -345,7 +345,8 @@ bool create_and_build(struct request *request)
 		return true;
 	work.project_body = json_get(work.body, "project");
 	work.build_body = json_get(work.body, "build");
-	work.build = (struct build_request){.gateway = request->gateway, .token = request->token, .pointer = "/build"};
+	work.build = (struct build_request){
+		.gateway = request->gateway, .request = request, .token = request->token, .pointer = "/build"};
 	spec_find(work.build_body, &work.build.spec);
 	hash_body(&work);
 	if (find_project(&work) < 0 || check_known_key(&work) < 0 || find_template(&work) < 0 || validate(&work) < 0 ||

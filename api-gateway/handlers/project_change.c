@@ -34,11 +34,12 @@ static int lock_project(struct request *request, struct db *db, PGresult **ret_r
 	return 0;
 }
 
-/* The event, the commit, and what follows from it. */
-static int finish(struct request *request, struct db *db, const PGresult *rows, const char *type)
+/* The event, the row of the audit, the commit, and what follows from it. */
+static int finish(struct request *request, struct db *db, const PGresult *rows, const char *type, const char *outcome)
 {
 	struct error err = ERROR_INIT;
-	if (project_row_announce(request, db->conn, rows, type, &err) < 0 || pg_commit(db->conn, &err) < 0)
+	audit_note(request, outcome, "project", pg_text(rows, 0, "id"));
+	if (project_row_announce(request, db->conn, rows, type, &err) < 0 || audit_commit(request, db->conn, &err) < 0)
 		return db_problem(request, &err);
 	CLEANUP(project_unref_p) struct project *project = project_from_row(rows, 0);
 	caches_put_project(request->gateway->caches, project);
@@ -126,7 +127,7 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 	struct error err = ERROR_INIT;
 	if (pg_query(db->conn, &sql_project_update, params, ARRAY_LEN(params), &rows, &err) < 0)
 		return db_problem(request, &err);
-	if (finish(request, db, rows, "project.changed") < 0)
+	if (finish(request, db, rows, "project.changed", "changed") < 0)
 		return -1;
 	struct json_writer w;
 	char etag[ETAG_SIZE];
@@ -173,7 +174,7 @@ static int delete_locked(struct request *request, struct db *db, const PGresult 
 							  pg_text(active, 0, "id"));
 	if (pg_query(db->conn, &sql_project_delete, PG_PARAMS(id), 1, &rows, &err) < 0)
 		return db_problem(request, &err);
-	if (finish(request, db, rows, "project.deleted") < 0)
+	if (finish(request, db, rows, "project.deleted", "deleted") < 0)
 		return -1;
 	answer_empty(&request->answer, 204);
 	return 0;

@@ -143,8 +143,11 @@ static int start(struct again *again)
 bool build_retry(struct request *request)
 {
 	CLEANUP(again_release) struct again again = {.request = request};
-	again.build = (struct build_request){
-		.gateway = request->gateway, .token = request->token, .pointer = "", .retry_of = request->param};
+	again.build = (struct build_request){.gateway = request->gateway,
+										 .request = request,
+										 .token = request->token,
+										 .pointer = "",
+										 .retry_of = request->param};
 	if (db_take(request, &again.db) < 0 || build_lookup(request, &again.db, &again.found) < 0 || identify(&again) < 0 ||
 		check_ended(&again) < 0 || read_spec(&again) < 0 || find_project(&again) < 0 || check(&again) < 0 ||
 		start(&again) < 0)

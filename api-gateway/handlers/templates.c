@@ -41,6 +41,13 @@ static int insert(struct request *request, struct db *db, const cJSON *body, PGr
 	return pg_query(db->conn, &sql_template_insert, params, ARRAY_LEN(params), ret_rows, err);
 }
 
+static void note_created(struct request *request, const PGresult *rows)
+{
+	char reference[80];
+	(void)snprintf(reference, sizeof(reference), "%s@%s", pg_text(rows, 0, "name"), pg_text(rows, 0, "version"));
+	audit_note(request, "created", "template", reference);
+}
+
 /* Two at once take the same number: the loser tries the next. */
 static void create(struct request *request, struct db *db, const cJSON *body)
 {
@@ -57,6 +64,7 @@ static void create(struct request *request, struct db *db, const cJSON *body)
 	}
 	answer_template(request, 201, rows);
 	answer_field(&request->answer, "location", "/templates/%s", pg_text(rows, 0, "name"));
+	note_created(request, rows);
 	if (once_end(request, db, &once) < 0)
 		return;
 	CLEANUP(template_unref_p) struct template *template = template_from_row(rows, 0);

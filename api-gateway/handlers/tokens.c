@@ -183,6 +183,7 @@ static void insert(struct request *request, struct db *db, const struct once *on
 	json_object_end(&w);
 	answer_field(&request->answer, "cache-control", "no-store");
 	explicit_bzero(text, sizeof(text));
+	audit_note(request, "created", "token", id);
 	if (once_end(request, db, once) < 0)
 		return;
 	CLEANUP(token_unref_p) struct token *token = token_from_row(rows, 0);
@@ -272,13 +273,19 @@ static void revoke_token(struct request *request, struct db *db)
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	uint8_t hash[SHA256_SIZE];
-	if (pg_query(db->conn, &sql_token_revoke, PG_PARAMS(request->param, or_null(&scopes), or_null(&projects)), 3, &rows,
+	if (pg_begin(db->conn, &err) < 0 ||
+		pg_query(db->conn, &sql_token_revoke, PG_PARAMS(request->param, or_null(&scopes), or_null(&projects)), 3, &rows,
 				 &err) < 0) {
 		(void)db_problem(request, &err);
 		return;
 	}
 	if (PQntuples(rows) == 0) {
 		(void)problem_answer(request, PROBLEM_NOT_FOUND, "There is no token \"%s\".", request->param);
+		return;
+	}
+	audit_note(request, "revoked", "token", request->param);
+	if (audit_commit(request, db->conn, &err) < 0) {
+		(void)db_problem(request, &err);
 		return;
 	}
 	const char *hex = pg_text(rows, 0, "hash");

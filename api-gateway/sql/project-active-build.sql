@@ -1,5 +1,5 @@
 -- A build of the project that has not ended.
-SELECT id
-FROM build_audit
-WHERE project_id = $1::uuid AND finished_at IS NULL
+SELECT b.id
+FROM active_builds a JOIN build_audit b ON b.id = a.build_id
+WHERE b.project_id = $1::uuid
 LIMIT 1

@@ -134,6 +134,20 @@ TEST(a_sequence_with_zeros_before_it_is_refused)
 	assert_int_equal(sequence, 0);
 }
 
+TEST(a_tag_is_taken_off_and_another_one_is_refused)
+{
+	struct cursor_place place;
+	struct error err = ERROR_INIT;
+	assert_int_equal(cursor_append_place(&made, CURSOR_BUILDS, TIME, ID), 0);
+	assert_int_equal(cursor_take_tag(made.data, "01234567", &err), -1);
+	assert_int_equal(cursor_append_tag(&made, "01234567"), 0);
+	assert_int_equal(cursor_take_tag(made.data, "01234568", &err), -1);
+	assert_non_null(strstr(err.message, "other filters"));
+	assert_int_equal(cursor_take_tag(made.data, "01234567", &err), 0);
+	assert_int_equal(cursor_read_place(made.data, CURSOR_BUILDS, &place, &err), 0);
+	assert_string_equal(place.id, ID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +160,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parts_that_are_no_time_or_id_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_time_that_is_not_written_as_ours_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_sequence_with_zeros_before_it_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_tag_is_taken_off_and_another_one_is_refused, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

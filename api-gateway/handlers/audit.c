@@ -1,0 +1,67 @@
+/* GET /audit. */
+#include "api-gateway/handlers.h"
+#include "api-gateway/handlers/common.h"
+#include "kiln_gateway_sql.h"
+
+static void write_item(struct json_writer *w, const PGresult *rows, int row)
+{
+	json_object_begin(w, NULL);
+	json_string(w, "id", pg_text(rows, row, "id"));
+	json_string(w, "time", pg_text(rows, row, "time"));
+	json_object_begin(w, "token");
+	json_string(w, "id", pg_text(rows, row, "token_id"));
+	json_string(w, "name", pg_text(rows, row, "token_name"));
+	json_object_end(w);
+	json_string(w, "method", pg_text(rows, row, "method"));
+	json_string(w, "route", pg_text(rows, row, "route"));
+	json_string(w, "outcome", pg_text(rows, row, "outcome"));
+	json_object_begin(w, "resource");
+	json_string(w, "type", pg_text(rows, row, "resource_type"));
+	json_string(w, "id", pg_text(rows, row, "resource"));
+	json_object_end(w);
+	json_string(w, "request_id", pg_text(rows, row, "request_id"));
+	json_string(w, "address", pg_text(rows, row, "address"));
+	json_object_end(w);
+}
+
+static void write_page(struct request *request, const PGresult *rows, const char *tag)
+{
+	struct page page;
+	page_begin(&page, request, PQntuples(rows));
+	for (int row = 0; row < page.rows; row++)
+		write_item(&page.w, rows, row);
+	if (page.more) { /* the page looks at buffer_ok */
+		(void)cursor_append_place(&page.next, CURSOR_AUDIT, pg_text(rows, page.rows - 1, "time"),
+								  pg_text(rows, page.rows - 1, "id"));
+		(void)cursor_append_tag(&page.next, tag);
+	}
+	page_end(&page, request);
+}
+
+bool audit_list(struct request *request)
+{
+	CLEANUP(db_give) struct db db = {0};
+	struct cursor_place place;
+	bool has_place;
+	char tag[CURSOR_TAG_SIZE];
+	if (page_place_filtered(request, CURSOR_AUDIT, "", &place, &has_place, tag) < 0 || db_take(request, &db) < 0)
+		return true;
+	const struct filter *filter = request->query.filter;
+	struct page_bounds bounds = page_bounds(request, &place, has_place);
+	const char *resource = filter != NULL ? filter_param(filter->resource) : NULL;
+	const char *params[] = {filter != NULL ? filter_param(filter->token) : NULL,
+							bounds.created_at,
+							bounds.id,
+							bounds.from,
+							LOG_INT(request->query.limit + 1),
+							resource};
+	CLEANUP(pg_result_p) PGresult *rows = NULL;
+	struct error err = ERROR_INIT;
+	int result = resource != NULL ? pg_query(db.conn, &sql_audit_resource, params, 6, &rows, &err)
+								  : pg_query(db.conn, &sql_audit_list, params, 5, &rows, &err);
+	if (result < 0)
+		(void)db_problem(request, &err);
+	else
+		write_page(request, rows, tag);
+	return true;
+}

@@ -1,0 +1,52 @@
+-- A project's builds that fit a filter, newest first: $1 project, $2 status, $3 agent, $4 labels (an array), $5 branch, $6 template, $7 commit (NULL: any);
+-- before ($8, $9), from $10 on; $11 at most. An ended build stands in lists (migrations/0011_lists.sql): the narrowest that the filter names is read,
+-- run by run of one (status, class), and merged. `kinds` is how many runs the list has, $12 at most; there is a row for it at least.
+WITH RECURSIVE wanted AS MATERIALIZED (
+	SELECT lists[1] AS list, lists[2:] AS others
+	FROM (SELECT array_remove(ARRAY[
+		kiln_build_list('commit', $7::text),
+		kiln_build_list('both', $5::text || ' ' || $6::text),
+		CASE WHEN $5 IS NULL THEN kiln_build_list('template', $6) END,
+		CASE WHEN $6 IS NULL THEN kiln_build_list('branch', $5) END,
+		CASE WHEN coalesce($5, $6, $7) IS NULL THEN 0 END], NULL)) AS named (lists)
+),
+kinds AS (
+	(SELECT e.status, e.class FROM ended_builds e WHERE e.project_id = $1::uuid AND e.list = (SELECT list FROM wanted) ORDER BY e.status, e.class LIMIT 1)
+	UNION ALL
+	SELECT following.status, following.class
+	FROM kinds k CROSS JOIN LATERAL (
+		SELECT e.status, e.class
+		FROM ended_builds e
+		WHERE e.project_id = $1::uuid AND e.list = (SELECT list FROM wanted) AND (e.status, e.class) > (k.status, k.class)
+		ORDER BY e.status, e.class
+		LIMIT 1) following
+),
+known AS MATERIALIZED (SELECT status, class FROM kinds LIMIT $12::int),
+found AS (
+	SELECT ended.created_at, ended.build_id
+	FROM known k CROSS JOIN LATERAL (
+		SELECT e.created_at, e.build_id
+		FROM ended_builds e
+		WHERE e.project_id = $1::uuid AND e.list = (SELECT list FROM wanted) AND e.status = k.status AND e.class = k.class
+			AND (e.created_at, e.build_id) < ($8::timestamptz, $9::uuid) AND e.created_at >= $10::timestamptz
+			AND NOT EXISTS (
+				SELECT FROM unnest((SELECT others FROM wanted)) other (list)
+				WHERE NOT EXISTS (
+					SELECT FROM ended_builds o
+					WHERE o.project_id = $1::uuid AND o.list = other.list AND o.status = k.status AND o.class = k.class AND o.created_at = e.created_at AND o.build_id = e.build_id))
+		ORDER BY e.created_at DESC, e.build_id DESC
+		LIMIT $11::int) ended
+	WHERE ($2::text IS NULL OR k.status = $2) AND kiln_class_fits(k.class, $3::text, $4::text[])
+	UNION ALL
+	SELECT b.created_at, b.id
+	FROM active_builds a JOIN build_audit b ON b.id = a.build_id
+	WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running')) AND b.project_id = $1::uuid
+		AND kiln_build_fits(b, $2, $3, $4, $5, $6)
+		AND (b.created_at, b.id) < ($8::timestamptz, $9::uuid) AND b.created_at >= $10::timestamptz
+),
+page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int)
+SELECT (SELECT count(*) FROM known) AS kinds,
+	b.id, b.project_id, b.project_name, b.status, b.phase, b.attempt, b.attempts_used, b.max_attempts, b.worker_id, b.metadata,
+	to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at, to_char(b.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at, to_char(b.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at
+FROM (VALUES (1)) one LEFT JOIN (page JOIN build_audit b ON b.id = page.build_id) ON true
+ORDER BY b.created_at DESC, b.id DESC

@@ -1,0 +1,184 @@
+"""Lists look at as many rows as a page has, not at as many as there are: the plans of the gateway's statements over 10,000 builds."""
+
+import json
+import pathlib
+import re
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from databases import PASSWORDS, Database
+
+SQL = pathlib.Path(__file__).resolve().parents[3] / "api-gateway" / "sql"
+# As pg_indexed_url sets them: one generic plan, by index.
+SESSION = re.findall(r'"([a-z_]+=[a-z_]+)"', (SQL.parents[1] / "common" / "pg" / "indexed_url.c").read_text(encoding="utf-8"))
+PROJECT = "0198c1de-7a3b-7c4d-8e5f-0123456789ab"
+TOKEN = "0198c1de-7a3b-7c4d-8e5f-000000000001"
+ZERO = "00000000-0000-0000-0000-000000000000"
+END = ("infinity", ZERO)
+MIDDLE = ("2026-01-01T01:30:00Z", ZERO)
+LIMIT, KINDS, WALK = 51, 251, 2000
+BUILDS, PENDING = 10_000, 40
+COMMIT = "c4ca4238a0b923820dcc509a6f75849bc4ca4238"  # of the build 1
+
+FILL = """
+INSERT INTO build_audit (id, project_id, project_name, owner, status, max_attempts, class, priority, queue_timeout_s, result, created_at, finished_at,
+	branch, template)
+SELECT ('0198c1de-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, %(project)s, 'p', ('0198c1de-7a3b-7c4d-8e5f-00000000000' || i %% 4)::uuid,
+	CASE WHEN i %% 100 = 3 THEN 'failed' WHEN i %% 5000 = 7 THEN 'cancelled' ELSE 'completed' END, 3,
+	CASE WHEN i %% 3 = 0 THEN 'claude-code' ELSE 'command' END || CASE i %% 4 WHEN 1 THEN ',gpu' WHEN 2 THEN ',gpu,linux' ELSE '' END, 5, 86400,
+	json_build_object('commit_sha', md5(i::text) || left(md5(i::text), 8)), timestamptz '2026-01-01' + i * interval '1 second', now(),
+	CASE WHEN i %% 5 = 0 THEN 'fix/' || i / 50 ELSE 'main' END, CASE WHEN i %% 2 = 0 THEN 'review@' || 1 + i %% 3 END
+FROM generate_series(1, %(builds)s) AS i;
+INSERT INTO ended_builds (project_id, list, status, class, created_at, build_id)
+SELECT project_id, list, status, class, created_at, id
+FROM build_audit CROSS JOIN LATERAL kiln_build_lists(branch, template, result ->> 'commit_sha') AS list;
+INSERT INTO build_audit (id, project_id, project_name, owner, status, phase, max_attempts, class, priority, queue_timeout_s, created_at, asked_branch)
+SELECT ('0198c1de-0000-7000-8001-' || lpad(to_hex(i), 12, '0'))::uuid, %(project)s, 'p', %(token)s, 'pending', 'queued', 3, 'command', 5, 86400,
+	timestamptz '2026-01-02' + i * interval '1 second', 'main'
+FROM generate_series(1, %(pending)s) AS i;
+INSERT INTO build_queue (build_id, project_id, class, queue_key)
+SELECT id, project_id, class, created_at FROM build_audit WHERE finished_at IS NULL;
+INSERT INTO audit_log (id, time, token_id, route, outcome, resource_type, resource, request_id, address)
+SELECT ('0198c1de-0000-7000-8002-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01' + i * interval '1 second',
+	('0198c1de-7a3b-7c4d-8e5f-00000000000' || i %% 4)::uuid, 'POST /projects', 'created', 'project', 'r' || i / 10, 'x', '::1'
+FROM generate_series(1, %(builds)s) AS i;
+"""
+
+
+@pytest.fixture(name="session", scope="module")
+def session_fixture(infra, tmp_path_factory):
+    """The gateway's role, on a filled database with statistics."""
+    database = Database(infra, tmp_path_factory.mktemp("plans"))
+    try:
+        database.migrate()
+        with psycopg.connect(database.url, autocommit=True) as owner:
+            values = {"project": PROJECT, "token": TOKEN, "builds": BUILDS, "pending": PENDING}
+            psycopg.ClientCursor(owner).execute(FILL, values)
+            owner.execute("vacuum analyze")
+        with psycopg.connect(database.url_as("kiln_gateway", PASSWORDS["kiln_gateway"]), autocommit=True) as session:
+            for setting in SESSION:
+                session.execute(f"set {setting}")
+            yield session
+    finally:
+        database.drop()
+
+
+def run(session, file, *parameters):
+    """(rows, plan) of a statement."""
+    text = (SQL / f"{file}.sql").read_text(encoding="utf-8")
+    session.execute(f"prepare one as {text}".encode())
+    try:
+        call = sql.SQL("execute one ({})").format(sql.SQL(", ").join(sql.Literal(value) for value in parameters))
+        rows = session.execute(call).fetchall()
+        [[[found]]] = session.execute(sql.SQL("explain (analyze, timing off, format json) ") + call).fetchall()
+        return rows, found["Plan"]
+    finally:
+        session.execute("deallocate one")
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def looked_at(plan):
+    """{index: rows that were read through it}; sequential scans fail."""
+    found = {}
+    for node in nodes(plan):
+        assert node["Node Type"] != "Seq Scan", json.dumps(plan, indent=1)
+        if "Index Name" in node:
+            assert "Index Cond" in node or node["Index Name"] in ("build_queue_pkey", "build_attempts_held", "build_audit_owner", "audit_log_token"), json.dumps(node, indent=1)
+            rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            found[node["Index Name"]] = found.get(node["Index Name"], 0) + rows
+    return found
+
+
+def sorted_rows(plan):
+    """The most that any sort was given."""
+    return max((sum(child["Actual Rows"] * child["Actual Loops"] for child in node["Plans"]) for node in nodes(plan) if node["Node Type"] == "Sort"), default=0)
+
+
+def filtered(status=None, agent=None, labels="{}", branch=None, template=None, commit=None, place=END, since="-infinity"):
+    return (PROJECT, status, agent, labels, branch, template, commit, *place, since, LIMIT)
+
+
+FILTERS = {
+    "completed": {"status": "completed"},
+    "failed": {"status": "failed"},
+    "cancelled": {"status": "cancelled"},
+    "pending": {"status": "pending"},
+    "agent": {"agent": "claude-code"},
+    "no agent": {"agent": "opencode"},
+    "label": {"labels": "{gpu}"},
+    "labels": {"labels": "{linux,gpu}"},
+    "branch": {"branch": "main"},
+    "small branch": {"branch": "fix/7"},
+    "template": {"template": "review"},
+    "version": {"template": "review@2"},
+    "commit": {"commit": COMMIT},
+    "status and label": {"status": "cancelled", "labels": "{gpu}"},
+    "branch and status": {"branch": "main", "status": "failed"},
+    "branch and template": {"branch": "main", "template": "review@2"},
+    "small branch and template": {"branch": "fix/7", "template": "review"},
+    "agent and version that never meet": {"agent": "claude-code", "template": "review@2"},
+    "commit and others": {"commit": COMMIT, "branch": "main", "status": "completed", "agent": "command", "labels": "{gpu}"},
+    "everything": {"status": "completed", "agent": "command", "labels": "{gpu}", "branch": "main", "template": "review"},
+}
+ROWS = 5 * LIMIT  # and a page for each kind; a project of these builds has 14
+
+
+@pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filtered_page_looks_at_its_own_rows(session, name, place):
+    _, plan = run(session, "build-list-filtered", *filtered(**FILTERS[name], place=place), KINDS)
+    found = looked_at(plan)
+    kinds = next(node for node in nodes(plan) if node.get("Subplan Name") == "CTE known")["Actual Rows"]
+    assert kinds <= 14
+    assert found["ended_builds_pkey"] <= ROWS + kinds * LIMIT, found
+    assert found.get("build_audit_pkey", 0) <= LIMIT + PENDING, found
+    assert set(found) <= {"ended_builds_pkey", "build_audit_pkey", "build_queue_pkey", "build_attempts_held"}, found
+    assert sorted_rows(plan) <= kinds * LIMIT + PENDING
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_finds_what_looking_at_all_finds(session, name):
+    rows, _ = run(session, "build-list-filtered", *filtered(**FILTERS[name]), KINDS)
+    walked, _ = run(session, "build-list-walk", *filtered(**FILTERS[name]), BUILDS + PENDING + 1)
+    assert [row[1] for row in rows if row[1] is not None] == [row[0] for row in walked]
+
+
+@pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
+@pytest.mark.parametrize("since", ["-infinity", "2026-01-01T01:29:50Z"])
+def test_a_page_of_all_builds_looks_at_its_own_rows(session, place, since):
+    rows, plan = run(session, "build-list", PROJECT, *place, since, LIMIT)
+    assert looked_at(plan) == {"build_audit_project": len(rows)}
+    assert sorted_rows(plan) == 0
+
+
+def test_a_project_with_too_many_kinds_is_walked_in_bounded_steps(session):
+    rows, plan = run(session, "build-list-walk", *filtered(status="cancelled"), WALK)
+    assert looked_at(plan) == {"build_audit_project": WALK}
+    assert sorted_rows(plan) <= LIMIT
+    assert (rows[-1][-2], rows[-1][-1]) == (False, True), "the last one only says where to go on"
+
+
+@pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_a_page_of_the_audit_looks_at_its_own_rows(session, token, place):
+    rows, plan = run(session, "audit-list", token, *place, "-infinity", LIMIT)
+    found = looked_at(plan)
+    assert len(rows) == LIMIT
+    assert found["build_audit_owner"] <= 4 * (LIMIT + 2), found
+    assert found["audit_log_token"] <= 4 * (LIMIT + 2), found
+    assert sorted_rows(plan) <= 4 * LIMIT
+
+
+def test_a_resource_in_the_audit_is_found_by_index(session):
+    rows, plan = run(session, "audit-resource", None, *END, "-infinity", LIMIT, "r77")
+    assert (len(rows), looked_at(plan)["audit_log_resource"]) == (10, 10)
+    build = "0198c1de-0000-7000-8000-000000000001"
+    rows, plan = run(session, "audit-resource", None, *END, "-infinity", LIMIT, build)
+    assert ([str(row[0]) for row in rows], looked_at(plan)["build_audit_pkey"]) == ([build], 1)

@@ -1,0 +1,180 @@
+"""Lists: pages that stay right while others write, and filters."""
+
+import re
+import uuid
+
+import pytest
+from kiln_testing.agents import Gate, spec
+from kiln_testing.client import slug
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+COMMITS = "echo x > x.txt"
+
+
+def rows_are_there(kiln, tasks):
+    kiln.tap.wait(lambda: all(kiln.tap.by_build.get(task) for task in tasks), "the rows")
+
+
+def ids(items):
+    return [item["task_id"] for item in items]
+
+
+def page(kiln, path, **params):
+    return kiln.api.get(path, params=params, expect=200)
+
+
+@pytest.mark.parametrize("params", [{}, {"status": "pending"}, {"agent": "command", "label": "nobody-has-this"}], ids=["all", "status", "label"])
+def test_what_is_posted_while_paging_makes_no_repeats_and_no_holes(kiln, params):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    before = [kiln.post(project, spec("none", **WAITS)) for _ in range(7)]
+    rows_are_there(kiln, before)
+    answer = page(kiln, path, limit=2, **params)
+    seen = ids(answer.json()["items"])
+    while "next" in answer.links:
+        rows_are_there(kiln, [kiln.post(project, spec("none", **WAITS))])
+        answer = kiln.api.get(answer.links["next"]["url"], expect=200)
+        seen += ids(answer.json()["items"])
+    assert seen == before[::-1]
+
+
+def test_links_lead_on_and_back_to_the_first_page(kiln):
+    project = kiln.project()
+    path = f"/projects/{project['name']}/builds"
+    tasks = [kiln.post(project, spec("none", **WAITS)) for _ in range(3)]
+    rows_are_there(kiln, tasks)
+    first = page(kiln, path, limit=2, label="nobody-has-this", status="pending")
+    assert set(first.links) == {"next"}
+    last = kiln.api.get(first.links["next"]["url"], expect=200)
+    assert set(last.links) == {"first"} and last.json()["next_cursor"] is None
+    assert kiln.api.get(last.links["first"]["url"], expect=200).json() == first.json()
+
+
+def test_each_filter_and_all_of_them_together(kiln):
+    """One build that fits, and others that miss in one thing each."""
+    template = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "{{prompt}}"}, expect=201).json()["name"]
+    kiln.api.post("/templates", {"name": template, "text": "Please: {{prompt}}"}, expect=201)
+    project, _ = kiln.seeded()
+    path = f"/projects/{project['id']}/builds"
+    commits = {"auto_commit": True}
+    ours = kiln.run(project, COMMITS, branch="fix/cart", template=f"{template}@1", **commits)
+    done = {
+        "branch": kiln.run(project, "true", branch="main", template=f"{template}@1"),
+        "version": kiln.run(project, COMMITS, branch="fix/cart", template=template, **commits),
+        "plain": kiln.run(project, COMMITS, branch="fix/cart", **commits),
+        "failed": kiln.run(project, "exit 3", branch="fix/cart", template=f"{template}@1"),
+    }
+    waiting = kiln.post(project, spec("none", branch="fix/cart", template=template, labels=["a-label", "nobody-has-this"]))
+    cancelled = kiln.post(project, spec("none", branch="fix/cart", labels=["nobody-has-this"]))
+    kiln.cancel(cancelled)
+    builds = {task: kiln.wait_end(task) for task in [ours, *done.values(), cancelled]}
+    rows_are_there(kiln, [waiting])
+    commit = builds[ours]["result"]["commit_sha"]
+
+    def found(**params):
+        assert ids(kiln.api.pages(path, limit=1, **params)) == (got := ids(kiln.api.pages(path, **params)))
+        return set(got)
+
+    everything = {ours, waiting, cancelled, *done.values()}
+    assert found() == everything
+    assert found(status="completed") == {ours, done["branch"], done["version"], done["plain"]}
+    assert found(status="failed") == {done["failed"]}
+    assert found(status="cancelled") == {cancelled}
+    assert found(status="pending") == {waiting}
+    assert found(status="running") == set()
+    assert found(branch="fix/cart") == everything - {done["branch"]}
+    assert found(branch="main") == {done["branch"]}
+    assert found(agent="command") == everything
+    assert found(agent="opencode") == set()
+    assert found(label="nobody-has-this") == {waiting, cancelled}
+    assert found(label=["a-label", "nobody-has-this"]) == {waiting}
+    assert found(template=template) == {ours, done["branch"], done["version"], done["failed"], waiting}
+    assert found(template=f"{template}@2") == {done["version"], waiting}
+    assert found(commit=commit) == {ours}
+    assert found(commit="0" * 40) == set()
+    at = builds[ours]["created_at"]
+    assert found(created_before=at) == set()
+    assert found(created_after=at) == everything
+    assert found(created_after=at, created_before=builds[done["branch"]]["created_at"]) == {ours}
+    whole = {"status": "completed", "branch": "fix/cart", "agent": "command", "template": f"{template}@1", "commit": commit, "created_after": at}
+    assert found(**whole) == {ours}
+    for change in ({"status": "failed"}, {"branch": "main"}, {"agent": "opencode"}, {"label": "a-label"}, {"template": f"{template}@2"}):
+        assert found(**{**whole, **change}) == set(), change
+    assert found(branch="fix/cart", template=f"{template}@2") == {done["version"], waiting}
+
+
+def test_a_running_build_is_found_until_it_has_ended_and_then_as_ended(kiln):
+    gate = Gate(kiln)
+    project, _ = kiln.seeded()
+    path = f"/projects/{project['id']}/builds"
+    task = kiln.run(project, gate.script)
+    try:
+        kiln.wait_phase(task, "agent")
+        branch = wait_for(lambda: kiln.system.sql("select branch from build_audit where id = %s and branch is not null", task), "the branch")[0][0]
+        assert ids(kiln.api.pages(path, status="running", branch=branch)) == [task]
+        assert kiln.api.pages(path, status="completed") == []
+    finally:
+        gate.open()
+    kiln.wait_end(task)
+    assert kiln.api.pages(path, status="running") == []
+    assert ids(kiln.api.pages(path, status="completed", branch=branch)) == [task]
+
+
+def test_everything_wrong_with_filters_is_told_at_once(kiln):
+    project = kiln.project()
+    wrong = {"status": "gone", "branch": "", "agent": "gpt", "label": "GPU", "template": "x@0", "commit": "abc", "created_after": "today", "colour": "red", "limit": "0"}
+    answer = kiln.api.get(f"/projects/{project['id']}/builds", params=wrong, expect=400)
+    assert slug(answer) == "bad-request"
+    for name in wrong:
+        assert re.search(rf'\b{name}\b', answer.json()["detail"]), name
+    for params in ({"created_before": "2026-01-01T00:00:00Z", "created_after": "2026-01-01T00:00:00Z"}, {"branch": "\x7f"}, {"token": str(uuid.uuid4())}):
+        kiln.api.get(f"/projects/{project['id']}/builds", params=params, expect=400)
+
+
+def test_a_cursor_belongs_to_its_filters_and_its_project(kiln):
+    project, other = kiln.project(), kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    rows_are_there(kiln, [kiln.post(project, spec("none", **WAITS)) for _ in range(2)])
+    cursors = {status: page(kiln, path, limit=1, **({"status": status} if status else {})).json()["next_cursor"] for status in ("", "pending")}
+    for params in ({"cursor": cursors["pending"]}, {"cursor": cursors[""], "status": "pending"}, {"cursor": cursors["pending"], "status": "pending", "agent": "command"}):
+        answer = kiln.api.get(path, params=params, expect=400)
+        assert "other filters" in answer.json()["detail"]
+    kiln.api.get(f"/projects/{other['id']}/builds", params={"cursor": cursors[""]}, expect=400)
+    kiln.api.get("/projects", params={"cursor": cursors[""]}, expect=400)
+    page(kiln, f"/projects/{project['name']}/builds", cursor=cursors["pending"], status="pending", limit=2)
+
+
+def test_the_longest_link_is_one_that_works(kiln):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    labels = [f"{number}{'x' * 62}" for number in range(8)]
+    branch = "é" * 127
+    rows_are_there(kiln, [kiln.post(project, spec("none", labels=labels)) for _ in range(3)])
+    kiln.system.sql("update build_audit set asked_branch = %s, template = %s where project_id = %s", branch, f"{'t' * 63}@2147483647", project["id"])
+    params = {"label": labels, "branch": branch, "template": f"{'t' * 63}@2147483647", "status": "pending", "agent": "command", "limit": 1}
+    params |= {"created_after": "2020-01-01T00:00:00Z", "created_before": "2120-01-01T00:00:00Z"}
+    first = page(kiln, path, **params)
+    second = kiln.api.get(first.links["next"]["url"], expect=200)
+    assert set(second.links) == {"next", "first"}
+    assert ids(kiln.api.get(second.links["first"]["url"], expect=200).json()["items"]) == ids(first.json()["items"])
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+def test_a_project_with_very_many_kinds_of_builds_is_listed_whole(kiln, limit):
+    """More kinds than are merged: pages may be short, or empty, and the list is complete all the same."""
+    project = kiln.project()
+    kiln.system.sql(
+        """with made as (
+            insert into build_audit (id, project_id, project_name, status, max_attempts, class, priority, queue_timeout_s, created_at, finished_at)
+            select gen_random_uuid(), %s, %s, case when i in (1, 2, 2400) then 'failed' else 'completed' end, 3, 'command,' || i %% 260, 5, 60,
+                timestamptz '2026-01-01' + i * interval '1 second', now()
+            from generate_series(1, 2500) as i returning *)
+        insert into ended_builds select project_id, list, status, class, created_at, id from made, kiln_build_lists(branch, template, null) as list""",
+        project["id"], project["name"],
+    )
+    path = f"/projects/{project['id']}/builds"
+    first = page(kiln, path, status="failed", limit=limit)
+    assert len(first.json()["items"]) == 1 and first.json()["next_cursor"] is not None
+    assert [item["created_at"][14:19] for item in kiln.api.pages(path, status="failed", limit=limit)] == ["40:00", "00:02", "00:01"]
+    assert kiln.api.pages(path, label="259", status="cancelled") == []
