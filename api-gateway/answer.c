@@ -8,6 +8,8 @@ void answer_init(struct answer *answer)
 	answer->content_type = NULL;
 	answer->fields_len = 0;
 	answer->text_len = 0;
+	answer->tag[0] = '\0';
+	answer->premade = NULL;
 	buffer_init(&answer->body, ANSWER_MAX_BODY);
 }
 
@@ -22,6 +24,8 @@ void answer_clear(struct answer *answer)
 	answer->content_type = NULL;
 	answer->fields_len = 0;
 	answer->text_len = 0;
+	answer->tag[0] = '\0';
+	answer->premade = NULL;
 	buffer_clear(&answer->body);
 }
 

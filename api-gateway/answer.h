@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api-gateway/etag.h"
 #include "common/base/buffer.h"
 #include "common/base/compiler.h"
 #include "common/json/json.h"
@@ -17,6 +18,12 @@ struct answer_field {
 	size_t value_len;
 };
 
+/* A text that is always the same, by gzip; static. */
+struct answer_premade {
+	const void *gzip;
+	size_t gzip_len;
+};
+
 struct answer {
 	int status;               /* 0: not made yet */
 	const char *content_type; /* static; NULL: no body */
@@ -25,6 +32,9 @@ struct answer {
 	char text[6144]; /* holds the values; the longest is a Link with many filters */
 	size_t text_len;
 	struct buffer body;
+	/* What is known of the body already; else representation.c makes it when it is needed. */
+	char tag[ETAG_SIZE]; /* etag_of_bytes; "" */
+	const struct answer_premade *premade;
 };
 
 void answer_init(struct answer *answer);

@@ -155,7 +155,7 @@ static void run_look(struct worker_task *task)
 	struct build_wait *wait = CONTAINER_OF(task, struct build_wait, task);
 	answer_clear(&wait->request->answer);
 	wait->ended = build_answer(wait->request);
-	representation_finish(wait->request);
+	representation_finish(wait->request, true);
 	wait->note.on_loop = look_done;
 	stream_hub_post(wait->waits->hub, &wait->note);
 }

@@ -187,6 +187,8 @@ static int negotiate(struct request *request)
 		return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s%s.", offers[0],
 							  offers[1] != NULL ? " or other types; see the reference page" : "");
 	request->offer = (size_t)offer;
+	struct slice codings = list_header_by_name(request->h2o, "accept-encoding");
+	request->takes_gzip = negotiate_gzip(codings.data, codings.len);
 	return 0;
 }
 
@@ -195,7 +197,7 @@ static void run_handler(struct request *request)
 	const struct route *route = request->route;
 	if ((route->flags & ROUTE_ON_LOOP) != 0) {
 		if (route->handler(request)) {
-			representation_finish(request);
+			representation_finish(request, false);
 			request_send(request);
 		}
 		return;

@@ -72,19 +72,28 @@ static int closeness(struct part range, const char *type)
 	return 0;
 }
 
+/* Takes a list's element off *at: what it names, and its q. */
+static struct part next_element(const char **at, const char *end, int *ret_quality)
+{
+	struct part element = next_part(at, end, ',');
+	const char *inside = element.text, *inside_end = element.text + element.len;
+	struct part range = next_part(&inside, inside_end, ';');
+	*ret_quality = 1000;
+	while (inside < inside_end) {
+		struct part parameter = next_part(&inside, inside_end, ';');
+		if (parameter.len >= 2 && strncasecmp(parameter.text, "q=", 2) == 0)
+			*ret_quality = quality(parameter);
+	}
+	return range;
+}
+
 static int offer_quality(const char *accept, size_t len, const char *type)
 {
 	int best_closeness = 0, best_quality = 0;
 	for (const char *at = accept, *end = accept + len; at < end;) {
-		struct part element = next_part(&at, end, ',');
-		const char *inside = element.text, *inside_end = element.text + element.len;
-		struct part range = next_part(&inside, inside_end, ';');
-		int close = closeness(range, type), q = 1000;
-		while (inside < inside_end) {
-			struct part parameter = next_part(&inside, inside_end, ';');
-			if (parameter.len >= 2 && strncasecmp(parameter.text, "q=", 2) == 0)
-				q = quality(parameter);
-		}
+		int q;
+		struct part range = next_element(&at, end, &q);
+		int close = closeness(range, type);
 		if (close > best_closeness) {
 			best_closeness = close;
 			best_quality = q;
@@ -107,6 +116,25 @@ int negotiate_accept(const char *accept, size_t len, const char *const *offers)
 		}
 	}
 	return best;
+}
+
+bool negotiate_gzip(const char *accept_encoding, size_t len)
+{
+	int gzip = -1, identity = -1, others = -1;
+	const char *at = accept_encoding, *end = accept_encoding != NULL ? accept_encoding + len : NULL;
+	while (at < end) {
+		int q;
+		struct part coding = next_element(&at, end, &q);
+		if (equals(coding, "gzip") || equals(coding, "x-gzip"))
+			gzip = q;
+		else if (equals(coding, "identity"))
+			identity = q;
+		else if (equals(coding, "*"))
+			others = q;
+	}
+	if (gzip < 0)
+		gzip = others;
+	return gzip > 0 && gzip >= identity;
 }
 
 bool negotiate_is_type(const char *value, size_t len, const char *type)

@@ -8,5 +8,9 @@
  * first. `offers` ends with NULL. A malformed header is read as far as it makes sense. */
 int negotiate_accept(const char *accept, size_t len, const char *const *offers);
 
+/* Does Accept-Encoding take gzip, and rather than the text as it is (RFC 9110 section 12.5.3)? An absent header does
+ * not ask for it. */
+bool negotiate_gzip(const char *accept_encoding, size_t len);
+
 /* "application/json; charset=UTF-8" is the type application/json: any other parameter than charset=utf-8 is refused. */
 bool negotiate_is_type(const char *value, size_t len, const char *type);

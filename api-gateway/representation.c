@@ -1,6 +1,7 @@
 #include "api-gateway/representation.h"
 
 #include "api-gateway/etag.h"
+#include "api-gateway/gzip.h"
 #include "common/base/str.h"
 
 static int bad_list(struct request *request, const char *field, const struct error *err)
@@ -55,8 +56,7 @@ static void add_caching(struct request *request)
 {
 	bool is_public = (request->route->flags & ROUTE_PUBLIC) != 0;
 	answer_field(&request->answer, "cache-control", "%s", is_public ? "no-cache" : "private, no-cache");
-	if (request->route->offers != NULL)
-		answer_field(&request->answer, "vary", "accept");
+	answer_field(&request->answer, "vary", "%saccept-encoding", request->route->offers != NULL ? "accept, " : "");
 }
 
 /* An event stream is no representation that could be had again. */
@@ -68,7 +68,43 @@ static bool is_representation(const struct request *request)
 		   !str_equal(answer->content_type, "text/event-stream");
 }
 
-void representation_finish(struct request *request)
+/* Makes the body gzip. False: it stays as it is. */
+static bool code(struct answer *answer)
+{
+	const struct answer_premade *premade = answer->premade;
+	if (premade != NULL) {
+		buffer_clear(&answer->body);
+		return buffer_append(&answer->body, premade->gzip, premade->gzip_len) == 0;
+	}
+	struct buffer coded;
+	buffer_init(&coded, ANSWER_MAX_BODY);
+	if (gzip_append(&coded, answer->body.data, answer->body.len) < 0) {
+		buffer_release(&coded);
+		return false;
+	}
+	buffer_release(&answer->body);
+	answer->body = coded;
+	return true;
+}
+
+/* 200 or 304 with the tag that the 200 would have. */
+static void settle(struct request *request, const char *etag, bool is_own, bool coded, bool known)
+{
+	struct answer *answer = &request->answer;
+	if (known) {
+		answer_clear(answer);
+		answer_empty(answer, 304);
+	} else if (coded) {
+		coded = code(answer);
+		if (coded)
+			answer_field(answer, "content-encoding", "gzip");
+	}
+	if (known || !is_own)
+		answer_field(answer, "etag", "%s%s", coded ? "W/" : "", etag);
+	add_caching(request);
+}
+
+void representation_finish(struct request *request, bool may_code)
 {
 	struct answer *answer = &request->answer;
 	char etag[ETAG_SIZE];
@@ -77,15 +113,12 @@ void representation_finish(struct request *request)
 		return;
 	copy_tag(answer, etag);
 	bool is_own = etag[0] != '\0';
-	if (!is_own)
+	if (!is_own && answer->tag[0] != '\0')
+		memcpy(etag, answer->tag, sizeof(etag));
+	else if (!is_own)
 		etag_of_bytes(answer->body.data, answer->body.len, etag);
 	if (check_if_match(request, etag) < 0 || find_in_if_none_match(request, etag, &known) < 0)
 		return;
-	if (known) {
-		answer_clear(answer);
-		answer_empty(answer, 304);
-	}
-	if (known || !is_own)
-		answer_field(answer, "etag", "%s", etag);
-	add_caching(request);
+	bool can_code = answer->premade != NULL || (may_code && !is_own && answer->body.len >= REPRESENTATION_CODED_MIN);
+	settle(request, etag, is_own, request->takes_gzip && can_code, known);
 }

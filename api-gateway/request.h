@@ -49,8 +49,9 @@ struct request {
 
 	const struct route *route; /* NULL: none fits */
 	bool is_head;
-	size_t offer;   /* which of the route's types the client wants */
-	char param[64]; /* the {…} of the path, decoded; "" when the route has none */
+	bool takes_gzip; /* Accept-Encoding, of a GET */
+	size_t offer;    /* which of the route's types the client wants */
+	char param[64];  /* the {…} of the path, decoded; "" when the route has none */
 	char id[REQUEST_ID_MAX + 1];
 	char traceparent[TRACEPARENT_SIZE];
 	char address[AUDIT_ADDRESS_SIZE]; /* of the client, for what may write; else "" */

@@ -115,7 +115,7 @@ static void run_handler(struct request *request)
 {
 	bool done = request->route->handler(request);
 	CHECK(done && (request->answer.status != 0 || request->plan != NULL));
-	representation_finish(request);
+	representation_finish(request, true);
 }
 
 /* The worker goes on; its result is dropped when it comes. */

@@ -34,12 +34,10 @@ static void write_recent(struct json_writer *w, const cJSON *data)
 static void keep_ended(struct request *request, const char *project_name, int64_t read_ms)
 {
 	struct answer *answer = &request->answer;
-	char etag[ETAG_SIZE];
 	if (!buffer_ok(&answer->body))
 		return;
-	etag_of_bytes(answer->body.data, answer->body.len, etag);
-	answer_field(answer, "etag", "%s", etag);
-	ended_builds_keep(request->gateway->ended, request->build_id, project_name, etag, answer->body.data,
+	etag_of_bytes(answer->body.data, answer->body.len, answer->tag);
+	ended_builds_keep(request->gateway->ended, request->build_id, project_name, answer->tag, answer->body.data,
 					  answer->body.len, read_ms);
 }
 
@@ -71,7 +69,7 @@ bool build_answer(struct request *request)
 static void look_up(struct request *request)
 {
 	(void)build_answer(request); /* whether it has ended, the answer says */
-	representation_finish(request);
+	representation_finish(request, true);
 }
 
 static bool answer_kept(struct request *request)
@@ -86,7 +84,7 @@ static bool answer_kept(struct request *request)
 	struct json_writer w;
 	answer_json(&request->answer, 200, &w);
 	(void)buffer_append(&request->answer.body, build->body, build->body_len); /* the sender looks at buffer_ok */
-	answer_field(&request->answer, "etag", "%s", build->etag);
+	memcpy(request->answer.tag, build->etag, sizeof(build->etag));
 	return true;
 }
 

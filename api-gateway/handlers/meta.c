@@ -5,10 +5,12 @@
 
 bool openapi_get(struct request *request)
 {
+	static const struct answer_premade premade = {openapi_json_gz, OPENAPI_JSON_GZ_LEN};
 	answer_empty(&request->answer, 200);
 	request->answer.content_type = "application/json";
-	(void)buffer_append(&request->answer.body, openapi_json, openapi_json_len); /* request_send looks at buffer_ok */
-	answer_field(&request->answer, "etag", "%s", openapi_json_etag);
+	(void)buffer_append(&request->answer.body, openapi_json, OPENAPI_JSON_LEN); /* request_send looks at buffer_ok */
+	memcpy(request->answer.tag, openapi_json_etag, sizeof(openapi_json_etag));
+	request->answer.premade = &premade;
 	return true;
 }
 

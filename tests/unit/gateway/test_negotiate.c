@@ -65,6 +65,39 @@ TEST(the_type_of_a_body_may_only_have_utf_8)
 	assert_false(negotiate_is_type(NULL, 0, "application/json"));
 }
 
+static bool takes_gzip(const char *accept_encoding)
+{
+	return negotiate_gzip(accept_encoding, accept_encoding != NULL ? strlen(accept_encoding) : 0);
+}
+
+TEST(gzip_is_for_those_who_ask_for_it)
+{
+	static const char *const yes[] = {"gzip",
+									  "GZIP",
+									  "x-gzip",
+									  "br, gzip;q=0.2",
+									  "*",
+									  "*;q=0.1",
+									  "gzip;q=1.000",
+									  "gzip , deflate",
+									  "identity;q=0, gzip;q=0.001",
+									  "identity;q=0.5, gzip;q=0.5"};
+	static const char *const no[] = {NULL, "", "br", "deflate, identity", "gzipped", "gzip-", "identity;q=0"};
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+		assert_true(takes_gzip(yes[i]));
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		assert_false(takes_gzip(no[i]));
+}
+
+TEST(gzip_is_not_for_those_who_refuse_it_or_like_the_text_better)
+{
+	assert_false(takes_gzip("gzip;q=0"));
+	assert_false(takes_gzip("gzip; Q=0.000, *"));
+	assert_false(takes_gzip("*;q=0"));
+	assert_false(takes_gzip("gzip;q=0.4, identity"));
+	assert_false(takes_gzip("identity;q=0.6, *;q=0.5"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -75,6 +108,8 @@ int main(void)
 		cmocka_unit_test(what_is_not_offered_is_not_acceptable),
 		cmocka_unit_test(nonsense_is_survived),
 		cmocka_unit_test(the_type_of_a_body_may_only_have_utf_8),
+		cmocka_unit_test(gzip_is_for_those_who_ask_for_it),
+		cmocka_unit_test(gzip_is_not_for_those_who_refuse_it_or_like_the_text_better),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
