@@ -69,6 +69,10 @@ const struct config_option gateway_options[] = {
 	 .help = "private destinations that a git_url may name: CIDRs, addresses or host names, each with :port if wanted"},
 	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
 	 .help = "private destinations that a callback_url may name, in the same form"},
+	{"KILN_CORS_ORIGINS", CONFIG_STRING, FIELD(cors_origins),
+	 .help =
+		 "origins whose pages may use the API from a browser, such as https://app.example.org, separated by commas; "
+		 "* is all. Unset: none"},
 };
 const size_t gateway_options_len = ARRAY_LEN(gateway_options);
 

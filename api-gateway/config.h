@@ -38,6 +38,7 @@ struct gateway_config {
 	char *git_base_credential;
 	char *git_allow;
 	char *webhook_allow;
+	char *cors_origins;
 };
 
 extern const struct config_option gateway_options[];

@@ -1,6 +1,7 @@
 #include "api-gateway/dispatch.h"
 
 #include "api-gateway/auth.h"
+#include "api-gateway/cors.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
@@ -109,6 +110,8 @@ static int find_route(struct request *request, struct slice path)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "The path is not well formed.");
 	case ROUTE_NO_METHOD:
 		routes_allow(path.data, path.len, allow, sizeof(allow));
+		if (cors_answer_preflight(request, allow))
+			return -1;
 		(void)problem_answer(request, PROBLEM_METHOD_NOT_ALLOWED, "This path takes %s.", allow);
 		answer_field(&request->answer, "allow", "%s", allow);
 		return -1;

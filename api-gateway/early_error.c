@@ -1,5 +1,6 @@
 #include "api-gateway/early_error.h"
 
+#include "api-gateway/cors.h"
 #include "api-gateway/linger.h"
 #include "api-gateway/request.h"
 #include "api-gateway/server.h"
@@ -59,6 +60,7 @@ static void replace(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 				   strlen(answer->content_type));
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, H2O_STRLIT("x-request-id"), 0, NULL, request->id,
 						  strlen(request->id));
+	cors_add_head(request);
 	struct replacement *ostream = (void *)h2o_add_ostream(h2o, sizeof(*ostream), slot);
 	ostream->super.do_send = send_replacement;
 	ostream->request = request;

@@ -12,6 +12,7 @@
 
 struct admission;
 struct caches;
+struct cors;
 struct guesses;
 struct key_index;
 struct key_lookups;
@@ -37,6 +38,7 @@ struct gateway {
 	struct body_schemas bodies;
 	struct address_guard *git_guard;
 	struct address_guard *webhook_guard;
+	struct cors *cors; /* NULL: off */
 	struct kafka_producer *producer;
 	struct bursts *bursts; /* of build requests, before the producer */
 	struct caches *caches;

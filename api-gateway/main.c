@@ -2,6 +2,7 @@
 #include "api-gateway/accept.h"
 #include "api-gateway/caches.h"
 #include "api-gateway/config.h"
+#include "api-gateway/cors.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/key_index.h"
 #include "api-gateway/key_lookups.h"
@@ -65,14 +66,14 @@ static int load_contract(struct error *err)
 	return 0;
 }
 
-/* Where git remotes and webhooks may be. */
+/* Where git remotes and webhooks may be, and whose pages may ask. */
 static int make_guards(struct error *err)
 {
 	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
 		return error_prefix(err, "KILN_GIT_ALLOW");
 	if (address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0)
 		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
-	return 0;
+	return cors_new(config.cors_origins, &gateway.cors, err);
 }
 
 /* Kafka and Postgres may be away: all of these begin without them and find them later. */
@@ -176,6 +177,7 @@ static int run(struct error *err)
 	shared_map_free(gateway.ended);
 	key_index_free(gateway.keys);
 	rate_limit_stop(&gateway);
+	cors_free(gateway.cors);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <h2o/http1.h>
 
+#include "api-gateway/cors.h"
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/rate_limit.h"
@@ -232,6 +233,7 @@ static void add_head(struct request *request, const struct answer *answer)
 	}
 	if (!has_caching)
 		h2o_add_header(&h2o->pool, headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
+	cors_add_head(request);
 }
 
 static void send_answer(struct request *request, struct answer *answer)

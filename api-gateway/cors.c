@@ -1,0 +1,123 @@
+#include "api-gateway/cors.h"
+
+#include <ctype.h>
+
+#include "api-gateway/request.h"
+#include "common/base/alloc.h"
+#include "common/base/str.h"
+
+#define MAX_AGE_S 7200 /* for which a browser keeps what a preflight said: as long as any does */
+
+/* What a script may send beside what needs no leave, and what it may see. */
+static const char sent_fields[] =
+	"authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
+	"prefer, traceparent, tracestate, x-request-id";
+static const char seen_fields[] =
+	"allow, content-location, etag, link, location, preference-applied, ratelimit, "
+	"ratelimit-policy, retry-after, www-authenticate, x-request-id";
+
+struct cors {
+	bool any;
+	char **origins;
+};
+
+/* scheme://host or scheme://host:port, as browsers write it: in lower case, without a path. */
+static bool is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+	if (host == NULL || host == text || host[3] == '\0')
+		return false;
+	for (const char *at = text; at < host; at++) {
+		if (!islower((unsigned char)*at) && !isdigit((unsigned char)*at) && strchr("+-.", *at) == NULL)
+			return false;
+	}
+	for (const char *at = host + 3; *at != '\0'; at++) {
+		if (!islower((unsigned char)*at) && !isdigit((unsigned char)*at) && strchr(".:-_[]", *at) == NULL)
+			return false;
+	}
+	return true;
+}
+
+int cors_new(const char *origins, struct cors **ret, struct error *err)
+{
+	CLEANUP(strv_free_p) char **list = strv_split(origins != NULL ? origins : "", ',');
+	size_t len = strv_len(list);
+	bool any = len == 1 && str_equal(list[0], "*");
+	for (size_t i = 0; i < len && !any; i++) {
+		if (!is_origin(list[i]))
+			return error_set(err, ERR_INVALID,
+							 "KILN_CORS_ORIGINS: \"%.100s\" is no origin such as https://app.example.org", list[i]);
+	}
+	*ret = NULL;
+	if (len == 0)
+		return 0;
+	struct cors *cors = xcalloc(1, sizeof(*cors));
+	cors->any = any;
+	cors->origins = list;
+	list = NULL;
+	*ret = cors;
+	return 0;
+}
+
+void cors_free(struct cors *cors)
+{
+	if (cors == NULL)
+		return;
+	strv_free(cors->origins);
+	free(cors);
+}
+
+bool cors_allows(const struct cors *cors, const char *origin, size_t len)
+{
+	if (cors == NULL || origin == NULL)
+		return false;
+	for (size_t i = 0; !cors->any && cors->origins[i] != NULL; i++) {
+		if (strlen(cors->origins[i]) == len && memcmp(cors->origins[i], origin, len) == 0)
+			return true;
+	}
+	return cors->any;
+}
+
+static h2o_iovec_t field_of(h2o_req_t *h2o, const char *name)
+{
+	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
+	return at != -1 ? h2o->headers.entries[at].value : h2o_iovec_init(NULL, 0);
+}
+
+static void add_field(h2o_req_t *h2o, const char *name, const char *value, size_t len)
+{
+	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, strlen(name), 1, NULL, value, len);
+}
+
+void cors_add_head(struct request *request)
+{
+	const struct cors *cors = request->gateway->cors;
+	h2o_req_t *h2o = request->h2o;
+	if (cors == NULL)
+		return;
+	if (!cors->any)
+		add_field(h2o, "vary", "origin", 6);
+	h2o_iovec_t origin = field_of(h2o, "origin");
+	if (!cors_allows(cors, origin.base, origin.len))
+		return;
+	if (cors->any)
+		add_field(h2o, "access-control-allow-origin", "*", 1);
+	else
+		add_field(h2o, "access-control-allow-origin", origin.base, origin.len); /* it lives as long as the request */
+	add_field(h2o, "access-control-expose-headers", seen_fields, sizeof(seen_fields) - 1);
+}
+
+bool cors_answer_preflight(struct request *request, const char *allow)
+{
+	h2o_req_t *h2o = request->h2o;
+	h2o_iovec_t origin = field_of(h2o, "origin");
+	if (!h2o_memis(h2o->input.method.base, h2o->input.method.len, H2O_STRLIT("OPTIONS")) ||
+		!cors_allows(request->gateway->cors, origin.base, origin.len) ||
+		field_of(h2o, "access-control-request-method").base == NULL)
+		return false;
+	answer_empty(&request->answer, 204);
+	answer_field(&request->answer, "access-control-allow-methods", "%s", allow);
+	answer_field(&request->answer, "access-control-allow-headers", "%s", sent_fields);
+	answer_field(&request->answer, "access-control-max-age", "%d", MAX_AGE_S);
+	return true;
+}
