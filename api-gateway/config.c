@@ -9,7 +9,12 @@
 
 const struct config_option gateway_options[] = {
 	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080",
-	 .help = "address and port of the API; plain HTTP/1.1, to be put behind a proxy for TLS"},
+	 .help = "address and port of the API; HTTP/1.1, plain unless there is a certificate"},
+	{"KILN_TLS_CERT_FILE", CONFIG_STRING, FIELD(tls_cert_file),
+	 .help = "PEM file of the certificate and its chain: the API speaks TLS 1.2 and 1.3. Read again when it changes, "
+			 "and on "
+			 "SIGHUP; one that cannot be used is refused and logged, and the old one stays"},
+	{"KILN_TLS_KEY_FILE", CONFIG_STRING, FIELD(tls_key_file), .help = "PEM file of its key"},
 	{"KILN_THREADS", CONFIG_INT, FIELD(threads), .fallback = "0", .min = 0, .max = 256,
 	 .help = "event loops; 0 is one per core"},
 	{"KILN_WORKERS", CONFIG_INT, FIELD(workers), .fallback = "8", .min = 1, .max = 256,

@@ -19,6 +19,7 @@ struct key_lookups;
 struct recent_builds;
 struct shared_map;
 struct streams;
+struct tls;
 struct topic_tail;
 struct workers;
 
@@ -39,6 +40,7 @@ struct gateway {
 	struct address_guard *git_guard;
 	struct address_guard *webhook_guard;
 	struct cors *cors; /* NULL: off */
+	struct tls *tls;   /* NULL: off */
 	struct kafka_producer *producer;
 	struct bursts *bursts; /* of build requests, before the producer */
 	struct caches *caches;

@@ -14,6 +14,7 @@
 #include "api-gateway/shared_map.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/tail.h"
+#include "api-gateway/tls.h"
 #include "api-gateway/topic_tail.h"
 #include "api-gateway/workers.h"
 #include "common/base/clock.h"
@@ -25,6 +26,7 @@
 #include "kiln_schemas.h"
 
 #define PRODUCER_DRAIN_MS 2000
+#define TLS_LOOK_MS 1000 /* between looks at the certificate */
 #define MAX_QUEUED_MESSAGES 20000
 #define BURSTS_UNDER_WAY                                                                                               \
 	3 /* of a partition's build requests: few requests to the broker, and a lone POST hardly ever waits */
@@ -153,16 +155,26 @@ static void warm_up(void)
 	}
 }
 
+static void serve_until_drain(void)
+{
+	unsigned hangups = signals_hangups();
+	while (!signals_wait(gateway.tls != NULL ? clock_boot_ms() + TLS_LOOK_MS : -1)) {
+		unsigned now = signals_hangups();
+		tls_look(gateway.tls, now != hangups);
+		hangups = now;
+	}
+}
+
 static int run(struct error *err)
 {
 	struct server *server;
-	if (config_check(&config, err) < 0 || load_contract(err) < 0 || make_guards(err) < 0 || start_parts(err) < 0 ||
-		start_ops(err) < 0 || server_start(&gateway, &server, err) < 0)
+	if (config_check(&config, err) < 0 || tls_new(config.tls_cert_file, config.tls_key_file, &gateway.tls, err) < 0 ||
+		load_contract(err) < 0 || make_guards(err) < 0 || start_parts(err) < 0 || start_ops(err) < 0 ||
+		server_start(&gateway, &server, err) < 0)
 		return -1;
 	log_info("listening", "address", config.listen, "port", LOG_INT(server_port(server)), NULL);
 	warm_up();
-	while (!signals_wait(-1))
-		;
+	serve_until_drain();
 	int64_t deadline_ms = clock_boot_ms() + config.common.drain_timeout_ms;
 	server_drain(server, deadline_ms);
 	ops_server_stop();             /* its checks ask what ends below */
@@ -178,6 +190,7 @@ static int run(struct error *err)
 	key_index_free(gateway.keys);
 	rate_limit_stop(&gateway);
 	cors_free(gateway.cors);
+	tls_free(gateway.tls);
 	return 0;
 }
 

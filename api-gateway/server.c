@@ -12,6 +12,7 @@
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
 #include "api-gateway/linger.h"
+#include "api-gateway/tls.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
@@ -44,7 +45,8 @@ struct connection {
 	struct list_node node;
 	struct loop *loop;
 	int fd;
-	bool busy; /* as close_idle found it */
+	bool busy;    /* as close_idle found it */
+	SSL_CTX *tls; /* a reference; NULL: plain */
 };
 
 static struct metric connections = {
@@ -89,6 +91,7 @@ static void on_close(void *data)
 	struct connection *connection = data;
 	struct loop *loop = connection->loop;
 	list_remove(&connection->node);
+	SSL_CTX_free(connection->tls);
 	free(connection);
 	loop->connections_len--;
 	metric_add(&connections, -1);
@@ -111,6 +114,8 @@ static void take_connection(struct loop *loop, h2o_socket_t *sock)
 	(void)setsockopt(connection->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	sock->on_close.cb = on_close;
 	sock->on_close.data = connection;
+	connection->tls = loop->gateway->tls != NULL ? tls_context(loop->gateway->tls) : NULL;
+	loop->accept_ctx.ssl_ctx = connection->tls;
 	h2o_accept(&loop->accept_ctx, sock);
 }
 
@@ -293,6 +298,7 @@ static void configure(struct server *server)
 	server->config.server_name = h2o_iovec_init(H2O_STRLIT("kiln"));
 	server->config.http1.upgrade_to_http2 = 0;
 	server->config.http1.req_timeout = (uint64_t)config->header_timeout_ms;
+	server->config.handshake_timeout = (uint64_t)config->header_timeout_ms;
 	server->config.max_request_entity_size = (size_t)config->max_body_bytes * H2O_BODY_FACTOR;
 	server->host = h2o_config_register_host(&server->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	h2o_pathconf_t *all = h2o_config_register_path(server->host, "/", 0);

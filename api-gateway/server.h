@@ -1,8 +1,8 @@
 /*
  * The HTTP side: N event loops, each a thread with an h2o context, all accepting from the one listening socket.
  *
- * HTTP/1.1 only: `upgrade_to_http2` is off and no ALPN is offered, because Debian's h2o 2.2.5 lacks the fix of HTTP/2's
- * rapid reset (CVE-2023-44487). TLS and HTTP/2 are the business of the proxy in front.
+ * HTTP/1.1 only, plain or by TLS (tls.h): `upgrade_to_http2` is off and ALPN knows http/1.1 alone, because Debian's h2o
+ * 2.2.5 lacks the fix of HTTP/2's rapid reset (CVE-2023-44487). HTTP/2 is the business of a proxy in front.
  */
 #pragma once
 

@@ -14,6 +14,7 @@
 #include "common/base/wakeup.h"
 
 static atomic_bool draining;
+static atomic_uint hangups;
 static struct wakeup drain_event = {.fd = -1};
 static int signal_fd = -1;
 
@@ -30,7 +31,8 @@ static void handle_signal(int number)
 {
 	const char *name = number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP";
 	if (number == SIGHUP) {
-		log_info("signal ignored", "signal", name, NULL); /* there is nothing to reload */
+		(void)atomic_fetch_add(&hangups, 1); /* only the count matters */
+		log_info("signal", "signal", name, NULL);
 		return;
 	}
 	if (signals_draining()) {
@@ -82,6 +84,11 @@ void signals_init(void)
 bool signals_draining(void)
 {
 	return atomic_load(&draining);
+}
+
+unsigned signals_hangups(void)
+{
+	return atomic_load(&hangups);
 }
 
 int signals_drain_fd(void)

@@ -1,0 +1,174 @@
+"""TLS of the API: what is spoken, and a certificate that is replaced while the gateway runs."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+
+import httpx
+import pytest
+from kiln_testing.agents import spec
+from kiln_testing.client import Client
+from kiln_testing.services import environment_of, ready_gateway
+from kiln_testing.waiting import wait_for
+
+
+class Certificate:
+    """Two PEM files in a folder that the run user may read."""
+
+    def __init__(self, system):
+        self.system = system
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kiln-test-tls-"))
+        self.folder.chmod(0o755)
+        self.cert, self.key = self.folder / "cert.pem", self.folder / "key.pem"
+
+    def write(self, name):
+        """A new self-signed one in place of the old one, the key first."""
+        new = [self.folder / "new-key.pem", self.folder / "new-cert.pem"]
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        subprocess.run(
+            [*command, "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", new[0], "-out", new[1]],
+            check=True,
+            capture_output=True,
+        )
+        for file, place in zip(new, (self.key, self.cert), strict=True):
+            self.system.give(file, 0o600)
+            os.replace(file, place)
+        return self
+
+    def variables(self):
+        return {"KILN_TLS_CERT_FILE": str(self.cert), "KILN_TLS_KEY_FILE": str(self.key)}
+
+
+@pytest.fixture(name="secure", scope="module")
+def secure_fixture(shared_system):
+    certificate = Certificate(shared_system).write("first")
+    with ready_gateway(shared_system, **certificate.variables()) as gateway:
+        gateway.certificate = certificate
+        gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        gateway.url = gateway.url.replace("http:", "https:")
+        yield gateway
+    shutil.rmtree(certificate.folder)
+
+
+def context(*protocols, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TLSv1_3):
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made.set_ciphers("DEFAULT:@SECLEVEL=0")
+    made.minimum_version, made.maximum_version = lowest, highest
+    if protocols:
+        made.set_alpn_protocols(list(protocols))
+    return made
+
+
+@contextlib.contextmanager
+def connected(gateway, made):
+    with socket.create_connection(gateway.address, timeout=20) as raw, made.wrap_socket(raw) as sock:
+        yield sock
+
+
+def shown_name(gateway):
+    """The subject that a new connection sees."""
+    with connected(gateway, context()) as sock:
+        text = subprocess.run(
+            ["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=sock.getpeercert(True), check=True, capture_output=True
+        ).stdout.decode()
+        return text.strip().rpartition("=")[2].strip()
+
+
+def ask(sock):
+    """A request on an open connection: the status line."""
+    sock.sendall(b"GET /problems/internal HTTP/1.1\r\nHost: x\r\n\r\n")
+    with sock.makefile("rb") as file:
+        line = file.readline()
+        fields = dict(field.lower().split(b":", 1) for field in iter(file.readline, b"\r\n"))
+        file.read(int(fields[b"content-length"]))
+    return line
+
+
+def test_the_api_is_there_by_tls(kiln, secure):
+    client = Client(secure.url, kiln.api.token)
+    project = client.post("/projects", {"name": kiln.name()}, expect=201).json()
+    assert client.get(f"/projects/{project['id']}", expect=200).json()["name"] == project["name"]
+
+
+def test_an_event_stream_is_there_by_tls(kiln, secure):
+    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    client = Client(secure.url, kiln.api.token, timeout=30)
+    with client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}) as answer:
+        assert answer.status_code == 200
+        assert next(line for line in answer.iter_lines() if line.startswith("event:")) == "event: build.pending"
+    kiln.cancel(task)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3_are_spoken(secure, version):
+    with connected(secure, context(lowest=version, highest=version)) as sock:
+        assert ask(sock) == ask(sock) == b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_1_1_is_not(secure):
+    with pytest.raises(ssl.SSLError), connected(secure, context(lowest=ssl.TLSVersion.TLSv1, highest=ssl.TLSVersion.TLSv1_1)):
+        pass
+
+
+def test_alpn_knows_http_1_1_alone(secure):
+    with connected(secure, context("h2", "http/1.1")) as sock:
+        assert sock.selected_alpn_protocol() == "http/1.1"
+        assert ask(sock) == b"HTTP/1.1 200 OK\r\n"
+    with pytest.raises(ssl.SSLError), connected(secure, context("h2")):
+        pass
+
+
+def test_plain_http_to_its_port_gets_no_answer(secure):
+    with socket.create_connection(secure.address, timeout=30) as sock:
+        sock.sendall(b"GET /problems/internal HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert b"HTTP/" not in sock.recv(4096)
+
+
+def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure):
+    certificate = secure.certificate.write("before")
+    wait_for(lambda: shown_name(secure) == "before", "the new certificate", 30)
+    refused = 'outcome="refused"'
+    with connected(secure, context()) as old:
+        certificate.write("after")
+        wait_for(lambda: shown_name(secure) == "after", "the next certificate", 30)
+        assert ask(old) == b"HTTP/1.1 200 OK\r\n"
+        before = labelled(secure, refused)
+        certificate.cert.write_text("no certificate\n", encoding="ascii")
+        wait_for(lambda: labelled(secure, refused) > before, "the bad one to be refused", 30)
+        assert shown_name(secure) == "after"
+        before = labelled(secure, refused)
+        secure.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: labelled(secure, refused) > before, "it to be looked at again", 30)
+        assert shown_name(secure) == "after" and ask(old) == b"HTTP/1.1 200 OK\r\n"
+    certificate.write("last")
+    wait_for(lambda: shown_name(secure) == "last", "a good one to be taken again", 30)
+
+
+def labelled(gateway, label):
+    lines = httpx.get(f"{gateway.ops}/metrics", timeout=15, trust_env=False).text.splitlines()
+    name = "kiln_gateway_certificate_loads_total"
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name) and label in line)
+
+
+def test_a_certificate_without_its_key_is_no_start(kiln, secure):
+    pid, *_ = kiln.system.pids("GATEWAY")
+    program = str(pathlib.Path(kiln.system.env["KILN_BIN"]) / "kiln-gateway")
+    other = Certificate(kiln.system).write("other")
+    for variables in (
+        {"KILN_TLS_CERT_FILE": str(secure.certificate.cert)},
+        {"KILN_TLS_CERT_FILE": str(secure.certificate.cert), "KILN_TLS_KEY_FILE": str(other.key)},
+        {"KILN_TLS_CERT_FILE": "/nowhere", "KILN_TLS_KEY_FILE": str(other.key)},
+    ):
+        environment = environment_of(pid) | {"KILN_LISTEN": "127.0.0.1:0", "KILN_OPS_PORT": "0"} | variables
+        ended = subprocess.run([program], env=environment, capture_output=True, timeout=60, check=False, **kiln.system.as_run_user())
+        assert ended.returncode == 1 and b"cannot start" in ended.stdout + ended.stderr
+    shutil.rmtree(other.folder)
