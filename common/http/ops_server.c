@@ -22,6 +22,7 @@
 #define MAX_CONNECTIONS 32
 #define MAX_BODY_BYTES (4UL * 1024 * 1024)
 #define REQUEST_TIMEOUT_MS 10000
+#define PAUSE_MS 100 /* before accepting again when descriptors were wanting */
 /* What h2o and the checks need, measured generously; the default of 8 MiB would only be address space, but counts where
  * memory is locked. */
 #define STACK_BYTES (256UL * 1024)
@@ -33,6 +34,8 @@ static struct {
 	h2o_accept_ctx_t accept;
 	h2o_multithread_receiver_t wake;
 	h2o_socket_t *listener;
+	h2o_timeout_t pause_timeout;
+	h2o_timeout_entry_t pause;
 	pthread_t thread;
 	_Atomic bool stopping;
 	size_t connections;
@@ -166,23 +169,42 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
+static void go_on_accepting(void)
+{
+	if (ops.connections < MAX_CONNECTIONS && !h2o_timeout_is_linked(&ops.pause) && !atomic_load(&ops.stopping))
+		h2o_socket_read_start(ops.listener, on_accept);
+}
+
+static void on_pause_over(h2o_timeout_entry_t *entry)
+{
+	(void)entry;
+	go_on_accepting();
+}
+
 static void on_close(void *data)
 {
 	(void)data;
-	if (ops.connections-- == MAX_CONNECTIONS && !atomic_load(&ops.stopping))
-		h2o_socket_read_start(ops.listener, on_accept);
+	ops.connections--;
+	go_on_accepting();
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
-	h2o_socket_t *socket;
-
-	if (err != NULL || (socket = h2o_evloop_socket_accept(listener)) == NULL)
+	if (err != NULL)
 		return;
+	errno = 0;
+	h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
+	if (socket == NULL) {
+		/* Level-triggered: a listener with somebody in its queue must not be looked at while nobody can come in. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			h2o_socket_read_stop(listener);
+			h2o_timeout_link(ops.context.loop, &ops.pause_timeout, &ops.pause);
+		}
+		return;
+	}
 	socket->on_close.cb = on_close;
 	socket->on_close.data = NULL;
-	/* Level-triggered: with a full house the listener must not be looked at. */
-	if (++ops.connections == MAX_CONNECTIONS)
+	if (++ops.connections == MAX_CONNECTIONS) /* as above, with a full house */
 		h2o_socket_read_stop(listener);
 	h2o_accept(&ops.accept, socket);
 }
@@ -199,6 +221,7 @@ static void *ops_thread(void *ctx)
 	h2o_socket_read_start(ops.listener, on_accept);
 	while (!atomic_load(&ops.stopping))
 		h2o_evloop_run(ops.context.loop, INT32_MAX);
+	h2o_timeout_unlink(&ops.pause);
 	h2o_socket_read_stop(ops.listener);
 	h2o_socket_close(ops.listener);
 	h2o_evloop_run(ops.context.loop, 0);
@@ -263,6 +286,8 @@ static void set_up(int fd, const struct ops_check *checks, size_t count)
 	h2o_hostconf_t *host = h2o_config_register_host(&ops.config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(h2o_handler_t))->on_req = on_request;
 	h2o_context_init(&ops.context, h2o_evloop_create(), &ops.config);
+	h2o_timeout_init(ops.context.loop, &ops.pause_timeout, PAUSE_MS);
+	ops.pause.cb = on_pause_over;
 	ops.accept.ctx = &ops.context;
 	ops.accept.hosts = ops.config.hosts;
 	h2o_multithread_register_receiver(ops.context.queue, &ops.wake, on_wake);
