@@ -2,6 +2,7 @@
 
 #include "api-gateway/auth.h"
 #include "api-gateway/cors.h"
+#include "api-gateway/framing.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
@@ -54,32 +55,20 @@ static bool has_two_keys(h2o_req_t *h2o)
 	return first != -1 && h2o_find_header_by_str(&h2o->headers, name, sizeof(name) - 1, first) != -1;
 }
 
-static size_t count_lines(const char *head, size_t len, const char *name)
+/* The head still lies in the socket's buffer. A request that others may read in another way gets no other answer, and
+ * is the last one of its connection. */
+static int check_framing(struct request *request)
 {
-	size_t name_len = strlen(name), count = 0;
-	const char *at = head;
-	while ((at = memmem(at, len - (size_t)(at - head), name, name_len)) != NULL) {
-		count++;
-		at += name_len;
-	}
-	return count;
-}
-
-/*
- * Request smuggling: h2o takes the first of several Content-Lengths, and Transfer-Encoding before Content-Length, and
- * shows neither in its header list. The head still lies in the socket's buffer (with names in lower case), so it is
- * looked at there: two ways to tell where the body ends are one too many.
- */
-static bool framing_is_clear(h2o_req_t *h2o)
-{
-	if (h2o->entity.base == NULL)
-		return true;
-	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
-	const char *bytes = sock->input->bytes, *end = memmem(bytes, sock->input->size, "\r\n\r\n", 4);
-	if (end == NULL || end > h2o->entity.base)
-		return true; /* bare line feeds, which h2o takes: its own reading stands */
-	size_t len = (size_t)(end - bytes);
-	return count_lines(bytes, len, "\ncontent-length:") + count_lines(bytes, len, "\ntransfer-encoding:") <= 1;
+	h2o_req_t *h2o = request->h2o;
+	const h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	enum framing framing = framing_check(sock->input->bytes, sock->input->size, h2o->version < 0x101);
+	if (framing == FRAMING_CLEAR)
+		return 0;
+	h2o->http1_is_persistent = 0;
+	enum problem problem = framing == FRAMING_LONG_LINE    ? PROBLEM_URI_TOO_LONG
+						   : framing == FRAMING_LARGE_HEAD ? PROBLEM_HEADER_TOO_LARGE
+														   : PROBLEM_BAD_REQUEST;
+	return problem_answer(request, problem, "%s", framing_detail(framing));
 }
 
 /* "http://host/path" is "/path" (RFC 9112 section 3.2.2). */
@@ -142,14 +131,12 @@ static struct slice cut_query(struct slice *path)
 static int read_head(struct request *request)
 {
 	h2o_req_t *h2o = request->h2o;
+	if (check_framing(request) < 0)
+		return -1;
 	struct slice path = path_of(h2o);
 	(void)cut_query(&path); /* read_parameters' */
 	if (find_route(request, path) < 0)
 		return -1;
-	if (!framing_is_clear(h2o)) {
-		h2o->http1_is_persistent = 0;
-		return problem_answer(request, PROBLEM_BAD_REQUEST, "The request says twice how long its body is.");
-	}
 	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
 							  h2o->entity.len, (long long)request->gateway->config->max_body_bytes);
