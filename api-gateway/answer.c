@@ -85,6 +85,7 @@ const char *answer_phrase(int status)
 		{404, "Not Found"},
 		{405, "Method Not Allowed"},
 		{406, "Not Acceptable"},
+		{408, "Request Timeout"},
 		{409, "Conflict"},
 		{412, "Precondition Failed"},
 		{413, "Content Too Large"},

@@ -20,6 +20,9 @@ struct gateway_config {
 	int64_t max_request_rate_per_token;
 	int64_t max_auth_failures;
 	int64_t header_timeout_ms;
+	int64_t body_timeout_ms;
+	int64_t idle_timeout_ms;
+	int64_t write_timeout_ms;
 	int64_t request_timeout_ms;
 	int64_t recent_bytes;
 	int64_t recent_minutes;

@@ -1,7 +1,6 @@
 #include "api-gateway/early_error.h"
 
 #include "api-gateway/cors.h"
-#include "api-gateway/linger.h"
 #include "api-gateway/request.h"
 #include "api-gateway/server.h"
 
@@ -52,6 +51,7 @@ static void replace(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 	struct answer *answer = &request->answer;
 	problem_write(answer, problem_of(h2o->res.status), request->id, NULL, detail_of(h2o->res.status));
 	request->answered = true;
+	request_watch_writing(request);
 	h2o->res.status = answer->status;
 	h2o->res.reason = answer_phrase(answer->status);
 	h2o->res.content_length = answer->body.len;
@@ -67,19 +67,23 @@ static void replace(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 	h2o_setup_next_ostream(h2o, &ostream->super.next);
 }
 
+static bool is_refusal(int status)
+{
+	return status == 400 || status == 413 || status == 414 || status == 417 || status == 431;
+}
+
 /* Called when h2o is done with the request, before it closes the connection. */
 static void keep_open(h2o_logger_t *self, h2o_req_t *h2o)
 {
 	(void)self;
-	struct loop *loop = loop_of(h2o);
-	if (!h2o->http1_is_persistent && h2o->res.status != 0)
-		linger_begin(loop->ctx.loop, &loop->linger_timeout, h2o);
+	if (!h2o->http1_is_persistent && is_refusal(h2o->res.status))
+		linger_begin(&loop_of(h2o)->connections.lingers, h2o);
 }
 
-void early_errors_register(h2o_pathconf_t *pathconf)
+void early_errors_register(h2o_pathconf_t *all, h2o_pathconf_t *fallback)
 {
-	h2o_filter_t *filter = h2o_create_filter(pathconf, sizeof(*filter));
+	h2o_filter_t *filter = h2o_create_filter(fallback, sizeof(*filter));
 	filter->on_setup_ostream = replace;
-	h2o_logger_t *logger = h2o_create_logger(pathconf, sizeof(*logger));
-	logger->log_access = keep_open;
+	h2o_create_logger(all, sizeof(h2o_logger_t))->log_access = keep_open;
+	h2o_create_logger(fallback, sizeof(h2o_logger_t))->log_access = keep_open;
 }

@@ -7,5 +7,6 @@
 
 #include <h2o.h>
 
-/* On the path configuration that h2o uses for them, the host's fallback. Before the contexts. */
-void early_errors_register(h2o_pathconf_t *pathconf);
+/* `fallback`: the path configuration that h2o uses for them, the host's fallback. `all`: that of the handler, whose own
+ * refusals of a malformed request close the connection as well. Before the contexts. */
+void early_errors_register(h2o_pathconf_t *all, h2o_pathconf_t *fallback);

@@ -6,6 +6,7 @@
 #include "common/base/compiler.h"
 
 struct lingering {
+	struct lingers *lingers;
 	h2o_socket_t *sock;
 	h2o_timeout_entry_t expiry;
 	size_t bytes_left;
@@ -14,6 +15,7 @@ struct lingering {
 static void finish(struct lingering *linger)
 {
 	h2o_timeout_unlink(&linger->expiry);
+	linger->lingers->len--;
 	h2o_socket_close(linger->sock);
 	free(linger);
 }
@@ -35,18 +37,36 @@ static void on_expiry(h2o_timeout_entry_t *entry)
 	finish(CONTAINER_OF(entry, struct lingering, expiry));
 }
 
-void linger_begin(h2o_loop_t *loop, h2o_timeout_t *timeout, h2o_req_t *h2o)
+void lingers_init(struct lingers *lingers, h2o_loop_t *loop, size_t max)
 {
-	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
-	int fd = sock != NULL ? fcntl(h2o_socket_get_fd(sock), F_DUPFD_CLOEXEC, 0) : -1;
-	if (fd < 0)
-		return;                  /* out of descriptors: the client may see a reset */
-	(void)shutdown(fd, SHUT_WR); /* the peer may have gone: reading will tell */
+	*lingers = (struct lingers){.loop = loop, .max = max};
+	h2o_timeout_init(loop, &lingers->timeout, LINGER_MS);
+}
+
+void linger_take(struct lingers *lingers, h2o_socket_t *sock)
+{
+	if (lingers->len == lingers->max) {
+		h2o_socket_close(sock);
+		return;
+	}
+	lingers->len++;
+	(void)shutdown(h2o_socket_get_fd(sock), SHUT_WR); /* the peer may have gone: reading will tell */
 	struct lingering *linger = xcalloc(1, sizeof(*linger));
+	linger->lingers = lingers;
 	linger->bytes_left = LINGER_BYTES;
-	linger->sock = h2o_evloop_socket_create(loop, fd, 0);
+	linger->sock = sock;
 	linger->sock->data = linger;
 	linger->expiry.cb = on_expiry;
-	h2o_timeout_link(loop, timeout, &linger->expiry);
+	h2o_timeout_link(lingers->loop, &lingers->timeout, &linger->expiry);
 	h2o_socket_read_start(linger->sock, on_input);
+}
+
+void linger_begin(struct lingers *lingers, h2o_req_t *h2o)
+{
+	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	if (sock == NULL || lingers->len == lingers->max)
+		return;
+	int fd = fcntl(h2o_socket_get_fd(sock), F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0) /* else out of descriptors: the client may see a reset */
+		linger_take(lingers, h2o_evloop_socket_create(lingers->loop, fd, 0));
 }

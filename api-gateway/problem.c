@@ -19,6 +19,7 @@ static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_NOT_FOUND] = "not-found",
 	[PROBLEM_METHOD_NOT_ALLOWED] = "method-not-allowed",
 	[PROBLEM_NOT_ACCEPTABLE] = "not-acceptable",
+	[PROBLEM_REQUEST_TIMEOUT] = "request-timeout",
 	[PROBLEM_PROJECT_EXISTS] = "project-exists",
 	[PROBLEM_PROJECT_HAS_ACTIVE_BUILDS] = "project-has-active-builds",
 	[PROBLEM_BUILD_ENDED] = "build-ended",

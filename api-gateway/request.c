@@ -97,7 +97,8 @@ static bool is_request_id(struct slice text)
 		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.data[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("._:-", c) != NULL))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+			  c == ':' || c == '-'))
 			return false;
 	}
 	return true;
@@ -236,6 +237,16 @@ static void add_head(struct request *request, const struct answer *answer)
 	cors_add_head(request);
 }
 
+static void on_unwritten(h2o_timeout_entry_t *entry)
+{
+	connection_reset(CONTAINER_OF(entry, struct request, deadline)->h2o);
+}
+
+void request_watch_writing(struct request *request)
+{
+	request_set_deadline(request, &request->loop->connections.write_timeout, on_unwritten);
+}
+
 static void send_answer(struct request *request, struct answer *answer)
 {
 	static h2o_generator_t generator = {NULL, NULL};
@@ -257,7 +268,7 @@ void request_send(struct request *request)
 	if (request->answered || request->h2o == NULL)
 		return;
 	request->answered = true;
-	h2o_timeout_unlink(&request->deadline);
+	request_watch_writing(request);
 	send_answer(request, &request->answer);
 }
 
@@ -266,7 +277,7 @@ void request_upgrade(struct request *request, h2o_iovec_t first,
 {
 	h2o_req_t *h2o = request->h2o;
 	request->answered = true;
-	h2o_timeout_unlink(&request->deadline);
+	request_watch_writing(request);
 	add_head(request, &request->answer);
 	/* h2o says "upgrade"; this is what is meant. The body ends with the connection. */
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, H2O_STRLIT("connection"), 0, NULL, H2O_STRLIT("close"));
@@ -286,7 +297,7 @@ void request_send_other(struct request *request, struct answer *answer)
 		return;
 	}
 	request->answered = true;
-	h2o_timeout_unlink(&request->deadline);
+	request_watch_writing(request);
 	struct answer *kept = h2o_mem_alloc_shared(&request->h2o->pool, sizeof(*kept), other_disposed);
 	*kept = *answer;
 	for (size_t i = 0; i < kept->fields_len; i++) /* values lie in the struct itself */

@@ -116,6 +116,8 @@ void request_send_other(struct request *request, struct answer *answer);
  * callback's (NULL: the client has gone), and what h2o held for the request is gone. */
 void request_upgrade(struct request *request, h2o_iovec_t first,
 					 void (*done)(void *data, h2o_socket_t *sock, size_t size), void *data);
+/* Loop, before an answer is written: the client has KILN_WRITE_TIMEOUT_MS to take it. */
+void request_watch_writing(struct request *request);
 /* Loop: calls `expired` unless the answer was sent before. */
 void request_set_deadline(struct request *request, h2o_timeout_t *timeout, h2o_timeout_cb expired);
 

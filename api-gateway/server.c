@@ -4,58 +4,39 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "api-gateway/build_wait.h"
+#include "api-gateway/chunks.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
-#include "api-gateway/linger.h"
-#include "api-gateway/tls.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
-#include "common/base/metrics.h"
 
 #define BACKLOG 4096
 #define ACCEPTS_A_TURN 32
 #define PAUSE_MS 100
 #define DRAIN_STEP_MS 50
-#define UNACKNOWLEDGED_MS 30000 /* TCP_USER_TIMEOUT: h2o has no time-out for writing an answer */
+#define COMPLAIN_EVERY_MS 10000
 #define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
-/* h2o's own limit is above ours, so that most bodies that are too long are read and answered on an open connection. */
-#define H2O_BODY_FACTOR 4
+/* The sweep's limits are what counts (connections.h); h2o's, which begins with the last answer, must not come before
+ * them. */
+#define H2O_SLACK_MS 5000
 
 struct server {
 	struct gateway *gateway;
 	h2o_globalconf_t config;
 	h2o_hostconf_t *host;
 	int listen_fd, port;
-	size_t loops_len, connections_max; /* per loop */
+	size_t loops_len, connections_max;
 	struct loop *loops;
 	struct access_log *logs;
 	h2o_multithread_message_t *drain_messages;
 	pthread_barrier_t started; /* the loops and server_start */
 };
-
-/* One open client connection. */
-struct connection {
-	struct list_node node;
-	struct loop *loop;
-	int fd;
-	bool busy;    /* as close_idle found it */
-	SSL_CTX *tls; /* a reference; NULL: plain */
-};
-
-static struct metric connections = {
-	.kind = METRIC_GAUGE, .name = "kiln_http_connections", .help = "Open client connections."};
-
-int64_t server_connections(void)
-{
-	return connections.value;
-}
 
 void loop_random(struct loop *loop, void *ret, size_t len)
 {
@@ -86,37 +67,27 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
 	set_listening(CONTAINER_OF(entry, struct loop, pause), true);
 }
 
-static void on_close(void *data)
+size_t server_loops(const struct server *server)
 {
-	struct connection *connection = data;
-	struct loop *loop = connection->loop;
-	list_remove(&connection->node);
-	SSL_CTX_free(connection->tls);
-	free(connection);
-	loop->connections_len--;
-	metric_add(&connections, -1);
-	if (!h2o_timeout_is_linked(&loop->pause))
-		set_listening(loop, true);
+	return server->loops_len;
 }
 
-static void take_connection(struct loop *loop, h2o_socket_t *sock)
+size_t server_connections_max(const struct server *server)
 {
-	struct connection *connection = xmalloc(sizeof(*connection));
-	connection->loop = loop;
-	connection->fd = h2o_socket_get_fd(sock);
-	list_append(&loop->connections, &connection->node);
-	loop->connections_len++;
-	metric_add(&connections, 1);
-	unsigned timeout_ms = UNACKNOWLEDGED_MS;
-	int on = 1;
-	/* Without these a vanished client is only noticed later. */
-	(void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-	(void)setsockopt(connection->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	sock->on_close.cb = on_close;
-	sock->on_close.data = connection;
-	connection->tls = loop->gateway->tls != NULL ? tls_context(loop->gateway->tls) : NULL;
-	loop->accept_ctx.ssl_ctx = connection->tls;
-	h2o_accept(&loop->accept_ctx, sock);
+	return server->connections_max;
+}
+
+/* Out of descriptors: the listener stays readable, so look away for a moment. */
+static void pause_accepting(struct loop *loop, int why)
+{
+	int64_t now_ms = clock_boot_ms();
+	if (now_ms >= loop->complain_ms) {
+		log_warn("cannot accept connections", "error", strerror(why), NULL);
+		loop->complain_ms = now_ms + COMPLAIN_EVERY_MS;
+	}
+	set_listening(loop, false);
+	if (!h2o_timeout_is_linked(&loop->pause))
+		h2o_timeout_link(loop->ctx.loop, &loop->pause_timeout, &loop->pause);
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
@@ -125,23 +96,14 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 	if (err != NULL)
 		return;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		if (loop->connections_len >= loop->server->connections_max) {
-			set_listening(loop, false);
-			return;
-		}
 		errno = 0;
 		h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
 		if (sock == NULL) {
-			/* Out of descriptors: the listener stays readable, so look away for a moment. */
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-				log_warn("cannot accept connections", "error", strerror(errno), NULL);
-				set_listening(loop, false);
-				if (!h2o_timeout_is_linked(&loop->pause))
-					h2o_timeout_link(loop->ctx.loop, &loop->pause_timeout, &loop->pause);
-			}
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_accepting(loop, errno);
 			return;
 		}
-		take_connection(loop, sock);
+		connection_take(loop, sock);
 	}
 }
 
@@ -160,31 +122,6 @@ static void on_posted(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mess
 		h2o_linklist_unlink(&message->link);
 		struct request *request = CONTAINER_OF(message, struct request, message);
 		request->on_loop(request);
-	}
-}
-
-/* A connection whose request h2o is working on: it ends with the answer. */
-static int mark_busy(h2o_req_t *h2o, void *data)
-{
-	(void)data;
-	if (h2o->pathconf == NULL)
-		return 0; /* between requests */
-	h2o->http1_is_persistent = 0;
-	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
-	((struct connection *)sock->on_close.data)->busy = true;
-	return 0;
-}
-
-/* All others end now: h2o closes them when their input ends. */
-static void close_idle(struct loop *loop)
-{
-	LIST_FOR_EACH (node, &loop->connections)
-		LIST_ITEM(node, struct connection, node)->busy = false;
-	(void)loop->server->config.http1.callbacks.foreach_request(&loop->ctx, mark_busy, NULL); /* mark_busy returns 0 */
-	LIST_FOR_EACH (node, &loop->connections) {
-		struct connection *connection = LIST_ITEM(node, struct connection, node);
-		if (!connection->busy)
-			(void)shutdown(connection->fd, SHUT_RD); /* may be gone already */
 	}
 }
 
@@ -221,11 +158,10 @@ static void init_loop(struct loop *loop)
 	h2o_timeout_init(loop->ctx.loop, &loop->accept_timeout, ACCEPT_DEADLINE_MS);
 	h2o_timeout_init(loop->ctx.loop, &loop->request_timeout, (uint64_t)config->request_timeout_ms);
 	h2o_timeout_init(loop->ctx.loop, &loop->pause_timeout, PAUSE_MS);
-	h2o_timeout_init(loop->ctx.loop, &loop->linger_timeout, LINGER_MS);
 	loop->pause.cb = on_pause_over;
 	loop->streams = stream_hub_new(loop);
 	loop->waits = build_waits_new(loop);
-	list_init(&loop->connections);
+	connections_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
 	buffer_init(&loop->canonical, SCRATCH_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -242,8 +178,8 @@ static void *run_loop(void *arg)
 	for (;;) {
 		(void)h2o_evloop_run(loop->ctx.loop, loop->draining ? DRAIN_STEP_MS : INT32_MAX); /* EINTR is fine */
 		if (loop->draining)
-			close_idle(loop);
-		if (loop->draining && (loop->connections_len == 0 || clock_boot_ms() >= loop->drain_until_ms))
+			connections_close_idle(loop);
+		if (loop->draining && (loop->connections.len == 0 || clock_boot_ms() >= loop->drain_until_ms))
 			return NULL;
 	}
 }
@@ -297,14 +233,16 @@ static void configure(struct server *server)
 	h2o_config_init(&server->config);
 	server->config.server_name = h2o_iovec_init(H2O_STRLIT("kiln"));
 	server->config.http1.upgrade_to_http2 = 0;
-	server->config.http1.req_timeout = (uint64_t)config->header_timeout_ms;
+	server->config.http1.req_timeout =
+		(uint64_t)(config->idle_timeout_ms + config->header_timeout_ms + config->body_timeout_ms + H2O_SLACK_MS);
 	server->config.handshake_timeout = (uint64_t)config->header_timeout_ms;
-	server->config.max_request_entity_size = (size_t)config->max_body_bytes * H2O_BODY_FACTOR;
+	/* Of a chunked body h2o takes less than this, of one with a length as much. */
+	server->config.max_request_entity_size = (size_t)config->max_body_bytes + 1;
 	server->host = h2o_config_register_host(&server->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	h2o_pathconf_t *all = h2o_config_register_path(server->host, "/", 0);
 	h2o_handler_t *handler = h2o_create_handler(all, sizeof(*handler));
 	handler->on_req = on_request;
-	early_errors_register(&server->host->fallback_path);
+	early_errors_register(all, &server->host->fallback_path);
 }
 
 static size_t thread_count(const struct gateway_config *config)
@@ -335,15 +273,16 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 	const struct gateway_config *config = gateway->config;
 	struct server *server = xcalloc(1, sizeof(*server));
 	server->gateway = gateway;
+	CHECK(chunks_in_place());
 	if (listen_on(server, config->listen, err) < 0) {
 		free(server);
 		return -1;
 	}
 	configure(server);
-	metric_register(&connections);
+	connections_register_metrics();
 	requests_register_metrics();
 	server->loops_len = thread_count(config);
-	server->connections_max = ((size_t)config->max_connections + server->loops_len - 1) / server->loops_len;
+	server->connections_max = connections_allowed(config);
 	server->loops = xcalloc(server->loops_len, sizeof(*server->loops));
 	server->drain_messages = xcalloc(server->loops_len, sizeof(*server->drain_messages));
 	server->logs = access_logs_start(server->loops_len, config->access_log, &config->common);

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #include "api-gateway/access_log.h"
+#include "api-gateway/connections.h"
 #include "api-gateway/gateway.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
-#include "common/base/list.h"
 
 #define LOOP_RANDOM_BYTES 4096
 
@@ -33,10 +33,9 @@ struct loop {
 	h2o_timeout_t accept_timeout;        /* ACCEPT_DEADLINE_MS */
 	h2o_timeout_t request_timeout;       /* KILN_REQUEST_TIMEOUT_MS */
 	h2o_timeout_t pause_timeout;         /* before accepting again after EMFILE */
-	h2o_timeout_t linger_timeout;
 	h2o_timeout_entry_t pause;
-	struct list_node connections;
-	size_t connections_len;
+	int64_t complain_ms; /* of descriptors, not before that */
+	struct connections connections;
 	struct access_log *log;
 	struct stream_hub *streams;
 	struct build_waits *waits;
@@ -59,7 +58,10 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 void server_drain(struct server *server, int64_t deadline_ms);
 /* The bound port, for tests and the log. */
 int server_port(const struct server *server);
-int64_t server_connections(void);
+/* How many event loops there are. */
+size_t server_loops(const struct server *server);
+/* How many connections all of them may have open. */
+size_t server_connections_max(const struct server *server);
 
 /* Loop thread: random bytes without a system call each. */
 void loop_random(struct loop *loop, void *ret, size_t len);

@@ -157,7 +157,8 @@ static void submit(struct request *request, void (*job)(struct request *request)
 	request->job_done = done;
 	request_detach(request);
 	request_ref(request);
-	request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
+	if (!h2o_timeout_is_linked(&request->deadline)) /* one for all that a request needs of the workers */
+		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
 	if (workers_try(request->gateway->workers, &request->task))
 		return;
 	metric_add(&refused_total, 1);

@@ -26,10 +26,11 @@ def environment_of(pid):
 class Service:
     """A process that a test has started beside those of ./dev."""
 
-    def __init__(self, process, url, ops):
+    def __init__(self, process, url, ops, log):
         self.process = process
         self.url = url
         self.ops = ops
+        self.log = log  # the path of what it writes
 
     def readyz(self):
         """Its answer, or None while the port is closed."""
@@ -46,15 +47,16 @@ class Service:
 
 
 @contextlib.contextmanager
-def second_gateway(system, **variables):
-    """One more gateway on ports of its own; not waited for."""
+def second_gateway(system, *, open_files=None, **variables):
+    """One more gateway on ports of its own; not waited for. `open_files`: its limit of descriptors."""
     api, ops = free_port(), free_port()
     pid, *_ = system.pids("GATEWAY")
     environment = environment_of(pid) | {"KILN_LISTEN": f"127.0.0.1:{api}", "KILN_OPS_PORT": str(ops)} | variables
-    log = (system.folder / "log" / f"gateway-{api}.log").open("ab")
-    with log:
+    limited = ["prlimit", f"--nofile={open_files}", "--"] if open_files is not None else []
+    path = system.folder / "log" / f"gateway-{api}.log"
+    with path.open("ab") as log:
         process = subprocess.Popen(
-            [str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-gateway")],
+            [*limited, str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-gateway")],
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -64,7 +66,7 @@ def second_gateway(system, **variables):
             **system.as_run_user(),
         )
     try:
-        yield Service(process, f"http://127.0.0.1:{api}", f"http://127.0.0.1:{ops}")
+        yield Service(process, f"http://127.0.0.1:{api}", f"http://127.0.0.1:{ops}", path)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -76,9 +78,9 @@ def second_gateway(system, **variables):
 
 
 @contextlib.contextmanager
-def ready_gateway(system, **variables):
+def ready_gateway(system, *, open_files=None, **variables):
     """One more gateway that has found Kafka and Postgres and read the request topic."""
-    with second_gateway(system, **variables) as gateway:
+    with second_gateway(system, open_files=open_files, **variables) as gateway:
         wait_for(lambda: (answer := gateway.readyz()) is not None and answer.status_code == 200, "the gateway to be ready")
         yield gateway
 

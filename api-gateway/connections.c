@@ -1,0 +1,339 @@
+#include "api-gateway/connections.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "api-gateway/framing.h"
+#include "api-gateway/problem.h"
+#include "api-gateway/server.h"
+#include "api-gateway/tls.h"
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+#include "common/base/str.h"
+
+#define UNACKNOWLEDGED_MS 30000 /* TCP_USER_TIMEOUT: a client that vanished while an answer is under way */
+#define SWEEP_MAX_MS 1000
+#define SWEEP_MIN_MS 25
+#define LARGE_HEAD_MS 1000   /* one that is too large may be about to end: dispatch.c has the better answer then */
+#define ROOM_AT_ONCE 64      /* connections that make room in one go */
+#define ROOM_AGE_MS 1000     /* rather those that have waited that long */
+#define ROOM_YOUNG 8         /* when there are none: so many of the others */
+#define DESCRIPTORS_ELSE 128 /* Kafka, the ops port, loops, files; Postgres and lingers come on top */
+
+/* What h2o waits for. */
+enum phase { PHASE_HEAD, PHASE_BODY, PHASE_IDLE, PHASE_BUSY };
+
+/* One open client connection. */
+struct connection {
+	struct list_node node;
+	struct loop *loop;
+	int fd;
+	bool busy; /* as connections_close_idle found it */
+	bool cut;
+	enum phase phase;     /* as the last sweep found it */
+	int64_t since_ms;     /* when it was first found so */
+	size_t bytes_written; /* then; more: another request has been answered since */
+	SSL_CTX *tls;         /* a reference; NULL: plain */
+};
+
+static struct metric open_gauge = {
+	.kind = METRIC_GAUGE, .name = "kiln_http_connections", .help = "Open client connections."};
+
+#define CUT(text)                                                                                                      \
+	{                                                                                                                  \
+		.kind = METRIC_COUNTER, .name = "kiln_http_cut_connections_total",                                             \
+		.help = "Connections that the gateway ended by itself, and for want of what.", .labels = "reason=\"" text "\"" \
+	}
+enum cut { CUT_HEAD, CUT_BODY, CUT_IDLE, CUT_WRITE, CUT_ROOM, CUT_REFUSED, CUT_LARGE, CUT_COUNT };
+static struct metric cut_total[CUT_COUNT] = {CUT("head"), CUT("body"),    CUT("idle"),      CUT("write"),
+											 CUT("room"), CUT("refused"), CUT("large_head")};
+
+void connections_register_metrics(void)
+{
+	metric_register(&open_gauge);
+	for (size_t i = 0; i < CUT_COUNT; i++)
+		metric_register(&cut_total[i]);
+}
+
+size_t connections_allowed(const struct gateway_config *config)
+{
+	size_t wanted = (size_t)config->max_connections;
+	size_t others = DESCRIPTORS_ELSE + LINGERS_MAX + (size_t)config->workers;
+	struct rlimit limit;
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted + others) {
+		limit.rlim_cur =
+			limit.rlim_max != RLIM_INFINITY && limit.rlim_max < wanted + others ? limit.rlim_max : wanted + others;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* looked at next */
+		CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	}
+	size_t have = limit.rlim_cur == RLIM_INFINITY ? wanted + others : (size_t)limit.rlim_cur;
+	if (have >= wanted + others)
+		return wanted;
+	size_t allowed = have > 2 * others ? have - others : have / 2;
+	log_warn("the limit of open files allows fewer connections than KILN_MAX_CONNECTIONS", "limit",
+			 LOG_INT((int64_t)have), "connections", LOG_INT((int64_t)allowed), NULL);
+	return allowed > 0 ? allowed : 1;
+}
+
+static void on_close(void *data)
+{
+	struct connection *connection = data;
+	struct loop *loop = connection->loop;
+	list_remove(&connection->node);
+	loop->connections.leaving -= connection->cut;
+	SSL_CTX_free(connection->tls);
+	free(connection);
+	loop->connections.len--;
+	metric_add(&open_gauge, -1);
+}
+
+static struct connection *connection_of(h2o_req_t *h2o, h2o_socket_t **ret_sock)
+{
+	*ret_sock = h2o->conn->callbacks->get_socket(h2o->conn);
+	return (*ret_sock)->on_close.data;
+}
+
+/* To a client whose request is not whole: nothing else is being written to it. */
+static void send_problem(struct loop *loop, h2o_socket_t *sock, enum problem problem, const char *detail)
+{
+	if (sock->ssl != NULL)
+		return;
+	uint8_t random[16];
+	char id[2 * sizeof(random) + 1], head[512];
+	loop_random(loop, random, sizeof(random));
+	hex_encode(random, sizeof(random), id);
+	struct answer answer;
+	answer_init(&answer);
+	problem_write(&answer, problem, id, NULL, detail);
+	int len = snprintf(head, sizeof(head),
+					   "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\ncontent-type: %s\r\n"
+					   "x-request-id: %s\r\n%s\r\n",
+					   answer.status, answer_phrase(answer.status), answer.body.len, answer.content_type, id,
+					   answer.status == 503 ? "retry-after: 1\r\n" : "");
+	CHECK(len > 0 && (size_t)len < sizeof(head));
+	struct iovec parts[] = {{head, (size_t)len}, {answer.body.data, answer.body.len}};
+	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
+	/* What does not fit is for a client that does not read. */
+	(void)sendmsg(h2o_socket_get_fd(sock), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	answer_release(&answer);
+}
+
+/* h2o closes it when it finds its input at the end. */
+static void cut(struct connection *connection, enum cut reason)
+{
+	connection->loop->connections.leaving += !connection->cut;
+	connection->cut = true;
+	metric_add(&cut_total[reason], 1);
+	(void)shutdown(connection->fd, SHUT_RDWR); /* may be gone already */
+}
+
+static enum phase phase_of(const h2o_req_t *h2o, const h2o_socket_t *sock)
+{
+	if (h2o->pathconf != NULL)
+		return PHASE_BUSY;
+	if (h2o->version != 0)
+		return PHASE_BODY;
+	return sock->input->size > 0 || sock->bytes_written == 0 ? PHASE_HEAD : PHASE_IDLE;
+}
+
+static void cut_late(struct connection *connection, h2o_socket_t *sock)
+{
+	struct loop *loop = connection->loop;
+	if (connection->phase == PHASE_BODY) {
+		send_problem(loop, sock, PROBLEM_REQUEST_TIMEOUT, "The request's body did not come in time.");
+		cut(connection, CUT_BODY);
+	} else if (sock->input->size > 0) {
+		send_problem(loop, sock, PROBLEM_REQUEST_TIMEOUT, "The request's head did not come in time.");
+		cut(connection, CUT_HEAD);
+	} else {
+		cut(connection, CUT_IDLE); /* a client that has asked nothing expects no answer */
+	}
+}
+
+static int64_t limit_of(const struct loop *loop, enum phase phase)
+{
+	const struct gateway_config *config = loop->gateway->config;
+	switch (phase) {
+	case PHASE_HEAD:
+		return config->header_timeout_ms;
+	case PHASE_BODY:
+		return config->body_timeout_ms;
+	case PHASE_IDLE:
+		return config->idle_timeout_ms;
+	case PHASE_BUSY:
+		break;
+	}
+	return INT64_MAX;
+}
+
+static int look_at(h2o_req_t *h2o, void *data)
+{
+	int64_t now_ms = *(int64_t *)data;
+	h2o_socket_t *sock;
+	struct connection *connection = connection_of(h2o, &sock);
+	if (connection->cut)
+		return 0;
+	enum phase phase = phase_of(h2o, sock);
+	if (phase != connection->phase || sock->bytes_written != connection->bytes_written) {
+		connection->phase = phase;
+		connection->bytes_written = sock->bytes_written;
+		connection->since_ms = now_ms;
+	}
+	int64_t age_ms = now_ms - connection->since_ms;
+	if (phase == PHASE_HEAD && sock->input->size > FRAMING_HEAD_MAX && age_ms >= LARGE_HEAD_MS) {
+		send_problem(connection->loop, sock, PROBLEM_HEADER_TOO_LARGE, framing_detail(FRAMING_LARGE_HEAD));
+		cut(connection, CUT_LARGE);
+	} else if (age_ms >= limit_of(connection->loop, phase)) {
+		cut_late(connection, sock);
+	}
+	return 0;
+}
+
+static void for_each_request(struct loop *loop, int (*visit)(h2o_req_t *h2o, void *data), void *data)
+{
+	/* Whether a visit has ended it early is in `data`. */
+	(void)loop->ctx.globalconf->http1.callbacks.foreach_request(&loop->ctx, visit, data);
+}
+
+static void on_sweep(h2o_timeout_entry_t *entry)
+{
+	struct loop *loop = CONTAINER_OF(entry, struct loop, connections.sweep);
+	int64_t now_ms = clock_boot_ms();
+	for_each_request(loop, look_at, &now_ms);
+	if (loop->connections.len > 0)
+		h2o_timeout_link(loop->ctx.loop, &loop->connections.sweep_timeout, entry);
+}
+
+void connections_init(struct loop *loop)
+{
+	const struct gateway_config *config = loop->gateway->config;
+	struct connections *connections = &loop->connections;
+	list_init(&connections->all);
+	connections->len = connections->leaving = 0;
+	int64_t shortest_ms = config->header_timeout_ms;
+	shortest_ms = config->body_timeout_ms < shortest_ms ? config->body_timeout_ms : shortest_ms;
+	shortest_ms = config->idle_timeout_ms < shortest_ms ? config->idle_timeout_ms : shortest_ms;
+	int64_t every_ms = shortest_ms / 4;
+	every_ms = every_ms > SWEEP_MAX_MS ? SWEEP_MAX_MS : every_ms < SWEEP_MIN_MS ? SWEEP_MIN_MS : every_ms;
+	h2o_timeout_init(loop->ctx.loop, &connections->sweep_timeout, (uint64_t)every_ms);
+	h2o_timeout_init(loop->ctx.loop, &connections->write_timeout, (uint64_t)config->write_timeout_ms);
+	connections->sweep.cb = on_sweep;
+	size_t lingers_max = LINGERS_MAX / server_loops(loop->server);
+	lingers_init(&connections->lingers, loop->ctx.loop, lingers_max > 0 ? lingers_max : 1);
+}
+
+struct room {
+	int64_t older_than_ms;
+	size_t made, wanted;
+};
+
+/* h2o has its connections in the order of their acceptance. */
+static int offer_room(h2o_req_t *h2o, void *data)
+{
+	struct room *room = data;
+	h2o_socket_t *sock;
+	struct connection *connection = connection_of(h2o, &sock);
+	if (connection->cut || h2o->version != 0 || connection->since_ms > room->older_than_ms)
+		return 0;
+	cut(connection, CUT_ROOM);
+	return ++room->made == room->wanted;
+}
+
+/* With those that leave gone; those of other loops count as long as they are there. */
+static bool is_full(const struct loop *loop)
+{
+	return open_gauge.value - (int64_t)loop->connections.leaving >= (int64_t)server_connections_max(loop->server);
+}
+
+/* Ends some that wait for a request, the oldest first. False: none does. */
+static bool make_room(struct loop *loop)
+{
+	int64_t now_ms = clock_boot_ms();
+	struct room room = {.older_than_ms = now_ms - ROOM_AGE_MS, .wanted = ROOM_AT_ONCE};
+	for_each_request(loop, offer_room, &room);
+	if (room.made > 0)
+		return true;
+	room = (struct room){.older_than_ms = now_ms, .wanted = ROOM_YOUNG};
+	for_each_request(loop, offer_room, &room);
+	return room.made > 0;
+}
+
+static void refuse(struct loop *loop, h2o_socket_t *sock)
+{
+	metric_add(&cut_total[CUT_REFUSED], 1);
+	if (loop->gateway->tls != NULL) {
+		h2o_socket_close(sock);
+		return;
+	}
+	send_problem(loop, sock, PROBLEM_OVERLOADED, "The gateway has as many connections open as it may.");
+	linger_take(&loop->connections.lingers, sock);
+}
+
+void connection_take(struct loop *loop, h2o_socket_t *sock)
+{
+	struct connections *connections = &loop->connections;
+	if (is_full(loop) && !make_room(loop)) {
+		refuse(loop, sock);
+		return;
+	}
+	struct connection *connection = xcalloc(1, sizeof(*connection));
+	connection->loop = loop;
+	connection->fd = h2o_socket_get_fd(sock);
+	connection->since_ms = clock_boot_ms();
+	list_append(&connections->all, &connection->node);
+	connections->len++;
+	metric_add(&open_gauge, 1);
+	unsigned timeout_ms = UNACKNOWLEDGED_MS;
+	int on = 1;
+	/* Without these a vanished client is only noticed later. */
+	(void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	(void)setsockopt(connection->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	sock->on_close.cb = on_close;
+	sock->on_close.data = connection;
+	if (!h2o_timeout_is_linked(&connections->sweep))
+		h2o_timeout_link(loop->ctx.loop, &connections->sweep_timeout, &connections->sweep);
+	connection->tls = loop->gateway->tls != NULL ? tls_context(loop->gateway->tls) : NULL;
+	loop->accept_ctx.ssl_ctx = connection->tls;
+	h2o_accept(&loop->accept_ctx, sock);
+}
+
+void connection_reset(h2o_req_t *h2o)
+{
+	h2o_socket_t *sock;
+	struct connection *connection = connection_of(h2o, &sock);
+	h2o->http1_is_persistent = 0;
+	/* What lies in the kernel goes as well. */
+	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	(void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	cut(connection, CUT_WRITE);
+}
+
+/* A connection whose request h2o is working on: it ends with the answer. */
+static int mark_busy(h2o_req_t *h2o, void *data)
+{
+	(void)data;
+	if (h2o->pathconf == NULL)
+		return 0; /* between requests */
+	h2o->http1_is_persistent = 0;
+	h2o_socket_t *sock;
+	connection_of(h2o, &sock)->busy = true;
+	return 0;
+}
+
+/* All others end now: h2o closes them when their input ends. */
+void connections_close_idle(struct loop *loop)
+{
+	LIST_FOR_EACH (node, &loop->connections.all)
+		LIST_ITEM(node, struct connection, node)->busy = false;
+	for_each_request(loop, mark_busy, NULL);
+	LIST_FOR_EACH (node, &loop->connections.all) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (!connection->busy)
+			(void)shutdown(connection->fd, SHUT_RD); /* may be gone already */
+	}
+}

@@ -1,0 +1,49 @@
+/*
+ * The open client connections of a loop: their deadlines, and what happens when there are too many. h2o knows one time
+ * limit, from the last answer to the end of the next request's body, and none for writing. Here each has its own:
+ *
+ *   KILN_HEADER_TIMEOUT_MS  from the accept, or a next request's first byte, to the end of its head; then 408
+ *   KILN_BODY_TIMEOUT_MS    from there to the end of the body; then 408
+ *   KILN_IDLE_TIMEOUT_MS    from an answer to the next request's first byte; then it is closed
+ *   KILN_WRITE_TIMEOUT_MS   for the client to take an answer; then the connection is reset (request.c asks for it)
+ *
+ * The first three are looked at by a sweep over the loop's connections, and so may be late by its interval (a quarter
+ * of the shortest, 1 s at most). Streams have limits of their own (streams.h), answers too (workers.h, accept.c).
+ *
+ * With KILN_MAX_CONNECTIONS open, one more takes the place of one of its loop that waits for a request; when none does,
+ * it is refused by 503. So clients that only hold connections keep nobody out.
+ *
+ * Loop thread, all of it.
+ */
+#pragma once
+
+#include <h2o.h>
+
+#include "api-gateway/linger.h"
+#include "common/base/list.h"
+
+struct gateway_config;
+struct loop;
+
+/* A loop's. */
+struct connections {
+	struct list_node all;
+	size_t len, leaving; /* open; of them those that are about to be closed */
+	h2o_timeout_t sweep_timeout, write_timeout;
+	h2o_timeout_entry_t sweep;
+	struct lingers lingers;
+};
+
+/* Once, before the loops. */
+void connections_register_metrics(void);
+/* How many this process may have open at once: what is wished, as far as its limit of descriptors (which is raised as
+ * far as allowed) leaves some for everything else; less is logged. */
+size_t connections_allowed(const struct gateway_config *config);
+
+void connections_init(struct loop *loop);
+/* A socket that was accepted: h2o's from here on, or refused. */
+void connection_take(struct loop *loop, h2o_socket_t *sock);
+/* The client did not take its answer in time. */
+void connection_reset(h2o_req_t *h2o);
+/* At a drain, again and again: what waits for a request ends, what is answered ends with the answer. */
+void connections_close_idle(struct loop *loop);

@@ -1,0 +1,298 @@
+"""Clients that are slow, silent, many or gone: each meets a limit, and nobody else notices."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import socket
+import subprocess
+import time
+
+import pytest
+from kiln_testing import raw
+from kiln_testing.agents import spec
+from kiln_testing.client import Client
+from kiln_testing.services import ready_gateway
+from kiln_testing.streams import EventStream
+from kiln_testing.waiting import wait_for
+
+WAITS = {"labels": ["nobody-has-this"]}
+SHORT_MS = 1500
+TYPE = "Content-Type: application/json"
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_system):
+    """A gateway whose deadlines for clients are short, beside the shared one."""
+    variables = {f"KILN_{name}_TIMEOUT_MS": str(SHORT_MS) for name in ("HEADER", "BODY", "IDLE", "WRITE")}
+    with ready_gateway(shared_system, **variables) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def patient(shared_system):
+    """A gateway with ordinary deadlines, alone with the clients of one test."""
+    with ready_gateway(shared_system) as gateway:
+        yield gateway
+
+
+def port_of(gateway):
+    return int(gateway.url.rpartition(":")[2])
+
+
+def open_connections(gateway):
+    return gateway.metric("kiln_http_connections")
+
+
+def cut_for(gateway, reason):
+    return gateway.metric(f'kiln_http_cut_connections_total{{reason="{reason}"}}')
+
+
+def nothing_is_left(gateway):
+    """No connection is counted, and none has a descriptor."""
+    wait_for(lambda: open_connections(gateway) == 0, "the connections to be closed")
+    wait_for(lambda: raw.sockets_of(gateway.process.pid, port_of(gateway)) == 0, "their descriptors to be closed")
+
+
+def serves(gateway, kiln):
+    """A client that comes now gets its answer."""
+    data = raw.head(kiln.api.token, "GET", "/me", "Connection: close")
+    return [answer.status for answer in raw.answers(raw.exchange(gateway.url, data))] == [200]
+
+
+def endless(start, piece):
+    yield from start
+    end = time.monotonic() + raw.TIMEOUT
+    while time.monotonic() < end:
+        yield from piece
+
+
+def drip(sock, data):
+    """Sends a byte whenever nothing has come back for a moment; all that came, when the gateway has ended it."""
+    sock.settimeout(0.05)
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        for byte in data:
+            sock.sendall(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                while chunk := sock.recv(65536):
+                    received += chunk
+                return received
+        raise AssertionError("the gateway has waited all the time")
+    return received
+
+
+# -- slow clients
+
+
+@pytest.mark.parametrize("piece", [b"x", b"X-Y: z\r\n"], ids=["one field", "fields"])
+def test_a_head_that_drips_in_is_408_while_others_are_served(kiln, hasty, piece):
+    before = cut_for(hasty, "head")
+    with raw.connect(hasty.url) as sock:
+        sock.sendall(raw.head(kiln.api.token, "GET", "/me")[:-2] + b"X: ")
+        wait_for(lambda: serves(hasty, kiln), "another client to be served")
+        (answer,) = raw.answers(drip(sock, endless(b"", piece)))
+    assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert cut_for(hasty, "head") == before + 1
+
+
+@pytest.mark.parametrize(("line", "start"), [("Content-Length: 1000", b"{"), ("Transfer-Encoding: chunked", b"3e8\r\n")], ids=["length", "chunked"])
+def test_a_body_that_drips_in_is_408_while_others_are_served(kiln, hasty, line, start):
+    project = kiln.project()
+    before = cut_for(hasty, "body")
+    with raw.connect(hasty.url) as sock:
+        sock.sendall(raw.head(kiln.api.token, "POST", f"/projects/{project['id']}/builds", TYPE, line))
+        wait_for(lambda: serves(hasty, kiln), "another client to be served")
+        (answer,) = raw.answers(drip(sock, endless(start, b" ")))
+    assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert cut_for(hasty, "body") == before + 1
+    assert not kiln.api.pages(f"/projects/{project['id']}/builds")
+
+
+def test_a_body_that_was_asked_for_and_never_comes_is_408(kiln, hasty):
+    with raw.connect(hasty.url) as sock:
+        sock.sendall(raw.head(kiln.api.token, "POST", "/projects", TYPE, "Content-Length: 2", "Expect: 100-continue"))
+        received = raw.read_all(sock)
+    asked, separator, rest = received.partition(b"\r\n\r\n")
+    assert asked == b"HTTP/1.1 100 Continue" and separator
+    assert [answer.status for answer in raw.answers(rest)] == [408]
+
+
+def test_a_connection_that_says_nothing_is_closed_without_a_word(kiln, hasty):
+    with raw.connect(hasty.url) as silent, raw.connect(hasty.url) as kept:
+        kept.sendall(raw.head(kiln.api.token, "GET", "/me"))
+        assert raw.read_answer(kept).status == 200
+        assert raw.read_all(silent) == raw.read_all(kept) == b""
+    nothing_is_left(hasty)
+
+
+def test_a_kept_connection_has_its_deadlines_anew_for_each_request(kiln, hasty):
+    request = raw.head(kiln.api.token, "GET", "/me")
+
+    def outlasts_one_deadline():
+        begin = time.monotonic()
+        with contextlib.suppress(ConnectionError), raw.connect(hasty.url) as sock:
+            while time.monotonic() - begin < 2.5 * SHORT_MS / 1000:
+                sock.sendall(request)
+                if raw.read_answer(sock).status != 200:
+                    return False
+            return True
+        return False  # this process was held up for so long
+
+    wait_for(outlasts_one_deadline, "a connection that is used all the time to be kept")
+
+
+def test_a_client_that_does_not_take_its_answers_is_cut(kiln, hasty):
+    before = cut_for(hasty, "write")
+    with raw.connect(hasty.url, window=4096) as sock:
+        sock.settimeout(0.2)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while True:  # until the gateway reads no more: its answers are stuck
+                sock.sendall(raw.head(kiln.api.token, "GET", "/openapi.json") * 100)
+        wait_for(lambda: cut_for(hasty, "write") > before, "the client to be cut")
+        wait_for(lambda: open_connections(hasty) == 0, "its connection to be closed")
+        with pytest.raises(ConnectionError):  # reset: what was not taken is not kept
+            while sock.recv(1 << 20):
+                pass
+    nothing_is_left(hasty)
+
+
+# -- half-closed and gone
+
+
+def test_a_client_that_has_said_all_still_gets_its_answer(kiln, patient):
+    project = kiln.project()
+    path, body = f"/projects/{project['id']}/builds", b'{"prompt":"x","agent":{"provider":"command","command":"none"},"labels":["no"]}'
+    for data, status in (
+        (raw.head(kiln.api.token, "GET", "/openapi.json"), 200),
+        (raw.head(kiln.api.token, "GET", path), 200),
+        (raw.head(kiln.api.token, "POST", path, TYPE, f"Content-Length: {len(body)}") + body, 202),
+    ):
+        assert [answer.status for answer in raw.answers(raw.exchange(patient.url, data, shut=True))] == [status]
+    nothing_is_left(patient)
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, raw.reset], ids=["closed", "reset"])
+def test_clients_that_are_gone_in_the_middle_leave_nothing(kiln, patient, end):
+    project = kiln.project()
+    path, token = f"/projects/{project['id']}/builds", kiln.api.token
+    head = raw.head(token, "POST", path, TYPE, "Content-Length: 100")
+    parts = [b"", b"PO", head[:-30], head, head + b'{"prompt":', raw.head(token, "POST", path, TYPE, "Transfer-Encoding: chunked") + b"5\r\n{"]
+    for data in parts:
+        sock = raw.connect(patient.url)
+        sock.sendall(data)
+        end(sock)
+    sock = raw.connect(patient.url, window=4096)
+    sock.sendall(raw.head(token, "GET", "/openapi.json"))
+    assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
+    end(sock)
+    nothing_is_left(patient)
+    assert serves(patient, kiln)
+    assert not kiln.api.pages(path)
+
+
+def test_the_build_of_a_client_that_is_gone_before_its_answer_exists(kiln, patient):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    body = b'{"prompt":"x","agent":{"provider":"command","command":"none"},"labels":["nobody-has-this"]}'
+    for _ in range(10):
+        sock = raw.connect(patient.url)
+        sock.sendall(raw.head(kiln.api.token, "POST", path, TYPE, f"Content-Length: {len(body)}") + body)
+        sock.close()
+    wait_for(lambda: len(kiln.api.pages(path)) == 10, "all builds to be there")
+    nothing_is_left(patient)
+
+
+# -- many
+
+
+def test_ten_thousand_idle_connections_keep_nobody_out(kiln):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = 10_000 if hard == resource.RLIM_INFINITY else min(10_000, hard - 1000)
+    if count < 10_000:
+        print(f"this machine allows {hard} open files: {count} connections instead of 10,000")
+    limits = {"KILN_MAX_CONNECTIONS": str(count), "KILN_HEADER_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}  # one loop has the oldest
+    with raised_limit(hard), ready_gateway(kiln.system, **limits) as gateway, contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(raw.connect(gateway.url)) for _ in range(count)]
+        wait_for(lambda: open_connections(gateway) == count, "all of them to be accepted")
+        assert cut_for(gateway, "room") == 0
+        for _ in range(20):
+            assert serves(gateway, kiln)
+        assert 0 < cut_for(gateway, "room") < count / 2 and cut_for(gateway, "refused") == 0
+        assert raw.read_all(idle[0]) == b""  # the oldest one had to go
+        idle[-1].sendall(raw.head(kiln.api.token, "GET", "/me", "Connection: close"))
+        assert [answer.status for answer in raw.answers(raw.read_all(idle[-1]))] == [200]
+        stack.close()
+        nothing_is_left(gateway)
+
+
+@contextlib.contextmanager
+def raised_limit(hard):
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_full_house_refuses_clearly_and_lets_in_who_comes_later(kiln):
+    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    with ready_gateway(kiln.system, KILN_MAX_CONNECTIONS="4", KILN_THREADS="1") as gateway, contextlib.ExitStack() as stack:
+        client = Client(gateway.url, kiln.api.token)
+        streams = [stack.enter_context(EventStream(client, f"/builds/{task}/events")) for _ in range(4)]
+        for stream in streams:
+            stream.wait(1)
+        for data in b"", raw.head(kiln.api.token, "GET", "/me"):
+            (answer,) = raw.answers(raw.exchange(gateway.url, data))
+            assert answer.status == 503 and answer.slug == "overloaded"
+            assert answer.headers["retry-after"] and answer.headers["connection"] == "close"
+        assert cut_for(gateway, "refused") == 2 and cut_for(gateway, "room") == 0
+        streams[0].close()
+        wait_for(lambda: open_connections(gateway) < 4, "the one that left to be noticed")
+        assert serves(gateway, kiln)
+
+
+def test_the_limit_of_open_files_is_the_limit_of_connections(kiln):
+    """The gateway keeps descriptors for what it needs itself."""
+    with ready_gateway(kiln.system, open_files=1200) as gateway, contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(raw.connect(gateway.url))
+        wait_for(lambda: cut_for(gateway, "room") > 0, "room to be made")
+        assert serves(gateway, kiln)
+        assert gateway.readyz().status_code == 200
+        log = gateway.log.read_text(encoding="utf-8")
+        assert "fewer connections than KILN_MAX_CONNECTIONS" in log and "cannot accept" not in log
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def limit_open_files(system, pid, count):
+    """The soft limit of a running service; only its own user may always change that."""
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={count}:"], check=True, **system.as_run_user())
+
+
+def test_without_descriptors_the_gateway_waits_and_goes_on_later(kiln):
+    with ready_gateway(kiln.system) as gateway, contextlib.ExitStack() as stack:
+        pid = gateway.process.pid
+        used = len(list(pathlib.Path("/proc", str(pid), "fd").iterdir()))
+        limit_open_files(kiln.system, pid, used)
+        waiting = [stack.enter_context(raw.connect(gateway.url)) for _ in range(50)]
+        ops = stack.enter_context(raw.connect(gateway.ops))
+        wait_for(lambda: b"cannot accept connections" in gateway.log.read_bytes(), "descriptors to be wanting")
+        for sock in waiting:
+            sock.sendall(raw.head(kiln.api.token, "GET", "/me", "Connection: close"))
+        ops.sendall(b"GET /livez HTTP/1.1\r\nHost: kiln\r\nConnection: close\r\n\r\n")
+        begin = cpu_seconds(pid)
+        waiting[-1].settimeout(1)
+        with pytest.raises(TimeoutError):
+            waiting[-1].recv(1)
+        assert cpu_seconds(pid) - begin < 0.5, "it spins"
+        limit_open_files(kiln.system, pid, 1000)
+        waiting[-1].settimeout(raw.TIMEOUT)
+        for sock in (*waiting, ops):
+            assert [answer.status for answer in raw.answers(raw.read_all(sock))] == [200]
+        assert gateway.log.read_bytes().count(b"cannot accept connections") < 10
