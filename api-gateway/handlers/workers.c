@@ -148,6 +148,8 @@ static void drain(struct request *request, const PGresult *rows)
 			(void)accept_problem(request, err.kind);
 		return;
 	}
+	if (!drains)
+		audit_note(request, "accepted", "worker", request->param);
 	struct json_writer w;
 	answer_json(&request->answer, 202, &w);
 	write_worker(&w, rows, 0, !drains || pg_bool(rows, 0, "drain_requested"));

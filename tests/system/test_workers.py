@@ -81,6 +81,8 @@ def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln)
         gone = in_state(kiln, executor, "gone")
         assert gone["slots_used"] == 0 and executor.process.wait(60) == 0
         assert slug(drain(kiln, executor, expect=409)) == "worker-gone"
+        (entry,) = kiln.api.pages("/audit", resource=executor.worker_id)
+        assert (entry["route"], entry["outcome"], entry["resource"]["type"]) == ("/workers/{id}/drain", "accepted", "worker")
         # The wish was for that start of it.
         executor.start()
         assert kiln.wait_end(waiting)["status"] == "completed"
