@@ -110,7 +110,7 @@ ssize_t phr_decode_chunked(struct phr_chunked_decoder *decoder, char *buf, size_
 		}
 		next = step(decoder, buf[src++]);
 		if (next != BROKEN)
-			decoder->_state = (char)next;
+			decoder->_state = (unsigned char)next;
 	}
 	*bufsz = dst;
 	if (next == BROKEN)

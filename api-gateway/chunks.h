@@ -17,10 +17,10 @@
 
 /* As picohttpparser.h has it (Debian does not install that): h2o's own memory of this size, zeroed by it. */
 struct phr_chunked_decoder {
-	size_t bytes_left_in_chunk; /* of a trailer: its bytes so far */
-	char consume_trailer;       /* h2o sets it; we always do */
-	char _hex_count;
-	char _state;
+	size_t bytes_left_in_chunk;    /* of a trailer: its bytes so far */
+	unsigned char consume_trailer; /* h2o sets it; we always do */
+	unsigned char _hex_count;
+	unsigned char _state;
 };
 
 /* Decodes in place. *bufsz: the bytes that came, then those of them that are body. Returns how many bytes that follow
