@@ -60,10 +60,15 @@ def _is_beyond_schemas(answer):
     return slug in SLUGS or (slug, answer["detail"]) in REFUSALS
 
 
+def _is_valid(case):
+    """schemathesis 4.32.5 sends `If-None-Match: 0`, notes that this is not what the schema allows, and calls the request valid all the same."""
+    return case.meta is None or all(component.mode.is_positive for component in case.meta.components.values())
+
+
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
     """False: no failure."""
-    return failure.code != "ST202" or not _is_beyond_schemas(response.json())
+    return failure.code != "ST202" or (_is_valid(case) and not _is_beyond_schemas(response.json()))
 
 
 @schemathesis.hook
