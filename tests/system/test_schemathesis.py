@@ -4,6 +4,7 @@ field, what answers look like, and what comes of following the links from answer
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,7 @@ def test_gateway_and_contract_agree_wherever_schemathesis_looks(own_kiln, tmp_pa
     code, output = run(own_kiln, tmp_path, "--seed", SEED, "--max-examples", EXAMPLES)
     print(output)
     assert code == 0, f"schemathesis has findings (seed {SEED}); they are above"
-    total = len(contract.operations())
-    assert f"{total - len(ENDLESS)} selected / {total} total" in output and "Stateful" in output
+    selected, total = map(int, re.search(r"(\d+) selected / (\d+) total", output).groups())
+    assert total >= len(contract.operations()) - 1  # it leaves out the document that it reads
+    assert selected == total - len(ENDLESS) and "Stateful" in output
     own_kiln.api.get("/me", expect=200)
