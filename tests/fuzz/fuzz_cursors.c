@@ -10,30 +10,74 @@
 #include "api-gateway/sse.h"
 
 static const enum cursor_kind kinds[] = {CURSOR_BUILDS,    CURSOR_PROJECTS, CURSOR_TOKENS,
-										 CURSOR_TEMPLATES, CURSOR_EVENTS,   CURSOR_LOGS};
+										 CURSOR_TEMPLATES, CURSOR_WORKERS,  CURSOR_QUEUE,
+										 CURSOR_EVENTS,    CURSOR_LOGS,     CURSOR_AUDIT};
+
+static int rewrite_place(const char *text, enum cursor_kind kind, struct buffer *written, struct error *err)
+{
+	struct cursor_place place;
+	char time[CLOCK_RFC3339_SIZE];
+	int64_t wall_us;
+	if (cursor_read_place(text, kind, &place, err) < 0)
+		return -1;
+	/* A time that Postgres reads is the one that we write for it. */
+	CHECK(clock_parse_rfc3339(place.created_at, strlen(place.created_at), &wall_us) == 0);
+	clock_format_rfc3339(wall_us, time);
+	CHECK(strncmp(time, "0000", 4) != 0); /* Postgres has no such year */
+	return cursor_append_place(written, kind, time, place.id);
+}
+
+static int rewrite_line(const char *text, enum cursor_kind kind, struct buffer *written, struct error *err)
+{
+	struct cursor_line line;
+	if (cursor_read_line(text, kind, &line, err) < 0)
+		return -1;
+	uint8_t digest[(CURSOR_LINE_KEY_SIZE - 1) / 2];
+	char key[CURSOR_LINE_KEY_SIZE];
+	CHECK(hex_decode(line.key, strlen(line.key), digest, sizeof(digest)) == 0);
+	hex_encode(digest, sizeof(digest), key);
+	return cursor_append_line(written, kind, line.name, key);
+}
+
+static int rewrite_name(const char *text, enum cursor_kind kind, struct buffer *written, struct error *err)
+{
+	char name[64];
+	return cursor_read_name(text, kind, name, err) < 0 ? -1 : cursor_append_name(written, kind, name);
+}
+
+static int rewrite_sequence(const char *text, enum cursor_kind kind, struct buffer *written, struct error *err)
+{
+	int64_t sequence;
+	return cursor_read_sequence(text, kind, &sequence, err) < 0 ? -1 : cursor_append_sequence(written, kind, sequence);
+}
+
+static int rewrite(const char *text, enum cursor_kind kind, struct buffer *written, struct error *err)
+{
+	switch (kind) {
+	case CURSOR_BUILDS:
+	case CURSOR_PROJECTS:
+	case CURSOR_TOKENS:
+	case CURSOR_AUDIT:
+		return rewrite_place(text, kind, written, err);
+	case CURSOR_TEMPLATES:
+	case CURSOR_WORKERS:
+		return rewrite_name(text, kind, written, err);
+	case CURSOR_QUEUE:
+		return rewrite_line(text, kind, written, err);
+	case CURSOR_EVENTS:
+	case CURSOR_LOGS:
+		return rewrite_sequence(text, kind, written, err);
+	}
+	return -1;
+}
 
 /* Whether a list of this kind takes the text; what it writes then is the text. */
 static bool is_taken(const char *text, enum cursor_kind kind)
 {
-	struct cursor_place place;
 	struct error err = ERROR_INIT;
-	char name[64], time[CLOCK_RFC3339_SIZE];
-	int64_t sequence, wall_us;
 	CLEANUP(buffer_release_p) struct buffer written;
 	buffer_init(&written, CURSOR_MAX);
-	if (kind == CURSOR_TEMPLATES && cursor_read_name(text, kind, name, &err) == 0) {
-		CHECK(cursor_append_name(&written, kind, name) == 0);
-	} else if ((kind == CURSOR_EVENTS || kind == CURSOR_LOGS) &&
-			   cursor_read_sequence(text, kind, &sequence, &err) == 0) {
-		CHECK(cursor_append_sequence(&written, kind, sequence) == 0);
-	} else if (kind != CURSOR_TEMPLATES && kind != CURSOR_EVENTS && kind != CURSOR_LOGS &&
-			   cursor_read_place(text, kind, &place, &err) == 0) {
-		/* A time that Postgres reads is the one that we write for it. */
-		CHECK(clock_parse_rfc3339(place.created_at, strlen(place.created_at), &wall_us) == 0);
-		clock_format_rfc3339(wall_us, time);
-		CHECK(cursor_append_place(&written, kind, time, place.id) == 0);
-		CHECK(strncmp(time, "0000", 4) != 0); /* Postgres has no such year */
-	} else {
+	if (rewrite(text, kind, &written, &err) < 0) {
 		check_message(&err);
 		return false;
 	}

@@ -51,9 +51,12 @@ TEST(names_and_sequences_come_back)
 
 TEST(a_line_of_the_queue_comes_back_and_a_forged_one_is_refused)
 {
-	static const char *const forged[] = {"name", "name,", "Name,0123456789abcdef0123456789abcdef",
+	static const char *const forged[] = {"name",
+										 "name,",
+										 "Name,0123456789abcdef0123456789abcdef",
 										 "name,0123456789abcdef0123456789abcdeg",
-										 "name,0123456789abcdef0123456789abcdef0"};
+										 "name,0123456789abcdef0123456789abcdef0",
+										 "name,0123456789ABCDEF0123456789abcdef"};
 	struct cursor_line line;
 	struct error err = ERROR_INIT;
 	assert_int_equal(cursor_append_line(&made, CURSOR_QUEUE, "demo", "0123456789abcdef0123456789abcdef"), 0);
