@@ -96,13 +96,14 @@ static const char *take_commit(struct filter *filter, const char *value, size_t 
 	return NULL;
 }
 
-/* None from before there were computers: Postgres fails at what RFC 3339 takes, the year 0000. */
+/* Any time from before there were computers is as good as another, and Postgres fails at one that RFC 3339 takes: the
+ * year 0000. */
 static const char *take_time(char field[CLOCK_RFC3339_SIZE], const char *value, size_t len, const char *complaint)
 {
 	int64_t wall_us;
-	if (clock_parse_rfc3339(value, len, &wall_us) < 0 || wall_us < 0)
+	if (clock_parse_rfc3339(value, len, &wall_us) < 0)
 		return complaint;
-	clock_format_rfc3339(wall_us, field);
+	clock_format_rfc3339(wall_us > 0 ? wall_us : 0, field);
 	return NULL;
 }
 

@@ -128,7 +128,6 @@ TEST(bad_filters_are_refused_and_all_named)
 		"commit=abc",
 		"commit=ABCDEF0123456789abcdef0123456789abcdef0g",
 		"created_after=yesterday",
-		"created_after=0000-01-01T00:00:00Z",
 		"created_before=2026-11-28",
 		"created_after=2026-11-28T12:00:00Z&created_before=2026-11-28T12:00:00Z",
 		"label=1&label=2&label=3&label=4&label=5&label=6&label=7&label=8&label=9",
@@ -145,6 +144,12 @@ TEST(bad_filters_are_refused_and_all_named)
 		"\"x\""};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		assert_non_null(strstr(err.message, names[i]));
+}
+
+TEST(a_time_before_there_were_builds_is_the_earliest)
+{
+	assert_int_equal(read_text("created_after=0000-01-01T00:00:00Z&created_before=1971-01-01T00:00:00Z", ALL), 0);
+	assert_string_equal(query.filter->created_after, "1970-01-01T00:00:00.000000Z");
 }
 
 TEST(the_order_of_labels_makes_no_other_list)
@@ -214,6 +219,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_bad_parameters_makes_a_short_message),
 		cmocka_unit_test(filters_are_read),
 		cmocka_unit_test(bad_filters_are_refused_and_all_named),
+		cmocka_unit_test(a_time_before_there_were_builds_is_the_earliest),
 		cmocka_unit_test(the_order_of_labels_makes_no_other_list),
 		cmocka_unit_test(other_filters_or_another_owner_are_another_list),
 		cmocka_unit_test(the_longest_filters_fit_into_a_query),
