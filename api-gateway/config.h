@@ -26,7 +26,7 @@ struct gateway_config {
 	int64_t request_timeout_ms;
 	int64_t recent_bytes;
 	int64_t recent_minutes;
-	int64_t ended_builds;
+	int64_t cached_builds;
 	int64_t max_streams;
 	int64_t max_streams_per_token;
 	int64_t stream_buffer_bytes;

@@ -45,8 +45,8 @@ struct gateway {
 	struct bursts *bursts; /* of build requests, before the producer */
 	struct caches *caches;
 	struct recent_builds *recent;
-	struct shared_map *ended; /* ended_builds.h */
-	struct topic_tail *tail;  /* of the requests */
+	struct shared_map *build_cache; /* build_cache.h */
+	struct topic_tail *tail;        /* of the requests */
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;

@@ -88,7 +88,7 @@ static int start_parts(struct error *err)
 	};
 	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
 	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
-	gateway.ended = shared_map_new((size_t)config.ended_builds);
+	gateway.build_cache = shared_map_new((size_t)config.cached_builds);
 	gateway.keys = key_index_new(partitions, (size_t)config.recent_keys);
 	if (kafka_producer_new(kafka(), &options, &gateway.producer, err) < 0)
 		return -1;
@@ -186,7 +186,7 @@ static int run(struct error *err)
 	kafka_producer_free(gateway.producer, PRODUCER_DRAIN_MS);
 	bursts_free(gateway.bursts);
 	recent_builds_free(gateway.recent);
-	shared_map_free(gateway.ended);
+	shared_map_free(gateway.build_cache);
 	key_index_free(gateway.keys);
 	rate_limit_stop(&gateway);
 	cors_free(gateway.cors);

@@ -3,7 +3,7 @@
 
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/build_wait.h"
-#include "api-gateway/ended_builds.h"
+#include "api-gateway/build_cache.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/build_row.h"
 #include "api-gateway/representation.h"
@@ -37,8 +37,8 @@ static void keep_ended(struct request *request, const char *project_name, int64_
 	if (!buffer_ok(&answer->body))
 		return;
 	etag_of_bytes(answer->body.data, answer->body.len, answer->tag);
-	ended_builds_keep(request->gateway->ended, request->build_id, project_name, answer->tag, answer->body.data,
-					  answer->body.len, read_ms);
+	build_cache_keep(request->gateway->build_cache, request->build_id, project_name, answer->tag, answer->body.data,
+					 answer->body.len, read_ms);
 }
 
 bool build_answer(struct request *request)
@@ -74,10 +74,10 @@ static void look_up(struct request *request)
 
 static bool answer_kept(struct request *request)
 {
-	CLEANUP(ended_build_unref) struct ended_build *build = NULL;
+	CLEANUP(cached_build_unref) struct cached_build *build = NULL;
 	if (request->wait_s > 0 || !uuid_is_valid(request->param, strlen(request->param)))
 		return false;
-	build = ended_builds_find(request->gateway->ended, request->param, clock_boot_ms());
+	build = build_cache_find(request->gateway->build_cache, request->param, clock_boot_ms());
 	if (build == NULL || !token_sees_project(request->token, build->project_name))
 		return false;
 	memcpy(request->build_id, request->param, sizeof(request->build_id));

@@ -1,7 +1,7 @@
 /*
  * Ended builds as GET /builds/{id} has answered them within the last second: who asks again in that time is answered by
  * the loop. An ended build changes hardly ever (a commit that is found late, the end of its retention); nobody sees
- * such a change more than ENDED_BUILDS_KEPT_MS late. Bounded in number and size. Any thread.
+ * such a change more than BUILD_CACHE_KEPT_MS late. Bounded in number and size. Any thread.
  */
 #pragma once
 
@@ -12,10 +12,10 @@
 #include "api-gateway/shared_map.h"
 #include "common/base/compiler.h"
 
-#define ENDED_BUILDS_KEPT_MS 1000
-#define ENDED_BUILDS_MAX_BODY ((size_t)16 * 1024) /* a longer one is read each time */
+#define BUILD_CACHE_KEPT_MS 1000
+#define BUILD_CACHE_MAX_BODY ((size_t)16 * 1024) /* a longer one is read each time */
 
-struct ended_build {
+struct cached_build {
 	struct shared shared; /* first */
 	int64_t until_ms;
 	char etag[ETAG_SIZE];
@@ -26,8 +26,8 @@ struct ended_build {
 };
 
 /* `read_ms` (clock_boot_ms): before Postgres was asked. `id` is a valid one. */
-void ended_builds_keep(struct shared_map *map, const char *id, const char *project_name, const char *etag,
-					   const void *body, size_t body_len, int64_t read_ms);
+void build_cache_keep(struct shared_map *map, const char *id, const char *project_name, const char *etag,
+					  const void *body, size_t body_len, int64_t read_ms);
 /* With a reference for the caller, or NULL: not known, or too old. */
-struct ended_build *ended_builds_find(struct shared_map *map, const char *id, int64_t now_ms);
-void ended_build_unref(struct ended_build **build);
+struct cached_build *build_cache_find(struct shared_map *map, const char *id, int64_t now_ms);
+void cached_build_unref(struct cached_build **build);
