@@ -1,9 +1,9 @@
 /* GET /builds/{taskId}. */
 #include "api-gateway/handlers/common.h"
 
+#include "api-gateway/build_cache.h"
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/build_wait.h"
-#include "api-gateway/build_cache.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/build_row.h"
 #include "api-gateway/representation.h"
