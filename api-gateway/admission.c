@@ -238,6 +238,23 @@ static void tick(struct admission *admission, int64_t now_us)
 	CHECK(pthread_mutex_unlock(&admission->lock) == 0);
 }
 
+/* Until a token with this debt may come again, if as many stay in debt and it is paid back no faster than they. */
+static int64_t wait_us(struct admission *admission, int64_t debt, int64_t debtors)
+{
+	int64_t excess = 0, us = 0;
+	if (admission->rate > 0 && admission->burst - atomic_load(&admission->owed) < REQUEST)
+		excess = debt + REQUEST - atomic_load(&admission->part);
+	if (admission->token_rate > 0)
+		excess = larger(excess, debt + REQUEST - admission->token_max);
+	if (excess <= 0)
+		return 0;
+	if (admission->rate > 0)
+		us = excess * debtors / admission->rate;
+	if (admission->token_rate > 0)
+		us = larger(us, excess / admission->token_rate);
+	return us;
+}
+
 static void tell_share(struct admission *admission, int64_t debt, struct admission_share *ret_share)
 {
 	int64_t debtors = larger(1, (int64_t)atomic_load(&admission->debtors_len)), quota = admission->token_rate,
@@ -246,7 +263,10 @@ static void tell_share(struct admission *admission, int64_t debt, struct admissi
 		quota = larger(1, admission->rate / debtors);
 		window_s = admission->rate >= debtors ? 1 : (debtors + admission->rate - 1) / admission->rate;
 	}
-	*ret_share = (struct admission_share){quota, window_s, room(admission, debt) / REQUEST};
+	ret_share->quota = quota;
+	ret_share->window_s = window_s;
+	ret_share->remaining = smaller(quota, room(admission, debt) / REQUEST);
+	ret_share->more_in_s = larger(window_s, (wait_us(admission, debt, debtors) + 999999) / 1000000);
 }
 
 enum admission_verdict admission_take(struct admission *admission, const uint8_t token_hash[SHA256_SIZE],

@@ -9,8 +9,9 @@
  * tokens that do not come.
  *
  * While all owe less than BURST_MS of the limit together there is no overload, and everything is admitted. Beyond that
- * a token may owe its part of as much, at least one request. Over a time t no more than limit x t plus what is owed is
- * admitted, and new tokens are refused where more than a second of the limit is owed.
+ * a token may owe its part of as much, at least one request: who comes first while others overload is admitted. Who
+ * used what nobody else wanted pays it back from its share when they come. Over a time t no more than limit x t plus
+ * what is owed is admitted, and new tokens are refused where more than a second of the limit is owed.
  *
  * Memory is bounded: a token out of debt is forgotten, which loses nothing.
  */
@@ -35,10 +36,11 @@ enum admission_verdict {
 	ADMISSION_FULL,       /* too many tokens are in debt: the gateway's own limit */
 };
 
-/* What the token may be sure of now: `quota` requests in `window_s`, of which `remaining` could come at once. It may
- * get more while others ask for less. All zero: there is no limit. */
+/* What the token may be sure of while as many are in debt as now: `quota` requests in `window_s`, of which `remaining`
+ * could come at once; after `more_in_s`, which is never less than the window, there are more. It may get more while
+ * others ask for less. All zero: there is no limit. */
 struct admission_share {
-	int64_t quota, window_s, remaining;
+	int64_t quota, window_s, remaining, more_in_s;
 };
 
 struct admission;

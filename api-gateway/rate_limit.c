@@ -51,13 +51,13 @@ int rate_limit_admit(struct request *request)
 		return 0;
 	case ADMISSION_OVER_SHARE:
 		metric_add(&over_share_total, 1);
-		return refuse(request, PROBLEM_TOO_MANY_REQUESTS, share->window_s,
+		return refuse(request, PROBLEM_TOO_MANY_REQUESTS, share->more_in_s,
 					  "The token has used up its share of the requests that the gateway takes.");
 	case ADMISSION_FULL:
 		break;
 	}
 	metric_add(&full_total, 1);
-	return refuse(request, PROBLEM_OVERLOADED, share->window_s, "The gateway takes no more requests for a moment.");
+	return refuse(request, PROBLEM_OVERLOADED, share->more_in_s, "The gateway takes no more requests for a moment.");
 }
 
 int rate_limit_guess(struct request *request)
@@ -93,12 +93,11 @@ static void add(h2o_req_t *h2o, const char *name, size_t name_len, char first, i
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, name_len, 0, NULL, value, (size_t)len);
 }
 
-/* The window is also told as the time for which the rest is good: who takes it slower finds more. */
 void rate_limit_add_fields(struct request *request)
 {
 	const struct admission_share *share = &request->share;
 	if (share->quota == 0)
 		return;
 	add(request->h2o, H2O_STRLIT("ratelimit-policy"), 'q', share->quota, 'w', share->window_s);
-	add(request->h2o, H2O_STRLIT("ratelimit"), 'r', share->remaining, 't', share->window_s);
+	add(request->h2o, H2O_STRLIT("ratelimit"), 'r', share->remaining, 't', share->more_in_s);
 }

@@ -217,6 +217,55 @@ TEST(a_share_of_less_than_one_a_second_has_a_longer_window)
 	assert_int_equal(take(0), ADMISSION_GRANTED);
 }
 
+TEST(greedy_first_then_many_and_it_is_told_when_its_debt_is_paid)
+{
+	struct admission_share share;
+	start(2000, 0);
+	assert_int_equal(take_many(1, 1000), 500); /* alone: all that may be owed */
+	for (int round = 0; round < 5; round++) {  /* 2000 / 100 / 4 */
+		for (uint64_t token = 100; token < 199; token++)
+			assert_int_equal(take(token), ADMISSION_GRANTED);
+	}
+	assert_int_equal(take_and_tell(100, &share), ADMISSION_OVER_SHARE);
+	assert_int_equal(share.more_in_s, 1); /* who owes no more than its part */
+	assert_int_equal(take_and_tell(1, &share), ADMISSION_OVER_SHARE);
+	assert_int_equal(share.quota, 20);
+	assert_int_equal(share.window_s, 1);
+	assert_int_equal(share.remaining, 0);
+	assert_int_equal(share.more_in_s, 25); /* 500 are owed, 4 may be: 496 at 20 a second */
+	int64_t told_s = share.more_in_s;
+	for (int64_t ms = 1; ms < told_s * 1000; ms += 10) { /* the others go on */
+		now_us += 10000;
+		for (uint64_t token = 100; token < 199; token++)
+			(void)take_many(token, 2);
+		if (ms < (told_s - 1) * 1000)
+			assert_int_equal(take_and_tell(1, &share), ADMISSION_OVER_SHARE);
+	}
+	assert_int_equal(take_and_tell(1, &share), ADMISSION_GRANTED);
+}
+
+TEST(what_a_token_owes_to_its_own_limit_is_told_too)
+{
+	struct admission_share share;
+	start(100, 10);
+	assert_int_equal(take_many(1, 100), 10);
+	for (uint64_t token = 100; token < 149; token++)
+		(void)take(token);
+	assert_int_equal(take_and_tell(1, &share), ADMISSION_OVER_SHARE);
+	assert_int_equal(share.quota, 2);     /* of 100, among 50 */
+	assert_int_equal(share.more_in_s, 5); /* 10 are owed and one may be: 10 at 2 a second */
+}
+
+TEST(no_more_remains_than_the_quota)
+{
+	struct admission_share share;
+	start(2000, 0);
+	for (uint64_t token = 100; token < 150; token++)
+		assert_int_equal(take_and_tell(token, &share), ADMISSION_GRANTED);
+	assert_int_equal(share.quota, 40);
+	assert_int_equal(share.remaining, 40); /* 450 could come, if nobody else wanted them */
+}
+
 TEST(so_many_new_tokens_that_a_second_is_owed_are_the_gateways_limit)
 {
 	start(100, 0);
@@ -320,6 +369,9 @@ int main(void)
 		cmocka_unit_test_teardown(a_limit_of_one_a_second_admits_one_a_second, teardown),
 		cmocka_unit_test_teardown(the_share_tells_what_may_come, teardown),
 		cmocka_unit_test_teardown(a_share_of_less_than_one_a_second_has_a_longer_window, teardown),
+		cmocka_unit_test_teardown(greedy_first_then_many_and_it_is_told_when_its_debt_is_paid, teardown),
+		cmocka_unit_test_teardown(what_a_token_owes_to_its_own_limit_is_told_too, teardown),
+		cmocka_unit_test_teardown(no_more_remains_than_the_quota, teardown),
 		cmocka_unit_test_teardown(so_many_new_tokens_that_a_second_is_owed_are_the_gateways_limit, teardown),
 		cmocka_unit_test_teardown(who_owes_nothing_is_forgotten, teardown),
 		cmocka_unit_test_teardown(memory_is_bounded_however_many_tokens_come, teardown),
