@@ -12,8 +12,8 @@
 #define REQUEST INT64_C(1000000)
 #define TICK_US 10000
 #define LONGEST_TICK_US INT64_C(60000000) /* no debt takes longer */
-#define BURST_MS 250 /* what then waits is worked off in that time, if the limit is what the gateway can do */
-#define OWED_MAX_MS 1000
+#define BURST_MS 250     /* what then waits is worked off in that time, if the limit is what the gateway can do */
+#define OWED_MAX_MS 4000 /* less than a request may take: what a fleet sends at once is still answered */
 #define OWED_MIN (16 * REQUEST)
 #define PASSES 16
 

@@ -11,7 +11,11 @@
  * While all owe less than BURST_MS of the limit together there is no overload, and everything is admitted. Beyond that
  * a token may owe its part of as much, at least one request: who comes first while others overload is admitted. Who
  * used what nobody else wanted pays it back from its share when they come. Over a time t no more than limit x t plus
- * what is owed is admitted, and new tokens are refused where more than a second of the limit is owed.
+ * what is owed is admitted.
+ *
+ * No more than four seconds of the limit may be owed (or 16 requests). Up to so many tokens, four times the limit's
+ * number, fairness holds however much they ask for; where still more ask for more than their share at once, new ones
+ * are refused until something is paid back, and who then comes first is chance.
  *
  * Memory is bounded: a token out of debt is forgotten, which loses nothing.
  */

@@ -266,22 +266,51 @@ TEST(no_more_remains_than_the_quota)
 	assert_int_equal(share.remaining, 40); /* 450 could come, if nobody else wanted them */
 }
 
-TEST(so_many_new_tokens_that_a_second_is_owed_are_the_gateways_limit)
+/* Each of the tokens asks every 16 ms, not all of them in the same. */
+static int64_t flood_ms(int64_t ms, uint64_t tokens, int64_t *granted)
 {
+	int64_t sum = 0;
+	for (uint64_t token = (uint64_t)ms % 16; token < tokens; token += 16) {
+		bool got = take(token) == ADMISSION_GRANTED;
+		granted[token] += got;
+		sum += got;
+	}
+	return sum;
+}
+
+TEST(more_flooding_tokens_than_the_limit_are_served_in_turn_and_a_modest_one_always)
+{
+	enum { TOKENS = 300, SECONDS = 60 }; /* 20 for each */
+	static int64_t granted[TOKENS];
+	int64_t sum = 0;
+	start(100, 0);
+	for (int64_t ms = 0; ms < SECONDS * 1000; ms++) {
+		now_us += 1000;
+		sum += flood_ms(ms, TOKENS, granted); /* 60 a second each */
+		if (ms % 5000 == 4999)
+			assert_int_equal(take(TOKENS + 1), ADMISSION_GRANTED);
+	}
+	assert_in_range(sum, 100 * SECONDS - 100, 100 * SECONDS + TOKENS); /* each is ahead by one */
+	for (size_t i = 0; i < TOKENS; i++)                                /* a fifth more or less than 20 */
+		assert_in_range(granted[i], 16, 24);
+}
+
+TEST(so_many_new_tokens_that_four_seconds_are_owed_are_the_gateways_limit)
+{
+	struct admission_share share;
 	start(100, 0);
 	int64_t granted = 0;
-	enum admission_verdict last = ADMISSION_GRANTED;
-	for (uint64_t token = 0; token < 1000; token++) {
-		last = take(token);
-		granted += last == ADMISSION_GRANTED;
-	}
-	assert_int_equal(granted, 100);
-	assert_int_equal(last, ADMISSION_FULL);
+	for (uint64_t token = 0; token < 1000; token++)
+		granted += take(token) == ADMISSION_GRANTED;
+	assert_int_equal(granted, 400);
+	assert_int_equal(take_and_tell(1001, &share), ADMISSION_FULL);
+	assert_int_equal(share.remaining, 0);
+	assert_int_equal(share.more_in_s, 4);
 	assert_int_equal(take(0), ADMISSION_OVER_SHARE);
 	now_us += SECOND / 2;
 	for (uint64_t token = 1000; token < 2000; token++)
 		granted += take(token) == ADMISSION_GRANTED;
-	assert_int_equal(granted, 150);
+	assert_int_equal(granted, 450);
 }
 
 TEST(who_owes_nothing_is_forgotten)
@@ -372,7 +401,9 @@ int main(void)
 		cmocka_unit_test_teardown(greedy_first_then_many_and_it_is_told_when_its_debt_is_paid, teardown),
 		cmocka_unit_test_teardown(what_a_token_owes_to_its_own_limit_is_told_too, teardown),
 		cmocka_unit_test_teardown(no_more_remains_than_the_quota, teardown),
-		cmocka_unit_test_teardown(so_many_new_tokens_that_a_second_is_owed_are_the_gateways_limit, teardown),
+		cmocka_unit_test_teardown(more_flooding_tokens_than_the_limit_are_served_in_turn_and_a_modest_one_always,
+								  teardown),
+		cmocka_unit_test_teardown(so_many_new_tokens_that_four_seconds_are_owed_are_the_gateways_limit, teardown),
 		cmocka_unit_test_teardown(who_owes_nothing_is_forgotten, teardown),
 		cmocka_unit_test_teardown(memory_is_bounded_however_many_tokens_come, teardown),
 		cmocka_unit_test_teardown(a_clock_that_threads_read_out_of_order_does_no_harm, teardown),
