@@ -6,6 +6,7 @@ void answer_init(struct answer *answer)
 {
 	answer->status = 0;
 	answer->content_type = NULL;
+	answer->retry_after_s = 0;
 	answer->fields_len = 0;
 	answer->text_len = 0;
 	answer->tag[0] = '\0';
@@ -22,6 +23,7 @@ void answer_clear(struct answer *answer)
 {
 	answer->status = 0;
 	answer->content_type = NULL;
+	answer->retry_after_s = 0;
 	answer->fields_len = 0;
 	answer->text_len = 0;
 	answer->tag[0] = '\0';

@@ -27,6 +27,7 @@ struct answer_premade {
 struct answer {
 	int status;               /* 0: not made yet */
 	const char *content_type; /* static; NULL: no body */
+	int64_t retry_after_s;    /* 0: none; sent as Retry-After, later where rate_limit.h says so */
 	struct answer_field fields[ANSWER_MAX_FIELDS];
 	size_t fields_len;
 	char text[6144]; /* holds the values; the longest is a Link with many filters */

@@ -1,6 +1,5 @@
 #include "api-gateway/problem.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 
 #include "api-gateway/request.h"
@@ -132,8 +131,7 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 		json_string(&w, "build_status", extras->build_status);
 	json_object_end(&w);
 	if (type->status == 503 || type->status == 429)
-		answer_field(answer, "retry-after", "%" PRId64,
-					 extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S);
+		answer->retry_after_s = extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S;
 	if (type->status == 401)
 		answer_field(answer, "www-authenticate", "Bearer realm=\"kiln\"");
 }

@@ -93,9 +93,20 @@ static void add(h2o_req_t *h2o, const char *name, size_t name_len, char first, i
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, name_len, 0, NULL, value, (size_t)len);
 }
 
-void rate_limit_add_fields(struct request *request)
+static void add_retry_after(h2o_req_t *h2o, int64_t seconds)
+{
+	const size_t size = 24;
+	char *value = h2o_mem_alloc_pool(&h2o->pool, size);
+	int len = snprintf(value, size, "%" PRId64, seconds);
+	CHECK(len > 0 && (size_t)len < size);
+	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, H2O_STRLIT("retry-after"), 0, NULL, value, (size_t)len);
+}
+
+void rate_limit_add_fields(struct request *request, int64_t retry_after_s)
 {
 	const struct admission_share *share = &request->share;
+	if (retry_after_s > 0)
+		add_retry_after(request->h2o, retry_after_s > share->more_in_s ? retry_after_s : share->more_in_s);
 	if (share->quota == 0)
 		return;
 	add(request->h2o, H2O_STRLIT("ratelimit-policy"), 'q', share->quota, 'w', share->window_s);

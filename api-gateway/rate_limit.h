@@ -20,5 +20,6 @@ int rate_limit_guess(struct request *request) MUST_CHECK;
 /* Loop, after the look-up: it was no failure. */
 void rate_limit_not_guessed(struct request *request);
 
-/* Loop: the fields, when the answer's head is made. */
-void rate_limit_add_fields(struct request *request);
+/* Loop, when the answer's head is made: the fields, and Retry-After (`retry_after_s` 0: without), which is never told
+ * earlier than RateLimit's `t`. */
+void rate_limit_add_fields(struct request *request, int64_t retry_after_s);

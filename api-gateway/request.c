@@ -224,7 +224,7 @@ static void add_head(struct request *request, const struct answer *answer)
 		h2o_add_header(&h2o->pool, headers, H2O_TOKEN_CONTENT_TYPE, NULL, answer->content_type,
 					   strlen(answer->content_type));
 	h2o_add_header_by_str(&h2o->pool, headers, H2O_STRLIT("x-request-id"), 0, NULL, request->id, strlen(request->id));
-	rate_limit_add_fields(request);
+	rate_limit_add_fields(request, answer->retry_after_s);
 	bool has_caching = false;
 	for (size_t i = 0; i < answer->fields_len; i++) {
 		const struct answer_field *field = &answer->fields[i];
