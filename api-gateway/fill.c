@@ -46,5 +46,7 @@ static void fill_done(struct request *request)
 void fill_begin(struct request *request, enum fill_kind kind)
 {
 	request->filling = kind;
-	workers_run(request, fill_job, fill_done);
+	bool begun = workers_run(request, fill_job, fill_done);
+	if (!begun && kind == FILL_TOKEN) /* h2o has the request still */
+		rate_limit_not_guessed(request);
 }

@@ -150,7 +150,8 @@ static void run_request(struct worker_task *one)
 	request_post(request, request->job_done);
 }
 
-static void submit(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
+/* False: answered with 503. */
+static bool submit(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
 {
 	request->task.run = run_request;
 	request->job = job;
@@ -160,16 +161,17 @@ static void submit(struct request *request, void (*job)(struct request *request)
 	if (!h2o_timeout_is_linked(&request->deadline)) /* one for all that a request needs of the workers */
 		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
 	if (workers_try(request->gateway->workers, &request->task))
-		return;
+		return true;
 	metric_add(&refused_total, 1);
 	(void)problem_answer(request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
 	request_send(request);
 	request_unref(request);
+	return false;
 }
 
 void workers_answer(struct request *request, void (*make)(struct request *request))
 {
-	submit(request, make, handler_done);
+	(void)submit(request, make, handler_done);
 }
 
 void workers_submit(struct request *request)
@@ -177,9 +179,9 @@ void workers_submit(struct request *request)
 	workers_answer(request, run_handler);
 }
 
-void workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
+bool workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
 {
-	submit(request, job, done);
+	return submit(request, job, done);
 }
 
 int workers_connection(struct workers *workers, struct db *ret_db, struct error *err)

@@ -19,8 +19,10 @@ bool workers_try(struct workers *workers, struct worker_task *task) MUST_CHECK;
 void workers_submit(struct request *request);
 /* The same with `make` instead of the handler; it ends with representation_finish. */
 void workers_answer(struct request *request, void (*make)(struct request *request));
-/* Loop: runs `job` on a worker; then the loop calls `done` (unless the client has gone). */
-void workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request));
+/* Loop: runs `job` on a worker; then the loop calls `done` (unless the client has gone). False: the queue is
+ * full, and the request is answered with 503. */
+bool workers_run(struct request *request, void (*job)(struct request *request),
+				 void (*done)(struct request *request)) MUST_CHECK;
 
 /* A connection for the time of one handler; given back by CLEANUP(db_give) however the handler ends. */
 struct db {
