@@ -1,0 +1,82 @@
+"""What stands between one service and another that a test takes away from it alone: a TCP relay."""
+
+import contextlib
+import socket
+import threading
+import urllib.parse
+
+
+class Relay:
+    """Passes connections on; or refuses new ones, or holds them: taken, and never answered."""
+
+    def __init__(self, host, port):
+        self._target = (host, port)
+        self._lock = threading.Lock()
+        self._sockets = []
+        self._mode = "pass"
+        self.passed = 0  # connections that are passed on, since the mode changed
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+
+    @classmethod
+    def of_url(cls, url):
+        """(relay, the URL that leads through it)."""
+        parts = urllib.parse.urlsplit(url)
+        relay = cls(parts.hostname, parts.port)
+        user = parts.netloc.rpartition("@")[0]
+        return relay, parts._replace(netloc=f"{user}@127.0.0.1:{relay.port}").geturl()
+
+    def set_mode(self, mode, cut=False):
+        """`cut`: also ends what there is; those that are held end in any case."""
+        assert mode in ("pass", "refuse", "hold")
+        with self._lock:
+            if cut or self._mode == "hold":
+                self._end(self._sockets if cut else [pair for pair in self._sockets if len(pair) == 1])
+            self._mode, self.passed = mode, 0
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.set_mode("refuse", cut=True)
+
+    def _end(self, pairs):
+        for sock in (sock for pair in pairs for sock in pair):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._sockets = [pair for pair in self._sockets if pair not in pairs]
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            with self._lock:
+                self._take(sock)
+
+    def _take(self, sock):
+        if self._mode == "hold":
+            self._sockets.append([sock])
+            return
+        try:
+            other = socket.create_connection(self._target, timeout=30) if self._mode == "pass" else None
+        except OSError:
+            other = None
+        if other is None:
+            sock.close()
+            return
+        other.settimeout(None)
+        self.passed += 1
+        self._sockets.append([sock, other])
+        for source, sink in ((sock, other), (other, sock)):
+            threading.Thread(target=_pump, args=(source, sink), name="relay-pump", daemon=True).start()
+
+
+def _pump(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for sock in (source, sink):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
