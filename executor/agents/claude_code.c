@@ -93,7 +93,10 @@ static void say_result(struct buffer *log, const cJSON *block)
 	agent_say_as(log, mark, json_get_string(block, "content"));
 	const cJSON *part;
 	if (cJSON_IsArray(content))
-		cJSON_ArrayForEach(part, content) agent_say_as(log, mark, json_get_string(part, "text"));
+		cJSON_ArrayForEach(part, content)
+		{
+			agent_say_as(log, mark, json_get_string(part, "text"));
+		}
 }
 
 static void say_retry(struct buffer *log, const cJSON *event)
