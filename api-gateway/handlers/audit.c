@@ -44,7 +44,8 @@ bool audit_list(struct request *request)
 	struct cursor_place place;
 	bool has_place;
 	char tag[CURSOR_TAG_SIZE];
-	if (page_place_filtered(request, CURSOR_AUDIT, "", &place, &has_place, tag) < 0 || db_take(request, &db) < 0)
+	if (handler_all_projects(request) < 0 ||
+		page_place_filtered(request, CURSOR_AUDIT, "", &place, &has_place, tag) < 0 || db_take(request, &db) < 0)
 		return true;
 	const struct filter *filter = request->query.filter;
 	struct page_bounds bounds = page_bounds(request, &place, has_place);

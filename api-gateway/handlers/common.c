@@ -115,6 +115,13 @@ int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_a
 	return 0;
 }
 
+int handler_all_projects(struct request *request)
+{
+	if (request->token->projects != NULL)
+		return problem_answer(request, PROBLEM_FORBIDDEN, "This route needs a token that is for all projects.");
+	return 0;
+}
+
 static int project_missing(struct request *request)
 {
 	return problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);

@@ -44,6 +44,9 @@ int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_a
  * found by id. */
 int handler_project(struct request *request, struct db *db, bool with_deleted, struct project **ret_project) MUST_CHECK;
 
+/* For what tells of every project: 403 when the token is for some projects only, whatever its scopes. */
+int handler_all_projects(struct request *request) MUST_CHECK;
+
 /* The build of the path as a stream, from Last-Event-ID, `after` or the cursor on; as a whole, or 204, when the build
  * has ended and a page holds the rest. */
 bool build_stream(struct request *request, enum stream_kind kind, enum cursor_kind cursor);

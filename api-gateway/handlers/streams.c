@@ -88,7 +88,7 @@ bool project_events(struct request *request)
 bool all_events(struct request *request)
 {
 	struct stream_plan plan = {.kind = STREAM_ALL};
-	if (find_place(request, &plan) < 0)
+	if (handler_all_projects(request) < 0 || find_place(request, &plan) < 0)
 		return true;
 	stream_plan(request, &plan);
 	stream_begin(request);

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from kiln_testing.agents import spec
+from kiln_testing.client import slug
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
@@ -126,3 +127,10 @@ def test_filters_and_pages(kiln, bot):
 
 def test_it_is_for_admins(kiln, bot):
     bot.get("/audit", expect=403)
+
+
+def test_it_is_not_for_admins_of_some_projects(kiln):
+    client = kiln.token(["admin"], projects=[kiln.project()["name"]])
+    for params in ({}, {"token": client.id}, {"resource": client.id}):
+        assert slug(client.get("/audit", params=params, expect=403)) == "forbidden"
+    kiln.token(["admin"]).get("/audit", expect=200)

@@ -88,6 +88,11 @@ def test_the_feed_of_everything_is_an_admins_and_has_everything(kiln):
         wait_for(lambda: wanted <= seen(), "all of it")
 
 
+def test_the_feed_of_everything_is_not_for_admins_of_some_projects(kiln):
+    client = kiln.token(["admin"], projects=[kiln.project()["name"]])
+    assert slug(client.get("/events", expect=403)) == "forbidden"
+
+
 def test_a_feed_begins_where_it_was_opened_though_nothing_came(kiln):
     project = kiln.project()
     with EventStream(kiln.api, f"/projects/{project['id']}/events") as stream:
