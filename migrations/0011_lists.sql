@@ -11,12 +11,13 @@ ALTER TABLE build_audit
 	ADD COLUMN asked_branch text; -- NULL: the remote's HEAD. What the worker made of it: branch
 
 -- Which list of a project: all ended builds (0), or those of a branch, template, template version, branch and template, or commit. Two names of one
--- project share a number once in 2^64 times.
+-- project share a number once in 2^64 times. Each list once: of a refused request the
+-- template may have no version.
 CREATE FUNCTION kiln_build_list(kind text, name text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 	SELECT hashtextextended(kind || ' ' || name, 0)
 $$;
 CREATE FUNCTION kiln_build_lists(branch text, template text, commit_sha text) RETURNS SETOF bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-	SELECT unnest(array_remove(ARRAY[
+	SELECT DISTINCT unnest(array_remove(ARRAY[
 		0,
 		kiln_build_list('branch', branch),
 		kiln_build_list('template', split_part(template, '@', 1)),

@@ -33,6 +33,8 @@ def test_a_deleted_project_is_a_rejected_build(gateway, shared_database):
         lambda data: data["spec"].pop("prompt"),
         lambda data: data["spec"].update(priority="high"),
         lambda data: data["spec"].update(labels=["a,b"]),
+        lambda data: data["spec"].update(template="x"),
+        lambda data: data["spec"].update(template="x", branch="main"),
         lambda data: data["spec"]["agent"].update(provider="nobody"),
         lambda data: data["spec"].update(metadata={"n": 1}),
         lambda data: data.update(spec=7),
