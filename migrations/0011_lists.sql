@@ -3,7 +3,10 @@
 -- Lists are read newest first, page by page, by (created_at, id). Any filter must find its page without looking at what does not fit, however many
 -- builds there are; and an index on build_audit over anything that changes would make all of its updates dear (0003_builds.sql). So the lists
 -- that filters choose from are a slim table of their own, written once, when a build ends and nothing of it changes any more. The builds that
--- have not ended are few, and found by active_builds.
+-- have not ended are found by what active_builds is made of: the project's own in the queue, and those that hold a slot.
+
+-- Those of a project that wait for a slot, however many of others do.
+CREATE INDEX build_queue_project ON build_queue (project_id);
 
 -- What filters ask of a build that has not ended; both are the spec's.
 ALTER TABLE build_audit

@@ -38,11 +38,19 @@ found AS (
 		LIMIT $11::int) ended
 	WHERE ($2::text IS NULL OR k.status = $2) AND kiln_class_fits(k.class, $3::text, $4::text[])
 	UNION ALL
-	SELECT b.created_at, b.id
-	FROM active_builds a JOIN build_audit b ON b.id = a.build_id
-	WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running')) AND b.project_id = $1::uuid
-		AND kiln_build_fits(b, $2, $3, $4, $5, $6)
-		AND (b.created_at, b.id) < ($8::timestamptz, $9::uuid) AND b.created_at >= $10::timestamptz
+	SELECT active.created_at, active.id
+	FROM (
+		SELECT build_id FROM build_queue WHERE project_id = $1::uuid
+		UNION ALL
+		SELECT build_id FROM build_attempts WHERE held -- as many as the fleet has slots
+	) waits_or_held
+	CROSS JOIN LATERAL (
+		SELECT b.created_at, b.id
+		FROM build_audit b
+		WHERE b.id = waits_or_held.build_id AND b.project_id = $1::uuid AND kiln_build_fits(b, $2, $3, $4, $5, $6)
+			AND (b.created_at, b.id) < ($8::timestamptz, $9::uuid) AND b.created_at >= $10::timestamptz
+		OFFSET 0) active -- by its key, whatever the statistics say
+	WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running'))
 ),
 page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int)
 SELECT (SELECT count(*) FROM known) AS kinds,
