@@ -3,6 +3,7 @@
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/explain_read.h"
 #include "api-gateway/handlers.h"
+#include "api-gateway/scopes.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 
@@ -145,15 +146,17 @@ static void write_queue(struct json_writer *w, const struct explain_snapshot *sn
 	json_object_end(w);
 }
 
-static void write_workers(struct json_writer *w, const struct explain_input *input, size_t fitting)
+static void write_workers(struct json_writer *w, const struct request *request, const struct explain_input *input,
+						  size_t fitting)
 {
+	bool reads_workers = scopes_cover(request->token->scopes, SCOPE_WORKERS_READ);
 	json_int(w, "workers_fitting", (int64_t)fitting);
 	json_array_begin(w, "workers");
 	for (size_t i = 0; i < fitting && i < WORKERS_SHOWN; i++) {
 		const struct explain_worker *worker = &input->workers[i];
 		json_object_begin(w, NULL);
 		json_string(w, "worker_id", worker->id);
-		json_string(w, "hostname", worker->hostname);
+		json_string(w, "hostname", reads_workers ? worker->hostname : NULL);
 		json_string(w, "standing", explain_standing_name(worker->standing));
 		json_int(w, "slots", worker->slots);
 		json_int(w, "slots_free", worker->free);
@@ -187,13 +190,13 @@ static void write_estimate(struct json_writer *w, const struct explain_snapshot 
 	json_object_end(w);
 }
 
-static void write_waiting(struct json_writer *w, struct explain_snapshot *snapshot)
+static void write_waiting(struct json_writer *w, const struct request *request, struct explain_snapshot *snapshot)
 {
 	struct explain_input *input = &snapshot->input;
 	struct explanation found = explain(input);
 	write_blockers(w, snapshot, &found);
 	write_queue(w, snapshot, &found);
-	write_workers(w, input, found.fitting);
+	write_workers(w, request, input, found.fitting);
 	write_estimate(w, snapshot, &found);
 	write_time(w, "as_of", input->now_us);
 	json_object_end(w);
@@ -217,7 +220,7 @@ bool build_explain(struct request *request)
 	answer_json(&request->answer, 200, &w);
 	write_head(&w, request->param, snapshot.project_id, snapshot.project_name, snapshot.status, snapshot.phase);
 	if (snapshot.waits)
-		write_waiting(&w, &snapshot);
+		write_waiting(&w, request, &snapshot);
 	else
 		write_settled(&w, &snapshot);
 	return true;

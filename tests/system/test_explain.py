@@ -80,6 +80,24 @@ def test_busy_slots_are_told_with_whose_they_are_and_whose_turn_is_before(kiln):
         assert sorted(tasks, key=ends.get) == [tasks[1], tasks[0], tasks[2]]
 
 
+def test_hostnames_are_for_those_who_may_read_workers(kiln):
+    own, gate = label(), Gate(kiln)
+    project, _ = kiln.seeded()
+    with kiln.system.executor(slots=1, labels=[own]) as executor:
+        running = holds(kiln, project, gate, labels=[own])
+        task = kiln.run(project, "true", labels=[own])
+        blocked(kiln, task, "slots_busy")
+        told = [
+            client.get(f"/builds/{task}/explain", expect=200).json()["workers"]
+            for client in (kiln.token(["builds:read"]), kiln.token(["builds:read", "workers:read"]), kiln.api)
+        ]
+        assert {worker["worker_id"] for workers in told for worker in workers} == {executor.worker_id}
+        assert [worker["hostname"] is not None for workers in told for worker in workers] == [False, True, True]
+        gate.open()
+        for build in (running, task):
+            kiln.wait_end(build)
+
+
 def test_a_full_project_is_told_and_parked_builds_are_counted(kiln):
     project, _ = kiln.seeded(concurrency=1)
     own, gate = label(), Gate(kiln)
