@@ -1,4 +1,7 @@
--- Lists of builds by filter, and who wrote what.
+-- Lists of builds by filter, and who wrote what. What was there before comes into them in 0013_lists_backfill.sql: this file has only what is done at
+-- once, for it locks out even those who read build_audit.
+--
+-- Stop all build services before, and start none of an older version after: they would end builds without writing them into the lists.
 --
 -- Lists are read newest first, page by page, by (created_at, id). Any filter must find its page without looking at what does not fit, however many
 -- builds there are; and an index on build_audit over anything that changes would make all of its updates dear (0003_builds.sql). So the lists
@@ -54,19 +57,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 		AND (template IS NULL OR b.template = template OR split_part(b.template, '@', 1) = template)
 $$;
 
-UPDATE build_audit b
-SET template = r.spec ->> 'template', asked_branch = r.spec ->> 'branch'
-FROM build_requests r
-WHERE r.build_id = b.id AND r.spec IS NOT NULL AND coalesce(r.spec ->> 'template', r.spec ->> 'branch') IS NOT NULL;
-INSERT INTO ended_builds (project_id, list, status, class, created_at, build_id)
-SELECT project_id, list, status, class, created_at, id
-FROM build_audit CROSS JOIN LATERAL kiln_build_lists(coalesce(branch, asked_branch), template, result ->> 'commit_sha') AS list
-WHERE finished_at IS NOT NULL;
-
 -- Where a build's POST came from: {route, request_id, address}; NULL: not from the gateway.
 ALTER TABLE build_requests ADD COLUMN origin json;
--- Who posted builds: each token's in order.
-CREATE INDEX build_audit_owner ON build_audit (owner, created_at, id);
 
 -- Writes that are no builds' POSTs: those of the gateway in the transaction of what they did, cancels by the build service with their effect.
 CREATE TABLE audit_log (

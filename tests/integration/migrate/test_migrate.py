@@ -5,6 +5,7 @@ import pathlib
 import signal
 import stat
 import subprocess
+import uuid
 
 import psycopg
 import pytest
@@ -130,6 +131,27 @@ def test_killed_anywhere_it_can_be_run_again(database, topics):
     assert len(database.sql("select 1 from schema_migrations")) == len(FILES)
     assert len(database.sql("select 1 from deployment")) == 1
     assert len(database.sql("select 1 from api_tokens")) == 1
+
+
+def test_the_backfill_of_lists_adds_what_is_missing_and_nothing_else(database):
+    database.migrate()
+    project, ended, waiting = (str(uuid.uuid4()) for _ in range(3))
+    database.sql(
+        """with requests as (
+            insert into build_requests (build_id, spec) select id, '{"template": "t@1", "branch": "b"}' from unnest(array[%s, %s]::uuid[]) as id)
+        insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, created_at, finished_at)
+        values (%s, %s, 'p', 'completed', null, 3, 'command', 5, 1, now(), now()), (%s, %s, 'p', 'pending', 'queued', 3, 'command', 5, 1, now(), null)
+        returning 1""",
+        ended, waiting, ended, project, waiting, project,
+    )
+    lists = "select list from ended_builds where project_id = %s and build_id = %s order by list"
+    wanted = database.sql("select list from kiln_build_lists('b', 't@1', null) as list order by list")
+    for _ in range(2):
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute((ROOT / "migrations" / "0013_lists_backfill.sql").read_bytes())
+        assert database.sql(lists, project, ended) == wanted and len(wanted) == 6
+        assert database.sql("select count(*) from ended_builds") == [(len(wanted),)]
+        assert database.sql("select template, asked_branch from build_audit") == [("t@1", "b")] * 2
 
 
 def test_a_changed_file_is_refused_by_name(database):
