@@ -72,7 +72,8 @@ CREATE TABLE audit_log (
 	request_id text NOT NULL,
 	address text NOT NULL        -- of the client
 );
-CREATE INDEX audit_log_token ON audit_log (token_id, time, id); -- all of them: each token's, merged
+CREATE INDEX audit_log_time ON audit_log (time, id);
+CREATE INDEX audit_log_token ON audit_log (token_id, time, id);
 CREATE INDEX audit_log_resource ON audit_log (resource, time, id);
 
 GRANT SELECT ON ended_builds TO kiln_gateway;
