@@ -23,8 +23,8 @@ const struct config_option gateway_options[] = {
 	 .help = "requests that may wait for such a thread; more are 503"},
 	{"KILN_MAX_CONNECTIONS", CONFIG_INT, FIELD(max_connections), .fallback = "10000", .min = 1, .max = 1000000,
 	 .help =
-		 "open client connections; one more takes the place of one that waits for a request, or is 503. The limit of "
-		 "open files is raised to fit, as far as allowed"},
+		 "open client connections; one more takes the place of one that waits for a request or its body, or is 503. "
+		 "The limit of open files is raised to fit, as far as allowed"},
 	{"KILN_MAX_BODY_BYTES", CONFIG_INT, FIELD(max_body_bytes), .fallback = "1048576", .min = 1024, .max = 4194304,
 	 .help = "longest request body; a longer one is 413"},
 	{"KILN_MAX_REQUEST_RATE", CONFIG_INT, FIELD(max_request_rate), .fallback = "0", .min = 0, .max = ADMISSION_MAX_RATE,

@@ -21,8 +21,10 @@
 #define LARGE_HEAD_MS 1000   /* one that is too large may be about to end: dispatch.c has the better answer then */
 #define ROOM_AT_ONCE 64      /* connections that make room in one go */
 #define ROOM_AGE_MS 1000     /* rather those that have waited that long */
-#define ROOM_YOUNG 8         /* when there are none: so many of the others */
+#define ROOM_YOUNG_MAX 8     /* when there are none: so many of the others */
 #define DESCRIPTORS_ELSE 128 /* Kafka, the ops port, loops, files; Postgres and lingers come on top */
+
+static const char full_house[] = "The gateway has as many connections open as it may.";
 
 /* What h2o waits for. */
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_IDLE, PHASE_BUSY };
@@ -31,7 +33,7 @@ enum phase { PHASE_HEAD, PHASE_BODY, PHASE_IDLE, PHASE_BUSY };
 struct connection {
 	struct list_node node;
 	struct loop *loop;
-	int fd;
+	h2o_socket_t *sock;
 	bool busy; /* as connections_close_idle found it */
 	bool cut;
 	enum phase phase;     /* as the last sweep found it */
@@ -129,12 +131,13 @@ static void cut(struct connection *connection, enum cut reason)
 	connection->loop->connections.leaving += !connection->cut;
 	connection->cut = true;
 	metric_add(&cut_total[reason], 1);
-	(void)shutdown(connection->fd, SHUT_RDWR); /* may be gone already */
+	(void)shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR); /* may be gone already */
 }
 
 static enum phase phase_of(const h2o_req_t *h2o, const h2o_socket_t *sock)
 {
-	if (h2o->pathconf != NULL)
+	/* h2o's own refusals have a status and no path. */
+	if (h2o->pathconf != NULL || h2o->res.status != 0)
 		return PHASE_BUSY;
 	if (h2o->version != 0)
 		return PHASE_BODY;
@@ -227,21 +230,36 @@ void connections_init(struct loop *loop)
 	lingers_init(&connections->lingers, loop->ctx.loop, lingers_max > 0 ? lingers_max : 1);
 }
 
-struct room {
+/* Who makes room, in this order. */
+enum room { ROOM_WAITING, ROOM_BODY, ROOM_YOUNG, ROOM_KINDS };
+
+struct offers {
 	int64_t older_than_ms;
-	size_t made, wanted;
+	struct offer {
+		struct connection *of[ROOM_AT_ONCE];
+		size_t len, max;
+	} kinds[ROOM_KINDS];
 };
 
-/* h2o has its connections in the order of their acceptance. */
-static int offer_room(h2o_req_t *h2o, void *data)
+static void offer(struct offers *offers, enum room kind, struct connection *connection)
 {
-	struct room *room = data;
+	struct offer *offer = &offers->kinds[kind];
+	if (offer->len < offer->max)
+		offer->of[offer->len++] = connection;
+}
+
+/* h2o has its connections in the order of their acceptance. */
+static int find_offer(h2o_req_t *h2o, void *data)
+{
+	struct offers *offers = data;
 	h2o_socket_t *sock;
 	struct connection *connection = connection_of(h2o, &sock);
-	if (connection->cut || h2o->version != 0 || connection->since_ms > room->older_than_ms)
+	enum phase phase = phase_of(h2o, sock);
+	bool is_old = connection->since_ms <= offers->older_than_ms;
+	if (connection->cut || phase == PHASE_BUSY || (phase == PHASE_BODY && !is_old))
 		return 0;
-	cut(connection, CUT_ROOM);
-	return ++room->made == room->wanted;
+	offer(offers, phase == PHASE_BODY ? ROOM_BODY : is_old ? ROOM_WAITING : ROOM_YOUNG, connection);
+	return 0;
 }
 
 /* With those that leave gone; those of other loops count as long as they are there. */
@@ -250,17 +268,26 @@ static bool is_full(const struct loop *loop)
 	return open_gauge.value - (int64_t)loop->connections.leaving >= (int64_t)server_connections_max(loop->server);
 }
 
-/* Ends some that wait for a request, the oldest first. False: none does. */
+/* Ends some that wait for a request, or its body, the oldest first. A young one is taken last: it may be somebody for
+ * whom room was made just now. False: none does. */
 static bool make_room(struct loop *loop)
 {
-	int64_t now_ms = clock_boot_ms();
-	struct room room = {.older_than_ms = now_ms - ROOM_AGE_MS, .wanted = ROOM_AT_ONCE};
-	for_each_request(loop, offer_room, &room);
-	if (room.made > 0)
-		return true;
-	room = (struct room){.older_than_ms = now_ms, .wanted = ROOM_YOUNG};
-	for_each_request(loop, offer_room, &room);
-	return room.made > 0;
+	struct offers offers = {
+		.older_than_ms = clock_boot_ms() - ROOM_AGE_MS,
+		.kinds = {[ROOM_WAITING].max = ROOM_AT_ONCE, [ROOM_BODY].max = ROOM_AT_ONCE, [ROOM_YOUNG].max = ROOM_YOUNG_MAX},
+	};
+	for_each_request(loop, find_offer, &offers);
+	for (size_t kind = 0; kind < ROOM_KINDS; kind++) {
+		const struct offer *offer = &offers.kinds[kind];
+		for (size_t i = 0; i < offer->len; i++) {
+			if (kind == ROOM_BODY)
+				send_problem(loop, offer->of[i]->sock, PROBLEM_OVERLOADED, full_house);
+			cut(offer->of[i], CUT_ROOM);
+		}
+		if (offer->len > 0)
+			return true;
+	}
+	return false;
 }
 
 static void refuse(struct loop *loop, h2o_socket_t *sock)
@@ -270,7 +297,7 @@ static void refuse(struct loop *loop, h2o_socket_t *sock)
 		h2o_socket_close(sock);
 		return;
 	}
-	send_problem(loop, sock, PROBLEM_OVERLOADED, "The gateway has as many connections open as it may.");
+	send_problem(loop, sock, PROBLEM_OVERLOADED, full_house);
 	linger_take(&loop->connections.lingers, sock);
 }
 
@@ -283,16 +310,16 @@ void connection_take(struct loop *loop, h2o_socket_t *sock)
 	}
 	struct connection *connection = xcalloc(1, sizeof(*connection));
 	connection->loop = loop;
-	connection->fd = h2o_socket_get_fd(sock);
+	connection->sock = sock;
 	connection->since_ms = clock_boot_ms();
 	list_append(&connections->all, &connection->node);
 	connections->len++;
 	metric_add(&open_gauge, 1);
 	unsigned timeout_ms = UNACKNOWLEDGED_MS;
-	int on = 1;
+	int fd = h2o_socket_get_fd(sock), on = 1;
 	/* Without these a vanished client is only noticed later. */
-	(void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
-	(void)setsockopt(connection->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	sock->on_close.cb = on_close;
 	sock->on_close.data = connection;
 	if (!h2o_timeout_is_linked(&connections->sweep))
@@ -309,7 +336,7 @@ void connection_reset(h2o_req_t *h2o)
 	h2o->http1_is_persistent = 0;
 	/* What lies in the kernel goes as well. */
 	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-	(void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	(void)setsockopt(h2o_socket_get_fd(sock), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	cut(connection, CUT_WRITE);
 }
 
@@ -334,6 +361,6 @@ void connections_close_idle(struct loop *loop)
 	LIST_FOR_EACH (node, &loop->connections.all) {
 		struct connection *connection = LIST_ITEM(node, struct connection, node);
 		if (!connection->busy)
-			(void)shutdown(connection->fd, SHUT_RD); /* may be gone already */
+			(void)shutdown(h2o_socket_get_fd(connection->sock), SHUT_RD); /* may be gone already */
 	}
 }

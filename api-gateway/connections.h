@@ -10,8 +10,9 @@
  * The first three are looked at by a sweep over the loop's connections, and so may be late by its interval (a quarter
  * of the shortest, 1 s at most). Streams have limits of their own (streams.h), answers too (workers.h, accept.c).
  *
- * With KILN_MAX_CONNECTIONS open, one more takes the place of one of its loop that waits for a request; when none does,
- * it is refused by 503. So clients that only hold connections keep nobody out.
+ * With KILN_MAX_CONNECTIONS open, one more takes the place of one of its loop that waits for a request, or for longer
+ * than a moment for its body (503); when none does, it is refused by 503. So clients that only hold connections keep
+ * nobody out.
  *
  * Loop thread, all of it.
  */

@@ -226,6 +226,21 @@ def test_ten_thousand_idle_connections_keep_nobody_out(kiln):
         nothing_is_left(gateway)
 
 
+def test_bodies_that_never_come_keep_nobody_out(kiln):
+    limits = {"KILN_MAX_CONNECTIONS": "8", "KILN_BODY_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}
+    with ready_gateway(kiln.system, **limits) as gateway, contextlib.ExitStack() as stack:
+        holding = [stack.enter_context(raw.connect(gateway.url)) for _ in range(8)]
+        for sock in holding:
+            sock.sendall(raw.head("nobody", "POST", "/projects", TYPE, "Content-Length: 1", "Expect: 100-continue"))
+            assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # its head has been read
+        wait_for(lambda: serves(gateway, kiln), "room to be made")
+        for _ in range(20):
+            assert serves(gateway, kiln)
+        (answer,) = raw.answers(raw.read_all(holding[0]))
+        assert answer.status == 503 and answer.slug == "overloaded" and answer.headers["retry-after"]
+        assert cut_for(gateway, "room") > 0 and cut_for(gateway, "body") == 0
+
+
 @contextlib.contextmanager
 def raised_limit(hard):
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
