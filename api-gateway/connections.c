@@ -34,7 +34,8 @@ struct connection {
 	struct list_node node;
 	struct loop *loop;
 	h2o_socket_t *sock;
-	bool busy; /* as connections_close_idle found it */
+	bool busy;   /* as connections_close_idle found it */
+	bool shaken; /* h2o has had it among its HTTP connections: TLS's handshake, if any, is over */
 	bool cut;
 	enum phase phase;     /* as the last sweep found it */
 	int64_t since_ms;     /* when it was first found so */
@@ -179,6 +180,7 @@ static int look_at(h2o_req_t *h2o, void *data)
 	int64_t now_ms = *(int64_t *)data;
 	h2o_socket_t *sock;
 	struct connection *connection = connection_of(h2o, &sock);
+	connection->shaken = true;
 	if (connection->cut)
 		return 0;
 	enum phase phase = phase_of(h2o, sock);
@@ -231,7 +233,7 @@ void connections_init(struct loop *loop)
 }
 
 /* Who makes room, in this order. */
-enum room { ROOM_WAITING, ROOM_BODY, ROOM_YOUNG, ROOM_KINDS };
+enum room { ROOM_HANDSHAKE, ROOM_WAITING, ROOM_BODY, ROOM_YOUNG_HANDSHAKE, ROOM_YOUNG, ROOM_KINDS };
 
 struct offers {
 	int64_t older_than_ms;
@@ -254,6 +256,7 @@ static int find_offer(h2o_req_t *h2o, void *data)
 	struct offers *offers = data;
 	h2o_socket_t *sock;
 	struct connection *connection = connection_of(h2o, &sock);
+	connection->shaken = true;
 	enum phase phase = phase_of(h2o, sock);
 	bool is_old = connection->since_ms <= offers->older_than_ms;
 	if (connection->cut || phase == PHASE_BUSY || (phase == PHASE_BODY && !is_old))
@@ -268,15 +271,33 @@ static bool is_full(const struct loop *loop)
 	return open_gauge.value - (int64_t)loop->connections.leaving >= (int64_t)server_connections_max(loop->server);
 }
 
-/* Ends some that wait for a request, or its body, the oldest first. A young one is taken last: it may be somebody for
- * whom room was made just now. False: none does. */
+/* A connection in TLS's handshake is in none of h2o's lists yet. */
+static void find_handshakes(struct loop *loop, struct offers *offers)
+{
+	LIST_FOR_EACH (node, &loop->connections.all) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (connection->shaken || connection->cut)
+			continue;
+		offer(offers, connection->since_ms <= offers->older_than_ms ? ROOM_HANDSHAKE : ROOM_YOUNG_HANDSHAKE,
+			  connection);
+	}
+}
+
+/* Ends some that wait for TLS, a request or its body, the oldest first. A young one is taken last: it may be somebody
+ * for whom room was made just now. False: none does. */
 static bool make_room(struct loop *loop)
 {
 	struct offers offers = {
 		.older_than_ms = clock_boot_ms() - ROOM_AGE_MS,
-		.kinds = {[ROOM_WAITING].max = ROOM_AT_ONCE, [ROOM_BODY].max = ROOM_AT_ONCE, [ROOM_YOUNG].max = ROOM_YOUNG_MAX},
+		.kinds = {[ROOM_HANDSHAKE].max = ROOM_AT_ONCE,
+				  [ROOM_WAITING].max = ROOM_AT_ONCE,
+				  [ROOM_BODY].max = ROOM_AT_ONCE,
+				  [ROOM_YOUNG_HANDSHAKE].max = ROOM_YOUNG_MAX,
+				  [ROOM_YOUNG].max = ROOM_YOUNG_MAX},
 	};
 	for_each_request(loop, find_offer, &offers);
+	if (loop->gateway->tls != NULL)
+		find_handshakes(loop, &offers);
 	for (size_t kind = 0; kind < ROOM_KINDS; kind++) {
 		const struct offer *offer = &offers.kinds[kind];
 		for (size_t i = 0; i < offer->len; i++) {
@@ -327,6 +348,12 @@ void connection_take(struct loop *loop, h2o_socket_t *sock)
 	connection->tls = loop->gateway->tls != NULL ? tls_context(loop->gateway->tls) : NULL;
 	loop->accept_ctx.ssl_ctx = connection->tls;
 	h2o_accept(&loop->accept_ctx, sock);
+}
+
+void connection_taken_over(h2o_socket_t *sock)
+{
+	struct connection *connection = sock->on_close.data;
+	connection->shaken = true;
 }
 
 void connection_reset(h2o_req_t *h2o)

@@ -168,6 +168,7 @@ static void opened(void *data, h2o_socket_t *sock, size_t request_size)
 	}
 	stream->sock = sock;
 	sock->data = stream;
+	connection_taken_over(sock);
 	h2o_buffer_dispose(&sock->input);
 	h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
 	int bytes = (int)stream->hub->loop->gateway->config->stream_buffer_bytes;

@@ -133,6 +133,25 @@ def test_plain_http_to_its_port_gets_no_answer(secure):
             assert b"HTTP/" not in sock.recv(4096)
 
 
+def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
+    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    limits = {"KILN_MAX_CONNECTIONS": "8", "KILN_HEADER_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}
+    with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
+        gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=30)
+        stream = stack.enter_context(client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}))
+        lines = stream.iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: build.pending"
+        silent = [stack.enter_context(socket.create_connection(gateway.address, timeout=20)) for _ in range(7)]
+        wait_for(lambda: gateway.metric("kiln_http_connections") == 8, "a full house")
+        with connected(gateway, context()) as sock:
+            assert ask(sock) == b"HTTP/1.1 200 OK\r\n"
+        with contextlib.suppress(ConnectionError):
+            assert silent[0].recv(100) == b""  # the oldest one had to go
+        kiln.cancel(task)
+        assert next(line for line in lines if line.startswith("event:"))  # the stream has stayed
+
+
 def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure):
     certificate = secure.certificate.write("before")
     wait_for(lambda: shown_name(secure) == "before", "the new certificate", 30)
