@@ -110,19 +110,24 @@ def test_a_body_that_drips_in_is_408_while_others_are_served(kiln, hasty, line, 
 
 
 def test_a_body_that_was_asked_for_and_never_comes_is_408(kiln, hasty):
-    with raw.connect(hasty.url) as sock:
-        sock.sendall(raw.head(kiln.api.token, "POST", "/projects", TYPE, "Content-Length: 2", "Expect: 100-continue"))
-        received = raw.read_all(sock)
-    asked, separator, rest = received.partition(b"\r\n\r\n")
-    assert asked == b"HTTP/1.1 100 Continue" and separator
-    assert [answer.status for answer in raw.answers(rest)] == [408]
+    def is_asked_for_then_408():
+        with contextlib.suppress(ConnectionError), raw.connect(hasty.url) as sock:
+            sock.sendall(raw.head(kiln.api.token, "POST", "/projects", TYPE, "Content-Length: 2", "Expect: 100-continue"))
+            asked, _, rest = raw.read_all(sock).partition(b"\r\n\r\n")
+            return asked == b"HTTP/1.1 100 Continue" and [answer.status for answer in raw.answers(rest)] == [408]
+        return False
+
+    wait_for(is_asked_for_then_408, "a body to be asked for and given up")
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(kiln, hasty):
-    with raw.connect(hasty.url) as silent, raw.connect(hasty.url) as kept:
-        kept.sendall(raw.head(kiln.api.token, "GET", "/me"))
-        assert raw.read_answer(kept).status == 200
-        assert raw.read_all(silent) == raw.read_all(kept) == b""
+    def both_are_closed_without_a_word():
+        with contextlib.suppress(ConnectionError), raw.connect(hasty.url) as silent, raw.connect(hasty.url) as kept:
+            kept.sendall(raw.head(kiln.api.token, "GET", "/me"))
+            return raw.read_answer(kept).status == 200 and raw.read_all(silent) == raw.read_all(kept) == b""
+        return False
+
+    wait_for(both_are_closed_without_a_word, "a silent and a kept connection to be closed")
     nothing_is_left(hasty)
 
 
