@@ -37,7 +37,7 @@ struct connection {
 	bool busy;   /* as connections_close_idle found it */
 	bool shaken; /* h2o has had it among its HTTP connections: TLS's handshake, if any, is over */
 	bool cut;
-	enum phase phase;     /* as the last sweep found it */
+	enum phase phase;     /* as it was last looked at */
 	int64_t since_ms;     /* when it was first found so */
 	size_t bytes_written; /* then; more: another request has been answered since */
 	SSL_CTX *tls;         /* a reference; NULL: plain */
@@ -175,20 +175,27 @@ static int64_t limit_of(const struct loop *loop, enum phase phase)
 	return INT64_MAX;
 }
 
+static struct connection *find_phase(h2o_req_t *h2o, h2o_socket_t **ret_sock, int64_t now_ms)
+{
+	struct connection *connection = connection_of(h2o, ret_sock);
+	enum phase phase = phase_of(h2o, *ret_sock);
+	connection->shaken = true;
+	if (phase != connection->phase || (*ret_sock)->bytes_written != connection->bytes_written) {
+		connection->phase = phase;
+		connection->bytes_written = (*ret_sock)->bytes_written;
+		connection->since_ms = now_ms;
+	}
+	return connection;
+}
+
 static int look_at(h2o_req_t *h2o, void *data)
 {
 	int64_t now_ms = *(int64_t *)data;
 	h2o_socket_t *sock;
-	struct connection *connection = connection_of(h2o, &sock);
-	connection->shaken = true;
+	struct connection *connection = find_phase(h2o, &sock, now_ms);
 	if (connection->cut)
 		return 0;
-	enum phase phase = phase_of(h2o, sock);
-	if (phase != connection->phase || sock->bytes_written != connection->bytes_written) {
-		connection->phase = phase;
-		connection->bytes_written = sock->bytes_written;
-		connection->since_ms = now_ms;
-	}
+	enum phase phase = connection->phase;
 	int64_t age_ms = now_ms - connection->since_ms;
 	if (phase == PHASE_HEAD && sock->input->size > FRAMING_HEAD_MAX && age_ms >= LARGE_HEAD_MS) {
 		send_problem(connection->loop, sock, PROBLEM_HEADER_TOO_LARGE, framing_detail(FRAMING_LARGE_HEAD));
@@ -236,7 +243,7 @@ void connections_init(struct loop *loop)
 enum room { ROOM_HANDSHAKE, ROOM_WAITING, ROOM_BODY, ROOM_YOUNG_HANDSHAKE, ROOM_YOUNG, ROOM_KINDS };
 
 struct offers {
-	int64_t older_than_ms;
+	int64_t now_ms;
 	struct offer {
 		struct connection *of[ROOM_AT_ONCE];
 		size_t len, max;
@@ -255,10 +262,9 @@ static int find_offer(h2o_req_t *h2o, void *data)
 {
 	struct offers *offers = data;
 	h2o_socket_t *sock;
-	struct connection *connection = connection_of(h2o, &sock);
-	connection->shaken = true;
-	enum phase phase = phase_of(h2o, sock);
-	bool is_old = connection->since_ms <= offers->older_than_ms;
+	struct connection *connection = find_phase(h2o, &sock, offers->now_ms);
+	enum phase phase = connection->phase;
+	bool is_old = offers->now_ms - connection->since_ms >= ROOM_AGE_MS;
 	if (connection->cut || phase == PHASE_BUSY || (phase == PHASE_BODY && !is_old))
 		return 0;
 	offer(offers, phase == PHASE_BODY ? ROOM_BODY : is_old ? ROOM_WAITING : ROOM_YOUNG, connection);
@@ -278,7 +284,7 @@ static void find_handshakes(struct loop *loop, struct offers *offers)
 		struct connection *connection = LIST_ITEM(node, struct connection, node);
 		if (connection->shaken || connection->cut)
 			continue;
-		offer(offers, connection->since_ms <= offers->older_than_ms ? ROOM_HANDSHAKE : ROOM_YOUNG_HANDSHAKE,
+		offer(offers, offers->now_ms - connection->since_ms >= ROOM_AGE_MS ? ROOM_HANDSHAKE : ROOM_YOUNG_HANDSHAKE,
 			  connection);
 	}
 }
@@ -288,7 +294,7 @@ static void find_handshakes(struct loop *loop, struct offers *offers)
 static bool make_room(struct loop *loop)
 {
 	struct offers offers = {
-		.older_than_ms = clock_boot_ms() - ROOM_AGE_MS,
+		.now_ms = clock_boot_ms(),
 		.kinds = {[ROOM_HANDSHAKE].max = ROOM_AT_ONCE,
 				  [ROOM_WAITING].max = ROOM_AT_ONCE,
 				  [ROOM_BODY].max = ROOM_AT_ONCE,
