@@ -16,6 +16,7 @@ struct gateway_config {
 	int64_t worker_queue;
 	int64_t max_connections;
 	int64_t max_body_bytes;
+	int64_t max_unread_bytes;
 	int64_t max_request_rate;
 	int64_t max_request_rate_per_token;
 	int64_t max_auth_failures;

@@ -46,18 +46,22 @@ struct connection {
 static struct metric open_gauge = {
 	.kind = METRIC_GAUGE, .name = "kiln_http_connections", .help = "Open client connections."};
 
+static struct metric unread_gauge = {
+	.kind = METRIC_GAUGE, .name = "kiln_http_unread_bytes", .help = "Memory for requests that are not whole yet."};
+
 #define CUT(text)                                                                                                      \
 	{                                                                                                                  \
 		.kind = METRIC_COUNTER, .name = "kiln_http_cut_connections_total",                                             \
 		.help = "Connections that the gateway ended by itself, and for want of what.", .labels = "reason=\"" text "\"" \
 	}
-enum cut { CUT_HEAD, CUT_BODY, CUT_IDLE, CUT_WRITE, CUT_ROOM, CUT_REFUSED, CUT_LARGE, CUT_COUNT };
-static struct metric cut_total[CUT_COUNT] = {CUT("head"), CUT("body"),    CUT("idle"),      CUT("write"),
-											 CUT("room"), CUT("refused"), CUT("large_head")};
+enum cut { CUT_HEAD, CUT_BODY, CUT_IDLE, CUT_WRITE, CUT_ROOM, CUT_REFUSED, CUT_LARGE, CUT_MEMORY, CUT_COUNT };
+static struct metric cut_total[CUT_COUNT] = {CUT("head"), CUT("body"),    CUT("idle"),       CUT("write"),
+											 CUT("room"), CUT("refused"), CUT("large_head"), CUT("memory")};
 
 void connections_register_metrics(void)
 {
 	metric_register(&open_gauge);
+	metric_register(&unread_gauge);
 	for (size_t i = 0; i < CUT_COUNT; i++)
 		metric_register(&cut_total[i]);
 }
@@ -188,9 +192,22 @@ static struct connection *find_phase(h2o_req_t *h2o, h2o_socket_t **ret_sock, in
 	return connection;
 }
 
+/* A request that is not whole yet. */
+struct unread {
+	struct connection *connection;
+	size_t bytes;
+};
+
+struct sweep {
+	int64_t now_ms;
+	struct unread *unread; /* of as many connections as there are */
+	size_t unread_len;
+};
+
 static int look_at(h2o_req_t *h2o, void *data)
 {
-	int64_t now_ms = *(int64_t *)data;
+	struct sweep *sweep = data;
+	int64_t now_ms = sweep->now_ms;
 	h2o_socket_t *sock;
 	struct connection *connection = find_phase(h2o, &sock, now_ms);
 	if (connection->cut)
@@ -202,6 +219,9 @@ static int look_at(h2o_req_t *h2o, void *data)
 		cut(connection, CUT_LARGE);
 	} else if (age_ms >= limit_of(connection->loop, phase)) {
 		cut_late(connection, sock);
+	} else if (phase != PHASE_BUSY && sock->input->size > 0) {
+		CHECK(sweep->unread_len < connection->loop->connections.len);
+		sweep->unread[sweep->unread_len++] = (struct unread){connection, sock->input->size};
 	}
 	return 0;
 }
@@ -212,11 +232,43 @@ static void for_each_request(struct loop *loop, int (*visit)(h2o_req_t *h2o, voi
 	(void)loop->ctx.globalconf->http1.callbacks.foreach_request(&loop->ctx, visit, data);
 }
 
+static int by_size(const void *a, const void *b)
+{
+	const struct unread *left = a, *right = b;
+	return (left->bytes < right->bytes) - (left->bytes > right->bytes);
+}
+
+static void set_unread(struct loop *loop, size_t bytes)
+{
+	metric_add(&unread_gauge, (int64_t)bytes - (int64_t)loop->connections.unread);
+	loop->connections.unread = bytes;
+}
+
+/* The largest go first: those are the fewest. */
+static void limit_unread(struct loop *loop, struct unread *unread, size_t len)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < len; i++)
+		bytes += unread[i].bytes;
+	set_unread(loop, bytes);
+	if (unread_gauge.value <= loop->gateway->config->max_unread_bytes)
+		return;
+	qsort(unread, len, sizeof(*unread), by_size);
+	for (size_t i = 0; i < len && unread_gauge.value > loop->gateway->config->max_unread_bytes; i++) {
+		send_problem(loop, unread[i].connection->sock, PROBLEM_OVERLOADED,
+					 "The gateway has as much of unfinished requests in memory as it may.");
+		cut(unread[i].connection, CUT_MEMORY);
+		set_unread(loop, loop->connections.unread - unread[i].bytes);
+	}
+}
+
 static void on_sweep(h2o_timeout_entry_t *entry)
 {
 	struct loop *loop = CONTAINER_OF(entry, struct loop, connections.sweep);
-	int64_t now_ms = clock_boot_ms();
-	for_each_request(loop, look_at, &now_ms);
+	CLEANUP(free_p) struct unread *unread = xcalloc(loop->connections.len + 1, sizeof(*unread));
+	struct sweep sweep = {.now_ms = clock_boot_ms(), .unread = unread};
+	for_each_request(loop, look_at, &sweep);
+	limit_unread(loop, unread, sweep.unread_len);
 	if (loop->connections.len > 0)
 		h2o_timeout_link(loop->ctx.loop, &loop->connections.sweep_timeout, entry);
 }
@@ -226,7 +278,7 @@ void connections_init(struct loop *loop)
 	const struct gateway_config *config = loop->gateway->config;
 	struct connections *connections = &loop->connections;
 	list_init(&connections->all);
-	connections->len = connections->leaving = 0;
+	connections->len = connections->leaving = connections->unread = 0;
 	int64_t shortest_ms = config->header_timeout_ms;
 	shortest_ms = config->body_timeout_ms < shortest_ms ? config->body_timeout_ms : shortest_ms;
 	shortest_ms = config->idle_timeout_ms < shortest_ms ? config->idle_timeout_ms : shortest_ms;

@@ -14,6 +14,9 @@
  * request, or for longer than a moment for its body (503); when none does, it is refused by 503. So clients that only
  * hold connections keep nobody out.
  *
+ * h2o keeps a request in memory until it is whole, before anybody has seen its token. The sweep adds them up over all
+ * loops: beyond KILN_MAX_UNREAD_BYTES the largest are ended by 503. What comes between two sweeps is on top.
+ *
  * Loop thread, all of it.
  */
 #pragma once
@@ -30,6 +33,7 @@ struct loop;
 struct connections {
 	struct list_node all;
 	size_t len, leaving; /* open; of them those that are about to be closed */
+	size_t unread;       /* bytes of requests that are not whole, as of the last sweep */
 	h2o_timeout_t sweep_timeout, write_timeout;
 	h2o_timeout_entry_t sweep;
 	struct lingers lingers;

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import select
 import socket
 import subprocess
 import time
@@ -244,6 +245,30 @@ def test_bodies_that_never_come_keep_nobody_out(kiln):
         (answer,) = raw.answers(raw.read_all(holding[0]))
         assert answer.status == 503 and answer.slug == "overloaded" and answer.headers["retry-after"]
         assert cut_for(gateway, "room") > 0 and cut_for(gateway, "body") == 0
+
+
+def test_the_largest_unfinished_requests_go_when_they_take_too_much_memory(kiln):
+    limits = {"KILN_MAX_UNREAD_BYTES": "4194304", "KILN_BODY_TIMEOUT_MS": "600000"}
+    with ready_gateway(kiln.system, **limits) as gateway, contextlib.ExitStack() as stack:
+        small, last, *large = [stack.enter_context(raw.connect(gateway.url)) for _ in range(6)]
+        project = b'{"name":"' + kiln.name().encode() + b'"}'
+        small.sendall(raw.head(kiln.api.token, "POST", "/projects", TYPE, f"Content-Length: {len(project)}") + project[:-1])
+        for sock in large:
+            sock.sendall(raw.head("nobody", "POST", "/projects", TYPE, "Content-Length: 1048576") + bytes(1000000))
+        wait_for(lambda: gateway.metric("kiln_http_unread_bytes") > 4000000, "all of them to be in memory")
+        assert cut_for(gateway, "memory") == 0
+        last.sendall(raw.head("nobody", "POST", "/projects", TYPE, "Content-Length: 1048576") + bytes(250000))
+        wait_for(lambda: 0 < cut_for(gateway, "memory") == len(readable(large)), "one of them to be cut")
+        for sock in readable(large):
+            (answer,) = raw.answers(raw.read_all(sock))
+            assert answer.status == 503 and answer.slug == "overloaded" and answer.headers["retry-after"]
+        assert not readable([last, small])
+        small.sendall(project[-1:])
+        assert raw.read_answer(small).status == 201
+
+
+def readable(socks):
+    return select.select(socks, [], [], 0)[0]
 
 
 @contextlib.contextmanager
