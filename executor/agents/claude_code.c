@@ -92,11 +92,12 @@ static void say_result(struct buffer *log, const cJSON *block)
 	const cJSON *content = json_get(block, "content");
 	agent_say_as(log, mark, json_get_string(block, "content"));
 	const cJSON *part;
-	if (cJSON_IsArray(content))
-		cJSON_ArrayForEach(part, content)
-		{
-			agent_say_as(log, mark, json_get_string(part, "text"));
-		}
+	if (!cJSON_IsArray(content))
+		return;
+	cJSON_ArrayForEach(part, content)
+	{
+		agent_say_as(log, mark, json_get_string(part, "text"));
+	}
 }
 
 static void say_retry(struct buffer *log, const cJSON *event)
