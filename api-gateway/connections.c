@@ -380,11 +380,12 @@ static void refuse(struct loop *loop, h2o_socket_t *sock)
 	linger_take(&loop->connections.lingers, sock);
 }
 
-void connection_take(struct loop *loop, h2o_socket_t *sock)
+void connection_take(struct loop *loop, h2o_socket_t *sock, size_t asked)
 {
 	struct connections *connections = &loop->connections;
 	if (is_full(loop) && !make_room(loop)) {
-		refuse(loop, sock);
+		if (!handover_send(loop, sock, asked))
+			refuse(loop, sock);
 		return;
 	}
 	struct connection *connection = xcalloc(1, sizeof(*connection));

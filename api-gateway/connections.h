@@ -10,9 +10,9 @@
  * The first three are looked at by a sweep over the loop's connections, and so may be late by its interval (a quarter
  * of the shortest, 1 s at most). Streams have limits of their own (streams.h), answers too (workers.h, accept.c).
  *
- * With KILN_MAX_CONNECTIONS open, one more takes the place of one of its loop that waits for TLS's handshake, for a
- * request, or for longer than a moment for its body (503); when none does, it is refused by 503. So clients that only
- * hold connections keep nobody out.
+ * With KILN_MAX_CONNECTIONS open, one more takes the place of one that waits for TLS's handshake, for a request, or for
+ * longer than a moment for its body (503): of one of the loop that accepted it, or else of another (handover.h). When
+ * none does, it is refused by 503. So clients that only hold connections keep nobody out.
  *
  * h2o keeps a request in memory until it is whole, before anybody has seen its token. The sweep adds them up over all
  * loops: beyond KILN_MAX_UNREAD_BYTES the largest are ended by 503. What comes between two sweeps is on top.
@@ -46,8 +46,9 @@ void connections_register_metrics(void);
 size_t connections_allowed(const struct gateway_config *config);
 
 void connections_init(struct loop *loop);
-/* A socket that was accepted: h2o's from here on, or refused. */
-void connection_take(struct loop *loop, h2o_socket_t *sock);
+/* A socket that was accepted: h2o's from here on, another loop's, or refused. `asked`: so many loops have had no room
+ * for it before this one. */
+void connection_take(struct loop *loop, h2o_socket_t *sock, size_t asked);
 /* h2o has handed it over to an event stream (streams.h): it waits for nothing that the client owes. */
 void connection_taken_over(h2o_socket_t *sock);
 /* The client did not take its answer in time. */

@@ -72,6 +72,13 @@ size_t server_loops(const struct server *server)
 	return server->loops_len;
 }
 
+struct loop *server_next_loop(struct loop *loop)
+{
+	struct server *server = loop->server;
+	size_t index = (size_t)(loop - server->loops);
+	return &server->loops[(index + 1) % server->loops_len];
+}
+
 size_t server_connections_max(const struct server *server)
 {
 	return server->connections_max;
@@ -103,7 +110,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 				pause_accepting(loop, errno);
 			return;
 		}
-		connection_take(loop, sock);
+		connection_take(loop, sock, 0);
 	}
 }
 
@@ -162,6 +169,7 @@ static void init_loop(struct loop *loop)
 	loop->streams = stream_hub_new(loop);
 	loop->waits = build_waits_new(loop);
 	connections_init(loop);
+	handovers_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
 	buffer_init(&loop->canonical, SCRATCH_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);

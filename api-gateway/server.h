@@ -14,6 +14,7 @@
 #include "api-gateway/access_log.h"
 #include "api-gateway/connections.h"
 #include "api-gateway/gateway.h"
+#include "api-gateway/handover.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 
@@ -36,6 +37,7 @@ struct loop {
 	h2o_timeout_entry_t pause;
 	int64_t complain_ms; /* of descriptors, not before that */
 	struct connections connections;
+	struct handovers handovers;
 	struct access_log *log;
 	struct stream_hub *streams;
 	struct build_waits *waits;
@@ -60,6 +62,8 @@ void server_drain(struct server *server, int64_t deadline_ms);
 int server_port(const struct server *server);
 /* How many event loops there are. */
 size_t server_loops(const struct server *server);
+/* The one after it, round and round. */
+struct loop *server_next_loop(struct loop *loop);
 /* How many connections all of them may have open. */
 size_t server_connections_max(const struct server *server);
 
