@@ -43,14 +43,9 @@ void lingers_init(struct lingers *lingers, h2o_loop_t *loop, size_t max)
 	h2o_timeout_init(loop, &lingers->timeout, LINGER_MS);
 }
 
-void linger_take(struct lingers *lingers, h2o_socket_t *sock)
+static void take(struct lingers *lingers, h2o_socket_t *sock)
 {
-	if (lingers->len == lingers->max) {
-		h2o_socket_close(sock);
-		return;
-	}
 	lingers->len++;
-	(void)shutdown(h2o_socket_get_fd(sock), SHUT_WR); /* the peer may have gone: reading will tell */
 	struct lingering *linger = xcalloc(1, sizeof(*linger));
 	linger->lingers = lingers;
 	linger->bytes_left = LINGER_BYTES;
@@ -61,12 +56,31 @@ void linger_take(struct lingers *lingers, h2o_socket_t *sock)
 	h2o_socket_read_start(linger->sock, on_input);
 }
 
+static void shut(int fd)
+{
+	(void)shutdown(fd, SHUT_WR); /* the peer may have gone: reading will tell */
+}
+
+void linger_take(struct lingers *lingers, h2o_socket_t *sock)
+{
+	if (lingers->len == lingers->max) {
+		h2o_socket_close(sock);
+		return;
+	}
+	shut(h2o_socket_get_fd(sock));
+	take(lingers, sock);
+}
+
 void linger_begin(struct lingers *lingers, h2o_req_t *h2o)
 {
 	h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
 	if (sock == NULL || lingers->len == lingers->max)
 		return;
 	int fd = fcntl(h2o_socket_get_fd(sock), F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0) /* else out of descriptors: the client may see a reset */
-		linger_take(lingers, h2o_evloop_socket_create(lingers->loop, fd, 0));
+	if (fd < 0)
+		return; /* out of descriptors: the client may see a reset */
+	if (sock->ssl == NULL)
+		shut(fd);
+	/* Else h2o is about to send the close_notify that is the end to a client of TLS. */
+	take(lingers, h2o_evloop_socket_create(lingers->loop, fd, 0));
 }

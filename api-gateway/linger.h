@@ -1,6 +1,7 @@
 /*
  * A connection that is closed with input unread is reset by the kernel, and the client may lose the answer that it was
- * just given (a 413, a refusal). So its end takes a moment: our side is shut, what still comes is read and thrown away.
+ * just given (a 413, a refusal). So its end takes a moment: our side is shut (by TLS's close_notify if it is TLS), what
+ * still comes is read and thrown away.
  * All of it on the loop; bounded by LINGER_MS, LINGER_BYTES, and so many at a time: one more is closed at once.
  */
 #pragma once

@@ -133,6 +133,17 @@ def test_plain_http_to_its_port_gets_no_answer(secure):
             assert b"HTTP/" not in sock.recv(4096)
 
 
+def test_a_refusal_ends_as_tls_says(secure):
+    """With close_notify: the client knows that nobody has cut the answer off."""
+    with socket.create_connection(secure.address, timeout=20) as raw:
+        with context().wrap_socket(raw, suppress_ragged_eofs=False) as sock:
+            sock.sendall(b"POST /projects HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n" + bytes(1000))
+            received = b""
+            while chunk := sock.recv(65536):
+                received += chunk
+    assert received.startswith(b"HTTP/1.1 413 ") and received.endswith(b"}")
+
+
 def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
     task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
     limits = {"KILN_MAX_CONNECTIONS": "8", "KILN_HEADER_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}
