@@ -63,6 +63,7 @@ static int escape_at(const char *text, size_t len, size_t at)
 /* In place: an escape has the length of another. */
 static void mend_escapes(char *text, size_t len)
 {
+	static const char replacement[] = {'f', 'f', 'f', 'd'};
 	for (size_t at = 0; at + 1 < len; at++) {
 		if (text[at] != '\\')
 			continue;
@@ -72,7 +73,7 @@ static void mend_escapes(char *text, size_t len)
 			continue;
 		}
 		if (unit == 0 || is_lead(unit) || is_trail(unit))
-			memcpy(text + at + 2, "fffd", 4);
+			memcpy(text + at + 2, replacement, sizeof(replacement));
 		at += unit >= 0 ? 5 : 1; /* behind the escape, also of a backslash */
 	}
 }

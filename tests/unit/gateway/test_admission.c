@@ -284,7 +284,7 @@ TEST(more_flooding_tokens_than_the_limit_are_served_in_turn_and_a_modest_one_alw
 	static int64_t granted[TOKENS];
 	int64_t sum = 0;
 	start(100, 0);
-	for (int64_t ms = 0; ms < SECONDS * 1000; ms++) {
+	for (int64_t ms = 0; ms < INT64_C(1000) * SECONDS; ms++) {
 		now_us += 1000;
 		sum += flood_ms(ms, TOKENS, granted); /* 60 a second each */
 		if (ms % 5000 == 4999)

@@ -122,15 +122,16 @@ TEST(what_others_may_read_in_another_way_is_broken)
 
 TEST(trailers_have_a_limit)
 {
+	static const char last[3] = "0\r\n", end[4] = "\r\n\r\n", late_end[5] = "a\r\n\r\n";
 	char *text = xcalloc(1, CHUNK_TRAILERS_MAX + 64);
-	size_t len = 3;
-	memcpy(text, "0\r\n", 3);
+	size_t len = sizeof(last);
+	memcpy(text, last, sizeof(last));
 	memset(text + len, 'a', CHUNK_TRAILERS_MAX);
 	len += CHUNK_TRAILERS_MAX;
-	memcpy(text + len, "\r\n\r\n", 4);
-	assert_int_equal(decode_in_pieces(text, len + 4, len + 4), 0);
-	memcpy(text + len, "a\r\n\r\n", 5);
-	assert_int_equal(decode_in_pieces(text, len + 5, len + 5), BROKEN);
+	memcpy(text + len, end, sizeof(end));
+	assert_int_equal(decode_in_pieces(text, len + sizeof(end), len + sizeof(end)), 0);
+	memcpy(text + len, late_end, sizeof(late_end));
+	assert_int_equal(decode_in_pieces(text, len + sizeof(late_end), len + sizeof(late_end)), BROKEN);
 	free(text);
 }
 

@@ -172,7 +172,7 @@ TEST(the_slots_of_fitting_workers_get_free_one_after_the_other)
 TEST(what_runs_longer_than_builds_do_may_end_at_any_moment)
 {
 	add_worker("w1", "gpu", 1, 0, EXPLAIN_FREE);
-	add_held("w1", "p", MEAN_MS * 5);
+	add_held("w1", "p", INT64_C(5) * MEAN_MS);
 	struct explanation found = explain(&input);
 	assert_int_equal(starts_in_ms(&found), 0);
 }

@@ -89,14 +89,15 @@ TEST(a_head_without_an_end_is_refused)
 
 static size_t long_head(char *head, size_t line_len, size_t fields_len)
 {
+	static const char host[14] = "\r\nhost: x\r\nx: ", end[4] = "\r\n\r\n";
 	size_t len = line_len;
 	memset(head, 'a', len);
-	memcpy(head + len, "\r\nhost: x\r\nx: ", 14);
-	len += 14;
+	memcpy(head + len, host, sizeof(host));
+	len += sizeof(host);
 	memset(head + len, 'b', fields_len);
 	len += fields_len;
-	memcpy(head + len, "\r\n\r\n", 4);
-	return len + 4;
+	memcpy(head + len, end, sizeof(end));
+	return len + sizeof(end);
 }
 
 TEST(the_limits_of_line_and_head_are_exact)

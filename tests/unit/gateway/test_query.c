@@ -58,9 +58,10 @@ TEST(what_the_route_does_not_know_is_named)
 /* libFuzzer found it: the message ended within a character. */
 TEST(a_long_unknown_name_is_cut_between_characters)
 {
+	static const char letter[] = {'\xC3', '\xA9'};
 	char text[256] = "x";
 	for (size_t i = 0; i < 40; i++)
-		memcpy(text + 1 + 2 * i, "\xC3\xA9", 2);
+		memcpy(text + 1 + sizeof(letter) * i, letter, sizeof(letter));
 	assert_int_equal(read_text(text, ALL), -1);
 	assert_true(str_is_utf8(err.message, strlen(err.message)));
 	assert_non_null(strstr(err.message, "\"x\xC3\xA9\xC3\xA9"));
