@@ -14,9 +14,10 @@ struct handover {
 static void on_handover(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
 	struct loop *loop = CONTAINER_OF(receiver, struct loop, handovers.receiver);
-	while (!h2o_linklist_is_empty(messages)) {
-		struct handover *handover = CONTAINER_OF(messages->next, struct handover, message.link);
-		h2o_linklist_unlink(&handover->message.link);
+	for (h2o_linklist_t *link = messages->next, *next; link != messages; link = next) {
+		struct handover *handover = CONTAINER_OF(link, struct handover, message.link);
+		next = link->next;
+		h2o_linklist_unlink(link);
 		atomic_fetch_sub(&loop->handovers.len, 1);
 		connection_take(loop, h2o_evloop_socket_create(loop->ctx.loop, handover->fd, 0), handover->asked);
 		free(handover);
