@@ -7,7 +7,7 @@ import uuid
 
 import confluent_kafka.admin
 import httpx
-from kiln_testing.agents import spec
+from kiln_testing.agents import Gate, spec
 from kiln_testing.client import Client, slug
 from kiln_testing.services import second_gateway
 from kiln_testing.streams import EventStream
@@ -76,13 +76,15 @@ def test_a_build_that_runs_while_kafka_restarts_ends_once(own_kiln):
 
 def test_streams_go_on_after_kafka_was_away_and_miss_nothing(own_kiln):
     project, _ = own_kiln.seeded()
-    task = own_kiln.run(project, "for n in $(seq 1 20); do echo line $n; sleep 0.1; done")
+    gate = Gate(own_kiln)
+    task = own_kiln.run(project, f"for n in $(seq 1 900); do [ ! -e {gate.path} ] || break; echo line $n; sleep 0.1; done")
     paths = (f"/builds/{task}/events", f"/builds/{task}/logs", f"/projects/{project['id']}/events")
     with contextlib.ExitStack() as stack:
         events, log, feed = (stack.enter_context(EventStream(own_kiln.api, path)) for path in paths)
         wait_for(lambda: log.events, "the first line")
         own_kiln.system.signal("KAFKA", signal.SIGKILL)
         own_kiln.system.up()
+        gate.open()
         trail = [(event.id, event.type, event.json) for event in events.wait_end(60)]
         lines = [event.json for event in log.wait_end(60)]
         feed.wait_type("build.completed")
