@@ -50,7 +50,7 @@ const struct config_option gateway_options[] = {
 	 .help = "memory for builds that were accepted but are not in Postgres yet"},
 	{"KILN_RECENT_MINUTES", CONFIG_INT, FIELD(recent_minutes), .fallback = "5", .min = 0, .max = 1440,
 	 .help = "how far back the gateway reads the request topic when it starts; what Postgres lacks it reads anyway"},
-	{"KILN_CACHED_BUILDS", CONFIG_INT, FIELD(cached_builds), .fallback = "1024", .min = 1, .max = 1000000,
+	{"KILN_CACHED_BUILDS", CONFIG_INT, FIELD(cached_builds), .fallback = "4096", .min = 1, .max = 1000000,
 	 .help = "ended builds whose GET is answered from memory for a second after they were read; 16 KiB each at most"},
 	{"KILN_MAX_STREAMS", CONFIG_INT, FIELD(max_streams), .fallback = "8000", .min = 0, .max = 1000000,
 	 .help = "open event streams; more are 503. Each takes one of KILN_MAX_CONNECTIONS too"},
