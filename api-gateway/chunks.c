@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/compiler.h"
+#include "common/base/str.h"
 
 #define DIGITS_MAX 8
 #define BROKEN (-1)
@@ -23,17 +24,6 @@ enum state {
 	END_LF,       /* after the CR of the empty line */
 	END,
 };
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 static int read_size(struct phr_chunked_decoder *decoder, char c)
 {

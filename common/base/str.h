@@ -43,6 +43,8 @@ bool strv_contains(char *const *list, const char *text);
 void strv_free(char **list);
 DEFINE_CLEANUP(char *, strv_free)
 
+/* 0 to 15; -1: none. */
+int hex_digit(char c);
 /* Lower-case hex; `ret` has room for 2 * len + 1. */
 void hex_encode(const void *data, size_t len, char *ret);
 /* Exactly len * 2 hex digits. */

@@ -1,3 +1,4 @@
+#include "common/base/str.h"
 #include "common/base/utf8.h"
 #include "common/json/json_internal.h"
 
@@ -29,11 +30,7 @@ static int read_hex4(const char *at, const char *end)
 		return -1;
 	int value = 0;
 	for (int i = 0; i < 4; i++) {
-		char c = at[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-					: c >= 'a' && c <= 'f' ? c - 'a' + 10
-					: c >= 'A' && c <= 'F' ? c - 'A' + 10
-										   : -1;
+		int digit = hex_digit(at[i]);
 		if (digit < 0)
 			return -1;
 		value = value << 4 | digit;

@@ -32,11 +32,7 @@ static int hex_value(const char *text)
 {
 	int value = 0;
 	for (int i = 0; i < 4; i++) {
-		char c = text[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-					: c >= 'a' && c <= 'f' ? c - 'a' + 10
-					: c >= 'A' && c <= 'F' ? c - 'A' + 10
-										   : -1;
+		int digit = hex_digit(text[i]);
 		if (digit < 0)
 			return -1;
 		value = value * 16 + digit;
