@@ -56,15 +56,9 @@ int audit_commit(const struct request *request, struct pg_conn *tx, struct error
 {
 	struct audit_row row;
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, tx);
 	audit_add(request, &row, &pipeline);
-	if (pipeline.len == 0)
-		return pg_commit(tx, err);
-	pg_pipeline_commit_tx(&pipeline);
-	int result = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
-	return result;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 void audit_write_origin(struct json_writer *w, const struct request *request)

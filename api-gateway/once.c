@@ -175,7 +175,6 @@ static int commit(struct request *request, struct db *db, const struct once *onc
 	buffer_init(&hex, KEPT_MAX_BYTES * 2 + 1);
 	struct audit_row row;
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, db->conn);
 	audit_add(request, &row, &pipeline);
 	if (once->keyed) {
@@ -183,12 +182,7 @@ static int commit(struct request *request, struct db *db, const struct once *onc
 			return -1;
 		pg_pipeline_add(&pipeline, &sql_once_keep, PG_PARAMS(once->id_hex, once->hash_hex, hex.data), 3);
 	}
-	if (pipeline.len == 0)
-		return pg_commit(db->conn, err);
-	pg_pipeline_commit_tx(&pipeline);
-	int result = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
-	return result;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 int once_end(struct request *request, struct db *db, const struct once *once)

@@ -134,6 +134,8 @@ void pg_pipeline_commit_tx(struct pg_pipeline *pipeline);
 /* results[i] belongs to items[i]; PQclear each (pg_results_clear). */
 int pg_pipeline_run(struct pg_pipeline *pipeline, PGresult *results[PG_PIPELINE_MAX], struct error *err) MUST_CHECK;
 void pg_results_clear(PGresult *results[PG_PIPELINE_MAX]);
+/* Commits the transaction with what was added, in one round trip; results are of no interest. As pg_commit. */
+int pg_pipeline_commit(struct pg_pipeline *pipeline, struct error *err) MUST_CHECK;
 
 /* Columns by name (a missing column is a bug: CHECK). */
 const char *pg_text(const PGresult *result, int row,

@@ -144,6 +144,17 @@ int pg_commit(struct pg_conn *conn, struct error *err)
 	return run(conn, &pipeline, &none, err);
 }
 
+int pg_pipeline_commit(struct pg_pipeline *pipeline, struct error *err)
+{
+	if (pipeline->len == 0)
+		return pg_commit(pipeline->conn, err);
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_commit_tx(pipeline);
+	int result = pg_pipeline_run(pipeline, results, err);
+	pg_results_clear(results);
+	return result;
+}
+
 void pg_rollback(struct pg_conn *conn)
 {
 	struct error err = ERROR_INIT;
