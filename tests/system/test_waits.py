@@ -42,7 +42,7 @@ def waits(side, number):
 
 
 def waiting_build(kiln):
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.waiting()
     kiln.wait_phase(task, "queued")
     return task
 
