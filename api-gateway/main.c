@@ -106,10 +106,16 @@ static int start_parts(struct error *err)
 	return streams_start(&gateway, kafka(), err);
 }
 
+static _Atomic bool warm; /* the first record to each topic is as quick as any */
+
 static bool kafka_is_ready(void *ctx, struct buffer *why)
 {
 	(void)ctx;
-	return kafka_producer_ready(gateway.producer, why);
+	if (!kafka_producer_ready(gateway.producer, why))
+		return false;
+	if (!warm)
+		(void)buffer_append_str(why, "the topics' partitions are not known yet"); /* cut when it does not fit */
+	return warm;
 }
 
 static bool postgres_is_ready(void *ctx, struct buffer *why)
@@ -141,14 +147,16 @@ static int start_ops(struct error *err)
 	return ops_server_start(config.common.ops_address, config.common.ops_port, checks, ARRAY_LEN(checks), err);
 }
 
-/* The first record would otherwise wait for metadata and the producer's id; ready means more than a connection. */
+/* The first record to a topic would otherwise wait for metadata, up to a second: longer than ACCEPT_MESSAGE_TIMEOUT_MS.
+ * All topics that the gateway writes to; it is not ready before. */
 static void warm_up(void)
 {
-	static const char *const topics[] = {TOPIC_BUILD_REQUESTS};
+	static const char *const topics[] = {TOPIC_BUILD_REQUESTS, TOPIC_WORKER_EVENTS};
 	while (!signals_draining()) {
 		struct error err = ERROR_INIT;
 		if (kafka_producer_warm_up(gateway.producer, topics, ARRAY_LEN(topics), clock_boot_ms() + 1000, &err) == 0) {
 			log_info("kafka answers", NULL);
+			warm = true;
 			return;
 		}
 		(void)signals_wait(clock_boot_ms() + 500); /* looked at above */

@@ -6,10 +6,9 @@ import time
 import uuid
 
 import confluent_kafka.admin
-import httpx
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import Client, slug
-from kiln_testing.services import second_gateway
+from kiln_testing.services import ops_get, second_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
@@ -117,11 +116,7 @@ def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
 def test_everything_goes_on_without_a_restart_after_kafka_was_away(own_kiln):
     pids = {name: own_kiln.system.pids(name) for name in ("GATEWAY", "BUILD_SERVICE", "NOTIFIER", "EXECUTOR")}
     with own_kiln.system.frozen("KAFKA"):
-        wait_for(
-            lambda: httpx.get(f"{own_kiln.system.env['KILN_OPS_GATEWAY']}/readyz", trust_env=False, verify=False).status_code == 503,
-            "the gateway to notice",
-            15,
-        )
+        wait_for(lambda: ops_get(own_kiln.system.env["KILN_OPS_GATEWAY"], "/readyz").status_code == 503, "the gateway to notice")
     project, _ = own_kiln.seeded()
     inbox = own_kiln.receiver.inbox()
     body = spec(own_kiln.agents.write("true"), callback_url=inbox.url)
@@ -138,7 +133,7 @@ def test_a_gateway_that_starts_without_kafka_says_so_and_works_when_it_comes(own
         with second_gateway(own_kiln.system) as gateway:
             ready = wait_for(gateway.readyz, "the ops port to answer")
             assert ready.status_code == 503 and "kafka" in ready.text.lower()
-            assert httpx.get(f"{gateway.ops}/livez", trust_env=False, verify=False).status_code == 200
+            assert ops_get(gateway.ops, "/livez").status_code == 200
             own_kiln.system.signal("KAFKA", signal.SIGCONT)
             wait_for(lambda: gateway.readyz().status_code == 200, "the gateway to be ready")
             client = Client(gateway.url, own_kiln.system.env["KILN_TOKEN"])

@@ -5,10 +5,9 @@ import secrets
 import signal
 import uuid
 
-import httpx
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import slug
-from kiln_testing.services import frozen_tree, ready_gateway
+from kiln_testing.services import frozen_tree, ops_get, ready_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
@@ -153,7 +152,7 @@ def test_builds_end_once_after_postgres_was_killed_in_the_middle(own_kiln):
 
 def test_readyz_names_what_is_missing(own_kiln):
     def readyz():
-        return httpx.get(f"{own_kiln.system.env['KILN_OPS_BUILD_SERVICE']}/readyz", trust_env=False, verify=False, timeout=5)
+        return ops_get(own_kiln.system.env["KILN_OPS_BUILD_SERVICE"], "/readyz")
 
     assert readyz().status_code == 200
     with away(own_kiln):

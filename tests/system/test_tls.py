@@ -10,11 +10,10 @@ import ssl
 import subprocess
 import tempfile
 
-import httpx
 import pytest
 from kiln_testing.agents import spec
 from kiln_testing.client import Client
-from kiln_testing.services import environment_of, ready_gateway
+from kiln_testing.services import environment_of, ops_get, ready_gateway
 from kiln_testing.waiting import wait_for
 
 
@@ -184,7 +183,7 @@ def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure)
 
 
 def labelled(gateway, label):
-    lines = httpx.get(f"{gateway.ops}/metrics", timeout=15, trust_env=False).text.splitlines()
+    lines = ops_get(gateway.ops, "/metrics").text.splitlines()
     name = "kiln_gateway_certificate_loads_total"
     return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name) and label in line)
 

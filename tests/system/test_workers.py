@@ -3,7 +3,8 @@
 import uuid
 
 from kiln_testing.agents import Gate
-from kiln_testing.client import slug
+from kiln_testing.client import Client, slug
+from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import stays, wait_for
 
 
@@ -88,6 +89,12 @@ def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln)
         assert kiln.wait_end(waiting)["status"] == "completed"
         again = worker(kiln, executor)
         assert (again["state"], again["drain_requested"], again["incarnation"]) == ("active", False, 2)
+
+
+def test_a_gateway_that_says_it_is_ready_takes_a_wish_to_any_topic_at_once(kiln):
+    with kiln.system.executor(labels=[label()]) as executor, ready_gateway(kiln.system) as gateway:
+        answer = Client(gateway.url, kiln.system.env["KILN_TOKEN"]).post(f"/workers/{executor.worker_id}/drain")
+        assert answer.status_code == 202, answer.text
 
 
 def test_a_drain_with_a_key_is_answered_as_the_first_time(kiln):

@@ -23,6 +23,10 @@ def is_endless(answer):
     return answer.headers.get("content-type") == "text/event-stream" and "content-length" not in answer.headers
 
 
+# A 503 of these says that nothing was done: come again.
+NOTHING_DONE = ("undecidable", "kafka-unavailable", "database-unavailable")
+
+
 class BrokenContract(Exception):
     """The gateway answered as its contract does not allow."""
 
@@ -45,8 +49,8 @@ class Client:
     def request(self, method, path, *, expect=None, **kwargs):
         """`body` is sent as JSON, `content` as it is; `expect` is the status or several.
 
-        Who expects an answer other than 503 comes again when the gateway cannot tell yet, as the contract says: on a busy machine the
-        proof that there is nothing may take longer than the gateway's second.
+        Who expects an answer other than 503 comes again when the gateway could do nothing in its time, as the contract asks of bots:
+        on a busy machine Kafka's or Postgres' answer may take longer than the gateway's second.
         """
         if expect is None:
             return self._send(method, path, **kwargs)
@@ -54,7 +58,7 @@ class Client:
 
         def decided():
             answer = self._send(method, path, **kwargs)
-            undecided = answer.status_code == 503 and 503 not in expected and slug(answer) == "undecidable"
+            undecided = answer.status_code == 503 and 503 not in expected and slug(answer) in NOTHING_DONE
             return None if undecided else answer
 
         answer = wait_for(decided, f"a decision about {method} {path}", poll=0.5)

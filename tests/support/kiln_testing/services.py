@@ -23,6 +23,18 @@ def environment_of(pid):
     return dict(entry.split("=", 1) for entry in data.decode().split("\0") if "=" in entry)
 
 
+def ops_get(ops, path):
+    """The answer of an ops port, or None while it is closed. Patient: /readyz asks Kafka, and that may be away."""
+    try:
+        return httpx.get(f"{ops}{path}", timeout=60, trust_env=False, verify=False)
+    except httpx.TransportError:
+        return None
+
+
+def is_ready(ops):
+    return (answer := ops_get(ops, "/readyz")) is not None and answer.status_code == 200
+
+
 class Service:
     """A process that a test has started beside those of ./dev."""
 
@@ -35,14 +47,11 @@ class Service:
     def readyz(self):
         """Its answer, or None while the port is closed."""
         assert self.process.poll() is None, "the service has ended"
-        try:
-            return httpx.get(f"{self.ops}/readyz", timeout=60, trust_env=False, verify=False)
-        except httpx.TransportError:
-            return None
+        return ops_get(self.ops, "/readyz")
 
     def metric(self, name):
         """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
-        lines = httpx.get(f"{self.ops}/metrics", timeout=60, trust_env=False).text.splitlines()
+        lines = ops_get(self.ops, "/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
 
 

@@ -11,10 +11,10 @@ import subprocess
 import tempfile
 import uuid
 
-import httpx
 import psycopg
 
 from . import places
+from .services import is_ready
 from .waiting import wait_for
 
 
@@ -114,7 +114,7 @@ class System:
     def is_ready(self):
         """Every service says so."""
         urls = " ".join(self.env[f"KILN_OPS_{name}"] for name in ("GATEWAY", "BUILD_SERVICE", "NOTIFIER", "EXECUTOR")).split()
-        return all(httpx.get(f"{url}/readyz", timeout=10, trust_env=False, verify=False).status_code == 200 for url in urls)
+        return all(is_ready(url) for url in urls)
 
     def repair(self):
         """Whole and ready again, after what a test has done to it."""
