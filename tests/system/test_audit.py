@@ -23,7 +23,7 @@ def audit(kiln, **params):
 
 def wait_audit(kiln, count, **params):
     """As many entries as there must be, newest first; what goes through Kafka comes a little later."""
-    return wait_for(lambda: found if len(found := audit(kiln, **params)) >= count else None, f"{count} entries", 30)
+    return wait_for(lambda: found if len(found := audit(kiln, **params)) >= count else None, f"{count} entries")
 
 
 def told(items):

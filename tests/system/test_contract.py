@@ -165,9 +165,9 @@ def test_topics_are_as_published(kiln):
     client = admin.AdminClient({"bootstrap.servers": kiln.system.brokers})
     for channel in document["channels"].values():
         bound = channel["bindings"]["kafka"]
-        assert len(client.list_topics(bound["topic"], timeout=10).topics[bound["topic"]].partitions) == bound["partitions"]
+        assert len(client.list_topics(bound["topic"], timeout=60).topics[bound["topic"]].partitions) == bound["partitions"]
         resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, bound["topic"])
-        configs = client.describe_configs([resource])[resource].result(10)
+        configs = client.describe_configs([resource])[resource].result(60)
         for name, value in bound["topicConfiguration"].items():
             wanted = ",".join(value) if isinstance(value, list) else str(value)
             assert configs[name].value == wanted, f"{name} of {bound['topic']}"

@@ -42,7 +42,7 @@ def test_every_answer_may_be_read_by_an_allowed_origin(kiln, browser, open_to_ap
     stream = browser.build_request("GET", "/events", headers=token | {"Accept": "text/event-stream"})
     large = {"Content-Length": "99999999"}  # h2o refuses it before the gateway sees it
     host, _, port = open_to_app.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=15) as sock, sock.makefile("rb") as file:
+    with socket.create_connection((host, int(port)), timeout=60) as sock, sock.makefile("rb") as file:
         sock.sendall(f"POST /tokens HTTP/1.1\r\nHost: x\r\nOrigin: {APP}\r\nContent-Length: {large['Content-Length']}\r\n\r\n".encode())
         assert b" 413 " in file.readline()
         assert f"access-control-allow-origin: {APP}\r\n".encode() in iter(file.readline, b"\r\n")

@@ -36,7 +36,7 @@ class Run:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(15)
+        self.process.wait(60)
         self.file.close()
 
     def lines(self):

@@ -13,7 +13,7 @@ from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
-POST_WITHIN_S = 8  # the contract's 2 s, and what a busy machine adds
+POST_WITHIN_S = 20  # the contract's 2 s, and what a busy machine adds
 
 
 def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_kiln):
@@ -67,7 +67,7 @@ def test_a_build_that_runs_while_kafka_restarts_ends_once(own_kiln):
     own_kiln.wait_phase(task, "agent")
     own_kiln.system.signal("KAFKA", signal.SIGKILL)
     own_kiln.system.up()
-    build = own_kiln.wait_end(task, deadline=60)
+    build = own_kiln.wait_end(task)
     assert build["status"] == "completed"
     with repository.clone() as clone:
         assert clone.commits_of(task) == [build["result"]["commit_sha"]]
@@ -88,7 +88,7 @@ def test_streams_go_on_after_kafka_was_away_and_miss_nothing(own_kiln):
         lines = [event.json for event in log.wait_end(60)]
         feed.wait_type("build.completed")
         seen = [event.json["sequence"] for event in feed.events if event.type.startswith("build.")]
-    own_kiln.wait_end(task, deadline=60)
+    own_kiln.wait_end(task)
     assert trail == [(str(item["sequence"]), item["type"], item["data"]) for item in own_kiln.trail(task)]
     assert lines == own_kiln.log(task)
     assert list(dict.fromkeys(seen)) == list(range(seen[0], len(trail) + 1))  # the relay may repeat
@@ -104,7 +104,7 @@ def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": own_kiln.system.brokers})
     partition = confluent_kafka.TopicPartition(record.topic, record.partition, record.offset + 1)
     for done in admin.delete_records([partition]).values():
-        done.result(10)
+        done.result(60)
     with EventStream(own_kiln.api, path, last_id=place) as stream:
         assert stream.wait(1)[0].type == "reset"
         again = own_kiln.post(project, spec("none", **WAITS))
@@ -121,8 +121,8 @@ def test_everything_goes_on_without_a_restart_after_kafka_was_away(own_kiln):
     inbox = own_kiln.receiver.inbox()
     body = spec(own_kiln.agents.write("true"), callback_url=inbox.url)
     task = wait_for(lambda: post_again(own_kiln, f"/projects/{project['id']}/builds", body, {}), "a POST to succeed")
-    assert own_kiln.wait_end(task, deadline=60)["status"] == "completed"
-    inbox.wait(1, deadline=30)
+    assert own_kiln.wait_end(task)["status"] == "completed"
+    inbox.wait(1)
     own_kiln.system.attach()
     assert pids == {name: own_kiln.system.pids(name) for name in pids}
 

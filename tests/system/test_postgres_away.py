@@ -30,7 +30,7 @@ def test_accepting_goes_on_for_what_the_gateway_knows(own_kiln):
             build = own_kiln.build(task)
             assert build["status"] == "pending" and build["spec"]["prompt"] == "x!"
     for task in tasks:
-        assert own_kiln.wait_end(task, deadline=60)["status"] == "completed"
+        assert own_kiln.wait_end(task)["status"] == "completed"
 
 
 def test_keys_hold_while_postgres_is_away(own_kiln):
@@ -125,7 +125,7 @@ def test_streams_outlive_an_absence_and_miss_nothing(own_kiln):
         trail = [(event.id, event.type, event.json) for event in events.wait_end(60)]
         lines = [event.json for event in log.wait_end(60)]
         feed.wait_type("build.completed")
-    own_kiln.wait_end(task, deadline=60)
+    own_kiln.wait_end(task)
     assert trail == [(str(item["sequence"]), item["type"], item["data"]) for item in own_kiln.trail(task)]
     assert lines == own_kiln.log(task)
 
@@ -141,7 +141,7 @@ def test_builds_end_once_after_postgres_was_killed_in_the_middle(own_kiln):
     own_kiln.system.signal("POSTGRES", signal.SIGQUIT)
     own_kiln.system.up()
     for task in tasks:
-        build = own_kiln.wait_end(task, deadline=60)
+        build = own_kiln.wait_end(task)
         assert build["status"] == "completed", build["result"]["error"]
     inbox.wait(4)
     assert len({delivery.headers["webhook-id"] for delivery in inbox.deliveries}) == 4

@@ -43,7 +43,7 @@ def raw_reader(gateway, token, path, last_id=None, window=4096):
     """A connection with a small window that has asked for a stream, and reads only what the test reads."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-    sock.settimeout(10)
+    sock.settimeout(60)
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     sock.connect((host, int(port)))
     head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n"

@@ -67,7 +67,7 @@ def context(*protocols, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TL
 
 @contextlib.contextmanager
 def connected(gateway, made):
-    with socket.create_connection(gateway.address, timeout=20) as raw, made.wrap_socket(raw) as sock:
+    with socket.create_connection(gateway.address, timeout=60) as raw, made.wrap_socket(raw) as sock:
         yield sock
 
 
@@ -98,7 +98,7 @@ def test_the_api_is_there_by_tls(kiln, secure):
 
 def test_an_event_stream_is_there_by_tls(kiln, secure):
     task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
-    client = Client(secure.url, kiln.api.token, timeout=30)
+    client = Client(secure.url, kiln.api.token, timeout=60)
     with client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}) as answer:
         assert answer.status_code == 200
         assert next(line for line in answer.iter_lines() if line.startswith("event:")) == "event: build.pending"
@@ -126,7 +126,7 @@ def test_alpn_knows_http_1_1_alone(secure):
 
 
 def test_plain_http_to_its_port_gets_no_answer(secure):
-    with socket.create_connection(secure.address, timeout=30) as sock:
+    with socket.create_connection(secure.address, timeout=60) as sock:
         sock.sendall(b"GET /problems/internal HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP/" not in sock.recv(4096)
@@ -134,7 +134,7 @@ def test_plain_http_to_its_port_gets_no_answer(secure):
 
 def test_a_refusal_ends_as_tls_says(secure):
     """With close_notify: the client knows that nobody has cut the answer off."""
-    with socket.create_connection(secure.address, timeout=20) as raw:
+    with socket.create_connection(secure.address, timeout=60) as raw:
         with context().wrap_socket(raw, suppress_ragged_eofs=False) as sock:
             sock.sendall(b"POST /projects HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n" + bytes(1000))
             received = b""
@@ -148,11 +148,11 @@ def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
     limits = {"KILN_MAX_CONNECTIONS": "8", "KILN_HEADER_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}
     with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
         gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
-        client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=30)
+        client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=60)
         stream = stack.enter_context(client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}))
         lines = stream.iter_lines()
         assert next(line for line in lines if line.startswith("event:")) == "event: build.pending"
-        silent = [stack.enter_context(socket.create_connection(gateway.address, timeout=20)) for _ in range(7)]
+        silent = [stack.enter_context(socket.create_connection(gateway.address, timeout=60)) for _ in range(7)]
         wait_for(lambda: gateway.metric("kiln_http_connections") == 8, "a full house")
         with connected(gateway, context()) as sock:
             assert ask(sock) == b"HTTP/1.1 200 OK\r\n"
@@ -164,22 +164,22 @@ def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
 
 def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure):
     certificate = secure.certificate.write("before")
-    wait_for(lambda: shown_name(secure) == "before", "the new certificate", 30)
+    wait_for(lambda: shown_name(secure) == "before", "the new certificate")
     refused = 'outcome="refused"'
     with connected(secure, context()) as old:
         certificate.write("after")
-        wait_for(lambda: shown_name(secure) == "after", "the next certificate", 30)
+        wait_for(lambda: shown_name(secure) == "after", "the next certificate")
         assert ask(old) == b"HTTP/1.1 200 OK\r\n"
         before = labelled(secure, refused)
         certificate.cert.write_text("no certificate\n", encoding="ascii")
-        wait_for(lambda: labelled(secure, refused) > before, "the bad one to be refused", 30)
+        wait_for(lambda: labelled(secure, refused) > before, "the bad one to be refused")
         assert shown_name(secure) == "after"
         before = labelled(secure, refused)
         secure.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: labelled(secure, refused) > before, "it to be looked at again", 30)
+        wait_for(lambda: labelled(secure, refused) > before, "it to be looked at again")
         assert shown_name(secure) == "after" and ask(old) == b"HTTP/1.1 200 OK\r\n"
     certificate.write("last")
-    wait_for(lambda: shown_name(secure) == "last", "a good one to be taken again", 30)
+    wait_for(lambda: shown_name(secure) == "last", "a good one to be taken again")
 
 
 def labelled(gateway, label):

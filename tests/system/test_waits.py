@@ -38,7 +38,7 @@ def slow(kiln, side, client=None):
 
 
 def waits(side, number):
-    wait_for(lambda: side.metric("kiln_gateway_waits") == number, f"{number} requests to wait", 30)
+    wait_for(lambda: side.metric("kiln_gateway_waits") == number, f"{number} requests to wait")
 
 
 def waiting_build(kiln):

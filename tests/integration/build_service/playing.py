@@ -67,7 +67,7 @@ class Service:
 
     def ops(self, path):
         port = [line["port"] for line in self.lines() if line["msg"] == "ops port open"][-1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def ready(self):
@@ -90,7 +90,7 @@ class Service:
 def end_offset(consumer, topic, partition):
     def ask():
         try:
-            return consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=10)
+            return consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=60)
         except confluent_kafka.KafkaException as error:  # a new topic has no leader yet
             raise AssertionError from error
 
@@ -251,7 +251,7 @@ class Worker:
             {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
         self.partition = self._partition()
-        _, end = self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition), timeout=10)
+        _, end = self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition), timeout=60)
         self.read_offset = end
         self.consumer.assign([confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition, end)])
         if hello:

@@ -139,7 +139,7 @@ def test_a_frozen_instance_that_wakes_up_does_no_harm(place):
     builds = place.post(COUNT, pause=0.002)
     services[0].process.send_signal(signal.SIGSTOP)
     builds += place.post(COUNT // 2, pause=0.002)
-    wait_for(lambda: services[1].metric("kiln_inbox_owned_partitions") == PARTITIONS, "the other to own all", deadline=30)
+    wait_for(lambda: services[1].metric("kiln_inbox_owned_partitions") == PARTITIONS, "the other to own all")
     builds += place.post(COUNT // 2, pause=0.002)
     place.all_ended(builds)
     services[0].process.send_signal(signal.SIGCONT)

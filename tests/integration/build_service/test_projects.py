@@ -20,7 +20,7 @@ def test_a_provisional_project_is_removed_when_its_build_never_came(impatient):
     permanent = gateway.project()
     gateway.post(kept, build=came, provisional=True)
     gateway.wait(came, "pending")
-    wait_for(lambda: gateway.sql("select count(*) from projects where id = %s", gone["id"]) == [(0,)], "the project to go", deadline=20)
+    wait_for(lambda: gateway.sql("select count(*) from projects where id = %s", gone["id"]) == [(0,)], "the project to go")
     for project in (kept, permanent):
         assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)]
 

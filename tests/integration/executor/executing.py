@@ -76,7 +76,7 @@ class BuildService:
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": brokers, "group.id": f"test-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
-        metadata = self.consumer.list_topics(timeout=10)
+        metadata = self.consumer.list_topics(timeout=60)
         partitions = {topic: len(metadata.topics[topic].partitions) for topic in (*READ, ASSIGNMENTS)}
         self.judge = Judge(partitions)
         positions = []
@@ -94,7 +94,7 @@ class BuildService:
 
     def _end(self, where):
         try:
-            return self.consumer.get_watermark_offsets(where, timeout=10)[1]
+            return self.consumer.get_watermark_offsets(where, timeout=60)[1]
         except confluent_kafka.KafkaException as error:  # they were just made
             raise AssertionError(str(error)) from error
 
@@ -268,7 +268,7 @@ class Executor:
 
     def ops(self, path):
         port = [line["port"] for line in self.lines() if line["msg"] == "ops port open"][-1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def unready(self):
@@ -337,7 +337,7 @@ class Executor:
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def stop(self):
         if self.process is None or self.process.poll() is not None:

@@ -65,7 +65,7 @@ def test_a_cancel_ends_the_agent_and_everything_it_started(executor, agents, sit
     attempt = executor.attempt(repository, agents.write(ESCAPE + "\nsleep 1000")).assign()
     wait_for(lambda: attempt.lines("stdout"), "the agent to run")
     attempt.cancel()
-    finished = attempt.finished(10)
+    finished = attempt.finished()
     assert finished["outcome"] == "cancelled" and error_of(finished) == "cancelled" and not finished["published"]
     assert not attempt.processes() and repository.tip() == base
 
@@ -74,14 +74,14 @@ def test_an_agent_that_is_told_to_end_may_still_say_something(executor, agents, 
     attempt = executor.attempt(site.repository(), agents.write("trap 'echo last words; exit 0' TERM; echo up; sleep 1000 & wait")).assign()
     wait_for(lambda: attempt.lines("stdout"), "the agent to run")
     attempt.cancel()
-    assert attempt.finished(10)["outcome"] == "cancelled"
+    assert attempt.finished()["outcome"] == "cancelled"
     assert attempt.lines("stdout") == ["up", "last words"]
 
 
 def test_a_cancel_before_the_agent_starts(executor, agents, site):
     attempt = executor.attempt(site.repository(), agents.write("sleep 1000")).assign()
     attempt.cancel()
-    assert attempt.finished(10)["outcome"] == "cancelled" and not attempt.processes()
+    assert attempt.finished()["outcome"] == "cancelled" and not attempt.processes()
 
 
 def test_printing_without_end_is_output_limit_with_bounded_memory(own_executor, agents, site):
@@ -97,7 +97,7 @@ def test_printing_without_end_is_output_limit_with_bounded_memory(own_executor, 
             except OSError:
                 pass  # it has just ended
         time.sleep(0.02)
-    finished = attempt.finished(10)
+    finished = attempt.finished()
     assert error_of(finished) == "output_limit" and not finished["retryable"]
     assert len(finished["result"]["output"]) <= 256 * 1024
     sanitized = b"__asan_init" in (BIN / "kiln-executor").read_bytes() or b"__tsan_init" in (BIN / "kiln-executor").read_bytes()

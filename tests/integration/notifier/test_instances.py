@@ -18,7 +18,7 @@ def test_two_instances_deliver_each_event_once(own_builds, instance, bot):
     for build in ids:
         own_builds.send(build)
     own_builds.flush()
-    calls = bot.wait(300, deadline=40)
+    calls = bot.wait(300)
     wait_for(lambda: own_builds.database.sql("select 1 from webhook_deliveries where state <> 'delivered' limit 1") == [], "all delivered")
     assert len(calls) == len(bot.calls) == 300
     assert len({call["headers"]["webhook-id"] for call in bot.calls}) == 300

@@ -51,7 +51,7 @@ class GitServer(unittest.TestCase):
         return self.root / name
 
     def request(self, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {k.replace("_", "-"): v for k, v in headers.items()}
         connection.request(method, path, body, {"Authorization": AUTHORIZATION} | headers,
                            encode_chunked="Transfer-Encoding" in headers)

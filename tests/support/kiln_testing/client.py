@@ -34,7 +34,7 @@ class BrokenContract(Exception):
 class Client:
     """One token's view of one gateway. Methods answer an httpx.Response that the contract allows."""
 
-    def __init__(self, url, token, timeout=15.0):
+    def __init__(self, url, token, timeout=60.0):
         self.url = url
         self.token = token
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}

@@ -28,7 +28,7 @@ def _alter(brokers, client_id, key, value):
     change = struct.pack(">i", 1) + _text(key) + struct.pack(">d?", value or 0.0, value is None)
     body = struct.pack(">i", 1) + entity + change + b"\0"
     request = struct.pack(">hhi", ALTER_CLIENT_QUOTAS, 0, 1) + _text("kiln-test") + body
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         answer = _read(connection, struct.unpack(">i", _read(connection, 4))[0])
     _, _, entries, error = struct.unpack_from(">iiih", answer)

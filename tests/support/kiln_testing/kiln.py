@@ -117,7 +117,7 @@ class Kiln:
         stored = dict(self.system.sql("select partition, next_offset from consumer_offsets where consumer = 'kiln-log-store'"))
         consumer = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
         try:
-            ends = {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", p), timeout=10)[1] for p in stored}
+            ends = {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", p), timeout=60)[1] for p in stored}
         finally:
             consumer.close()
         return all(stored[p] >= end for p, end in ends.items())

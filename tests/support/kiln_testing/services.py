@@ -79,7 +79,7 @@ def second_gateway(system, *, open_files=None, **variables):
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(15)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)

@@ -26,14 +26,14 @@ class Tap:
                 "error_cb": lambda _: None,  # brokers go away on purpose
             }
         )
-        metadata = self.consumer.list_topics(timeout=10)
+        metadata = self.consumer.list_topics(timeout=60)
         names = [*records.TOPICS, records.DEAD_LETTERS]
         self.partitions = {name: len(metadata.topics[name].partitions) for name in names if name in metadata.topics}
         missing = set(names) - set(self.partitions)
         assert not missing, f"topics are missing: {missing}"
         places = [confluent_kafka.TopicPartition(name, number, 0) for name, count in self.partitions.items() for number in range(count)]
         for place in places:
-            first, end = self.consumer.get_watermark_offsets(place, timeout=10)
+            first, end = self.consumer.get_watermark_offsets(place, timeout=60)
             place.offset = first if from_beginning else end
         self.consumer.assign(places)
         self.judge = records.Judge(self.partitions, from_beginning)
