@@ -11,7 +11,7 @@
 #include "common/kafka/bursts.h"
 #include "common/kafka/kafka_private.h"
 
-#define PATIENT_MS 20000 /* a message time-out that does not pass while Kafka is frozen for a moment */
+#define PATIENT_MS 60000 /* a message time-out that does not pass while Kafka is frozen for a moment */
 #define FATES 50
 #define THREADS 4
 #define MESSAGES 1250   /* of each thread */
@@ -303,13 +303,24 @@ static void what_waits_behind_a_burst_that_failed_fails_with_it(void **state)
 {
 	struct fixture *fixture = *state;
 	open_bursts(fixture, NULL, 1000, &one);
-	int64_t began_ms = test_now_ms();
-	test_freeze_kafka();
-	struct fate *fates = produce(fixture, 0, 10);
-	while (reports_of(fates, 10) < 10 && test_now_ms() - began_ms < 60000)
-		test_pause();
-	int sent = requests;
-	test_thaw_kafka();
+	struct fate *fates = fixture->fates;
+	bool late = true;
+	int sent = 0;
+	/* Not where the second was over before all of them were given to it, or before librdkafka had sent the first: then
+	 * again. */
+	for (int i = 0; i < 20 && late; i++) {
+		memset(fixture->fates, 0, sizeof(fixture->fates));
+		test_freeze_kafka();
+		requests = 0;
+		int64_t began_ms = test_now_ms();
+		produce(fixture, 0, 10);
+		late = test_now_ms() - began_ms > 500;
+		while (reports_of(fates, 10) < 10 && test_now_ms() - began_ms < 60000)
+			test_pause();
+		sent = requests;
+		test_thaw_kafka();
+		late |= sent == 0;
+	}
 	assert_fates(fates, 1, ERR_UNKNOWN);
 	assert_fates(fates + 1, 9, ERR_UNAVAILABLE); /* by one time-out for all */
 	assert_int_equal(sent, 1);                   /* that of the first: it is true that the others were not written */
@@ -362,7 +373,7 @@ static void what_waits_is_sent_before_the_producer_ends(void **state)
 	test_freeze_kafka();
 	struct fate *fates = produce(fixture, 0, 10);
 	test_thaw_kafka();
-	kafka_producer_free(fixture->producer, 20000);
+	kafka_producer_free(fixture->producer, 60000);
 	fixture->producer = NULL;
 	assert_fates(fates, 10, ERR_NONE);
 }

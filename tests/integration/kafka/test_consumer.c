@@ -69,7 +69,7 @@ static void a_tail_begins_where_it_is_told(void **state)
 	(void)state;
 	struct kafka_consumer *consumer = tail(1, 3);
 	for (int i = 3; i < 10; i++) {
-		rd_kafka_message_t *message = next(consumer, 10000);
+		rd_kafka_message_t *message = next(consumer, 60000);
 		assert_non_null(message);
 		assert_int_equal(message->offset, i);
 		assert_int_equal(number_of(message), 2 * i + 1);
@@ -81,12 +81,23 @@ static void a_tail_begins_where_it_is_told(void **state)
 static void a_tail_from_the_end_sees_only_what_comes(void **state)
 {
 	(void)state;
+	test_send(producer, topic, 2, "k", "id", "test", "76");
 	struct kafka_consumer *consumer = tail(2, KAFKA_OFFSET_END);
-	assert_null(next(consumer, 1000)); /* the end is looked up once it polls */
-	test_send(producer, topic, 2, "k", "id", "test", "77");
-	rd_kafka_message_t *message = next(consumer, 10000);
-	assert_non_null(message);
-	assert_int_equal(number_of(message), 77);
+	/* The end is looked up once it polls, and nothing tells when: a record that is sent before is not seen either. */
+	rd_kafka_message_t *message = next(consumer, 500);
+	assert_null(message);
+	int64_t until_ms = test_now_ms() + 60000;
+	for (int i = 77; message == NULL && test_now_ms() < until_ms; i++) {
+		char data[16];
+		(void)snprintf(data, sizeof(data), "%d", i);
+		test_send(producer, topic, 2, "k", "id", "test", data);
+		message = next(consumer, 500);
+	}
+	if (message == NULL) {
+		fail_msg("nothing came"); /* jumps */
+		return;
+	}
+	assert_true(number_of(message) >= 77);
 	rd_kafka_message_destroy(message);
 	kafka_consumer_free(consumer);
 }
@@ -110,7 +121,7 @@ static void an_offset_that_is_gone_is_not_found(void **state)
 	assert_int_equal(err.kind, ERR_NOT_FOUND);
 	int64_t low;
 	int64_t high;
-	assert_ok(kafka_watermarks(consumer, other, 0, 5000, &low, &high, &err), err);
+	assert_becomes(kafka_watermarks(consumer, other, 0, 5000, &low, &high, &err) == 0, 60000);
 	assert_int_equal(low, 3);
 	assert_int_equal(high, 5);
 	kafka_consumer_free(consumer);
@@ -126,7 +137,8 @@ static void watermarks_of_many_come_in_their_order(void **state)
 	int64_t lows[3];
 	int64_t highs[3];
 	struct error err = ERROR_INIT;
-	assert_ok(kafka_watermarks_of(consumer, positions, 3, 5000, lows, highs, &err), err);
+	/* On a busy machine a new handle's first answer may be that it does not know a partition yet. */
+	assert_becomes(kafka_watermarks_of(consumer, positions, 3, 5000, lows, highs, &err) == 0, 60000);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(lows[i], 0);
 	assert_int_equal(highs[0], 0);
@@ -143,11 +155,11 @@ static void an_offset_is_found_by_time(void **state)
 	struct kafka_consumer *consumer = tail(3, 0);
 	struct error err = ERROR_INIT;
 	int64_t offset;
-	assert_ok(kafka_offset_at(consumer, topic, 0, 0, 5000, &offset, &err), err);
+	assert_becomes(kafka_offset_at(consumer, topic, 0, 0, 5000, &offset, &err) == 0, 60000);
 	assert_int_equal(offset, 0);
-	assert_ok(kafka_offset_at(consumer, topic, 0, INT64_C(4102444800000), 5000, &offset, &err), err);
+	assert_becomes(kafka_offset_at(consumer, topic, 0, INT64_C(4102444800000), 5000, &offset, &err) == 0, 60000);
 	assert_int_equal(offset, 10);
-	assert_non_null(kafka_cluster_id(consumer, 5000));
+	assert_becomes(kafka_cluster_id(consumer, 5000) != NULL, 60000);
 	assert_becomes(kafka_consumer_connected(consumer), 60000);
 	kafka_consumer_free(consumer);
 }

@@ -1,6 +1,7 @@
 /* One inbox against a real Kafka and Postgres. Each test has a topic and a consumer of its own. */
 #include "inbox_member.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +201,12 @@ static void moved_offsets_are_read_again(void **state)
 {
 	(void)state;
 	struct member member;
+	char *url;
+	char *role = test_role(&database, "consumer_offsets", &url);
 	struct pg_settings settings = test_pg(&database);
+	/* Of another role: sessions of its own that hold a lock for long are ended by the inbox's watch. */
+	settings.url = url;
+	settings.idle_in_transaction_timeout_ms = 60000;
 	struct pg_conn *other = pg_conn_new(&settings);
 	struct error err = ERROR_INIT;
 	for (int i = 0; i < PARTITIONS; i++)
@@ -218,6 +224,9 @@ static void moved_offsets_are_read_again(void **state)
 		send_next("x");
 	assert_ok(pg_commit(other, &err), err);
 	pg_conn_free(other);
+	test_drop_role(&database, role);
+	free(role);
+	free(url);
 	assert_becomes(stored_offsets() == sent, 60000);
 	assert_int_equal(applied_rows(&database), sent - 3);
 	assert_int_equal(applied_distinct(&database), sent - 3);
@@ -237,8 +246,8 @@ static void poison_is_isolated_and_becomes_a_dead_letter(void **state)
 	assert_becomes(stored_offsets() == 60, 60000);
 	assert_int_equal(applied_rows(&database), 58);
 	assert_int_equal(applied_distinct(&database), 58);
-	assert_int_equal(member.committed, 58);
 	member_stop(&member);
+	assert_int_equal(member.committed, 58); /* said after the commit that the database shows */
 	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM dead_letters"), 2);
 	char *text =
 		test_sql_text(&database,
@@ -395,14 +404,20 @@ static void records_are_applied_soon(void **state)
 	send_many(30);
 	assert_becomes(member.committed == 30, 60000);
 	int64_t total_us = 0;
+	int late = 0; /* a busy machine may make some so; the others show the inbox */
 	for (int i = 0; i < 100; i++) {
 		send_next("x");
 		int64_t began_us = clock_boot_us();
-		while (member.committed != 31 + i)
-			assert_true(clock_boot_us() - began_us < 5000000);
-		total_us += clock_boot_us() - began_us;
+		while (member.committed != 31 + i) {
+			assert_true(clock_boot_us() - began_us < INT64_C(60000000));
+			(void)sched_yield(); /* it only gives others room */
+		}
+		int64_t took_us = clock_boot_us() - began_us;
+		late += took_us >= 500000;
+		total_us += took_us;
 	}
 	printf("# acknowledged to committed: %d us on average\n", (int)(total_us / 100));
+	assert_true(late < 50);
 	member_stop(&member);
 }
 

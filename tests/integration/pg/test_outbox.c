@@ -406,34 +406,37 @@ static void a_row_that_cannot_be_published_holds_up_its_key_only(void **state)
 	outbox_relay_free(relay);
 }
 
+/* Events one after the other, each when the one before is gone; who writes it says so by `writer`, or by NOTIFY. By its
+ * timer alone the relay looks once a second: then no two of them are gone within less, but for how late this thread
+ * sees it. On a busy machine a woken one may take as long: it goes on until ten were quick. */
+static void quick_ones_come(struct outbox_relay *writer, int *sequence)
+{
+	struct error err = ERROR_INIT;
+	int quick = 0, tries = 0;
+	for (int64_t gone_ms = test_now_ms(), until_ms = gone_ms + 60000; quick < 10; tries++) {
+		write_events(1, (*sequence)++, 1);
+		if (writer != NULL)
+			outbox_relay_wake(writer);
+		else
+			assert_ok(outbox_notify(conn, &err), err);
+		assert_becomes(waiting_rows() == 0, 60000);
+		int64_t now_ms = test_now_ms();
+		assert_true(now_ms < until_ms);
+		quick += now_ms - gone_ms < 500;
+		gone_ms = now_ms;
+	}
+	printf("# %d of %d were quick\n", quick, tries);
+}
+
 static void a_notify_wakes_other_instances(void **state)
 {
 	(void)state;
 	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
-	struct error err = ERROR_INIT;
-	write_events(1, 1, 1);
-	assert_becomes(waiting_rows() == 0, 60000);
-	int64_t total_ms = 0;
-	for (int i = 0; i < 20; i++) {
-		write_events(1, 2 + i, 1);
-		int64_t began_ms = test_now_ms();
-		assert_ok(outbox_notify(conn, &err), err);
-		assert_becomes(waiting_rows() == 0, 60000);
-		total_ms += test_now_ms() - began_ms;
-	}
-	printf("# %d ms from NOTIFY to deleted, on average (the look itself takes some)\n", (int)(total_ms / 20));
-	assert_true(total_ms / 20 < 600); /* the timer alone: 1000 */
+	int sequence = 1;
+	quick_ones_come(NULL, &sequence);
 	/* A relay that does not own every shard notifies by itself. */
 	struct outbox_relay *writer = start_relay(0, 100);
-	total_ms = 0;
-	for (int i = 0; i < 20; i++) {
-		write_events(1, 22 + i, 1);
-		int64_t began_ms = test_now_ms();
-		outbox_relay_wake(writer);
-		assert_becomes(waiting_rows() == 0, 60000);
-		total_ms += test_now_ms() - began_ms;
-	}
-	assert_true(total_ms / 20 < 600); /* the timer alone: 1000 */
+	quick_ones_come(writer, &sequence);
 	outbox_relay_free(writer);
 	outbox_relay_free(relay);
 }

@@ -416,6 +416,26 @@ int64_t test_sql_int(const struct test_database *database, const char *sql)
 	return value;
 }
 
+char *test_role(const struct test_database *database, const char *table, char **ret_url)
+{
+	char *role = test_name("role");
+	char *sql =
+		xasprintf("CREATE ROLE \"%s\" LOGIN PASSWORD 'x'; GRANT SELECT, UPDATE ON %s TO \"%s\"", role, table, role);
+	test_sql(database, sql);
+	free(sql);
+	const char *host = strrchr(database->url, '@');
+	assert_non_null(host);
+	*ret_url = xasprintf("postgresql://%s:x%s", role, host);
+	return role;
+}
+
+void test_drop_role(const struct test_database *database, const char *role)
+{
+	char *sql = xasprintf("DROP OWNED BY \"%s\"; DROP ROLE \"%s\"", role, role);
+	test_sql(database, sql);
+	free(sql);
+}
+
 void test_offset_rows(const struct test_database *database, const char *consumer, const char *topic, int partitions)
 {
 	char *sql = xasprintf(

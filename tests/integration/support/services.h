@@ -76,5 +76,9 @@ int64_t test_sql_int(const struct test_database *database, const char *sql);
 /* The same as text, heap; NULL for SQL NULL or no row. */
 char *test_sql_text(const struct test_database *database, const char *sql);
 
+/* A new role that may read and change the table, and the database's URL for it; both heap. */
+char *test_role(const struct test_database *database, const char *table, char **ret_url);
+void test_drop_role(const struct test_database *database, const char *role);
+
 /* Rows with offset 0 for all partitions of a topic. */
 void test_offset_rows(const struct test_database *database, const char *consumer, const char *topic, int partitions);
