@@ -29,7 +29,7 @@ git_server_begin() {
 git_server_finish() {
     local try before
     for try in 1 2 3; do
-        await git-server 20000 http_ok "$GIT_URL/healthz" && return
+        await git-server 60000 http_ok "$GIT_URL/healthz" && return
         before=$GIT_URL
         stop TERM git-server
         git_server_begin

@@ -26,7 +26,7 @@ model_api_begin() {
 model_api_finish() {
     local try before
     for try in 1 2 3; do
-        await model-api 20000 http_ok "http://127.0.0.1:${PORTS[model-api]}/healthz" && return
+        await model-api 60000 http_ok "http://127.0.0.1:${PORTS[model-api]}/healthz" && return
         before=${PORTS[model-api]}
         stop TERM model-api
         model_api_begin

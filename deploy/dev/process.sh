@@ -57,7 +57,7 @@ spawn() {
         exec setsid "$@"
     ) &
     # It counts as running as soon as this returns.
-    wait_until 10000 has_signed_in "$name" $! || die "$name does not start"
+    wait_until 60000 has_signed_in "$name" $! || die "$name does not start"
 }
 has_signed_in() {
     local pid
@@ -126,7 +126,7 @@ stop() {
         done
         wait_until $((STOP_GRACE / 2)) all_gone stopping || kill_rest stopping
     fi
-    wait_until 5000 all_gone stopping || die "some processes do not end: ${!stopping[*]}"
+    wait_until 60000 all_gone stopping || die "some processes do not end: ${!stopping[*]}"
     for name in "$@"; do rm -f -- "$DEV/pid/$name"; done
 }
 

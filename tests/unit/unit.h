@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +19,14 @@
 
 /* TEST(a_claim_in_one_sentence) { … } */
 #define TEST(name) static void name(void **state UNUSED)
+
+/* Processor time of this process: what else the machine does is not in it. */
+static inline int64_t unit_cpu_us(void)
+{
+	struct timespec now;
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
 
 /* Runs `function` in a forked child with standard output and error captured; returns waitpid's status. */
 static inline int unit_run_in_child(void (*function)(void *arg), void *arg, struct buffer *ret_output)

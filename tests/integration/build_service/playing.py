@@ -246,7 +246,7 @@ class Worker:
         self.held, self.reported, self.commands = {}, {}, []
         self.draining, self.read_offset, self.stuck, self.lying = False, 0, False, False
         self.changed = threading.Condition()
-        self.stopping = threading.Event()
+        self.stopping, self.resting, self.silent = threading.Event(), threading.Event(), threading.Event()
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
@@ -298,10 +298,13 @@ class Worker:
         while not self.stopping.wait(self.heartbeat_s or 0.1):
             if self.heartbeat_s:
                 self.heartbeat()
+            else:
+                self.silent.set()
 
     def _read(self):
         while not self.stopping.is_set():
             if self.stuck:
+                self.resting.set()
                 time.sleep(0.05)
                 continue
             message = self.consumer.poll(0.1)
@@ -341,6 +344,11 @@ class Worker:
                     raise TooLate(f"no {type} for {build} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
                 self.changed.wait(left)
 
+    def was_assigned(self, build):
+        """The first assignment of it so far, or None."""
+        with self.changed:
+            return next((command for command in self.commands if command["type"] == "attempt.assign" and command["build_id"] == build), None)
+
     def assigned(self, build, attempt=None, deadline=60.0):
         return self.wait_command("attempt.assign", build, attempt, deadline)
 
@@ -374,9 +382,22 @@ class Worker:
             self.report(assign, "attempt.phase", flush=False, phase=phase, commit_sha=sha if phase == "pushing" else None, **more)
         self.finish(assign, published=True, commit_sha=sha)
 
+    def deafen(self):
+        """From here on nothing more is read."""
+        self.resting.clear()
+        self.stuck = True
+        assert self.resting.wait(60)
+
+    def quieten(self):
+        """From here on no heartbeat is under way to Kafka."""
+        self.silent.clear()
+        self.heartbeat_s = 0
+        assert self.silent.wait(60)
+
     def freeze(self):
         """No heartbeats, no reading: as if the host were gone."""
-        self.heartbeat_s, self.stuck = 0, True
+        self.quieten()
+        self.deafen()
 
     def stop(self):
         self.stopping.set()

@@ -4,6 +4,7 @@ import uuid
 import psycopg
 
 from kiln_testing.waiting import stays, wait_for
+from playing import WORKER_EVENTS, now
 
 
 def assigned_order(executor):
@@ -55,7 +56,9 @@ def test_a_build_waits_when_its_worker_is_another_instances_and_has_changed(gate
         build = gateway.post(gateway.project(), labels=["stranger"])
         stays(lambda: gateway.row(build) in (None,) or gateway.row(build)["phase"] == "queued", "no assignment", 0.5)
     gateway.wait_phase(build, "assigned")
-    shared_database.sql("delete from workers where id = %s", stranger)
+    gateway.sender.send(WORKER_EVENTS, stranger, "worker.bye", {"worker_id": stranger, "incarnation": {"counter": 1, "nonce": nonce}, "time": now()})
+    gateway.sender.flush()
+    wait_for(lambda: shared_database.sql("select state from workers where id = %s", stranger) == [("gone",)], "the goodbye")
     gateway.cancel(build)
 
 
@@ -135,7 +138,7 @@ def test_labels_and_agents_choose_the_worker(gateway, worker):
 
 def test_the_slots_with_the_fewest_spare_labels_go_first(gateway, worker):
     rich, poor = worker(labels=["gpu", "linux"], slots=1), worker(slots=1)
-    stays(lambda: True, "two hellos", 0.3)
+    wait_for(lambda: gateway.sql("select count(*) from workers where id = any(%s::uuid[]) and state = 'active'", [rich.id, poor.id]) == [(2,)], "two hellos")
     poor.assigned(gateway.post(gateway.project()))
     rich.assigned(gateway.post(gateway.project(), labels=["gpu"]))
 

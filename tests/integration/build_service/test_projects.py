@@ -2,13 +2,14 @@
 import pytest
 
 from kiln_testing.waiting import stays, wait_for
-from playing import Gateway, Service, new_id
+from playing import Gateway, Service, new_id, skip_old_records
 
 
 @pytest.fixture
 def impatient(database, tmp_path):
     database.migrate()
-    one = Service(database, tmp_path, KILN_PROVISIONAL_S="1").start()
+    skip_old_records(database)
+    one = Service(database, tmp_path, KILN_PROVISIONAL_S="3600").start()
     yield database
     assert one.stop() == 0
 
@@ -20,6 +21,7 @@ def test_a_provisional_project_is_removed_when_its_build_never_came(impatient):
     permanent = gateway.project()
     gateway.post(kept, build=came, provisional=True)
     gateway.wait(came, "pending")
+    gateway.sql("update projects set created_at = now() - interval '2 hours'")
     wait_for(lambda: gateway.sql("select count(*) from projects where id = %s", gone["id"]) == [(0,)], "the project to go")
     for project in (kept, permanent):
         assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)]

@@ -117,7 +117,7 @@ class BuildService:
             "ce_dataschema": f"urn:kiln:schema:{kind}", "content-type": "application/json",
         }  # fmt: skip
         self.producer.produce(ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=list(headers.items()))
-        assert self.producer.flush(10) == 0
+        assert self.producer.flush(60) == 0
 
     def seen(self, **wanted):
         """Records whose data has these fields; `type` is the record's."""
@@ -187,8 +187,19 @@ class Attempt:
         assert sorted(found) == list(range(1, len(found) + 1)), f"line numbers {sorted(found)[:20]}"
         return [found[n]["text"] for n in sorted(found) if stream in (None, found[n]["stream"])]
 
+    def wait_lines(self, expected, stream="stdout"):
+        """Lines have a topic of their own: what was said before the end may be seen after it."""
+        wait_for(lambda: self.lines(stream) == expected, f"the lines {expected}, of which {self.lines(stream)} came")
+
     def processes(self):
         return processes_with(self.token["lease_id"])
+
+
+def open_files(pid):
+    with contextlib.suppress(OSError):  # it may have ended
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
 class Executor:
@@ -330,6 +341,11 @@ class Executor:
                     if int(stat[1]) == self.process.pid and stat[0] != "Z":
                         found.append(int(entry.name))
         return found
+
+    def child_of(self, attempt):
+        """The pid of the attempt's child: it has the lease's lock open."""
+        (child,) = [pid for pid in self.children() if any(attempt.token["lease_id"] in name for name in open_files(pid))]
+        return child
 
     def leftovers(self):
         """Files that attempts have left in the state directory."""

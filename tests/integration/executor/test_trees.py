@@ -4,6 +4,7 @@ import tempfile
 
 from executing import EMPTY_ENV
 from kiln_testing.repositories import git
+from kiln_testing.waiting import wait_for
 
 
 def seeded(site, script):
@@ -67,7 +68,7 @@ def test_many_files_are_committed_and_the_list_of_changes_is_bounded(executor, a
     repository = site.repository()
     finished, attempt = executor.run(repository, agents.write("cat >/dev/null; mkdir many; cd many; seq 6000 | split -l 1 -a 4 - f"), timeout_s=100, deadline=100)
     assert finished["published"] and len(finished["result"]["files_changed"]) == 5000
-    assert any("5000 of 6000" in line for line in attempt.lines("kiln"))
+    wait_for(lambda: any("5000 of 6000" in line for line in attempt.lines("kiln")), "the log to say so")
 
 
 def test_names_that_git_must_not_write_are_left_out_and_told(executor, agents, site):

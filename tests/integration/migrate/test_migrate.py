@@ -202,9 +202,17 @@ def test_a_missing_topic_comes_back(database, topics):
     assert "kiln.dead-letters" in topics.names()
 
 
+def out_of_time(database, text, **variables):
+    """It gives up, for this reason: with the first time-out within which it comes so far."""
+    for timeout_ms in (500, 2000, 8000, 32000):
+        output = database.migrate(expect=1, KILN_MIGRATE_TIMEOUT_MS=str(timeout_ms), **variables)
+        if text in output:
+            return
+    assert text in output
+
+
 def test_more_brokers_than_there_are_are_waited_for(database):
-    output = database.migrate(expect=1, KILN_KAFKA_REPLICATION="3", KILN_MIGRATE_TIMEOUT_MS="4000")
-    assert "1 of 3 brokers have joined" in output
+    out_of_time(database, "1 of 3 brokers have joined", KILN_KAFKA_REPLICATION="3")
 
 
 def test_postgres_away_is_said_in_time(database):
@@ -214,15 +222,13 @@ def test_postgres_away_is_said_in_time(database):
 
 
 def test_kafka_away_is_said_in_time(database):
-    output = database.migrate(expect=1, KILN_KAFKA_BROKERS="127.0.0.1:1", KILN_MIGRATE_TIMEOUT_MS="4000")
-    assert "Kafka is not there" in output
+    out_of_time(database, "Kafka is not there", KILN_KAFKA_BROKERS="127.0.0.1:1")
 
 
 def test_a_lock_held_for_too_long_is_said(database):
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute((ROOT / "migrate" / "sql" / "lock.sql").read_text(encoding="utf-8"))
-        output = database.migrate(expect=1, KILN_MIGRATE_TIMEOUT_MS="500")
-    assert "another kiln-migrate holds the lock" in output
+        out_of_time(database, "another kiln-migrate holds the lock")
     database.migrate()
 
 

@@ -199,7 +199,7 @@ class Builds:
         return event_id
 
     def flush(self):
-        assert self.producer.flush(15) == 0
+        assert self.producer.flush(60) == 0
 
     def ended(self, callback_url, **options):
         """An ended build and its terminal event: (build id, ce_id)."""

@@ -24,7 +24,7 @@ def own_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("KILN_") or name in kept}
 
 
-def _dev(folder, *arguments, env=None, timeout=180):
+def _dev(folder, *arguments, env=None, timeout=600):
     result = subprocess.run(
         [str(places.DEV), *arguments],
         env=own_environment() | {"KILN_DEV_DIR": str(folder), **(env or {})},

@@ -29,7 +29,7 @@ TEST(a_passed_deadline_has_nothing_left)
 TEST(time_left_is_clamped_to_int)
 {
 	assert_int_equal(clock_left_ms(INT64_MAX), INT_MAX);
-	assert_in_range(clock_left_ms(clock_boot_ms() + 10000), 9000, 10000);
+	assert_in_range(clock_left_ms(clock_boot_ms() + 1000000), 900000, 1000000);
 }
 
 static void assert_format(int64_t wall_us, const char *expected)

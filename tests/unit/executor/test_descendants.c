@@ -76,7 +76,7 @@ TEST(kept_children_are_left_alone)
 	pid_t kept = shell("sleep 1000 & wait");
 	pid_t other = shell("sleep 1000 & wait");
 	bool other_ended = false;
-	while (descendants_kill_others(&kept, 1) > 0) {
+	while (descendants_kill_others(&kept, 1) > 0) { /* what has ended counts until it is reaped */
 		for (pid_t pid = waitpid(-1, NULL, WNOHANG); pid > 0; pid = waitpid(-1, NULL, WNOHANG))
 			other_ended = other_ended || pid == other; /* others of its are ours now */
 	}
