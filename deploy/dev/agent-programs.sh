@@ -13,7 +13,7 @@ need_agent_programs() {
     [ -d "$AGENT_PROGRAMS" ] && return
     mkdir -p -- "$CACHE"
     (flock -w 900 8 || die "another ./dev is still downloading the agents"
-     [ -d "$AGENT_PROGRAMS" ] || step "Claude Code and OpenCode from npm" download_agents
+     [ -d "$AGENT_PROGRAMS" ] || step "Claude Code and OpenCode from npm" patiently download_agents
     ) 8>"$CACHE/lock-agents" || die "cannot get the agents"
 }
 

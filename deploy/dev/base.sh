@@ -49,6 +49,16 @@ step() {
     return $rc
 }
 
+# patiently COMMAND...: for what downloads. Again when it fails: the other side may be busy for a moment.
+patiently() {
+    local try
+    for try in 1 2 3; do
+        "$@" && return
+        [ "$try" = 3 ] || sleep $((5 * try))
+    done
+    return 1
+}
+
 # took TEXT MILLISECONDS: a line like step's, for what was timed otherwise.
 took() { printf '    %-44s %6d ms\n' "$1" "$2"; }
 

@@ -10,7 +10,7 @@ need_kafka() {
     [ -d "$KAFKA_HOME" ] && return
     mkdir -p -- "$CACHE"
     (flock -w 900 8 || die "another ./dev is still downloading Kafka"
-     [ -d "$KAFKA_HOME" ] || step "Kafka $KAFKA_VERSION from Maven Central" download_kafka
+     [ -d "$KAFKA_HOME" ] || step "Kafka $KAFKA_VERSION from Maven Central" patiently download_kafka
     ) 8>"$CACHE/lock" || die "cannot get Kafka"
 }
 

@@ -22,7 +22,7 @@ need_python() {
         printf '%s\n' "$venv" >"$venv/kiln-place"
     fi
     if [ ${#args[@]} -gt 0 ]; then
-        step "python packages" "$PYTHON" -m pip install --quiet --disable-pip-version-check \
+        step "python packages" patiently "$PYTHON" -m pip install --quiet --disable-pip-version-check \
             --no-input "${args[@]}" || die "cannot install the Python packages"
     fi
     printf '%s\n' "$wanted" >>"$venv/kiln-installed"

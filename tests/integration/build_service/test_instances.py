@@ -58,7 +58,7 @@ class Place:
         self.gateway.sender.flush()
         return builds
 
-    def all_ended(self, builds, deadline=60):
+    def all_ended(self, builds, deadline=180):
         def completed():
             found = self.gateway.sql("select status, phase, count(*) from build_audit where id = any(%s::uuid[]) group by 1, 2", builds)
             assert found == [("completed", None, len(builds))], found
@@ -150,7 +150,7 @@ def test_a_frozen_instance_that_wakes_up_does_no_harm(place):
 
 def test_an_ended_instance_hands_over_within_a_second(place):
     services, took = [place.service()], []
-    while not took or (took[-1] >= 3 and len(took) < 4):  # one second by the rules; tests share their machine
+    while not took or (took[-1] >= 3 and len(took) < 12):  # one second by the rules; tests share their machine. Without a word it takes 6
         services.append(place.service())
         wait_for(lambda: shared(services), "both to own partitions")
         began = time.monotonic()

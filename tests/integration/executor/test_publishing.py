@@ -1,11 +1,11 @@
 """Publishing when the remote does not hold still (PROTOCOL.md section 7)."""
 import os
 import signal
-import socket
 import uuid
 
 import pytest
 
+from kiln_testing.repositories import unused_port
 from kiln_testing.waiting import wait_for
 
 MAKE = "cat >/dev/null; echo made >made.txt"
@@ -279,9 +279,7 @@ def test_a_host_name_that_does_not_resolve_may_be_tried_again(executor, agents):
 
 
 def test_an_unreachable_remote_is_git_unreachable_before_the_agent_starts(executor, agents):
-    with socket.socket() as taken:  # and nobody listens there
-        taken.bind(("127.0.0.1", 0))
-        finished, attempt = executor.run(f"http://127.0.0.1:{taken.getsockname()[1]}/x.git", agents.write(MAKE), git_fields={"credential": None})
+    finished, attempt = executor.run(f"http://127.0.0.1:{unused_port()}/x.git", agents.write(MAKE), git_fields={"credential": None})
     assert error_of(finished) == "git_unreachable" and finished["retryable"] and "agent" not in attempt.phases()
 
 

@@ -29,7 +29,7 @@ class GitServer(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.server.terminate()
-        cls.server.wait(10)
+        cls.server.wait(60)
         cls.server.stdout.close()
         cls.temp.cleanup()
 

@@ -125,8 +125,11 @@ class Clone:
         return [line.split()[0] for line in lines if line.split()[1:] == [build_id]]
 
 
+_bound = []  # for as long as this process lives
+
+
 def unused_port():
-    """A port on loopback where nobody listens (at this moment)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port on loopback where nobody listens, nor can: it is taken."""
+    _bound.append(socket.socket())
+    _bound[-1].bind(("127.0.0.1", 0))
+    return _bound[-1].getsockname()[1]

@@ -21,7 +21,7 @@ class ModelApi(unittest.TestCase):
         self.addCleanup(self.model.close)
 
     def post(self, path, body):
-        connection = http.client.HTTPConnection(self.model.url.removeprefix("http://"), timeout=30)
+        connection = http.client.HTTPConnection(self.model.url.removeprefix("http://"), timeout=60)
         self.addCleanup(connection.close)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "X-Api-Key": "k"})
         answer = connection.getresponse()
