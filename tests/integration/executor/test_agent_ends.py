@@ -75,7 +75,8 @@ def test_a_cancel_ends_the_agent_and_everything_it_started(executor, agents, sit
     assert not attempt.processes() and repository.tip() == base
 
 
-def test_an_agent_that_is_told_to_end_may_still_say_something(executor, agents, site):
+def test_an_agent_that_is_told_to_end_may_still_say_something(own_executor, agents, site):
+    executor = own_executor(KILN_KILL_GRACE_MS="20000")
     attempt = executor.attempt(site.repository(), agents.write("trap 'echo last words; exit 0' TERM; echo up; sleep 1000 & wait")).assign()
     wait_for(lambda: attempt.lines("stdout"), "the agent to run")
     attempt.cancel()
