@@ -8,7 +8,7 @@ from kiln_testing.system import free_folder
 
 # Times that let a test see leases run out and results sent again.
 FAST = {
-    "KILN_HEARTBEAT_MS": "300", "KILN_LEASE_DEAD_MAN_MS": "60000", "KILN_RESEND_MS": "300", "KILN_KILL_GRACE_MS": "500",
+    "KILN_HEARTBEAT_MS": "300", "KILN_LEASE_DEAD_MAN_MS": "25000", "KILN_RESEND_MS": "300", "KILN_KILL_GRACE_MS": "500",
     "KILN_PUBLISH_TIMEOUT_MS": "60000", "KILN_GIT_TIMEOUT_MS": "60000", "KILN_DRAIN_TIMEOUT_MS": "300",
 }  # fmt: skip
 
