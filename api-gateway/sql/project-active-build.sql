@@ -1,5 +1,7 @@
--- A build of the project that has not ended.
-SELECT b.id
-FROM active_builds a JOIN build_audit b ON b.id = a.build_id
-WHERE b.project_id = $1::uuid
+-- A build of the project that has not ended: one that waits in the queue, or that a worker holds.
+SELECT build_id AS id FROM build_queue WHERE project_id = $1::uuid
+UNION ALL
+SELECT held.id
+FROM (SELECT build_id FROM build_attempts WHERE held) a -- as many as the fleet has slots
+CROSS JOIN LATERAL (SELECT b.id FROM build_audit b WHERE b.id = a.build_id AND b.project_id = $1::uuid OFFSET 0) held -- by its key, whatever the statistics say
 LIMIT 1

@@ -16,12 +16,14 @@ SQL = pathlib.Path(__file__).resolve().parents[3] / "api-gateway" / "sql"
 SESSION = re.findall(r'"([a-z_]+=[a-z_]+)"', (SQL.parents[1] / "common" / "pg" / "indexed_url.c").read_text(encoding="utf-8"))
 PROJECT = "0198c1de-7a3b-7c4d-8e5f-0123456789ab"
 OTHER = "0198c1de-7a3b-7c4d-8e5f-fedcba987654"  # a project whose queue is full
+BUSY = "0198c1de-7a3b-7c4d-8e5f-aaaaaaaaaaaa"  # one whose only build is held by a worker
+IDLE = "0198c1de-7a3b-7c4d-8e5f-bbbbbbbbbbbb"  # one without builds
 TOKEN = "0198c1de-7a3b-7c4d-8e5f-000000000001"
 ZERO = "00000000-0000-0000-0000-000000000000"
 END = ("infinity", ZERO)
 MIDDLE = ("2026-01-01T01:30:00Z", ZERO)
 LIMIT, KINDS, WALK = 51, 251, 2000
-BUILDS, PENDING, OTHERS = 10_000, 40, 3000
+BUILDS, PENDING, OTHERS, HELD = 10_000, 40, 3000, 20
 COMMIT = "c4ca4238a0b923820dcc509a6f75849bc4ca4238"  # of the build 1
 
 FILL = """
@@ -42,6 +44,13 @@ SELECT ('0198c1de-0000-7000-8001-' || lpad(to_hex(i), 12, '0'))::uuid, CASE WHEN
 FROM generate_series(1, %(pending)s + %(others)s) AS i;
 INSERT INTO build_queue (build_id, project_id, class, queue_key)
 SELECT id, project_id, class, created_at FROM build_audit WHERE finished_at IS NULL;
+INSERT INTO build_audit (id, project_id, project_name, owner, status, phase, max_attempts, class, priority, queue_timeout_s, created_at, asked_branch)
+SELECT ('0198c1de-0000-7000-8003-' || lpad(to_hex(i), 12, '0'))::uuid, CASE WHEN i = 1 THEN %(busy)s::uuid ELSE %(other)s END, 'p', %(token)s, 'running', 'agent', 3, 'command', 5, 86400,
+	timestamptz '2026-01-02' + i * interval '1 second', 'main'
+FROM generate_series(1, %(held)s) AS i;
+INSERT INTO build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held)
+SELECT id, n, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'run', CASE WHEN n = 1 AND phase IS NOT NULL THEN 'accepted' ELSE 'lost' END, n = 1 AND phase IS NOT NULL
+FROM build_audit CROSS JOIN generate_series(1, 2) AS n WHERE phase IS DISTINCT FROM 'queued';
 INSERT INTO audit_log (id, time, token_id, route, outcome, resource_type, resource, request_id, address)
 SELECT ('0198c1de-0000-7000-8002-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01' + i * interval '1 second',
 	('0198c1de-7a3b-7c4d-8e5f-00000000000' || i %% 4)::uuid, 'POST /projects', 'created', 'project', 'r' || i / 10, 'x', '::1'
@@ -56,7 +65,7 @@ def session_fixture(infra, tmp_path_factory):
     try:
         database.migrate()
         with psycopg.connect(database.url, autocommit=True) as owner:
-            values = {"project": PROJECT, "token": TOKEN, "builds": BUILDS, "pending": PENDING, "other": OTHER, "others": OTHERS}
+            values = {"project": PROJECT, "token": TOKEN, "builds": BUILDS, "pending": PENDING, "other": OTHER, "others": OTHERS, "busy": BUSY, "held": HELD}
             psycopg.ClientCursor(owner).execute(FILL, values)
             owner.execute("vacuum analyze")
         with psycopg.connect(database.url_as("kiln_gateway", PASSWORDS["kiln_gateway"]), autocommit=True) as session:
@@ -140,7 +149,8 @@ def test_a_filtered_page_looks_at_its_own_rows(session, name, place):
     kinds = next(node for node in nodes(plan) if node.get("Subplan Name") == "CTE known")["Actual Rows"]
     assert kinds <= 14
     assert found["ended_builds_pkey"] <= ROWS + kinds * LIMIT, found
-    assert found.get("build_audit_pkey", 0) <= LIMIT + PENDING, found
+    assert found.get("build_audit_pkey", 0) <= LIMIT + PENDING + HELD, found
+    assert found.get("build_attempts_held", 0) <= HELD, found
     assert found.get("build_queue_project", 0) <= PENDING, found
     assert set(found) <= {"ended_builds_pkey", "build_audit_pkey", "build_queue_project", "build_attempts_held"}, found
     assert sorted_rows(plan) <= kinds * LIMIT + PENDING
@@ -166,6 +176,14 @@ def test_a_project_with_too_many_kinds_is_walked_in_bounded_steps(session):
     assert looked_at(plan) == {"build_audit_project": WALK}
     assert sorted_rows(plan) <= LIMIT
     assert (rows[-1][-2], rows[-1][-1]) == (False, True), "the last one only says where to go on"
+
+
+@pytest.mark.parametrize(("project", "active"), [(OTHER, "0198c1de-0000-7000-8001-"), (BUSY, "0198c1de-0000-7000-8003-"), (IDLE, None)], ids=["queued", "held", "none"])
+def test_a_build_that_has_not_ended_is_found_by_its_project_however_many_others_wait(session, project, active):
+    rows, plan = run(session, "project-active-build", project)
+    found = looked_at(plan)
+    assert [str(row[0])[:24] for row in rows] == ([active] if active else [])
+    assert found["build_queue_project"] <= 1 and found["build_attempts_held"] <= HELD and found["build_audit_pkey"] <= HELD, found
 
 
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
