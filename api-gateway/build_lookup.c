@@ -64,24 +64,20 @@ static enum sight look_in_database(struct request *request, struct db *db, struc
 	return SEEN;
 }
 
-/* What Postgres has said before: it failed, or has no row with everything below `applied` (0: nothing). */
-struct unseen {
-	bool failed;
-	int64_t applied;
-};
+/* Postgres has no row, with everything below `applied`. POSTGRES_AWAY: it cannot be asked. */
+#define POSTGRES_AWAY (-1)
 
-static enum sight look_in_tail(struct request *request, struct unseen unseen, struct build_found *found)
+static enum sight look_in_tail(struct request *request, int64_t applied, struct build_found *found)
 {
 	CLEANUP(buffer_release_p) struct buffer record;
 	struct recent_sight sight;
 	buffer_init(&record, RECORD_MAX);
 	if (!recent_builds_find(request->gateway->recent, request->param, &record, &sight))
 		return ABSENT;
-	/* It is in Postgres, which cannot be asked now: "pending" could be a step back. */
-	if (unseen.failed && sight.past)
-		return ABSENT;
+	if (applied == POSTGRES_AWAY && sight.past)
+		return ABSENT; /* it is not pending, as far as one knows */
 	/* It was applied and has no row: it was pruned, and posted again with its key. Postgres' word goes before ours. */
-	if (sight.offset < unseen.applied)
+	if (sight.offset < applied)
 		return ABSENT;
 	struct error err = ERROR_INIT;
 	if (json_parse(record.data, record.len, &found->request, &err) < 0) {
@@ -121,7 +117,7 @@ static int prove(struct request *request, struct db *db, struct build_found *fou
 		/* Its reach is looked at before and after: what came meanwhile was not missed, and what was there was not
 		 * evicted. */
 		bool covered = recent_builds_cover(recent, partition, applied, end);
-		if (look_in_tail(request, (struct unseen){.applied = applied}, found) == SEEN)
+		if (look_in_tail(request, applied, found) == SEEN)
 			return 0;
 		if (applied >= end || (covered && recent_builds_cover(recent, partition, applied, end)))
 			return not_found(request);
@@ -133,24 +129,25 @@ static int prove(struct request *request, struct db *db, struct build_found *fou
 	}
 }
 
-static int find(struct request *request, struct db *db, struct build_found *found)
+static int find(struct request *request, struct db *db, bool to_wish, struct build_found *found)
 {
 	int64_t applied = 0;
 	enum sight sight = look_in_database(request, db, found, &applied);
-	if (sight == SEEN || look_in_tail(request, (struct unseen){sight == FAILED, applied}, found) == SEEN)
-		return 0;
-	if (sight == FAILED)
+	if (sight == FAILED && (!to_wish || look_in_tail(request, POSTGRES_AWAY, found) != SEEN))
 		return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
+	if (sight != ABSENT || look_in_tail(request, applied, found) == SEEN)
+		return 0;
 	return prove(request, db, found);
 }
 
-int build_lookup(struct request *request, struct db *db, struct build_found *ret_found)
+static int look_up(struct request *request, struct db *db, bool to_wish, struct build_found *ret_found)
 {
 	if (!uuid_is_valid(request->param, strlen(request->param)))
-		return not_found(request); /* no build ever has such an id */
-	memcpy(request->build_id, request->param, sizeof(request->build_id));
+		return not_found(request);                      /* no build ever has such an id */
+	if (strcmp(request->build_id, request->param) != 0) /* the loop reads it while a request waits (build_wait.h) */
+		memcpy(request->build_id, request->param, sizeof(request->build_id));
 	struct build_found found = {0};
-	if (find(request, db, &found) == 0 && token_sees_project(request->token, found.project_name)) {
+	if (find(request, db, to_wish, &found) == 0 && token_sees_project(request->token, found.project_name)) {
 		*ret_found = found;
 		return 0;
 	}
@@ -160,12 +157,28 @@ int build_lookup(struct request *request, struct db *db, struct build_found *ret
 	return -1;
 }
 
-int build_lookup_taking(struct request *request, struct db *ret_db, struct build_found *ret_found)
+int build_lookup(struct request *request, struct db *db, struct build_found *ret_found)
+{
+	return look_up(request, db, false, ret_found);
+}
+
+/* Without a connection: the look says that Postgres is away, if it comes to that. */
+static int take_and_look_up(struct request *request, struct db *ret_db, bool to_wish, struct build_found *ret_found)
 {
 	if (db_take(request, ret_db) < 0)
-		*ret_db = (struct db){0}; /* the tail may know it; otherwise build_lookup says that Postgres is away */
+		*ret_db = (struct db){0};
 	answer_clear(&request->answer);
-	return build_lookup(request, ret_db, ret_found);
+	return look_up(request, ret_db, to_wish, ret_found);
+}
+
+int build_lookup_taking(struct request *request, struct db *ret_db, struct build_found *ret_found)
+{
+	return take_and_look_up(request, ret_db, false, ret_found);
+}
+
+int build_lookup_to_wish(struct request *request, struct db *ret_db, struct build_found *ret_found)
+{
+	return take_and_look_up(request, ret_db, true, ret_found);
 }
 
 int build_lookup_wait_applied(struct request *request, struct db *db)

@@ -5,6 +5,10 @@
  *   the end E of the id's request partition is read; then one Postgres snapshot without the row and with everything
  * below E applied, or applied up to N with everything from N to E seen by the tail, means 404. Until then it waits, one
  * second at most; then 503.
+ *
+ * The tail's word is "pending", and counts beside a Postgres that answers and has no row. While Postgres does not, the
+ * build may have been applied, and shown by another gateway as more: nothing is shown of it but 503, for a status once
+ * shown never goes back.
  */
 #pragma once
 
@@ -23,12 +27,13 @@ struct build_found {
 
 void build_found_release(struct build_found *found);
 
-/* Worker. Looks for request->param; `db` may be without a connection (Postgres away). -1: request->answer is made (404
- * or 503). */
+/* Worker. Looks for request->param. -1: request->answer is made (404 or 503). */
 int build_lookup(struct request *request, struct db *db, struct build_found *ret_found) MUST_CHECK;
-/* Worker: takes a connection if it can, then looks. For handlers that go on with `db`: it may be without a connection
- * after a success. */
+/* Worker: takes a connection if it can, then looks. */
 int build_lookup_taking(struct request *request, struct db *ret_db, struct build_found *ret_found) MUST_CHECK;
+/* The same for whom it is enough that there is the build, and that nobody here has heard of its end: while Postgres is
+ * away, the tail's word is taken, unless the build is known to have a row. `db` may be without a connection then. */
+int build_lookup_to_wish(struct request *request, struct db *ret_db, struct build_found *ret_found) MUST_CHECK;
 
 /*
  * Worker. Every build that was accepted before this call is a row when it returns 0: waits for the ends of all request

@@ -69,7 +69,7 @@ bool build_cancel(struct request *request)
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(build_found_release) struct build_found found = {0};
 	if (request->idempotency_key.data == NULL)
-		return build_lookup_taking(request, &db, &found) < 0 || cancel(request, &found);
+		return build_lookup_to_wish(request, &db, &found) < 0 || cancel(request, &found);
 	struct once once;
 	if (once_begin(request, NULL, &db, &once) < 0 || build_lookup(request, &db, &found) < 0)
 		return true;

@@ -19,18 +19,19 @@ def away(kiln):
     return frozen_tree(kiln.system.pids("POSTGRES")[0])
 
 
-def test_accepting_goes_on_for_what_the_gateway_knows(own_kiln):
+def test_accepting_and_cancelling_go_on_for_what_the_gateway_knows(own_kiln):
     project, _ = own_kiln.seeded(agent={"provider": "command", "command": own_kiln.agents.write("true")})
     template = own_kiln.api.post("/templates", {"name": own_kiln.name("t"), "text": "{{prompt}}!"}, expect=201).json()
     body = {"prompt": "x", "template": template["name"]}
     own_kiln.wait_end(own_kiln.post(project, body))
     with away(own_kiln):
         tasks = [own_kiln.post(project, body) for _ in range(5)]
-        for task in tasks:
-            build = own_kiln.build(task)
-            assert build["status"] == "pending" and build["spec"]["prompt"] == "x!"
+        unwanted = own_kiln.post(project, body | WAITS)
+        own_kiln.cancel(unwanted)
     for task in tasks:
-        assert own_kiln.wait_end(task)["status"] == "completed"
+        build = own_kiln.wait_end(task)
+        assert build["status"] == "completed" and build["spec"]["prompt"] == "x!"
+    assert own_kiln.wait_end(unwanted)["status"] == "cancelled"
 
 
 def test_keys_hold_while_postgres_is_away(own_kiln):
@@ -45,7 +46,7 @@ def test_keys_hold_while_postgres_is_away(own_kiln):
             assert there.post(path, body, headers=headers, expect=202).json()["task_id"] == task
             for client in (own_kiln.api, there):
                 assert slug(client.post(path, spec("other", **WAITS), headers=headers, expect=422)) == "idempotency-key-reused"
-                assert client.get(f"/builds/{task}", expect=200).json()["status"] == "pending"
+                assert slug(client.get(f"/builds/{task}", expect=503)) == "database-unavailable"
     own_kiln.tap.wait_type(task, "build.pending")
     wait_for(lambda: own_kiln.api.get(path).status_code == 200, "Postgres to be back")
     assert len([item for item in own_kiln.api.pages(path) if item["task_id"] == task]) == 1
@@ -74,15 +75,25 @@ def test_a_key_that_postgres_keeps_is_neither_ignored_nor_lost_while_it_is_away(
     assert own_kiln.wait_end(task)["status"] == "cancelled"
 
 
-def test_what_postgres_has_is_not_shown_as_pending_while_it_is_away(own_kiln):
-    task = own_kiln.run(own_kiln.project(), "true")
+def test_what_another_gateway_may_have_shown_is_not_shown_as_less(own_kiln):
+    project = own_kiln.project()
+    ended = own_kiln.run(project, "true")
     with ready_gateway(own_kiln.system) as gateway:
-        own_kiln.wait_end(task)
-        looks = gateway.metric("kiln_gateway_applied_looks_total")
-        wait_for(lambda: gateway.metric("kiln_gateway_applied_looks_total") > looks + 1, "the gateway to see how far Postgres is")
+        there = own_kiln.at(gateway)
+        there.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202)  # it knows the project
+        own_kiln.wait_end(ended)
         with away(own_kiln):
-            answer = own_kiln.at(gateway).get(f"/builds/{task}", expect=503)
-            assert slug(answer) == "database-unavailable"
+            for task in (ended, own_kiln.post(project, spec("none", **WAITS))):
+                for path in (f"/builds/{task}", f"/builds/{task}/events", f"/builds/{task}/logs", f"/builds/{task}/explain"):
+                    assert slug(there.get(path, expect=503)) == "database-unavailable", path
+
+
+def test_a_cancel_is_503_for_a_build_that_is_known_to_have_a_row(own_kiln):
+    task = own_kiln.run(own_kiln.project(), "true")
+    own_kiln.wait_end(task)
+    own_kiln.build(task)
+    with away(own_kiln):
+        assert slug(own_kiln.api.post(f"/builds/{task}/cancel", expect=503)) == "database-unavailable"
 
 
 def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):
