@@ -79,12 +79,12 @@ int accept_problem(struct request *request, enum error_kind outcome)
 	return -1;
 }
 
-static void answer_accepted(struct request *request)
+static void answer_accepted(struct request *request, struct answer *answer)
 {
 	struct json_writer w;
-	answer_json(&request->answer, 202, &w);
+	answer_json(answer, 202, &w);
 	json_object_begin(&w, NULL);
-	accept_write_links(&w, &request->answer, request->build_id, "pending");
+	accept_write_links(&w, answer, request->build_id, "pending");
 	json_object_end(&w);
 }
 
@@ -94,7 +94,7 @@ static bool answer_or_wait(struct request *request)
 	metric_add(&accepted_total, 1);
 	if (build_wait_begin(request, answer_accepted))
 		return false;
-	answer_accepted(request);
+	answer_accepted(request, &request->answer);
 	return true;
 }
 

@@ -17,18 +17,25 @@
 
 #define TICK_MS 100
 #define TICKS_A_SECOND 10
-#define RETRY_MS 1000 /* after a look that failed, of a POST */
+#define RETRY_MS 1000 /* after a look that failed */
 #define MAX_BODY_BYTES ((size_t)64 * 1024)
 
 static struct metric waits_gauge = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_waits", .help = "Requests that wait for a build (Prefer: wait)."};
+static struct metric looks_total = {.kind = METRIC_COUNTER,
+									.name = "kiln_gateway_wait_looks_total",
+									.help = "Times that a build was looked at for a request that waits for it."};
+
+/* The first look and the last are what the request would be without a wait. Those between share the workers with
+ * streams, which leave some to requests. */
+enum turn { TURN_REQUEST, TURN_SHARED, TURNS };
 
 /* A loop's. */
 struct build_waits {
 	struct loop *loop;
 	struct stream_hub *hub;
 	struct list_node all;
-	struct list_node to_look; /* those for which no worker was free */
+	struct list_node to_look[TURNS]; /* those for which no worker was free, in the order of their coming */
 	struct list_node buckets[STREAM_BUCKETS];
 	h2o_timeout_t interval;
 	h2o_timeout_entry_t tick;
@@ -39,15 +46,16 @@ struct build_wait {
 	struct build_waits *waits;
 	struct list_node node, key_node, look_node; /* of all, a bucket, to_look or none */
 	struct request *request;                    /* a reference */
-	void (*accepted)(struct request *request);  /* of a POST; NULL: a GET */
+	wait_accepted_fn *accepted;                 /* of a POST; NULL: a GET */
 	char key[UUID_TEXT_SIZE];
 	uint16_t bucket;
 	int64_t until_ms;
 	int64_t retry_ms; /* 0: no look is due */
 	bool looking;     /* request->answer is a worker's */
 	bool again;       /* something has happened since that look began */
-	bool counted;     /* … one of those that streams share */
+	enum turn turn;   /* … as one of those */
 	bool seen;        /* there was a look */
+	bool found;       /* … which did not fail */
 	bool over;        /* the next look is the last one */
 	bool ended;       /* the build, as the last look saw it */
 	struct worker_task task;
@@ -57,6 +65,7 @@ struct build_wait {
 void build_waits_register_metrics(void)
 {
 	metric_register(&waits_gauge);
+	metric_register(&looks_total);
 }
 
 static void unsubscribe(struct build_wait *wait)
@@ -69,10 +78,10 @@ static void unsubscribe(struct build_wait *wait)
 	metric_add(&waits_gauge, -1);
 }
 
-static void add_applied(struct request *request)
+static void add_applied(const struct request *request, struct answer *answer)
 {
-	if (request->answer.status < 400)
-		answer_field(&request->answer, "preference-applied", "wait=%lld", (long long)request->wait_s);
+	if (answer->status < 400)
+		answer_field(answer, "preference-applied", "wait=%lld", (long long)request->wait_s);
 }
 
 /* Sends what there is. */
@@ -85,9 +94,9 @@ static void finish(struct build_wait *wait)
 		answer_field(&request->answer, "content-location", "/builds/%s", wait->key);
 	} else if (wait->accepted != NULL) {
 		answer_clear(&request->answer);
-		wait->accepted(request);
+		wait->accepted(request, &request->answer);
 	}
-	add_applied(request);
+	add_applied(request, &request->answer);
 	request_send(request);
 	request_unref(request);
 	free(wait);
@@ -115,14 +124,15 @@ static void begin_anew(struct build_wait *wait)
 
 static void look(struct build_wait *wait);
 
-/* Has what it waits for come true? */
+/* Has what it waits for come true? A GET that would fail without a wait fails at once; later on, what cannot be told
+ * now may be told before its time is over. */
 static bool is_done(const struct build_wait *wait)
 {
 	int status = wait->request->answer.status;
 	if (wait->accepted != NULL)
 		return wait->ended;
 	bool is_news = wait->request->if_none_match.data != NULL && status == 200;
-	bool is_problem = status != 200 && status != 304;
+	bool is_problem = status != 200 && status != 304 && (status != 503 || !wait->found);
 	return wait->ended || is_news || is_problem;
 }
 
@@ -131,10 +141,11 @@ static void start_looks(struct build_waits *waits);
 static void look_done(struct stream_hub *hub, struct hub_note *note)
 {
 	struct build_wait *wait = CONTAINER_OF(note, struct build_wait, note);
-	if (wait->counted)
+	if (wait->turn == TURN_SHARED)
 		(void)atomic_fetch_sub(&hub->shared->reads, 1); /* given back */
 	wait->looking = false;
 	wait->seen = true;
+	metric_add(&looks_total, 1);
 	start_looks(wait->waits); /* the worker is free */
 	if (wait->over || wait->request->h2o == NULL || is_done(wait)) {
 		finish(wait);
@@ -142,6 +153,7 @@ static void look_done(struct stream_hub *hub, struct hub_note *note)
 	}
 	bool failed = wait->request->answer.status != 200 && wait->request->answer.status != 304;
 	wait->retry_ms = failed ? clock_boot_ms() + RETRY_MS : 0;
+	wait->found = wait->found || !failed;
 	/* It would be old when the wait is over. */
 	answer_release(&wait->request->answer);
 	answer_init(&wait->request->answer);
@@ -160,45 +172,56 @@ static void run_look(struct worker_task *task)
 	stream_hub_post(wait->waits->hub, &wait->note);
 }
 
-/* The first look and the last are what the request would be without a wait. Those between share the workers with
- * streams, which leave some to requests. */
-static bool start_look(struct build_wait *wait)
+static bool start_look(struct build_wait *wait, enum turn turn)
 {
 	struct streams *streams = wait->waits->hub->shared;
-	wait->counted = wait->seen && !wait->over;
-	if (!wait->counted || atomic_fetch_add(&streams->reads, 1) < streams->reads_max) {
+	bool is_shared = turn == TURN_SHARED;
+	if (!is_shared || atomic_fetch_add(&streams->reads, 1) < streams->reads_max) {
 		wait->looking = true;
 		wait->again = false;
+		wait->turn = turn;
 		wait->task.run = run_look;
 		if (workers_try(streams->gateway->workers, &wait->task))
 			return true;
 		wait->looking = false;
 	}
-	if (wait->counted)
+	if (is_shared)
 		(void)atomic_fetch_sub(&streams->reads, 1); /* as if it had never been */
 	return false;
 }
 
-/* In the order of their coming; for those without a worker the tick tries again. */
+/* For those without a worker the tick tries again. */
 static void start_looks(struct build_waits *waits)
 {
-	LIST_FOR_EACH (node, &waits->to_look) {
-		if (start_look(LIST_ITEM(node, struct build_wait, look_node)))
+	for (size_t turn = 0; turn < TURNS; turn++) {
+		LIST_FOR_EACH (node, &waits->to_look[turn]) {
+			if (!start_look(LIST_ITEM(node, struct build_wait, look_node), (enum turn)turn))
+				break; /* nor is there one for those behind it, who may be many */
 			list_remove(node);
+		}
+	}
+}
+
+/* The caller calls start_looks, once for however many. */
+static void want_look(struct build_wait *wait)
+{
+	enum turn turn = wait->seen && !wait->over ? TURN_SHARED : TURN_REQUEST;
+	wait->retry_ms = 0;
+	if (wait->looking) {
+		wait->again = true;
+	} else if (list_empty(&wait->look_node) || wait->over) { /* the last look need not wait for a shared turn */
+		list_remove(&wait->look_node);
+		list_append(&wait->waits->to_look[turn], &wait->look_node);
 	}
 }
 
 static void look(struct build_wait *wait)
 {
-	wait->retry_ms = 0;
-	if (wait->looking)
-		wait->again = true;
-	else if (list_empty(&wait->look_node))
-		list_append(&wait->waits->to_look, &wait->look_node);
+	want_look(wait);
 	start_looks(wait->waits);
 }
 
-/* A POST has its 202 to fall back on; a GET is answered by one more look. */
+/* A POST has its 202 to fall back on; a GET is answered by one more look. The caller calls start_looks. */
 static void end_soon(struct build_wait *wait)
 {
 	int64_t now_ms = clock_boot_ms();
@@ -211,7 +234,7 @@ static void end_soon(struct build_wait *wait)
 	if (wait->accepted != NULL || wait->request->h2o == NULL)
 		finish(wait);
 	else if (!was_over)
-		look(wait);
+		want_look(wait);
 }
 
 /* Its reading side is closed: it has gone, or it wants no more than this answer. */
@@ -226,6 +249,8 @@ static bool client_left(h2o_req_t *h2o)
 static void look_after(struct build_wait *wait)
 {
 	struct request *request = wait->request;
+	if (request->answered)
+		return; /* given up, while a worker has it still */
 	if (request->h2o == NULL) {
 		end_soon(wait);
 	} else if (client_left(request->h2o)) {
@@ -241,20 +266,30 @@ static void check_time(struct build_wait *wait, int64_t now_ms)
 	bool is_late = !wait->over && now_ms >= wait->until_ms;
 	wait->over = wait->over || is_late;
 	if (is_late || (wait->retry_ms != 0 && now_ms >= wait->retry_ms))
-		look(wait);
+		want_look(wait);
 }
 
-/* No worker was free for the last look. */
+/* No worker was free for the last look, or it does not end. */
 static bool gives_up(const struct build_wait *wait, int64_t now_ms)
 {
-	return !wait->looking && now_ms - wait->until_ms >= wait->waits->loop->gateway->config->request_timeout_ms;
+	return !wait->request->answered &&
+		   now_ms - wait->until_ms >= wait->waits->loop->gateway->config->request_timeout_ms;
 }
 
+/* A worker may have request->answer; then look_done is the end of the wait. */
 static void give_up(struct build_wait *wait)
 {
-	if (wait->accepted == NULL)
-		(void)problem_answer(wait->request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
-	finish(wait);
+	struct request *request = wait->request;
+	struct answer answer;
+	answer_init(&answer);
+	if (wait->accepted != NULL)
+		wait->accepted(request, &answer);
+	else
+		problem_write(&answer, PROBLEM_OVERLOADED, request->id, NULL, "Too many requests are waiting.");
+	add_applied(request, &answer);
+	request_send_other(request, &answer);
+	if (!wait->looking)
+		finish(wait);
 }
 
 static void on_tick(h2o_timeout_entry_t *entry)
@@ -262,7 +297,6 @@ static void on_tick(h2o_timeout_entry_t *entry)
 	struct build_waits *waits = CONTAINER_OF(entry, struct build_waits, tick);
 	int64_t now_ms = clock_boot_ms();
 	bool is_second = ++waits->ticks % TICKS_A_SECOND == 0;
-	start_looks(waits);
 	LIST_FOR_EACH (node, &waits->all) {
 		struct build_wait *wait = LIST_ITEM(node, struct build_wait, node);
 		check_time(wait, now_ms);
@@ -271,6 +305,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
 		else if (is_second)
 			look_after(wait);
 	}
+	start_looks(waits);
 	if (!list_empty(&waits->all))
 		h2o_timeout_link(waits->loop->ctx.loop, &waits->interval, &waits->tick);
 }
@@ -283,7 +318,7 @@ static bool is_possible(const struct request *request, const char *build_id)
 		   scopes_cover(request->token->scopes, SCOPE_BUILDS_READ);
 }
 
-bool build_wait_begin(struct request *request, void (*accepted)(struct request *request))
+bool build_wait_begin(struct request *request, wait_accepted_fn *accepted)
 {
 	struct build_waits *waits = request->loop->waits;
 	struct error err = ERROR_INIT;
@@ -299,6 +334,7 @@ bool build_wait_begin(struct request *request, void (*accepted)(struct request *
 	wait->accepted = accepted;
 	memcpy(wait->key, build_id, sizeof(wait->key));
 	memcpy(request->param, wait->key, sizeof(wait->key)); /* from here on it is about the build */
+	memcpy(request->build_id, wait->key, sizeof(wait->key));
 	wait->bucket = stream_bucket(wait->key);
 	wait->until_ms = clock_boot_ms() + request->wait_s * 1000;
 	list_init(&wait->look_node);
@@ -306,6 +342,7 @@ bool build_wait_begin(struct request *request, void (*accepted)(struct request *
 	list_append(&waits->buckets[wait->bucket], &wait->key_node);
 	metric_add(&waits_gauge, 1);
 	request_ref(request);
+	request->waited = true;
 	request->body = (struct slice){NULL, 0}; /* it was accepted */
 	request_detach(request);
 	h2o_timeout_unlink(&request->deadline);
@@ -322,20 +359,23 @@ void build_waits_offer(struct build_waits *waits, const struct stream_item *item
 		struct build_wait *wait = LIST_ITEM(node, struct build_wait, key_node);
 		bool matters = item->terminal || wait->request->if_none_match.data != NULL;
 		if (matters && strcmp(wait->key, item->key) == 0)
-			look(wait);
+			want_look(wait);
 	}
+	start_looks(waits);
 }
 
 void build_waits_missed(struct build_waits *waits)
 {
 	LIST_FOR_EACH (node, &waits->all)
-		look(LIST_ITEM(node, struct build_wait, node));
+		want_look(LIST_ITEM(node, struct build_wait, node));
+	start_looks(waits);
 }
 
 void build_waits_drain(struct build_waits *waits)
 {
 	LIST_FOR_EACH (node, &waits->all)
 		end_soon(LIST_ITEM(node, struct build_wait, node));
+	start_looks(waits);
 }
 
 struct build_waits *build_waits_new(struct loop *loop)
@@ -344,7 +384,8 @@ struct build_waits *build_waits_new(struct loop *loop)
 	waits->loop = loop;
 	waits->hub = loop->streams;
 	list_init(&waits->all);
-	list_init(&waits->to_look);
+	for (size_t turn = 0; turn < TURNS; turn++)
+		list_init(&waits->to_look[turn]);
 	for (size_t i = 0; i < STREAM_BUCKETS; i++)
 		list_init(&waits->buckets[i]);
 	h2o_timeout_init(loop->ctx.loop, &waits->interval, TICK_MS);

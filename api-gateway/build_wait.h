@@ -3,6 +3,9 @@
  * ended; a GET with If-None-Match only until its answer is another than those named. After N seconds, at the drain, and
  * when the client sends no more, the answer is what it would be at that moment without a wait.
  *
+ * A GET whose first look fails is answered so at once. A look that fails later (Postgres is away) is made again every
+ * second, and ends nothing before the time is over.
+ *
  * Nothing is missed for the same reason as with streams (follow.h): the wait is subscribed to the build's events first
  * and looks at the build then, and events are in Postgres before they are in Kafka. A look is what GET does, on a
  * worker; there is one at the beginning, one after each event that matters, when events may have been lost, and at the
@@ -16,10 +19,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct answer;
 struct build_waits;
 struct loop;
 struct request;
 struct stream_item;
+
+/* Makes the 202 of an accepted POST. */
+typedef void wait_accepted_fn(struct request *request, struct answer *answer);
 
 void build_waits_register_metrics(void); /* once */
 
@@ -29,9 +36,10 @@ struct build_waits *build_waits_new(struct loop *loop);
 /*
  * Loop. Waits for the build if the request asks for it (request->wait_s), and if it may. True: the answer comes later.
  * GET: of the build of the path. A POST gives `accepted`, which makes its 202 anew, when the build request->build_id
- * has not ended in time; else it is answered with the build.
+ * has not ended in time; else it is answered with the build. Who gets no last look within KILN_REQUEST_TIMEOUT_MS is
+ * answered without: a GET with 503.
  */
-bool build_wait_begin(struct request *request, void (*accepted)(struct request *request));
+bool build_wait_begin(struct request *request, wait_accepted_fn *accepted);
 
 /* Loop: something has happened. */
 void build_waits_offer(struct build_waits *waits, const struct stream_item *item);

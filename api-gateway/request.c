@@ -57,7 +57,7 @@ static void log_request(struct request *request)
 	int64_t duration_us = clock_boot_us() - request->started_us;
 	int status = request->answered ? h2o->res.status : STATUS_CLIENT_GONE;
 	metric_add(&requests_total[status / 100 - 2], 1);
-	if (request->wait_s == 0) /* how long it waited says nothing of us */
+	if (!request->waited)
 		metric_observe_us(&request_seconds, duration_us);
 	access_log_line(request->loop->log, &(struct access_line){
 											.method = h2o->input.method.base,

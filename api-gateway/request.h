@@ -61,6 +61,7 @@ struct request {
 	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */
 	struct query query;
 	int64_t wait_s;               /* Prefer: wait that is or may be applied; 0: none (build_wait.h) */
+	bool waited;                  /* it was applied: how long the request took says nothing of us */
 	struct admission_share share; /* zero: not counted (rate_limit.h) */
 	uint64_t guesser;             /* the client's address, of a token that is looked up */
 

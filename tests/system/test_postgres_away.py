@@ -5,6 +5,7 @@ import secrets
 import signal
 import uuid
 
+import psycopg
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import slug
 from kiln_testing.services import frozen_tree, ops_get, ready_gateway
@@ -94,6 +95,22 @@ def test_a_cancel_is_503_for_a_build_that_is_known_to_have_a_row(own_kiln):
     own_kiln.build(task)
     with away(own_kiln):
         assert slug(own_kiln.api.post(f"/builds/{task}/cancel", expect=503)) == "database-unavailable"
+
+
+def test_a_wait_whose_last_look_does_not_end_is_given_up(own_kiln):
+    path = f"/projects/{own_kiln.project()['id']}/builds"
+    task = own_kiln.api.post(path, spec("none", **WAITS), expect=202).json()["task_id"]
+    own_kiln.tap.wait_type(task, "build.pending")
+    with ready_gateway(own_kiln.system, KILN_WORKERS="1", KILN_REQUEST_TIMEOUT_MS="200") as gateway:
+        there = own_kiln.at(gateway)
+        with psycopg.connect(own_kiln.system.env["KILN_DATABASE_URL"]) as holder:
+            holder.execute("lock table build_audit in access exclusive mode")
+            for _ in range(4):  # three seconds each for the one worker
+                there.get(f"/builds/{task}", expect=503)
+            answers = [there.get(f"/builds/{task}", headers={"Prefer": "wait=1"}, expect=503)]
+            answers += [there.post(path, spec("other", **WAITS), headers={"Prefer": "wait=1"}, expect=202)]
+        assert slug(answers[0]) == "overloaded" and "preference-applied" not in answers[0].headers
+        assert answers[1].headers["preference-applied"] == "wait=1"
 
 
 def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):

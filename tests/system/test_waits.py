@@ -9,7 +9,9 @@ import time
 
 import pytest
 from kiln_testing.agents import Gate, spec
-from kiln_testing.services import ready_gateway
+from kiln_testing.client import slug
+from kiln_testing.relay import KafkaRelay, Relay
+from kiln_testing.services import environment_of, ready_gateway
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
@@ -22,6 +24,41 @@ def side_fixture(shared_system):
     """A gateway of this module alone: its waits can be counted."""
     with ready_gateway(shared_system, KILN_MAX_WAIT_S="600", KILN_MAX_WAITS="4", KILN_MAX_WAITS_PER_TOKEN="3") as gateway:
         yield gateway
+
+
+@contextlib.contextmanager
+def far_gateway(system):
+    """(a gateway, the relay to its Postgres, the relay to its Kafka)"""
+    environment = environment_of(system.pids("GATEWAY")[0])
+    postgres, url = Relay.of_url(environment["KILN_DATABASE_URL"])
+    kafka, brokers = KafkaRelay.of_brokers(environment["KILN_KAFKA_BROKERS"])
+    try:
+        with ready_gateway(system, KILN_DATABASE_URL=url, KILN_KAFKA_BROKERS=brokers, KILN_MAX_WAIT_S="600") as gateway:
+            yield gateway, postgres, kafka
+    finally:
+        postgres.close()
+        kafka.close()
+
+
+@pytest.fixture(name="far_one", scope="module")
+def far_one_fixture(shared_system):
+    with far_gateway(shared_system) as far:
+        yield far
+
+
+@pytest.fixture(name="far")
+def far_fixture(far_one):
+    """A far gateway that has everything."""
+    gateway, postgres, kafka = far_one
+    yield far_one
+    postgres.set_mode("pass")
+    kafka.set_mode("pass")
+    wait_for(lambda: gateway.readyz().status_code == 200, "the gateway to be ready again")
+
+
+def without_postgres(gateway, postgres):
+    postgres.set_mode("refuse", cut=True)
+    wait_for(lambda: gateway.metric("kiln_gateway_database_up") == 0, "the gateway to notice")
 
 
 @contextlib.contextmanager
@@ -39,6 +76,12 @@ def slow(kiln, side, client=None):
 
 def waits(side, number):
     wait_for(lambda: side.metric("kiln_gateway_waits") == number, f"{number} requests to wait")
+
+
+def looks(side, number):
+    """Waits for that many looks more than there were."""
+    before = side.metric("kiln_gateway_wait_looks_total")
+    return lambda: wait_for(lambda: side.metric("kiln_gateway_wait_looks_total") >= before + number, f"{number} looks", 30)
 
 
 def waiting_build(kiln):
@@ -221,3 +264,103 @@ def test_builds_that_end_together_are_all_told(kiln, side):
         path = f"/projects/{project['id']}/builds"
         answers = list(pool.map(lambda _: slow(kiln, side).post(path, body, headers=LONG, expect=200), range(9)))
     assert [answer.json()["status"] for answer in answers] == ["completed"] * 9
+
+
+def test_only_requests_that_waited_are_left_out_of_the_latency(kiln, side):
+    def counted():
+        return side.metric("kiln_http_request_duration_seconds_count")
+
+    path, client = f"/projects/{kiln.project()['id']}/builds", slow(kiln, side)
+    before = counted()
+    client.post(path, {}, headers=LONG, expect=422)
+    wait_for(lambda: counted() == before + 1, "the refused request to be counted", 20)
+    client.post(path, spec("none", **WAITS), headers=SHORT, expect=202)
+    client.post(path, {}, headers=LONG, expect=422)
+    wait_for(lambda: counted() >= before + 2, "the next one to be counted", 20)
+    assert counted() == before + 2
+
+
+def test_a_get_that_waits_outlives_an_absence_of_postgres(kiln, far):
+    gateway, postgres, _ = far
+    task = waiting_build(kiln)
+    first_look = looks(gateway, 1)
+    with in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=200) as later:
+        first_look()
+        without_postgres(gateway, postgres)
+        failed_look = looks(gateway, 1)
+        kiln.cancel(task)
+        kiln.wait_end(task)
+        failed_look()
+        assert not later.done()
+        postgres.set_mode("pass")
+        assert later.result(60).json()["status"] == "cancelled"
+
+
+def test_a_post_that_waits_is_answered_with_the_build_when_postgres_is_back(kiln, far):
+    gateway, postgres, _ = far
+    project, client = kiln.project(), slow(kiln, gateway)
+    kiln.cancel(client.post(path := f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"])
+    without_postgres(gateway, postgres)
+    failed_looks = looks(gateway, 2)
+    with in_background(client.post, path, spec("later", **WAITS), headers=LONG, expect=200) as later:
+        task = wait_for(lambda: next(iter(kiln.api.pages(path, status="pending")), None), "the build")["task_id"]
+        kiln.cancel(task)
+        kiln.wait_end(task)
+        failed_looks()
+        assert not later.done()
+        postgres.set_mode("pass")
+        build = later.result(60).json()
+    assert (build["task_id"], build["status"]) == (task, "cancelled")
+
+
+def test_a_get_that_fails_at_once_without_postgres_does_not_wait_for_it(kiln, far):
+    gateway, postgres, _ = far
+    task = waiting_build(kiln)
+    without_postgres(gateway, postgres)
+    answer = kiln.at(gateway).get(f"/builds/{task}", headers=LONG, expect=503)
+    assert slug(answer) == "database-unavailable" and "preference-applied" not in answer.headers
+    kiln.cancel(task)
+
+
+def test_a_client_that_leaves_while_postgres_is_away_is_not_waited_for(kiln, far):
+    gateway, postgres, _ = far
+    task = waiting_build(kiln)
+    first_look = looks(gateway, 1)
+    sock = raw_wait(kiln, gateway, f"/builds/{task}")
+    first_look()
+    without_postgres(gateway, postgres)
+    waits(gateway, 1)
+    sock.close()
+    waits(gateway, 0)
+    kiln.cancel(task)
+
+
+def test_an_end_that_came_while_kafka_was_away_is_not_missed(kiln, far):
+    gateway, _, kafka = far
+    task = waiting_build(kiln)
+    kafka.set_mode("refuse", cut=True)
+    first_look = looks(gateway, 1)
+    with in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=200) as later:
+        first_look()
+        kiln.cancel(task)
+        kiln.wait_end(task)
+        assert not later.done()
+        kafka.set_mode("pass")
+        assert later.result(60).json()["status"] == "cancelled"
+
+
+def test_a_gateway_that_stops_without_postgres_answers_those_who_wait(kiln):
+    task = waiting_build(kiln)
+    path = f"/projects/{kiln.project()['id']}/builds"
+    with far_gateway(kiln.system) as (gateway, postgres, _), contextlib.ExitStack() as stack:
+        looked = looks(gateway, 2)
+        get = stack.enter_context(in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=503))
+        post = stack.enter_context(in_background(slow(kiln, gateway).post, path, spec("none", **WAITS), headers=LONG, expect=202))
+        looked()
+        without_postgres(gateway, postgres)
+        waits(gateway, 2)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert slug(get.result(60)) == "database-unavailable"
+        kiln.cancel(post.result(60).json()["task_id"])
+        wait_for(lambda: gateway.process.poll() == 0, "the gateway to end")
+    kiln.cancel(task)

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 import threading
 import urllib.parse
 
@@ -69,14 +70,41 @@ class Relay:
         other.settimeout(None)
         self.passed += 1
         self._sockets.append([sock, other])
-        for source, sink in ((sock, other), (other, sock)):
-            threading.Thread(target=_pump, args=(source, sink), name="relay-pump", daemon=True).start()
+        for source, sink, pass_on in ((sock, other, _pass_on), (other, sock, self._answer)):
+            threading.Thread(target=_pump, args=(source, sink, pass_on), name="relay-pump", daemon=True).start()
+
+    def _answer(self, source, sink):
+        """What comes back, until it ends."""
+        _pass_on(source, sink)
 
 
-def _pump(source, sink):
+class KafkaRelay(Relay):
+    """To a Kafka of one broker, whose answers give its address: there it is the relay's, so that clients come back."""
+
+    @classmethod
+    def of_brokers(cls, brokers):
+        """(relay, the brokers that lead through it)."""
+        assert "," not in brokers, "one broker"
+        host, _, port = brokers.rpartition(":")
+        relay = cls(host, int(port))
+        return relay, f"{host}:{relay.port}"
+
+    def _answer(self, source, sink):
+        host, port = self._target
+        named, instead = (host.encode() + struct.pack(">i", number) for number in (port, self.port))
+        with source.makefile("rb") as answers:
+            while len(size := answers.read(4)) == 4:
+                sink.sendall(size + answers.read(*struct.unpack(">i", size)).replace(named, instead))
+
+
+def _pass_on(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+
+
+def _pump(source, sink, pass_on):
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
+        pass_on(source, sink)
     for sock in (source, sink):
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
