@@ -3,9 +3,8 @@
 #include "api-gateway/handlers/common.h"
 #include "kiln_gateway_sql.h"
 
-static void write_item(UNUSED void *tag, struct page *page, const PGresult *rows, int row)
+static void write_item(struct json_writer *w, const PGresult *rows, int row)
 {
-	struct json_writer *w = &page->w;
 	json_object_begin(w, NULL);
 	json_string(w, "id", pg_text(rows, row, "id"));
 	json_string(w, "time", pg_text(rows, row, "time"));
@@ -25,68 +24,30 @@ static void write_item(UNUSED void *tag, struct page *page, const PGresult *rows
 	json_object_end(w);
 }
 
-static void go_on_after(void *tag, struct page *page, const PGresult *rows, int row)
-{
-	/* The page looks at buffer_ok. */
-	(void)cursor_append_place(&page->next, CURSOR_AUDIT, pg_text(rows, row, "time"), pg_text(rows, row, "id"));
-	(void)cursor_append_tag(&page->next, tag);
-}
-
-static void write_page(struct request *request, const PGresult *rows, char *tag)
+static void write_page(struct request *request, const PGresult *rows, const char *tag)
 {
 	struct page page;
 	page_begin(&page, request, PQntuples(rows));
 	for (int row = 0; row < page.rows; row++)
-		write_item(tag, &page, rows, row);
-	if (page.more)
-		go_on_after(tag, &page, rows, page.rows - 1);
+		write_item(&page.w, rows, row);
+	if (page.more) { /* the page looks at buffer_ok */
+		int last = page.rows - 1;
+		(void)cursor_append_place(&page.next, CURSOR_AUDIT, pg_text(rows, last, "time"), pg_text(rows, last, "id"));
+		(void)cursor_append_tag(&page.next, tag);
+	}
 	page_end(&page, request);
 }
 
-/* 0; -1 with the error. */
-static int answer_list(struct request *request, struct db *db, const struct page_bounds *bounds, char *tag,
-					   struct error *err)
+/* The narrowest that the filter names; each takes one parameter more than the one before. */
+static const struct pg_statement *choose(const struct filter *filter, size_t *ret_params)
 {
-	const char *params[] = {bounds->created_at, bounds->id, bounds->from, LOG_INT(request->query.limit + 1)};
-	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	if (pg_query(db->conn, &sql_audit_list, params, ARRAY_LEN(params), &rows, err) < 0)
-		return -1;
-	write_page(request, rows, tag);
-	return 0;
-}
-
-static int answer_resource(struct request *request, struct db *db, const struct page_bounds *bounds, char *tag,
-						   struct error *err)
-{
-	const struct filter *filter = request->query.filter;
-	const char *params[] = {bounds->created_at,
-							bounds->id,
-							bounds->from,
-							LOG_INT(request->query.limit + 1),
-							filter_param(filter->token),
-							filter_param(filter->resource)};
-	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	if (pg_query(db->conn, &sql_audit_resource, params, ARRAY_LEN(params), &rows, err) < 0)
-		return -1;
-	write_page(request, rows, tag);
-	return 0;
-}
-
-static int answer_token(struct request *request, struct db *db, const struct page_bounds *bounds, char *tag,
-						struct error *err)
-{
-	static const struct page_walk walk = {write_item, go_on_after};
-	const char *params[] = {bounds->created_at,
-							bounds->id,
-							bounds->from,
-							LOG_INT(request->query.limit + 1),
-							request->query.filter->token,
-							LOG_INT(PAGE_WALK_MAX)};
-	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	if (pg_query(db->conn, &sql_audit_token, params, ARRAY_LEN(params), &rows, err) < 0)
-		return -1;
-	page_walk(request, rows, &walk, tag);
-	return 0;
+	if (filter != NULL && filter->resource[0] != '\0') {
+		*ret_params = 6;
+		return &sql_audit_resource;
+	}
+	bool of_token = filter != NULL && filter->token[0] != '\0';
+	*ret_params = of_token ? 5 : 4;
+	return of_token ? &sql_audit_token : &sql_audit_list;
 }
 
 bool audit_list(struct request *request)
@@ -100,13 +61,19 @@ bool audit_list(struct request *request)
 		return true;
 	const struct filter *filter = request->query.filter;
 	struct page_bounds bounds = page_bounds(request, &place, has_place);
-	int (*answer)(struct request *, struct db *, const struct page_bounds *, char *, struct error *) = answer_list;
-	if (filter != NULL && filter->resource[0] != '\0')
-		answer = answer_resource;
-	else if (filter != NULL && filter->token[0] != '\0')
-		answer = answer_token;
+	size_t params_len;
+	const struct pg_statement *statement = choose(filter, &params_len);
+	const char *params[] = {bounds.created_at,
+							bounds.id,
+							bounds.from,
+							LOG_INT(request->query.limit + 1),
+							filter != NULL ? filter_param(filter->token) : NULL,
+							filter != NULL ? filter_param(filter->resource) : NULL};
+	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
-	if (answer(request, &db, &bounds, tag, &err) < 0)
+	if (pg_query(db.conn, statement, params, params_len, &rows, &err) < 0)
 		(void)db_problem(request, &err);
+	else
+		write_page(request, rows, tag);
 	return true;
 }
