@@ -172,7 +172,8 @@ service_ready() { http_ok "http://127.0.0.1:${PORTS[ops-$1]}/readyz"; }
 service_finish() {
     local name=$1 try before
     for try in 1 2 3; do
-        await "$name" 30000 service_ready "$name" && return
+        # It waits for the partitions of a broker that has just made them, which takes a loaded machine a minute.
+        await "$name" 120000 service_ready "$name" && return
         before=${PORTS[*]}
         if running "$name"; then
             warn "$name does not get ready; it says:"
