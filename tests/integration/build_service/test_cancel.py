@@ -1,5 +1,7 @@
 """Cancel in every state (PROTOCOL.md section 8)."""
 
+SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
+
 
 def test_a_queued_build_ends_at_once(gateway):
     build = gateway.post(gateway.project())

@@ -1,6 +1,8 @@
 """Retries, settling, time-outs."""
 from kiln_testing.waiting import stays, wait_for
 
+SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
+
 
 def running(gateway, executor, **spec):
     build = gateway.post(gateway.project(), **spec)

@@ -4,6 +4,8 @@ import uuid
 from kiln_testing.waiting import stays, wait_for
 from playing import result
 
+SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
+
 
 def running(gateway, executor, **spec):
     build = gateway.post(gateway.project(), **spec)
