@@ -8,7 +8,7 @@ PACKAGES_BUILD="build-essential cmake ninja-build pkg-config libh2o-evloop-dev
     libcjson-dev libpcre2-dev libcmocka-dev zlib1g-dev git python3 python3-yaml"
 PACKAGES_NPM="npm"
 PACKAGES_DEMO="python3-venv git"
-PACKAGES_TEST="python3-venv openjdk-17-jdk-headless"
+PACKAGES_TEST="python3-venv openjdk-17-jdk-headless spin"
 PACKAGES_BENCH="wrk"
 PACKAGES_FUZZ="clang libclang-rt-14-dev"
 PACKAGES_LINT="clang-format clang-tidy clang cppcheck shellcheck"

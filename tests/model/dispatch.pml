@@ -1,0 +1,108 @@
+/*
+ * Dispatch (PROTOCOL.md section 6): M8 and the liveness property "runnable and free => eventually assigned", with the timer removed.
+ *
+ * Whoever commits a change (a build begins to wait, a slot becomes free) then matches, on any instance: waits for the advisory lock, looks
+ * at what is committed, claims, commits. Builds 0 to 2 are of one project with the limit LIMIT; build 0 is of a class that no slot serves
+ * and is the oldest. An attempt ends at any time and gives slot and claim back. There are no crashes here: after those there is the timer.
+ *
+ * Mutants: TRY_LOCK (a matcher that meets another does nothing), NO_LOCK (claims that were counted, not taken), WINDOW (a LIMIT before the
+ * conditions).
+ */
+#ifndef LIMIT
+#define LIMIT 1
+#endif
+#define BUILDS 3
+#define SLOTS 2
+#define NOBODY 9
+
+hidden byte M8; /* 0: a name in the messages of assertions */
+
+mtype = { NEW, WAITS, HELD, OVER };
+mtype state[BUILDS] = NEW;
+byte held_by[SLOTS] = NOBODY;
+bool announced[SLOTS];
+byte claims; /* active rows of project_slots */
+byte matcher; /* who has the advisory lock; 0: nobody */
+
+#define FREE(s) (announced[s] && held_by[s] == NOBODY)
+#define RUNNABLE(b) (state[b] == WAITS && (b) != 0 && claims < LIMIT)
+#define MISSED ((RUNNABLE(1) || RUNNABLE(2)) && (FREE(0) || FREE(1)))
+
+inline choose() {
+	b = 0;
+	slot = NOBODY;
+	do
+	:: b < BUILDS && RUNNABLE(b) -> break
+#ifdef WINDOW
+	:: b < BUILDS && state[b] == WAITS && !RUNNABLE(b) -> b = BUILDS /* the window was full */
+	:: b < BUILDS && state[b] != WAITS -> b++
+#else
+	:: b < BUILDS && !RUNNABLE(b) -> b++
+#endif
+	:: b == BUILDS -> break
+	od;
+	if
+	:: b < BUILDS && FREE(0) -> slot = 0
+	:: b < BUILDS && !FREE(0) && FREE(1) -> slot = 1
+	:: else
+	fi
+}
+
+#ifdef NO_LOCK
+#define LOCKED true
+#else
+#define LOCKED (matcher == _pid + 1)
+#endif
+
+inline match() {
+#if defined(TRY_LOCK)
+	atomic { matcher = (matcher == 0 -> _pid + 1 : matcher) };
+#elif !defined(NO_LOCK)
+	atomic { matcher == 0 -> matcher = _pid + 1 }; /* waited for, never tried; the look is another statement */
+#endif
+	do
+	:: !LOCKED -> break
+	:: LOCKED ->
+		d_step { choose() };
+		if
+		:: slot == NOBODY -> break
+		:: slot != NOBODY ->
+			d_step { /* COMMIT */
+				assert(M8 || held_by[slot] == NOBODY);
+				state[b] = HELD;
+				held_by[slot] = b;
+				claims++;
+				assert(M8 || claims <= LIMIT);
+				b = 0;
+				slot = NOBODY
+			}
+		fi
+	od;
+	atomic { matcher = (matcher == _pid + 1 -> 0 : matcher); b = 0 }
+}
+
+/* A request is applied. */
+active [BUILDS] proctype intake()
+{
+	byte b, slot = NOBODY;
+	d_step { state[_pid] = WAITS };
+	match()
+}
+
+/* A worker says hello; its attempt ends, and its slot is free again. */
+active [SLOTS] proctype worker()
+{
+	byte b, slot = NOBODY;
+	d_step { announced[_pid - BUILDS] = true };
+	match();
+end:
+	do
+	:: d_step { held_by[_pid - BUILDS] != NOBODY ->
+			state[held_by[_pid - BUILDS]] = OVER;
+			held_by[_pid - BUILDS] = NOBODY;
+			claims-- };
+		match()
+	od
+}
+
+ltl assigned { [] (MISSED -> <> !MISSED) }
