@@ -1,8 +1,11 @@
 /*
  * kiln-migrate: brings Postgres and Kafka to what this version needs. Safe to run twice, at the same time, and to kill:
- * each step finds out what is missing. Exit 0 only when everything is there.
+ * each step finds out what is missing. Exit 0 only when everything is there. With a command's name it does that
+ * instead.
  */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -16,6 +19,7 @@
 #include "migrate/roles.h"
 #include "migrate/settings.h"
 #include "migrate/topics.h"
+#include "migrate/verify_audit.h"
 
 /* A migration may rewrite a table. */
 #define STATEMENT_TIMEOUT_MS (60 * 60 * 1000)
@@ -54,19 +58,60 @@ static int migrate(const struct migrate_settings *settings, struct error *err)
 	return admin_token_ensure(conn, settings->admin_token_file, err);
 }
 
+/* Not for services: it reads everything, for as long as that takes. */
+static int run_verify_audit(const struct migrate_settings *settings, struct error *err)
+{
+	const struct pg_settings pg = {.url = settings->database_url,
+								   .application_name = "kiln-migrate verify-audit",
+								   .call_timeout_ms = STATEMENT_TIMEOUT_MS + 1000,
+								   .statement_timeout_ms = STATEMENT_TIMEOUT_MS};
+	CLEANUP(pg_conn_free_p) struct pg_conn *conn = pg_conn_new(&pg);
+	CLEANUP(buffer_release_p) struct buffer line;
+	struct audit_verdict verdict;
+
+	buffer_init(&line, 4096);
+	if (pg_connect(conn, err) < 0 || verify_audit(conn, &verdict, err) < 0)
+		return -1;
+	audit_verdict_write(&verdict, &line);
+	if (fputs(line.data, stdout) == EOF || fflush(stdout) == EOF)
+		return error_set_errno(err, errno, "standard output");
+	return verdict.broken == NULL ? 0 : 1;
+}
+
+/* What it does without a command is the first. `run`: the exit status, or -1. */
+static const struct {
+	const char *name;
+	int (*run)(const struct migrate_settings *settings, struct error *err);
+} commands[] = {
+	{NULL, migrate},
+	{"verify-audit", run_verify_audit},
+};
+
+static const char summary[] =
+	"brings Postgres and Kafka to what this version of Kiln needs\n\n"
+	"Commands instead of that:\n"
+	"  verify-audit      is every audit trail whole? One line of JSON with the first broken link;\n"
+	"                    exit 0 when there is none, 1 otherwise";
+
 int main(int argc, char **argv)
 {
 	struct migrate_settings settings = {.timeout_ms = 0};
 	struct error err = ERROR_INIT;
-	int status = 0;
+	size_t command = 0;
 
+	for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
+		if (argc == 2 && str_equal(argv[1], commands[i].name))
+			command = i;
+	}
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail; a lost connection is an error of a call */
-	service_start("kiln-migrate", "brings Postgres and Kafka to what this version of Kiln needs", migrate_options,
-				  migrate_options_len, &settings, argc, argv);
-	if (migrate(&settings, &err) < 0) {
-		log_error("migration failed", "error", err.message, "kind", error_kind_name(err.kind), NULL);
+	service_start("kiln-migrate", summary, migrate_options, migrate_options_len, &settings, command > 0 ? 1 : argc,
+				  argv);
+	int status = commands[command].run(&settings, &err);
+	if (status < 0) {
+		log_error(command == 0 ? "migration failed" : commands[command].name, "error", err.message, "kind",
+				  error_kind_name(err.kind), NULL);
 		status = 1;
-	} else {
+	} else if (command == 0) {
 		log_info("everything is in place", NULL);
 	}
 	config_release(migrate_options, migrate_options_len, &settings);
