@@ -16,6 +16,7 @@
 #include "migrate/deployment.h"
 #include "migrate/kafka_admin.h"
 #include "migrate/offsets.h"
+#include "migrate/rewind.h"
 #include "migrate/roles.h"
 #include "migrate/settings.h"
 #include "migrate/topics.h"
@@ -78,6 +79,31 @@ static int run_verify_audit(const struct migrate_settings *settings, struct erro
 	return verdict.broken == NULL ? 0 : 1;
 }
 
+static int run_rewind_with(const struct migrate_settings *settings, bool accept_loss, struct error *err)
+{
+	const struct kafka_settings kafka = {.brokers = settings->common.kafka_brokers,
+										 .properties_file = settings->common.kafka_config,
+										 .client_id = "kiln-migrate"};
+	const struct pg_settings pg = {.url = settings->database_url, .application_name = "kiln-migrate rewind"};
+	CLEANUP(pg_conn_free_p) struct pg_conn *conn = pg_conn_new(&pg);
+	int refused = 0;
+
+	if (pg_connect(conn, err) < 0 ||
+		rewind_offsets(conn, &kafka, accept_loss, clock_boot_ms() + settings->timeout_ms, &refused, err) < 0)
+		return -1;
+	return refused == 0 ? 0 : 1;
+}
+
+static int run_rewind(const struct migrate_settings *settings, struct error *err)
+{
+	return run_rewind_with(settings, false, err);
+}
+
+static int run_rewind_with_loss(const struct migrate_settings *settings, struct error *err)
+{
+	return run_rewind_with(settings, true, err);
+}
+
 /* What it does without a command is the first. `run`: the exit status, or -1. */
 static const struct {
 	const char *name;
@@ -85,13 +111,18 @@ static const struct {
 } commands[] = {
 	{NULL, migrate},
 	{"verify-audit", run_verify_audit},
+	{"rewind", run_rewind},
+	{"rewind-with-loss", run_rewind_with_loss},
 };
 
 static const char summary[] =
 	"brings Postgres and Kafka to what this version of Kiln needs\n\n"
 	"Commands instead of that:\n"
 	"  verify-audit      is every audit trail whole? One line of JSON with the first broken link;\n"
-	"                    exit 0 when there is none, 1 otherwise";
+	"                    exit 0 when there is none, 1 otherwise\n"
+	"  rewind            consumers whose log is no more the one that they have read begin at its\n"
+	"                    start; exit 1 when one was left alone because records are lost\n"
+	"  rewind-with-loss  those too";
 
 int main(int argc, char **argv)
 {
