@@ -133,7 +133,7 @@ kafka_ready() {
 kafka_finish() {
     local try before
     for try in 1 2 3; do
-        await kafka-1 60000 kafka_ready && return
+        await kafka-1 90000 kafka_ready && return
         # Perhaps a port was taken between choosing and binding: then others are chosen.
         before=$KAFKA_BROKERS_LIST
         # shellcheck disable=SC2046  # one word a node

@@ -29,7 +29,7 @@ postgres_init() {
 fsync = on
 synchronous_commit = on
 unix_socket_directories = ''
-max_connections = 100
+max_connections = 400
 shared_buffers = 128MB
 wal_level = minimal
 max_wal_senders = 0
@@ -72,7 +72,7 @@ postgres_ready() { "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "${PORTS[postgres]}";
 postgres_finish() {
     local try before
     for try in 1 2 3; do
-        if await postgres 60000 postgres_ready; then
+        if await postgres 90000 postgres_ready; then
             postgres_database
             return
         fi
