@@ -18,7 +18,7 @@ def open_to_app_fixture(shared_system):
 
 @pytest.fixture(name="browser")
 def browser_fixture(open_to_app):
-    with httpx.Client(base_url=open_to_app.url, headers={"Origin": APP}, timeout=15, trust_env=False) as client:
+    with httpx.Client(base_url=open_to_app.url, headers={"Origin": APP}, timeout=60, trust_env=False) as client:
         yield client
 
 

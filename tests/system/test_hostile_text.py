@@ -47,8 +47,9 @@ def ask_all(kiln, requests):
         data = b"".join(raw.head(kiln.api.token, method, path, "Content-Length: 0") for method, path in left)
         some = raw.answers(raw.exchange(kiln.system.url, data))
         assert 0 < len(some) <= len(left), f"{len(some)} answers to {len(left)} requests"
-        found += zip(left, some, strict=False)
-        left = left[len(some) :]
+        pairs = list(zip(left, some, strict=False))
+        found += [pair for pair in pairs if not pair[1].is_undecided]
+        left = left[len(some) :] + [request for request, answer in pairs if answer.is_undecided]
     return found
 
 

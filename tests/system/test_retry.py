@@ -82,7 +82,7 @@ def test_the_same_key_is_the_same_retry(kiln):
 def test_a_retry_goes_to_where_the_project_is_now(kiln):
     project = kiln.project()
     task = ended(kiln, project)
-    etag = kiln.api.get(f"/projects/{project['id']}").headers["etag"]
+    etag = kiln.api.get(f"/projects/{project['id']}", expect=200).headers["etag"]
     kiln.api.patch(f"/projects/{project['id']}", {"git_url": "https://git.example.org/x.git"}, headers={"If-Match": etag}, expect=200)
     (record,) = requests_of(kiln, retry(kiln, task)["task_id"])
     assert record.data["git"]["url"] == "https://git.example.org/x.git"
@@ -91,7 +91,7 @@ def test_a_retry_goes_to_where_the_project_is_now(kiln):
 def test_a_build_of_a_deleted_project_is_not_repeated(kiln):
     project = kiln.project()
     task = ended(kiln, project)
-    etag = kiln.api.get(f"/projects/{project['id']}").headers["etag"]
+    etag = kiln.api.get(f"/projects/{project['id']}", expect=200).headers["etag"]
     kiln.api.delete(f"/projects/{project['id']}", headers={"If-Match": etag}, expect=204)
     assert slug(kiln.api.post(f"/builds/{task}/retry", expect=409)) == "build-not-retryable"
 

@@ -13,7 +13,7 @@ import tempfile
 import pytest
 from kiln_testing.agents import spec
 from kiln_testing.client import Client
-from kiln_testing.services import environment_of, ops_get, ready_gateway
+from kiln_testing.services import environment_of, ready_gateway
 from kiln_testing.waiting import wait_for
 
 
@@ -90,6 +90,23 @@ def ask(sock):
     return line
 
 
+def opened(stack, client, path):
+    """A stream, once the gateway could decide in its time."""
+
+    def decided():
+        one = client.http.stream("GET", path, headers={"Accept": "text/event-stream"})
+        answer = one.__enter__()
+        stack.push(one)
+        if answer.status_code == 503:
+            answer.close()
+            return None
+        return answer
+
+    answer = wait_for(decided, f"a decision about {path}", poll=0.5)
+    assert answer.status_code == 200
+    return answer
+
+
 def test_the_api_is_there_by_tls(kiln, secure):
     client = Client(secure.url, kiln.api.token)
     project = client.post("/projects", {"name": kiln.name()}, expect=201).json()
@@ -99,9 +116,9 @@ def test_the_api_is_there_by_tls(kiln, secure):
 def test_an_event_stream_is_there_by_tls(kiln, secure):
     task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
     client = Client(secure.url, kiln.api.token, timeout=60)
-    with client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}) as answer:
-        assert answer.status_code == 200
-        assert next(line for line in answer.iter_lines() if line.startswith("event:")) == "event: build.pending"
+    with contextlib.ExitStack() as stack:
+        lines = opened(stack, client, f"/builds/{task}/events").iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: build.pending"
     kiln.cancel(task)
 
 
@@ -149,8 +166,7 @@ def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
     with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
         gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=60)
-        stream = stack.enter_context(client.http.stream("GET", f"/builds/{task}/events", headers={"Accept": "text/event-stream"}))
-        lines = stream.iter_lines()
+        lines = opened(stack, client, f"/builds/{task}/events").iter_lines()
         assert next(line for line in lines if line.startswith("event:")) == "event: build.pending"
         silent = [stack.enter_context(socket.create_connection(gateway.address, timeout=60)) for _ in range(7)]
         wait_for(lambda: gateway.metric("kiln_http_connections") == 8, "a full house")
@@ -183,9 +199,7 @@ def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure)
 
 
 def labelled(gateway, label):
-    lines = ops_get(gateway.ops, "/metrics").text.splitlines()
-    name = "kiln_gateway_certificate_loads_total"
-    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name) and label in line)
+    return gateway.metric(f"kiln_gateway_certificate_loads_total{{{label}}}")
 
 
 def test_a_certificate_without_its_key_is_no_start(kiln, secure):

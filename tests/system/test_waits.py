@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import time
+import uuid
 
 import pytest
 from kiln_testing.agents import Gate, spec
@@ -70,8 +71,13 @@ def in_background(call, *arguments, **kwargs):
 def slow(kiln, side, client=None):
     """A client at the side gateway that is patient enough."""
     patient = kiln.at(side, client)
-    patient.http.timeout = 120
+    patient.http.timeout = 240
     return patient
+
+
+def key():
+    """With it, a POST whose outcome was unknown is sent again (client.py)."""
+    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
 
 
 def waits(side, number):
@@ -96,7 +102,7 @@ def test_a_get_waits_for_the_end_and_says_so(kiln, side):
         waits(side, 1)
         assert not later.done()
         kiln.cancel(task)
-        answer = later.result(60)
+        answer = later.result(120)
     assert answer.json()["status"] == "cancelled" and answer.headers["preference-applied"] == "wait=600"
     waits(side, 0)
 
@@ -104,15 +110,16 @@ def test_a_get_waits_for_the_end_and_says_so(kiln, side):
 def test_a_get_with_an_etag_waits_for_news_only(kiln, side):
     project, _ = kiln.seeded(concurrency=1)
     first_gate, gate = Gate(kiln), Gate(kiln)
-    first, task = kiln.run(project, first_gate.script), kiln.run(project, gate.script)
-    kiln.wait_phase(first, "agent")
+    first = kiln.run(project, first_gate.script)
+    kiln.wait_phase(first, "agent")  # before the other one is there: it could be applied first
+    task = kiln.run(project, gate.script)
     kiln.wait_phase(task, "queued")
     client = slow(kiln, side)
     tag = client.get(f"/builds/{task}", expect=200).headers["etag"]
     with in_background(client.get, f"/builds/{task}", headers=LONG | {"If-None-Match": tag}, expect=200) as later:
         waits(side, 1)
         first_gate.open()
-        answer = later.result(60)
+        answer = later.result(120)
     assert answer.headers["etag"] != tag and answer.headers["preference-applied"] == "wait=600"
     assert answer.json()["finished_at"] is None  # news, though not the end
     gate.open()
@@ -124,7 +131,7 @@ def test_what_does_not_come_in_time_is_answered_as_it_is(kiln, side):
     client = slow(kiln, side)
     begin = time.monotonic()
     answer = client.get(f"/builds/{task}", headers=SHORT, expect=200)
-    assert time.monotonic() - begin >= 1
+    assert time.monotonic() - begin > 0.99  # the gateway counts whole milliseconds
     assert answer.json()["status"] == "pending" and answer.headers["preference-applied"] == "wait=1"
     same = client.get(f"/builds/{task}", headers=SHORT | {"If-None-Match": answer.headers["etag"]}, expect=304)
     assert same.headers["preference-applied"] == "wait=1"
@@ -146,7 +153,7 @@ def test_what_has_ended_or_is_not_there_is_answered_at_once(kiln, side):
 def test_a_post_waits_for_the_end_and_answers_with_the_build(kiln, side):
     project, _ = kiln.seeded()
     body = spec(kiln.agents.write("echo done"))
-    answer = slow(kiln, side).post(f"/projects/{project['name']}/builds", body, headers=LONG, expect=200)
+    answer = slow(kiln, side).post(f"/projects/{project['name']}/builds", body, headers=LONG | key(), expect=200)
     build = answer.json()
     assert build["status"] == "completed" and build["result"]["success"] is True
     assert answer.headers["location"] == answer.headers["content-location"] == f"/builds/{build['task_id']}"
@@ -156,7 +163,7 @@ def test_a_post_waits_for_the_end_and_answers_with_the_build(kiln, side):
 
 def test_a_post_whose_build_does_not_end_in_time_is_the_202(kiln, side):
     project = kiln.project()
-    answer = slow(kiln, side).post(f"/project/{project['name']}/build", spec("none", **WAITS), headers=SHORT, expect=202)
+    answer = slow(kiln, side).post(f"/project/{project['name']}/build", spec("none", **WAITS), headers=SHORT | key(), expect=202)
     assert answer.headers["preference-applied"] == "wait=1" and answer.json()["status"] == "pending"
     assert answer.headers["location"] == answer.json()["links"]["self"]
     kiln.cancel(answer.json()["task_id"])
@@ -164,13 +171,13 @@ def test_a_post_whose_build_does_not_end_in_time_is_the_202(kiln, side):
 
 def test_a_repeated_post_with_its_key_waits_for_the_first_one_s_build(kiln, side):
     project = kiln.project()
-    path, body, key = f"/projects/{project['id']}/builds", spec("none", **WAITS), {"Idempotency-Key": f'"{kiln.name()}"'}
+    path, body, headers = f"/projects/{project['id']}/builds", spec("none", **WAITS), key()
     client = slow(kiln, side)
-    task = client.post(path, body, headers=key, expect=202).json()["task_id"]
-    with in_background(client.post, path, body, headers=key | LONG, expect=200) as later:
+    task = client.post(path, body, headers=headers, expect=202).json()["task_id"]
+    with in_background(client.post, path, body, headers=headers | LONG, expect=200) as later:
         waits(side, 1)
         kiln.cancel(task)
-        build = later.result(60).json()
+        build = later.result(120).json()
     assert (build["task_id"], build["status"]) == (task, "cancelled")
 
 
@@ -196,7 +203,7 @@ def test_beyond_a_token_s_or_the_gateway_s_limit_nobody_waits(kiln, side):
         waits(side, 4)
         assert "preference-applied" not in kiln.at(side, other).get(path, headers=LONG, expect=200).headers
         kiln.cancel(path.removeprefix("/builds/"))
-        assert {one.result(60).json()["status"] for one in later} == {"cancelled"}
+        assert {one.result(120).json()["status"] for one in later} == {"cancelled"}
     waits(side, 0)
 
 
@@ -238,7 +245,7 @@ def test_a_token_that_is_revoked_gets_nothing_more(kiln, side):
     with in_background(slow(kiln, side, client).get, f"/builds/{task}", headers=LONG, expect=401) as later:
         waits(side, 1)
         kiln.api.delete(f"/tokens/{client.id}", expect=204)
-        later.result(60)
+        later.result(120)
     kiln.cancel(task)
 
 
@@ -252,8 +259,8 @@ def test_a_gateway_that_stops_answers_those_who_wait(kiln):
         )
         waits(gateway, 2)
         gateway.process.send_signal(signal.SIGTERM)
-        assert get.result(60).json()["status"] == "pending"
-        kiln.cancel(post.result(60).json()["task_id"])
+        assert get.result(120).json()["status"] == "pending"
+        kiln.cancel(post.result(120).json()["task_id"])
     kiln.cancel(task)
 
 
@@ -262,7 +269,7 @@ def test_builds_that_end_together_are_all_told(kiln, side):
     body = spec(kiln.agents.write("true"))
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         path = f"/projects/{project['id']}/builds"
-        answers = list(pool.map(lambda _: slow(kiln, side).post(path, body, headers=LONG, expect=200), range(9)))
+        answers = list(pool.map(lambda _: slow(kiln, side).post(path, body, headers=LONG | key(), expect=200), range(9)))
     assert [answer.json()["status"] for answer in answers] == ["completed"] * 9
 
 

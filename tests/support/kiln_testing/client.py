@@ -25,6 +25,15 @@ def is_endless(answer):
 
 # A 503 of these says that nothing was done: come again.
 NOTHING_DONE = ("undecidable", "kafka-unavailable", "database-unavailable")
+# Once more they are the same wish.
+WISHES = ("/cancel", "/drain")
+# They make a build, and nothing else.
+BUILDS = ("/builds", "/build", "/retry")
+
+
+def is_undecided(status, slug):
+    """Of an answer that says nothing but that the gateway could not do it now."""
+    return status == 503 and slug in NOTHING_DONE
 
 
 class BrokenContract(Exception):
@@ -50,7 +59,8 @@ class Client:
         """`body` is sent as JSON, `content` as it is; `expect` is the status or several.
 
         Who expects an answer other than 503 comes again when the gateway could do nothing in its time, as the contract asks of bots:
-        on a busy machine Kafka's or Postgres' answer may take longer than the gateway's second.
+        on a busy machine Kafka's or Postgres' answer may take longer than the gateway's second. What became of a request whose outcome
+        is unknown, it finds out.
         """
         if expect is None:
             return self._send(method, path, **kwargs)
@@ -58,12 +68,44 @@ class Client:
 
         def decided():
             answer = self._send(method, path, **kwargs)
-            undecided = answer.status_code == 503 and 503 not in expected and slug(answer) in NOTHING_DONE
-            return None if undecided else answer
+            if answer.status_code != 503 or 503 in expected:
+                return answer
+            if slug(answer) == "outcome-unknown":
+                return self._find_out(method, path, answer)
+            return None if is_undecided(answer.status_code, slug(answer)) else answer
 
         answer = wait_for(decided, f"a decision about {method} {path}", poll=0.5)
         assert answer.status_code in expected, f"{method} {path}: {answer.status_code}, not {expect}: {answer.text[:2000]}"
         return answer
+
+    def _find_out(self, method, path, answer):
+        """What a bot does whose request may have been accepted: the same again where that is safe (None), else a look at the build.
+
+        One that is there stands for the 202 that did not come.
+        """
+        if "idempotency-key" in answer.request.headers or path.endswith(WISHES):
+            return None
+        task = answer.json().get("task_id")
+        if method != "POST" or task is None or not path.endswith(BUILDS):
+            return answer
+        link = f"/builds/{task}"
+        found = self.get(link, expect=(200, 403, 404))
+        if found.status_code == 404:
+            return None
+        if found.status_code == 403:
+            return answer
+        told = {"task_id": task, "status": "pending", "links": {"self": link, "events": f"{link}/events", "logs": f"{link}/logs"}}
+        told["retry_of"] = found.json()["retry_of"]
+        return httpx.Response(202, json=told, headers={"location": link}, request=answer.request)
+
+    def plain(self, method, path, **kwargs):
+        """An answer that is not judged, of a request as httpx takes it. Comes again at any 503: a HEAD's does not say which one it is."""
+
+        def decided():
+            answer = self.http.request(method, path, **kwargs)
+            return answer if answer.status_code != 503 else None
+
+        return wait_for(decided, f"a decision about {method} {path}", poll=0.5)
 
     def _send(self, method, path, *, body=None, content=None, **kwargs):
         headers = dict(kwargs.pop("headers", {}))

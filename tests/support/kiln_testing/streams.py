@@ -9,7 +9,7 @@ import threading
 import httpx
 
 from . import contract
-from .client import BrokenContract
+from .client import BrokenContract, is_undecided, slug
 from .waiting import wait_for
 
 
@@ -31,10 +31,13 @@ def lines(events):
 
 
 class Parser:
-    """Lines to events; keeps the last id, the hint when to come again, and counts comments."""
+    """Lines to events; keeps the last id, the hint when to come again, and counts comments.
+
+    An id counts from the blank line on that ends its event: of one that was cut off before, nothing has been had.
+    """
 
     def __init__(self):
-        self.last_id = None
+        self.last_id = self.next_id = None
         self.retry = None
         self.comments = 0
         self.type, self.data = "", []
@@ -42,6 +45,7 @@ class Parser:
     def feed(self, line):
         """The event that this line completes, or None."""
         if line == "":
+            self.last_id = self.next_id
             event = Event(self.last_id, self.type or "message", "\n".join(self.data)) if self.data else None
             self.type, self.data = "", []
             return event
@@ -55,7 +59,7 @@ class Parser:
         elif name == "data":
             self.data.append(value)
         elif name == "id":
-            self.last_id = value
+            self.next_id = value
         elif name == "retry":
             self.retry = int(value)
         else:
@@ -64,32 +68,35 @@ class Parser:
 
 
 class EventStream:
-    """One open stream, read by a thread of its own. Use as a context manager."""
+    """One open stream, read by a thread of its own. Use as a context manager.
+
+    It comes again when the gateway could not decide in its time (client.py), as on a busy machine.
+    """
 
     def __init__(self, client, path, last_id=None, accept="text/event-stream", **params):
         self.path = path
         headers = {"Accept": accept, "Authorization": f"Bearer {client.token}"}
         if last_id is not None:
             headers["Last-Event-ID"] = str(last_id)
-        self.http = httpx.Client(base_url=client.url, timeout=httpx.Timeout(10, read=60), trust_env=False)
+        self.http = httpx.Client(base_url=client.url, timeout=60, trust_env=False)
         self.parser = Parser()
         self.events = []
         self.ended = False
         self.failure = None
-        self.answer = self.http.send(self.http.build_request("GET", path, headers=headers, params=params), stream=True)
+        self.answer = wait_for(lambda: self._open(headers, params), f"a decision about {path}", poll=0.5)
         self.status = self.answer.status_code
-        if self.status != 200:
-            self.answer.read()
-        self._judge()
         self.thread = threading.Thread(target=self._run, name="event-stream", daemon=True)
         self.thread.start()
 
-    def _judge(self):
-        body = self.answer.content if self.status != 200 else b""
-        path = self.answer.request.url.raw_path.decode().partition("?")[0]
-        wrong = list(contract.find("GET", path).judge_answer(self.status, self.answer.headers, body))
+    def _open(self, headers, params):
+        answer = self.http.send(self.http.build_request("GET", self.path, headers=headers, params=params), stream=True)
+        body = answer.read() if answer.status_code != 200 else b""
+        path = answer.request.url.raw_path.decode().partition("?")[0]
+        wrong = list(contract.find("GET", path).judge_answer(answer.status_code, answer.headers, body))
         if wrong:
             raise BrokenContract(f"GET {self.path}: " + "\n".join(wrong))
+        undecided = answer.status_code == 503 and is_undecided(503, slug(answer))
+        return None if undecided else answer
 
     def _run(self):
         try:
@@ -132,14 +139,14 @@ class EventStream:
     def last_id(self):
         return self.parser.last_id
 
-    def wait(self, count, deadline=60.0):
+    def wait(self, count, deadline=120.0):
         """The first `count` events."""
         return wait_for(lambda: self.events[:count] if len(self.events) >= count else None, f"{count} events of {self.path}", deadline)
 
-    def wait_type(self, type, deadline=60.0):
+    def wait_type(self, type, deadline=120.0):
         return wait_for(lambda: next((e for e in self.events if e.type == type), None), f"{type} on {self.path}", deadline)
 
-    def wait_end(self, deadline=60.0):
+    def wait_end(self, deadline=120.0):
         """All events of a stream that ends."""
         wait_for(lambda: self.ended, f"{self.path} to end", deadline)
         return self.events
