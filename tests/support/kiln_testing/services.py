@@ -4,9 +4,11 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
+import uuid
 
 import httpx
 
@@ -41,13 +43,23 @@ def is_ready(ops):
 
 
 class Service:
-    """A process that a test has started beside those of ./dev."""
+    """A process that a test has started beside those of ./dev, on ports that it has chosen itself."""
 
-    def __init__(self, process, url, ops, log):
+    def __init__(self, process, log):
         self.process = process
-        self.url = url
-        self.ops = ops
         self.log = log  # the path of what it writes
+        self.url = self.ops = None
+
+    def find_ports(self):
+        """Waits for what it says of them."""
+        self.ops, self.url = (wait_for(lambda w=words: self._url(w), f"the log to say {words}") for words in ("ops port open", "listening"))
+
+    def _url(self, words):
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        found = re.search(rf'\b{words}\b.*?\bport"?[=:]"?(\d+)', text)
+        if found is None and self.process.poll() is not None:
+            raise RuntimeError(f"the service has ended: {text[-2000:]}")
+        return found and f"http://127.0.0.1:{found[1]}"
 
     def readyz(self):
         """Its answer, or None while the port is closed."""
@@ -56,18 +68,17 @@ class Service:
 
     def metric(self, name):
         """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
-        lines = ops_get(self.ops, "/metrics").text.splitlines()
+        lines = wait_for(lambda: ops_get(self.ops, "/metrics"), "the metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
 
 
 @contextlib.contextmanager
 def second_gateway(system, *, open_files=None, **variables):
-    """One more gateway on ports of its own; not waited for. `open_files`: its limit of descriptors."""
-    api, ops = free_port(), free_port()
+    """One more gateway on ports of its own, which it is waited for to open. `open_files`: its limit of descriptors."""
     pid, *_ = system.pids("GATEWAY")
-    environment = environment_of(pid) | {"KILN_LISTEN": f"127.0.0.1:{api}", "KILN_OPS_PORT": str(ops)} | variables
+    environment = environment_of(pid) | {"KILN_LISTEN": "127.0.0.1:0", "KILN_OPS_PORT": "0"} | variables
     limited = ["prlimit", f"--nofile={open_files}", "--"] if open_files is not None else []
-    path = system.folder / "log" / f"gateway-{api}.log"
+    path = system.folder / "log" / f"gateway-{uuid.uuid4().hex[:12]}.log"
     with path.open("ab") as log:
         process = subprocess.Popen(
             [*limited, str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-gateway")],
@@ -80,7 +91,9 @@ def second_gateway(system, *, open_files=None, **variables):
             **system.as_run_user(),
         )
     try:
-        yield Service(process, f"http://127.0.0.1:{api}", f"http://127.0.0.1:{ops}", path)
+        service = Service(process, path)
+        service.find_ports()
+        yield service
     finally:
         process.send_signal(signal.SIGTERM)
         try:
