@@ -43,11 +43,21 @@ def test_a_command_that_does_not_exist_fails_the_build(kiln):
     assert kiln.error_class(kiln.post(project, spec("nobody-wrote-this"))) == "agent_failed"
 
 
+def time_out(kiln, project, script, seconds):
+    """The error's class of a build that takes too long, once it is not its remote that does, as on a busy machine."""
+
+    def not_git():
+        found = kiln.error_class(kiln.run(project, script, timeout_s=seconds, max_attempts=1))
+        return found if found != "git_unreachable" else None
+
+    return wait_for(not_git, "the remote to be quick enough", 120)
+
+
 def test_a_hanging_agent_is_killed_at_its_timeout_with_all_its_children(kiln):
     project, _ = kiln.seeded()
     marker = uuid.uuid4().hex
     script = f"export marker={marker}\ntrap '' TERM\n(setsid sleep 600 &)\nsleep 600 &\nwhile :; do sleep 600; done"
-    assert kiln.error_class(kiln.run(project, script, timeout_s=1, max_attempts=1)) == "agent_timeout"
+    assert time_out(kiln, project, script, 1) == "agent_timeout"
     assert kiln.leftovers(marker) == []
 
 
@@ -76,10 +86,11 @@ def test_an_agent_that_forks_without_end_is_ended(kiln):
     marker = uuid.uuid4().hex
     # Bounded on purpose: what is tested is that none survives.
     script = f"export marker={marker}\nf() {{ [ $1 -gt 0 ] && {{ f $(($1 - 1)) & f $(($1 - 1)) & }}; sleep 600; }}\nf 6"
-    assert kiln.error_class(kiln.run(project, script, timeout_s=2, max_attempts=1)) == "agent_timeout"
+    assert time_out(kiln, project, script, 2) == "agent_timeout"
     assert kiln.leftovers(marker) == []
 
 
+@pytest.mark.timeout(800)
 def test_a_hundred_megabytes_of_output_end_with_output_limit_and_bounded_memory(kiln):
     project, _ = kiln.seeded()
     noisy = kiln.run(project, "yes 'a line of sixty-four bytes, to be repeated until it is 100 MB.' | head -c 104857600")
@@ -90,7 +101,7 @@ def test_a_hundred_megabytes_of_output_end_with_output_limit_and_bounded_memory(
         peak = max([peak, *(rss_mib(pid) for pid in kiln.system.pids("EXECUTOR"))])
         return kiln.tap.of(noisy, type="build.failed") or kiln.tap.of(noisy, type="build.completed")
 
-    wait_for(ended, "the noisy build to end", 60)
+    wait_for(ended, "the noisy build to end", 600)  # many log records, that every test's tap reads too
     assert kiln.error_class(noisy) == "output_limit"
     assert peak < 128, f"an executor grew to {peak} MiB"
     assert len(kiln.build(noisy)["result"]["output"].encode()) <= 262144

@@ -42,6 +42,8 @@ def test_a_full_disk_fails_the_build_and_only_as_long_as_it_is_full(kiln):
         assert fills["result"]["error"]["class"] in ("agent_failed", "internal")
         assert repository.tip() == before
 
+        # What it has used is given back behind its end.
+        wait_for(lambda: not list((disk / "trash").iterdir()), "the first build's files to be removed")
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:

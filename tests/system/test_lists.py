@@ -13,7 +13,8 @@ COMMITS = "echo x > x.txt"
 
 
 def rows_are_there(kiln, tasks):
-    kiln.tap.wait(lambda: all(kiln.tap.by_build.get(task) for task in tasks), "the rows")
+    for task in tasks:
+        kiln.tap.wait_type(task, "build.pending")
 
 
 def ids(items):

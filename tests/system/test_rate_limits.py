@@ -73,7 +73,7 @@ def new_client(kiln, gateway, scopes=("builds:read", "builds:write")):
         answer = client.get("/me")
         return answer.status_code == 200 and share(answer.headers)["r"] >= RATE // 4 - 1
 
-    wait_for(fresh, "all that was owed to be paid back", 30, poll=0.2)
+    wait_for(fresh, "all that was owed to be paid back", poll=0.2)
     return client
 
 
@@ -124,7 +124,7 @@ def overload(client):
         answers = flood(client)
         return answers if {status for status, *_ in answers} == {200, 429} else None
 
-    return wait_for(too_much, "a part of a flood to be too much", 60)
+    return wait_for(too_much, "a part of a flood to be too much")
 
 
 def test_beyond_its_share_a_token_is_told_when_to_come_again(kiln, limited):
@@ -167,8 +167,8 @@ def test_a_refused_request_is_not_read_and_does_nothing(kiln, limited):
             perhaps.add(body["task_id"])
         return status == status_of_broken == 429
 
-    wait_for(refused, "a build and a broken body to be refused", 60)
-    assert broken <= {400, 429}
+    wait_for(refused, "a build and a broken body to be refused")
+    assert broken <= {400, 429, 503}  # 503: a busy machine, as above
 
     def builds():
         return {item["task_id"] for item in kiln.api.pages(path, limit=500)}
@@ -188,11 +188,11 @@ def test_a_second_token_within_its_share_notices_nothing(kiln, limited):
     thread = threading.Thread(target=ask_for_more)
     thread.start()
     try:
-        wait_for(lambda: refused, "the first token to be refused", 60)
+        wait_for(lambda: refused, "the first token to be refused")
         for _ in range(RATE // 4 // 2 - 1):  # half of what may come at once
             modest.get("/me", expect=200)
         before = len(refused)
-        wait_for(lambda: len(refused) > before, "the first token to be refused again", 60)
+        wait_for(lambda: len(refused) > before, "the first token to be refused again")
     finally:
         stop.set()
         thread.join()
@@ -213,14 +213,14 @@ def test_guessing_tokens_is_limited_and_disturbs_nobody_at_the_same_address(kiln
         return nobody.with_token(secrets.token_urlsafe(32)).get("/me", expect=(401, 429))
 
     assert slug(guess()) == "unauthorized"
-    answer = wait_for(lambda: answer if (answer := guess()).status_code == 429 else None, "guesses to be too many", 60)
+    answer = wait_for(lambda: answer if (answer := guess()).status_code == 429 else None, "guesses to be too many")
     assert slug(answer) == "too-many-requests"
     assert 1 <= int(answer.headers["Retry-After"]) <= 60 // FAILURES
     assert "RateLimit" not in answer.headers
     known.get("/me", expect=200)
     kiln.at(limited).get("/me", expect=200)
     nobody.get("/me", expect=401)
-    wait_for(lambda: guess().status_code == 429, "guesses to be too many again, if one was free meanwhile", 60)
+    wait_for(lambda: guess().status_code == 429, "guesses to be too many again, if one was free meanwhile")
 
 
 def test_where_too_many_tokens_ask_a_new_one_is_503_and_told_when_to_come(kiln, narrow):
@@ -228,11 +228,10 @@ def test_where_too_many_tokens_ask_a_new_one_is_503_and_told_when_to_come(kiln, 
 
     def refused():
         answers = (client.get("/me", expect=(200, 429, 503)) for client in clients)
-        return next((answer for answer in answers if answer.status_code == 503), None)
+        return next((answer for answer in answers if answer.status_code == 503 and slug(answer) == "overloaded"), None)
 
-    answer = wait_for(refused, "the gateway to be full", 60)
+    answer = wait_for(refused, "the gateway to be full")
     told = share(answer.headers)
-    assert slug(answer) == "overloaded"
     assert told["q"] == 1 and told["r"] == 0
     assert int(answer.headers["Retry-After"]) == told["t"] >= told["w"] > 1
     assert narrow.metric('kiln_gateway_limited_requests_total{reason="gateway"}') >= 1
@@ -247,7 +246,7 @@ def test_what_refuses_a_request_after_its_share_says_retry_after_no_earlier(kiln
         answer = client.get(path, headers={"Accept": "text/event-stream"}, expect=(429, 503))
         return answer if answer.status_code == 429 and share(answer.headers)["t"] > 1 else None
 
-    answer = wait_for(refused, "a stream to be refused while a share's window is long", 60)
+    answer = wait_for(refused, "a stream to be refused while a share's window is long")
     assert int(answer.headers["Retry-After"]) >= share(answer.headers)["t"]
 
 

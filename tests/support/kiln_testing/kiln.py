@@ -1,14 +1,16 @@
 """What most tests need of a running system, in one object."""
 
+import datetime
 import uuid
 
 import confluent_kafka
 
 from . import agents, trail
 from .agents import Agents, spec
-from .client import Client
+from .client import Client, pointers
+from .records import partition_of
 from .repositories import Repository
-from .waiting import wait_for
+from .waiting import TooLate, wait_for
 
 ENDED = ("completed", "failed", "cancelled")
 FAST = "printf '%s\\n' hello > hello.txt\necho done"
@@ -62,6 +64,16 @@ class Kiln:
         client.id = answer["id"]
         return client
 
+    def short_token(self, body, **kwargs):
+        """A token that has expired a moment later: (the answer, when). A slow machine may get there when that is over, and then takes longer."""
+        for seconds in (1, 3, 9, 27, 81):
+            ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+            answer = self.api.post("/tokens", body | {"expires_at": ends.isoformat()}, expect=(201, 422), **kwargs)
+            if answer.status_code == 201:
+                return answer.json(), ends
+            assert pointers(answer) == {"/expires_at": "in_the_past"}
+        raise TooLate("no token lives long enough")
+
     # -- builds
 
     def post(self, project, body, **kwargs):
@@ -79,14 +91,14 @@ class Kiln:
     def build(self, task):
         return self.api.get(f"/builds/{task}", expect=200).json()
 
-    def wait_end(self, task, deadline=60.0):
+    def wait_end(self, task, deadline=120.0):
         """The ended build, as GET shows it. The trail is verified on the way."""
         self.tap.wait_end(task, deadline)
         build = wait_for(lambda: self._ended(task), f"build {task} to end")
         self.trail(task)
         return build
 
-    def error_class(self, task, deadline=60.0):
+    def error_class(self, task, deadline=120.0):
         """Of a build that must fail."""
         build = self.wait_end(task, deadline)
         assert build["status"] == "failed" and build["result"]["success"] is False, build
@@ -96,7 +108,7 @@ class Kiln:
         build = self.build(task)
         return build if build["status"] in ENDED else None
 
-    def wait_phase(self, task, *phases, deadline=60.0):
+    def wait_phase(self, task, *phases, deadline=120.0):
         """Until the build's trail has been in one of these phases."""
         return self.tap.wait(
             lambda: next(
@@ -112,18 +124,19 @@ class Kiln:
         trail.verify(items)
         return items
 
-    def logs_are_stored(self):
-        """What executors have written by now; it is another way than that of their results."""
-        stored = dict(self.system.sql("select partition, next_offset from consumer_offsets where consumer = 'kiln-log-store'"))
+    def log_is_stored(self, task):
+        """Waits for what the build's executor has written by now; it is another way than that of its results."""
+        partition = partition_of(task.encode(), self.tap.partitions["kiln.build.logs"])
         consumer = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
         try:
-            ends = {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", p), timeout=60)[1] for p in stored}
+            _, end = consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", partition), timeout=60)
         finally:
             consumer.close()
-        return all(stored[p] >= end for p, end in ends.items())
+        statement = "select 1 from consumer_offsets where consumer = 'kiln-log-store' and partition = %s and next_offset >= %s"
+        wait_for(lambda: self.system.sql(statement, partition, end), "the log to be stored")
 
     def log(self, task):
-        wait_for(self.logs_are_stored, "the logs to be stored")
+        self.log_is_stored(task)
         return self.api.pages(f"/builds/{task}/logs", limit=500)
 
     def log_text(self, task):
