@@ -46,6 +46,9 @@ OPENCODE = {
 }
 
 
+pytestmark = pytest.mark.timeout(2 * DEADLINE)
+
+
 @pytest.fixture(scope="module")
 def lab(shared_system, shared_tap):
     with code_agents(shared_system) as lab:

@@ -146,7 +146,7 @@ def test_asyncapi_has_every_topic_and_every_type_with_a_schema():
 
 
 def test_gateway_and_contract_have_the_same_routes_and_scopes():
-    output = subprocess.run([places.BIN / "kiln-gateway", "--routes"], capture_output=True, text=True, timeout=30, check=True).stdout
+    output = subprocess.run([places.BIN / "kiln-gateway", "--routes"], capture_output=True, text=True, timeout=120, check=True).stdout
     gateway = set()
     for line in output.splitlines():
         method, path, scope = line.split()

@@ -16,6 +16,12 @@ WAITS = {"labels": ["nobody-has-this"]}
 POST_WITHIN_S = 20  # the contract's 2 s, and what a busy machine adds
 
 
+def status(ops, path):
+    """Of an ops port's answer; None: it has none."""
+    answer = ops_get(ops, path)
+    return answer.status_code if answer is not None else None
+
+
 def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_kiln):
     project, body = own_kiln.project(), spec("none", **WAITS)
     path = f"/projects/{project['id']}/builds"
@@ -84,8 +90,8 @@ def test_streams_go_on_after_kafka_was_away_and_miss_nothing(own_kiln):
         own_kiln.system.signal("KAFKA", signal.SIGKILL)
         own_kiln.system.up()
         gate.open()
-        trail = [(event.id, event.type, event.json) for event in events.wait_end(60)]
-        lines = [event.json for event in log.wait_end(60)]
+        trail = [(event.id, event.type, event.json) for event in events.wait_end()]
+        lines = [event.json for event in log.wait_end()]
         feed.wait_type("build.completed")
         seen = [event.json["sequence"] for event in feed.events if event.type.startswith("build.")]
     own_kiln.wait_end(task)
@@ -104,19 +110,19 @@ def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": own_kiln.system.brokers})
     partition = confluent_kafka.TopicPartition(record.topic, record.partition, record.offset + 1)
     for done in admin.delete_records([partition]).values():
-        done.result(60)
+        done.result(120)
     with EventStream(own_kiln.api, path, last_id=place) as stream:
         assert stream.wait(1)[0].type == "reset"
         again = own_kiln.post(project, spec("none", **WAITS))
         assert stream.wait_type("build.pending").json["build_id"] == again
     with EventStream(own_kiln.api, path, last_id=stream.events[0].id) as stream:
-        assert stream.wait(1)[0].json["build_id"] == again
+        assert stream.wait_type("build.pending").json["build_id"] == again
 
 
 def test_everything_goes_on_without_a_restart_after_kafka_was_away(own_kiln):
     pids = {name: own_kiln.system.pids(name) for name in ("GATEWAY", "BUILD_SERVICE", "NOTIFIER", "EXECUTOR")}
     with own_kiln.system.frozen("KAFKA"):
-        wait_for(lambda: ops_get(own_kiln.system.env["KILN_OPS_GATEWAY"], "/readyz").status_code == 503, "the gateway to notice")
+        wait_for(lambda: status(own_kiln.system.env["KILN_OPS_GATEWAY"], "/readyz") == 503, "the gateway to notice")
     project, _ = own_kiln.seeded()
     inbox = own_kiln.receiver.inbox()
     body = spec(own_kiln.agents.write("true"), callback_url=inbox.url)
@@ -133,9 +139,9 @@ def test_a_gateway_that_starts_without_kafka_says_so_and_works_when_it_comes(own
         with second_gateway(own_kiln.system) as gateway:
             ready = wait_for(gateway.readyz, "the ops port to answer")
             assert ready.status_code == 503 and "kafka" in ready.text.lower()
-            assert ops_get(gateway.ops, "/livez").status_code == 200
+            assert status(gateway.ops, "/livez") == 200
             own_kiln.system.signal("KAFKA", signal.SIGCONT)
-            wait_for(lambda: gateway.readyz().status_code == 200, "the gateway to be ready")
+            wait_for(lambda: status(gateway.ops, "/readyz") == 200, "the gateway to be ready")
             client = Client(gateway.url, own_kiln.system.env["KILN_TOKEN"])
             task = client.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"]
             assert own_kiln.build(task)["status"] == "pending"

@@ -1,5 +1,7 @@
 """A bot posts a build and gets a commit on its branch and a signed call back."""
 
+import uuid
+
 from kiln_testing import trail
 from kiln_testing.agents import spec
 from kiln_testing.webhooks import verified
@@ -82,7 +84,7 @@ def test_the_result_tells_what_was_done(kiln):
     assert result["output"] == "the answer\n"
     assert result["error"] is None and result["artifacts"] == [] and result["pipelines"] == []
     assert result["agent"]["provider"] == "command"
-    assert 0 < result["duration_ms"] < 30_000
+    assert 0 < result["duration_ms"] < 600_000
     assert build["attempt"] == 1 and build["attempts_used"] == 1 and build["max_attempts"] == 3
 
 
@@ -182,10 +184,12 @@ def test_metadata_is_returned_everywhere(kiln):
 def test_forty_builds_of_ten_projects_all_complete(kiln):
     command = kiln.agents.write('head -c 8 /dev/urandom | od -An -tx1 > "$$.txt"')
     projects = [kiln.project() for _ in range(10)]
-    tasks = [(kiln.post(project, spec(command, auto_commit=True, auto_push=True)), project) for project in projects * 4]
-    for task, _ in tasks:
-        build = kiln.wait_end(task, deadline=60)
-        assert build["status"] == "completed", build["result"]
+    own = f"l{uuid.uuid4().hex[:10]}"  # other tests' builds need not wait behind all of these
+    with kiln.system.executor(slots=4, labels=[own]):
+        tasks = [(kiln.post(project, spec(command, labels=[own], auto_commit=True, auto_push=True)), project) for project in projects * 4]
+        for task, _ in tasks:
+            build = kiln.wait_end(task)
+            assert build["status"] == "completed", build["result"]
     for project in projects:
         with kiln.repository(project).clone() as clone:
             own = [task for task, owner in tasks if owner is project]

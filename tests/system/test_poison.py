@@ -45,7 +45,7 @@ def send(system, topic, value, head, key=None, partition=None):
     done = []
     arguments = {} if partition is None else {"partition": partition}
     producer.produce(topic, value, key=key, headers=head, on_delivery=lambda error, message: done.append((error, message)), **arguments)
-    producer.flush(10)
+    producer.flush(60)
     (error, message), *_ = done
     assert error is None, error
     return message.partition(), message.offset()

@@ -10,7 +10,7 @@ import pytest
 from model_api.server import Model
 
 # Loaded machines start a program of 400 MB slowly.
-DEADLINE = 200.0
+DEADLINE = 400.0
 
 
 def program(name):

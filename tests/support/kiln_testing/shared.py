@@ -56,7 +56,8 @@ class Share:
             if not others:
                 System(self.folder).down()
                 pathlib.Path(lock.name).unlink()
-                self.users.rmdir()
+                with contextlib.suppress(OSError):  # the next one has come already
+                    self.users.rmdir()
 
 
 def main():

@@ -51,8 +51,16 @@ def read_env(path):
 
 
 def is_stopped(pid):
-    stats = [path.read_text(encoding="utf-8", errors="replace") for path in pathlib.Path("/proc", str(pid), "task").glob("*/stat")]
+    """All of its threads. One that ends meanwhile does not stand still yet."""
+    try:
+        stats = _stats(pid)
+    except OSError:
+        return False
     return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
+def _stats(pid):
+    return [path.read_text(encoding="utf-8", errors="replace") for path in pathlib.Path("/proc", str(pid), "task").glob("*/stat")]
 
 
 def free_folder(prefix):
@@ -121,7 +129,7 @@ class System:
         if not self.is_whole():
             self.up()
         elif self.touched:  # each answer may wait for Kafka's, and there are ten
-            wait_for(self.is_ready, "everybody to be ready again", 60)
+            wait_for(self.is_ready, "everybody to be ready again")
         self.touched = False
 
     def signal(self, name, number):
@@ -224,7 +232,8 @@ class Executor:
                 **self.system.as_run_user(),
             )
         if wait:
-            wait_for(lambda: self._alive() and self._hellos() > seen, f"executor {self.state.name} to say hello")
+            # It asks its agents' programs for their versions first, which are large.
+            wait_for(lambda: self._alive() and self._hellos() > seen, f"executor {self.state.name} to say hello", 300)
         return self
 
     def _alive(self):
@@ -237,7 +246,7 @@ class Executor:
         rows = self.system.sql("select incarnation from workers where id = %s and state = 'active'", self.worker_id)
         return rows[0][0] if rows else 0
 
-    def kill(self, number=signal.SIGKILL, deadline=60.0):
+    def kill(self, number=signal.SIGKILL, deadline=120.0):
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(number)

@@ -73,7 +73,7 @@ class Tap:
         with self.changed:
             return [record for record in self.by_build.get(build_id, []) if topic in (None, record.topic) and type in (None, record.type)]
 
-    def wait(self, condition, what, deadline=60.0):
+    def wait(self, condition, what, deadline=120.0):
         """The first true value of condition(), asked after each batch of records."""
         end = time.monotonic() + deadline
         with self.changed:
@@ -87,7 +87,7 @@ class Tap:
                     raise TooLate(f"after {deadline:g} s still waiting for {what}")
                 self.changed.wait(left)
 
-    def wait_type(self, build_id, type, count=1, deadline=60.0):
+    def wait_type(self, build_id, type, count=1, deadline=120.0):
         """The build's records of a type, once there are `count`."""
 
         def enough():
@@ -96,7 +96,7 @@ class Tap:
 
         return self.wait(enough, f"{count} × {type} of build {build_id}", deadline)
 
-    def wait_end(self, build_id, deadline=60.0):
+    def wait_end(self, build_id, deadline=120.0):
         """The build's terminal event on Kafka."""
         return self.wait(
             lambda: next((r for r in self.by_build.get(build_id, []) if r.type in records.TERMINAL), None),

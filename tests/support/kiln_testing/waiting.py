@@ -7,7 +7,7 @@ class TooLate(AssertionError):
     """The condition did not come true in time."""
 
 
-def wait_for(condition, what, deadline=60.0, poll=0.02):
+def wait_for(condition, what, deadline=120.0, poll=0.02):
     """The first true value of condition(); TooLate with the last one after `deadline` seconds.
 
     AssertionErrors of the condition count as "not yet" and are shown when it is too late.

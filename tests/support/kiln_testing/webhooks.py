@@ -71,7 +71,7 @@ class Inbox:
         with self.receiver.changed:
             return [delivery for delivery in self.receiver.deliveries if delivery.path == self.path]
 
-    def wait(self, count=1, deadline=60.0):
+    def wait(self, count=1, deadline=120.0):
         end = time.monotonic() + deadline
         with self.receiver.changed:
             while True:
