@@ -65,7 +65,8 @@ static int run_verify_audit(const struct migrate_settings *settings, struct erro
 	const struct pg_settings pg = {.url = settings->database_url,
 								   .application_name = "kiln-migrate verify-audit",
 								   .call_timeout_ms = STATEMENT_TIMEOUT_MS + 1000,
-								   .statement_timeout_ms = STATEMENT_TIMEOUT_MS};
+								   .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+								   .lock_timeout_ms = (int)settings->timeout_ms};
 	CLEANUP(pg_conn_free_p) struct pg_conn *conn = pg_conn_new(&pg);
 	CLEANUP(buffer_release_p) struct buffer line;
 	struct audit_verdict verdict;

@@ -1,4 +1,5 @@
 """Audit trails that a test writes itself, by CONTRACT.md alone: canonical JSON, each hash over the one before."""
+import contextlib
 import hashlib
 import uuid
 
@@ -30,8 +31,9 @@ class Trail:
             )
         return self
 
-    def add(self, *kinds, **other):
-        with psycopg.connect(self.url) as connection:
+    def add(self, *kinds, connection=None, **other):
+        """`connection`: in its open transaction."""
+        with contextlib.nullcontext(connection) if connection else psycopg.connect(self.url) as connection:
             for kind in kinds:
                 self.sequence += 1
                 body = body_of(self.build, self.sequence, kind, **other)
