@@ -9,6 +9,8 @@
 
 /* Runs of one status and class that a page is merged from: 20 us each. */
 #define KINDS_MAX 250
+/* Builds that a page looks at where there are more: 5 us each. */
+#define WALK_MAX 2000
 #define LABELS_MAX_BYTES ((size_t)FILTER_LABELS_MAX * 80)
 
 struct list {
@@ -24,9 +26,8 @@ static void list_release(struct list *list)
 	pg_array_release(&list->labels);
 }
 
-static void write_item(void *of, struct page *page, const PGresult *rows, int row)
+static void write_item(struct list *list, struct page *page, const PGresult *rows, int row)
 {
-	struct list *list = of;
 	json_object_begin(&page->w, NULL);
 	build_row_write(&page->w, rows, row);
 	json_raw(&page->w, "metadata", pg_text(rows, row, "metadata"));
@@ -34,9 +35,8 @@ static void write_item(void *of, struct page *page, const PGresult *rows, int ro
 	recent_builds_mark_shown(list->request->gateway->recent, pg_text(rows, row, "id"));
 }
 
-static void continue_after(void *of, struct page *page, const PGresult *rows, int row)
+static void continue_after(struct list *list, struct page *page, const PGresult *rows, int row)
 {
-	struct list *list = of;
 	/* The page looks at buffer_ok. */
 	(void)cursor_append_place(&page->next, CURSOR_BUILDS, pg_text(rows, row, "created_at"), pg_text(rows, row, "id"));
 	(void)cursor_append_tag(&page->next, list->tag);
@@ -54,7 +54,28 @@ static void write_page(struct list *list, const PGresult *rows)
 	page_end(&page, list->request);
 }
 
-static const struct page_walk walk = {write_item, continue_after};
+/* A bounded number of builds was looked at. These are the ones that `fits` says; the `last` one only says where to go
+ * on. Such a page may be short, or empty, with more to come. */
+static void write_walk(struct list *list, const PGresult *rows)
+{
+	struct page page;
+	page_begin_open(&page, list->request);
+	int last = -1, found = PQntuples(rows);
+	for (int row = 0; row < found; row++) {
+		if (pg_bool(rows, row, "fits") && page.rows == list->request->query.limit) {
+			continue_after(list, &page, rows, last);
+			break;
+		}
+		if (pg_bool(rows, row, "fits")) {
+			write_item(list, &page, rows, row);
+			page.rows++;
+		}
+		last = row;
+		if (pg_bool(rows, row, "last"))
+			continue_after(list, &page, rows, row);
+	}
+	page_end(&page, list->request);
+}
 
 static int query_plain(struct list *list, struct db *db, struct error *err)
 {
@@ -91,10 +112,10 @@ static int query_filtered(struct list *list, struct db *db, struct error *err)
 	}
 	PQclear(rows);
 	rows = NULL;
-	params[ARRAY_LEN(params) - 1] = LOG_INT(PAGE_WALK_MAX);
+	params[ARRAY_LEN(params) - 1] = LOG_INT(WALK_MAX);
 	if (pg_query(db->conn, &sql_build_list_walk, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;
-	page_walk(list->request, rows, &walk, list);
+	write_walk(list, rows);
 	return 0;
 }
 

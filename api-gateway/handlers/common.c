@@ -69,27 +69,6 @@ void page_end(struct page *page, struct request *request)
 	buffer_release(&page->next);
 }
 
-void page_walk(struct request *request, const PGresult *rows, const struct page_walk *walk, void *list)
-{
-	struct page page;
-	page_begin_open(&page, request);
-	int last = -1, found = PQntuples(rows);
-	for (int row = 0; row < found; row++) {
-		if (pg_bool(rows, row, "fits") && page.rows == request->query.limit) {
-			walk->go_on_after(list, &page, rows, last);
-			break;
-		}
-		if (pg_bool(rows, row, "fits")) {
-			walk->write(list, &page, rows, row);
-			page.rows++;
-		}
-		last = row;
-		if (pg_bool(rows, row, "last"))
-			walk->go_on_after(list, &page, rows, row);
-	}
-	page_end(&page, request);
-}
-
 int page_place(struct request *request, enum cursor_kind kind, struct cursor_place *ret_place, bool *ret_has_place)
 {
 	struct error err = ERROR_INIT;

@@ -22,15 +22,6 @@ void page_begin(struct page *page, struct request *request, int found_rows);
 void page_begin_open(struct page *page, struct request *request);
 /* Ends items, writes next_cursor and Link. */
 void page_end(struct page *page, struct request *request);
-/* Builds that a page looks at when it cannot find its own by index: 5 us each. */
-#define PAGE_WALK_MAX 2000
-/* The whole page of a statement that looks at a bounded number of rows: those that `fits` says; the `last` one that was
- * looked at only says where to go on. Such a page may be short, or empty, with more to come. */
-struct page_walk {
-	void (*write)(void *list, struct page *page, const PGresult *rows, int row);
-	void (*go_on_after)(void *list, struct page *page, const PGresult *rows, int row); /* appends to page->next */
-};
-void page_walk(struct request *request, const PGresult *rows, const struct page_walk *walk, void *list);
 /* Link: rel="next" to the same list with this cursor (NULL: there is none), and rel="first" when this is not it. */
 void page_link(struct request *request, const char *cursor);
 
