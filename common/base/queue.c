@@ -46,18 +46,26 @@ static void unlock(struct queue *queue)
 	CHECK(pthread_mutex_unlock(&queue->mutex) == 0);
 }
 
-bool queue_try_push(struct queue *queue, void *value)
+size_t queue_try_push_many(struct queue *queue, void *const *values, size_t count)
 {
-	CHECK(value != NULL); /* NULL is queue_pop's "nothing" */
 	lock(queue);
-	bool pushed = !queue->closed && queue->len < queue->max;
-	if (pushed) {
-		queue->values[(queue->first + queue->len) % queue->max] = value;
-		queue->len++;
-		CHECK(pthread_cond_signal(&queue->not_empty) == 0);
+	size_t room = queue->closed ? 0 : queue->max - queue->len;
+	size_t pushed = count < room ? count : room;
+	for (size_t i = 0; i < pushed; i++) {
+		CHECK(values[i] != NULL); /* NULL is queue_pop's "nothing" */
+		queue->values[(queue->first + queue->len++) % queue->max] = values[i];
 	}
+	if (pushed == 1)
+		CHECK(pthread_cond_signal(&queue->not_empty) == 0);
+	else if (pushed > 1)
+		CHECK(pthread_cond_broadcast(&queue->not_empty) == 0);
 	unlock(queue);
 	return pushed;
+}
+
+bool queue_try_push(struct queue *queue, void *value)
+{
+	return queue_try_push_many(queue, &value, 1) == 1;
 }
 
 static struct timespec monotonic_in(int timeout_ms)
@@ -73,24 +81,34 @@ static struct timespec monotonic_in(int timeout_ms)
 	return until;
 }
 
-void *queue_pop(struct queue *queue, int timeout_ms)
+static void wait_for_one(struct queue *queue, int timeout_ms)
 {
-	void *value = NULL;
+	struct timespec until = monotonic_in(timeout_ms);
+	int result = 0;
+	while (queue->len == 0 && !queue->closed && result == 0)
+		result = pthread_cond_timedwait(&queue->not_empty, &queue->mutex, &until);
+	CHECK(result == 0 || result == ETIMEDOUT);
+}
+
+size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, size_t max)
+{
+	size_t count = 0;
 	lock(queue);
-	if (queue->len == 0 && !queue->closed && timeout_ms > 0) {
-		struct timespec until = monotonic_in(timeout_ms);
-		int result = 0;
-		while (queue->len == 0 && !queue->closed && result == 0)
-			result = pthread_cond_timedwait(&queue->not_empty, &queue->mutex, &until);
-		CHECK(result == 0 || result == ETIMEDOUT);
-	}
-	if (queue->len > 0) {
-		value = queue->values[queue->first];
+	if (queue->len == 0 && !queue->closed && timeout_ms > 0)
+		wait_for_one(queue, timeout_ms);
+	while (count < max && queue->len > 0) {
+		ret_values[count++] = queue->values[queue->first];
 		queue->first = (queue->first + 1) % queue->max;
 		queue->len--;
 	}
 	unlock(queue);
-	return value;
+	return count;
+}
+
+void *queue_pop(struct queue *queue, int timeout_ms)
+{
+	void *value = NULL;
+	return queue_pop_many(queue, timeout_ms, &value, 1) == 1 ? value : NULL;
 }
 
 size_t queue_len(struct queue *queue)

@@ -14,8 +14,12 @@ struct queue *queue_new(size_t max);
 void queue_free(struct queue *queue);
 /* False when full or closed: the value stays the caller's. */
 bool queue_try_push(struct queue *queue, void *value) MUST_CHECK;
+/* As many of the first ones as there is room for; returns how many. */
+size_t queue_try_push_many(struct queue *queue, void *const *values, size_t count) MUST_CHECK;
 /* Waits up to timeout_ms (0 = do not wait). NULL at the time-out, or when closed and empty. */
 void *queue_pop(struct queue *queue, int timeout_ms);
+/* Waits for the first one likewise, and takes up to `max` of those that are there; returns how many. */
+size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, size_t max);
 size_t queue_len(struct queue *queue);
 /* No more pushes; poppers drain what is left, then get NULL at once. */
 void queue_close(struct queue *queue);

@@ -5,14 +5,19 @@
 #include "common/base/str.h"
 #include "common/pg/pg.h"
 
-/* PQfnumber allocates and folds case: this is called for every cell. */
+/* PQfnumber allocates and folds case: this is called for every cell. As a rule the column is the one after the last
+ * that this thread asked for. */
 static int column_of(const PGresult *result, const char *name)
 {
-	int count = PQnfields(result);
-	int column = 0;
-	while (column < count && strcmp(PQfname(result, column), name) != 0)
-		column++;
+	static _Thread_local int expected;
+	int count = PQnfields(result), column = expected;
+	if (column >= count || strcmp(PQfname(result, column), name) != 0) {
+		column = 0;
+		while (column < count && strcmp(PQfname(result, column), name) != 0)
+			column++;
+	}
 	CHECK(column < count);
+	expected = column + 1;
 	return column;
 }
 

@@ -30,6 +30,24 @@ TEST(a_full_queue_refuses)
 	queue_free(queue);
 }
 
+TEST(of_many_as_many_go_in_as_there_is_room_for)
+{
+	struct queue *queue = queue_new(3);
+	void *many[] = {&values[1], &values[2], &values[3], &values[4]}, *popped_ones[8];
+	assert_true(queue_try_push(queue, &values[0]));
+	assert_int_equal(queue_try_push_many(queue, many, ARRAY_LEN(many)), 2);
+	assert_int_equal(queue_try_push_many(queue, many, 1), 0);
+	assert_int_equal(queue_pop_many(queue, 0, popped_ones, 2), 2);
+	assert_ptr_equal(popped_ones[0], &values[0]);
+	assert_ptr_equal(popped_ones[1], &values[1]);
+	assert_int_equal(queue_pop_many(queue, 0, popped_ones, ARRAY_LEN(popped_ones)), 1);
+	assert_ptr_equal(popped_ones[0], &values[2]);
+	assert_int_equal(queue_pop_many(queue, 0, popped_ones, ARRAY_LEN(popped_ones)), 0);
+	queue_close(queue);
+	assert_int_equal(queue_try_push_many(queue, many, 1), 0);
+	queue_free(queue);
+}
+
 TEST(pop_without_waiting_is_null_when_empty)
 {
 	struct queue *queue = queue_new(2);
@@ -130,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_come_out_in_order),
 		cmocka_unit_test(a_full_queue_refuses),
+		cmocka_unit_test(of_many_as_many_go_in_as_there_is_room_for),
 		cmocka_unit_test(pop_without_waiting_is_null_when_empty),
 		cmocka_unit_test(pop_waits_for_its_timeout_and_not_longer),
 		cmocka_unit_test(a_closed_queue_refuses_but_drains),
