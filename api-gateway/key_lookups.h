@@ -1,7 +1,7 @@
 /*
- * One thread with a connection of its own that asks Postgres about keyed ids for the loops, many at once. It answers
- * within about a second, whatever Postgres does; while Postgres is away, at once. It also keeps the gateway's
- * idea of what was applied fresh (recent_builds_applied), and deletes Idempotency-Keys that are outdated.
+ * Asks Postgres about keyed ids for the loops, many at once (lookups.h). It answers within about a second, whatever
+ * Postgres does; while Postgres is away, at once. Its thread also keeps the gateway's idea of what was applied fresh
+ * (recent_builds_applied), and deletes Idempotency-Keys that are outdated.
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 
 #include "api-gateway/gateway.h"
 #include "api-gateway/key_index.h"
+#include "api-gateway/lookups.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/pg/pg.h"
@@ -22,11 +23,12 @@ void key_lookups_stop(struct key_lookups *lookups);
 struct key_question {
 	char build_id[UUID_TEXT_SIZE];
 	int32_t partition;
-	int64_t until_ms;    /* clock_boot_ms; asked again until then while there is no row. 0: once */
-	int64_t outdated_ms; /* the thread's: not asked at all any more */
-	struct key_row row;  /* the answer */
+	int64_t until_ms;   /* clock_boot_ms; asked again until then while there is no row. 0: once */
+	struct key_row row; /* the answer */
 	void (*answered)(struct key_question *question); /* on the thread, which forgets the question before */
-	struct list_node node;                           /* the thread's */
+	/* The thread's. */
+	struct lookup lookup;
+	struct list_node node;
 };
 /* Any thread. False: too many are waiting. */
 bool key_lookups_ask(struct key_lookups *lookups, struct key_question *question) MUST_CHECK;
