@@ -29,10 +29,14 @@ const char *build_found_status(const struct build_found *found)
 	return found->row != NULL ? pg_text(found->row, 0, "status") : "pending";
 }
 
+bool build_status_ended(const char *status)
+{
+	return !str_equal(status, "pending") && !str_equal(status, "running");
+}
+
 bool build_found_ended(const struct build_found *found)
 {
-	const char *status = build_found_status(found);
-	return !str_equal(status, "pending") && !str_equal(status, "running");
+	return build_status_ended(build_found_status(found));
 }
 
 static int not_found(struct request *request)

@@ -44,3 +44,4 @@ int build_lookup_wait_applied(struct request *request, struct db *db) MUST_CHECK
 /* Of either form. */
 const char *build_found_status(const struct build_found *found);
 bool build_found_ended(const struct build_found *found);
+bool build_status_ended(const char *status);

@@ -11,6 +11,7 @@
 #include "common/kafka/producer.h"
 
 struct admission;
+struct build_reads;
 struct caches;
 struct cors;
 struct guesses;
@@ -50,6 +51,7 @@ struct gateway {
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;
+	struct build_reads *build_reads;
 	struct streams *streams;
 	struct admission *admission; /* NULL: no limit (rate_limit.h) */
 	struct guesses *guesses;     /* as well */

@@ -1,5 +1,6 @@
 /* kiln-gateway: the REST API. Read this as a table of contents. */
 #include "api-gateway/accept.h"
+#include "api-gateway/build_reads.h"
 #include "api-gateway/caches.h"
 #include "api-gateway/config.h"
 #include "api-gateway/cors.h"
@@ -100,7 +101,8 @@ static int start_parts(struct error *err)
 	if (caches_start(&gateway, &gateway.caches, err) < 0 ||
 		key_lookups_start(&gateway, &gateway.key_lookups, err) < 0 || tail_start(&gateway, kafka(), err) < 0)
 		return -1;
-	if (workers_start(&gateway, &gateway.workers, err) < 0)
+	if (workers_start(&gateway, &gateway.workers, err) < 0 ||
+		build_reads_start(&gateway, &gateway.build_reads, err) < 0)
 		return -1;
 	rate_limit_start(&gateway);
 	return streams_start(&gateway, kafka(), err);
@@ -185,7 +187,8 @@ static int run(struct error *err)
 	serve_until_drain();
 	int64_t deadline_ms = clock_boot_ms() + config.common.drain_timeout_ms;
 	server_drain(server, deadline_ms);
-	ops_server_stop();             /* its checks ask what ends below */
+	ops_server_stop(); /* its checks ask what ends below */
+	build_reads_stop(gateway.build_reads);
 	workers_stop(gateway.workers); /* they ask the tails */
 	key_lookups_stop(gateway.key_lookups);
 	streams_stop(&gateway);

@@ -20,6 +20,7 @@
 #include "api-gateway/audit.h"
 #include "api-gateway/entities.h"
 #include "api-gateway/gateway.h"
+#include "api-gateway/lookups.h"
 #include "api-gateway/problem.h"
 #include "api-gateway/query.h"
 #include "api-gateway/routes.h"
@@ -88,7 +89,8 @@ struct request {
 	void (*on_loop)(struct request *request);  /* what the loop does with it */
 	struct worker_task task;                   /* runs `job` */
 	void (*job)(struct request *request);      /* on a worker (workers.h) */
-	void (*job_done)(struct request *request); /* on the loop after it */
+	void (*job_done)(struct request *request); /* on the loop after it; NULL: request_return */
+	struct lookup read;                        /* build_reads.h */
 	enum error_kind delivery;                  /* the fate of the record that was sent (accept.c) */
 
 	h2o_timeout_entry_t deadline;

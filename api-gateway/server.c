@@ -75,8 +75,7 @@ size_t server_loops(const struct server *server)
 struct loop *server_next_loop(struct loop *loop)
 {
 	struct server *server = loop->server;
-	size_t index = (size_t)(loop - server->loops);
-	return &server->loops[(index + 1) % server->loops_len];
+	return &server->loops[(loop->index + 1) % server->loops_len];
 }
 
 size_t server_connections_max(const struct server *server)
@@ -168,6 +167,7 @@ static void init_loop(struct loop *loop)
 	loop->pause.cb = on_pause_over;
 	loop->streams = stream_hub_new(loop);
 	loop->waits = build_waits_new(loop);
+	build_reads_turn_init(&loop->reads);
 	connections_init(loop);
 	handovers_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
@@ -265,6 +265,7 @@ static int start_loop(struct server *server, size_t index, struct error *err)
 {
 	struct loop *loop = &server->loops[index];
 	loop->server = server;
+	loop->index = index;
 	loop->gateway = server->gateway;
 	loop->log = access_log_at(server->logs, index);
 	/* One socket, a descriptor each: whichever loop is free accepts, and none takes waiting connections with it when it

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "api-gateway/access_log.h"
+#include "api-gateway/build_reads.h"
 #include "api-gateway/connections.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/handover.h"
@@ -23,6 +24,7 @@
 struct loop {
 	h2o_context_t ctx; /* first: req->conn->ctx is the loop */
 	struct server *server;
+	size_t index;
 	struct gateway *gateway;
 	pthread_t thread;
 	h2o_accept_ctx_t accept_ctx;
@@ -41,6 +43,7 @@ struct loop {
 	struct access_log *log;
 	struct stream_hub *streams;
 	struct build_waits *waits;
+	struct build_reads_turn reads;
 	bool draining;
 	int64_t drain_until_ms;
 	size_t random_left;

@@ -1,6 +1,7 @@
 #include "api-gateway/workers.h"
 
 #include "api-gateway/caches.h"
+#include "api-gateway/lend.h"
 #include "api-gateway/representation.h"
 #include "api-gateway/server.h"
 #include "common/base/alloc.h"
@@ -24,9 +25,6 @@ struct workers {
 
 static struct metric queued = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_queued_requests", .help = "Requests that wait for a worker."};
-static struct metric refused_total = {.kind = METRIC_COUNTER,
-									  .name = "kiln_gateway_refused_requests_total",
-									  .help = "Requests refused because too many waited for a worker."};
 
 static void *work(void *arg)
 {
@@ -79,7 +77,7 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 	workers->pool = pg_pool_new(&settings, (size_t)config->workers);
 	free(url);
 	metric_register(&queued);
-	metric_register(&refused_total);
+	lend_register_metrics();
 	if (start_threads(workers, err) < 0) {
 		workers_stop(workers);
 		return -1;
@@ -101,37 +99,11 @@ void workers_stop(struct workers *workers)
 	free(workers);
 }
 
-/* On the loop again. The worker's reference goes. */
-static void handler_done(struct request *request)
-{
-	if (request->plan != NULL)
-		stream_begin(request);
-	else
-		request_send(request);
-	request_unref(request);
-}
-
 static void run_handler(struct request *request)
 {
 	bool done = request->route->handler(request);
 	CHECK(done && (request->answer.status != 0 || request->plan != NULL));
 	representation_finish(request, true);
-}
-
-/* The worker goes on; its result is dropped when it comes. */
-static void deadline_passed(h2o_timeout_entry_t *entry)
-{
-	struct request *request = CONTAINER_OF(entry, struct request, deadline);
-	struct answer answer;
-	answer_init(&answer);
-	bool reads = strcmp(request->route->method, "GET") == 0;
-	if (reads)
-		problem_write(&answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL, "The database did not answer in time.");
-	else
-		problem_write(&answer, PROBLEM_OUTCOME_UNKNOWN, request->id, NULL,
-					  "The request takes too long; whether it will have an effect is not known.");
-	log_warn("request deadline passed", "request_id", request->id, "path", request->route->pattern, NULL);
-	request_send_other(request, &answer);
 }
 
 bool workers_try(struct workers *workers, struct worker_task *one)
@@ -147,41 +119,49 @@ static void run_request(struct worker_task *one)
 {
 	struct request *request = CONTAINER_OF(one, struct request, task);
 	request->job(request);
-	request_post(request, request->job_done);
+	if (request->job_done != NULL)
+		request_post(request, request->job_done);
+	else
+		request_return(request);
+}
+
+static bool give(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
+{
+	request->task.run = run_request;
+	request->job = job;
+	request->job_done = done;
+	return workers_try(request->gateway->workers, &request->task);
 }
 
 /* False: answered with 503. */
 static bool submit(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
 {
-	request->task.run = run_request;
-	request->job = job;
-	request->job_done = done;
-	request_detach(request);
-	request_ref(request);
-	if (!h2o_timeout_is_linked(&request->deadline)) /* one for all that a request needs of the workers */
-		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
-	if (workers_try(request->gateway->workers, &request->task))
+	request_lend(request);
+	if (give(request, job, done))
 		return true;
-	metric_add(&refused_total, 1);
-	(void)problem_answer(request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
-	request_send(request);
-	request_unref(request);
+	request_lend_refused(request);
 	return false;
 }
 
 void workers_answer(struct request *request, void (*make)(struct request *request))
 {
-	(void)submit(request, make, handler_done);
-}
-
-void workers_submit(struct request *request)
-{
-	workers_answer(request, run_handler);
+	(void)submit(request, make, NULL);
 }
 
 bool workers_run(struct request *request, void (*job)(struct request *request), void (*done)(struct request *request))
 {
 	return submit(request, job, done);
+}
+
+void workers_pass_on(struct request *request, void (*make)(struct request *request))
+{
+	if (!give(request, make, NULL))
+		request_return_refused(request);
+}
+
+void workers_submit(struct request *request)
+{
+	workers_answer(request, run_handler);
 }
 
 int workers_connection(struct workers *workers, struct db *ret_db, struct error *err)

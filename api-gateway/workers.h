@@ -19,7 +19,9 @@ bool workers_try(struct workers *workers, struct worker_task *task) MUST_CHECK;
 void workers_submit(struct request *request);
 /* The same with `make` instead of the handler; it ends with representation_finish. */
 void workers_answer(struct request *request, void (*make)(struct request *request));
-/* Loop: runs `job` on a worker; then the loop calls `done` (unless the client has gone). False: the queue is
+/* Any thread that the request was lent to (lend.h): goes on as workers_answer. */
+void workers_pass_on(struct request *request, void (*make)(struct request *request));
+/* Loop: runs `job` on a worker; then the loop calls `done`, which has a reference to drop. False: the queue is
  * full, and the request is answered with 503. */
 bool workers_run(struct request *request, void (*job)(struct request *request),
 				 void (*done)(struct request *request)) MUST_CHECK;

@@ -1,4 +1,4 @@
-/* The members that a build has everywhere, from a row of build-get.sql or build-list*.sql. */
+/* The members that a build has everywhere, from a row of build-get.sql, build-rows.sql or build-list*.sql. */
 #pragma once
 
 #include <libpq-fe.h>

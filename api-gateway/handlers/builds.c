@@ -3,9 +3,11 @@
 
 #include "api-gateway/build_cache.h"
 #include "api-gateway/build_lookup.h"
+#include "api-gateway/build_reads.h"
 #include "api-gateway/build_wait.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/build_row.h"
+#include "api-gateway/recent_builds.h"
 #include "api-gateway/representation.h"
 #include "common/base/clock.h"
 #include "kiln_gateway_sql.h"
@@ -41,6 +43,14 @@ static void keep_ended(struct request *request, const char *project_name, int64_
 					 answer->body.len, read_ms);
 }
 
+static void write_row(struct json_writer *w, const PGresult *rows, int row)
+{
+	build_row_write(w, rows, row);
+	json_string(w, "retry_of", pg_text(rows, row, "retry_of"));
+	json_raw(w, "spec", pg_text(rows, row, "spec"));
+	json_raw(w, "result", pg_text(rows, row, "result"));
+}
+
 bool build_answer(struct request *request)
 {
 	int64_t read_ms = clock_boot_ms();
@@ -51,14 +61,10 @@ bool build_answer(struct request *request)
 	struct json_writer w;
 	answer_json(&request->answer, 200, &w);
 	json_object_begin(&w, NULL);
-	if (found.row != NULL) {
-		build_row_write(&w, found.row, 0);
-		json_string(&w, "retry_of", pg_text(found.row, 0, "retry_of"));
-		json_raw(&w, "spec", pg_text(found.row, 0, "spec"));
-		json_raw(&w, "result", pg_text(found.row, 0, "result"));
-	} else {
+	if (found.row != NULL)
+		write_row(&w, found.row, 0);
+	else
 		write_recent(&w, found.request);
-	}
 	json_object_end(&w);
 	bool ended = build_found_ended(&found);
 	if (ended)
@@ -66,10 +72,28 @@ bool build_answer(struct request *request)
 	return ended;
 }
 
-static void look_up(struct request *request)
+void build_read(struct request *request)
 {
 	(void)build_answer(request); /* whether it has ended, the answer says */
 	representation_finish(request, true);
+}
+
+bool build_read_from_row(struct request *request, const PGresult *rows, int row, int64_t read_ms)
+{
+	const char *project_name = pg_text(rows, row, "project_name");
+	if (!token_sees_project(request->token, project_name))
+		return false;
+	bool ended = build_status_ended(pg_text(rows, row, "status"));
+	recent_builds_mark_shown(request->gateway->recent, request->param);
+	struct json_writer w;
+	answer_json(&request->answer, 200, &w);
+	json_object_begin(&w, NULL);
+	write_row(&w, rows, row);
+	json_object_end(&w);
+	if (ended)
+		keep_ended(request, project_name, read_ms);
+	representation_finish(request, true);
+	return true;
 }
 
 static bool answer_kept(struct request *request)
@@ -92,7 +116,11 @@ bool build_get(struct request *request)
 {
 	if (answer_kept(request))
 		return true;
-	if (!build_wait_begin(request, NULL))
-		workers_answer(request, look_up);
+	if (build_wait_begin(request, NULL))
+		return false;
+	if (uuid_is_valid(request->param, strlen(request->param)))
+		build_reads_answer(request);
+	else
+		workers_answer(request, build_read); /* no build ever has such an id */
 	return false;
 }

@@ -1,5 +1,7 @@
 """Builds as the API shows them."""
 
+import concurrent.futures
+import secrets
 import uuid
 
 import pytest
@@ -69,6 +71,35 @@ def test_status_and_phase_never_go_back(kiln):
     wait_for(has_ended, "the build to end", poll=0)
     order = ["pending", "running", "completed"]
     assert seen == sorted(seen, key=order.index) and seen[-1] == "completed"
+
+
+def test_builds_that_are_asked_for_at_once_are_each_answered_with_their_own(kiln):
+    projects = [kiln.project() for _ in range(2)]
+    tasks = [kiln.post(projects[number % 2], spec("none", metadata={"n": str(number)}, **WAITS)) for number in range(12)]
+    kiln.tap.wait(lambda: all(kiln.tap.by_build.get(task) for task in tasks), "the rows")
+    client = kiln.token(["builds:read"], projects=[projects[0]["name"]])
+
+    def read(number):
+        """(what the admin sees, what the token of the first project sees)"""
+        task = tasks[number % len(tasks)]
+        return kiln.build(task), client.get(f"/builds/{task}", expect=(200, 404))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        unknown = pool.submit(kiln.api.get, f"/builds/{uuid.uuid4()}", expect=404)
+        for number, (build, seen) in enumerate(pool.map(read, range(2 * len(tasks)))):
+            task, n = tasks[number % len(tasks)], number % len(tasks)
+            assert (build["task_id"], build["spec"]["metadata"]) == (task, {"n": str(n)})
+            assert build["project"]["id"] == projects[n % 2]["id"]
+            assert (seen.status_code, seen.json().get("task_id")) == ((200, task) if n % 2 == 0 else (404, None))
+        unknown.result()
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_a_build_is_shown_whole_however_long_it_is(kiln, size):
+    prompt = secrets.token_hex(size // 2)  # nothing that could be compressed away
+    task = kiln.post(kiln.project(), spec("none", prompt=prompt, **WAITS))
+    kiln.tap.wait_type(task, "build.pending")
+    assert kiln.build(task)["spec"]["prompt"] == prompt
 
 
 def test_the_alias_starts_a_build_too(kiln):

@@ -32,10 +32,17 @@ def test_a_statement_is_allowed(session, file):
     assert plan(session, file)
 
 
-def test_keys_are_looked_up_by_index_whatever_the_statistics_say(session):
+@pytest.mark.parametrize(
+    ("name", "indexes"),
+    [
+        ("key-rows", ("build_audit_pkey", "pruned_builds_pkey", "consumer_offsets_pkey")),
+        ("build-rows", ("build_audit_pkey", "build_requests_pkey")),
+    ],
+)
+def test_what_is_asked_for_many_at_once_is_found_by_index_whatever_the_statistics_say(session, name, indexes):
     for setting in ("plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "enable_bitmapscan=off"):
         session.execute(f"set {setting}")  # as pg_indexed_url
-    found = plan(session, places.ROOT / "api-gateway" / "sql" / "key-rows.sql")
-    for index in ("build_audit_pkey", "pruned_builds_pkey", "consumer_offsets_pkey"):
+    found = plan(session, places.ROOT / "api-gateway" / "sql" / f"{name}.sql")
+    for index in indexes:
         assert index in found, found
     assert "Seq Scan" not in found, found

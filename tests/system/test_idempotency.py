@@ -1,10 +1,8 @@
 """Idempotency-Key: the same request is one build."""
 
 import concurrent.futures
-import contextlib
 import uuid
 
-import psycopg
 import pytest
 from kiln_testing.agents import spec
 from kiln_testing.client import slug
@@ -109,15 +107,6 @@ def test_a_key_holds_after_the_gateway_has_forgotten(kiln, forgetful):
     there.post(path, spec("other", **WAITS), headers=fresh, expect=422)
 
 
-@contextlib.contextmanager
-def locked(kiln, table):
-    """Statements that need the table take too long, in a Postgres that is there."""
-    with psycopg.connect(kiln.system.env["KILN_DATABASE_URL"]) as connection:
-        connection.execute(f"lock table {table} in access exclusive mode")
-        yield
-        connection.rollback()
-
-
 def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
     project, headers, body, other = kiln.project(), key(), spec("none", **WAITS), spec("other", **WAITS)
     path = f"/projects/{project['id']}/builds"
@@ -126,7 +115,7 @@ def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
     with ready_gateway(kiln.system, KILN_RECENT_MINUTES="0") as gateway:
         there = kiln.at(gateway)
         there.post(path, body, expect=202)  # it knows the project
-        with locked(kiln, "pruned_builds"):
+        with kiln.system.locked("pruned_builds"):
             # Another 503 says that Kafka was slow too.
             wait_for(lambda: slug(there.post(path, other, headers=headers, expect=503)) == "outcome-unknown", "the outcome to be unknown")
         there.post(path, other, headers=headers, expect=422)
@@ -136,7 +125,7 @@ def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
 def test_keys_are_looked_up_while_old_ones_cannot_be_deleted(kiln):
     project, headers = kiln.project(), key()
     kiln.tap.wait_type(kiln.post(project, spec("none", **WAITS), headers=headers), "build.pending")
-    with locked(kiln, "idempotency_keys"), ready_gateway(kiln.system, KILN_RECENT_MINUTES="0") as gateway:
+    with kiln.system.locked("idempotency_keys"), ready_gateway(kiln.system, KILN_RECENT_MINUTES="0") as gateway:
         wait_for(lambda: "old keys cannot be deleted" in gateway.log.read_text(encoding="utf-8"), "the deletion to fail")
         kiln.at(gateway).post(f"/projects/{project['id']}/builds", spec("other", **WAITS), headers=headers, expect=422)
 

@@ -1,8 +1,10 @@
 """Postgres gone: accepting goes on, nothing is guessed, and everything goes on afterwards."""
 
+import concurrent.futures
 import contextlib
 import secrets
 import signal
+import time
 import uuid
 
 import psycopg
@@ -18,6 +20,21 @@ WAITS = {"labels": ["nobody-has-this"]}
 def away(kiln):
     kiln.system.touched = True
     return frozen_tree(kiln.system.pids("POSTGRES")[0])
+
+
+def timed_get(client, path):
+    """(the answer, whatever it is; after how many seconds)"""
+    start = time.monotonic()
+    return client.get(path), time.monotonic() - start
+
+
+def queued(kiln, count=1):
+    """Paths of builds that nobody takes, as Postgres has them."""
+    project = kiln.project()
+    tasks = [kiln.post(project, spec("none", **WAITS)) for _ in range(count)]
+    for task in tasks:
+        kiln.tap.wait_type(task, "build.pending")
+    return [f"/builds/{task}" for task in tasks]
 
 
 def test_accepting_and_cancelling_go_on_for_what_the_gateway_knows(own_kiln):
@@ -125,6 +142,58 @@ def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):
         own_kiln.api.post("/projects", {"name": own_kiln.name()}, expect=503)
         new = {"project": {"name": own_kiln.name()}, "build": spec("none")}
         own_kiln.api.post("/project/create-and-build", new, expect=503)
+
+
+def test_a_session_that_ends_while_it_reads_builds_costs_nobody_the_answer(own_kiln):
+    """The gateway reads many builds by one statement; each is asked for once more when it fails."""
+    paths, system = queued(own_kiln, 4), own_kiln.system
+    waiting = "application_name = 'kiln-gateway-reads' and wait_event_type = 'Lock'"
+    gets = []
+
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+
+        def ended():
+            path = paths[len(gets) % len(paths)]
+            gets.append((path, pool.submit(timed_get, own_kiln.api, path)))
+            return system.sql(f"select count(pg_terminate_backend(pid)) from pg_stat_activity where {waiting}")[0][0] > 0
+
+        with system.locked("build_requests"):
+            wait_for(ended, "a session that reads builds")
+        results = [(path, *get.result()) for path, get in gets]
+    for path, answer, seconds in results:
+        if answer.status_code == 200:
+            assert answer.json()["task_id"] == path.removeprefix("/builds/")
+        else:  # the machine is slow: also who asked once more was not answered within its three seconds
+            assert slug(answer) == "database-unavailable" and seconds > 2
+    for path in paths:
+        own_kiln.api.get(path, expect=200)
+
+
+def test_a_get_that_postgres_does_not_answer_in_time_is_503_and_the_next_one_is_served(own_kiln):
+    paths = queued(own_kiln, 6)
+    with ready_gateway(own_kiln.system, KILN_THREADS="1", KILN_REQUEST_TIMEOUT_MS="300") as gateway:
+        there = own_kiln.at(gateway)
+        with own_kiln.system.locked("build_requests"), concurrent.futures.ThreadPoolExecutor(len(paths)) as pool:
+            for answer in pool.map(there.get, paths):  # some wait in a statement, others behind it
+                assert (answer.status_code, slug(answer)) == (503, "database-unavailable")
+        for path in paths:
+            there.get(path, expect=200)
+
+
+def test_gets_beyond_the_queue_are_503_at_once_and_the_others_are_answered(own_kiln):
+    paths = queued(own_kiln, 4)
+    few = {"KILN_THREADS": "1", "KILN_WORKERS": "1", "KILN_WORKER_QUEUE": "1"}
+    with ready_gateway(own_kiln.system, **few) as gateway, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        there = own_kiln.at(gateway)
+        with own_kiln.system.locked("build_requests"):
+            gets = [pool.submit(there.get, paths[number % len(paths)]) for number in range(12)]
+            answers = (get.result() for get in concurrent.futures.as_completed(gets))
+            refused = next(answer for answer in answers if answer.status_code == 503 and slug(answer) == "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
+        for answer in (get.result() for get in gets):
+            assert answer.status_code == 200 or slug(answer) in ("overloaded", "database-unavailable")
+        wait_for(lambda: there.get(paths[0]).status_code == 200, "the queue to be free")
+        assert gateway.metric("kiln_gateway_refused_requests_total") > 0
 
 
 def test_an_unknown_token_is_not_taken_for_a_wrong_one(own_kiln):

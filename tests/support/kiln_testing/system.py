@@ -158,6 +158,14 @@ class System:
             cursor = connection.execute(statement, arguments)
             return cursor.fetchall() if cursor.description else []
 
+    @contextlib.contextmanager
+    def locked(self, table):
+        """Statements that need the table take too long, in a Postgres that is there."""
+        with psycopg.connect(self.env["KILN_DATABASE_URL"]) as connection:
+            connection.execute(f"lock table {table} in access exclusive mode")
+            yield
+            connection.rollback()
+
     # -- the run user
 
     @property

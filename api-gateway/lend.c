@@ -1,0 +1,71 @@
+#include "api-gateway/lend.h"
+
+#include "api-gateway/server.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+
+static struct metric refused_total = {.kind = METRIC_COUNTER,
+									  .name = "kiln_gateway_refused_requests_total",
+									  .help = "Requests refused because too many waited for a worker."};
+
+void lend_register_metrics(void)
+{
+	metric_register(&refused_total);
+}
+
+/* Whoever works on it goes on; the result is dropped when it comes. */
+static void deadline_passed(h2o_timeout_entry_t *entry)
+{
+	struct request *request = CONTAINER_OF(entry, struct request, deadline);
+	struct answer answer;
+	answer_init(&answer);
+	bool reads = strcmp(request->route->method, "GET") == 0;
+	if (reads)
+		problem_write(&answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL, "The database did not answer in time.");
+	else
+		problem_write(&answer, PROBLEM_OUTCOME_UNKNOWN, request->id, NULL,
+					  "The request takes too long; whether it will have an effect is not known.");
+	log_warn("request deadline passed", "request_id", request->id, "path", request->route->pattern, NULL);
+	request_send_other(request, &answer);
+}
+
+void request_lend(struct request *request)
+{
+	request_detach(request);
+	request_ref(request);
+	if (!h2o_timeout_is_linked(&request->deadline))
+		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
+}
+
+static void refuse(struct request *request)
+{
+	metric_add(&refused_total, 1);
+	(void)problem_answer(request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
+}
+
+void request_lend_refused(struct request *request)
+{
+	refuse(request);
+	request_send(request);
+	request_unref(request);
+}
+
+static void come_back(struct request *request)
+{
+	if (request->plan != NULL)
+		stream_begin(request);
+	else
+		request_send(request);
+	request_unref(request);
+}
+
+void request_return(struct request *request)
+{
+	request_post(request, come_back);
+}
+
+void request_return_refused(struct request *request)
+{
+	refuse(request);
+	request_return(request);
+}

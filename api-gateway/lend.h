@@ -1,0 +1,20 @@
+/*
+ * A request while another thread works on it: a worker (workers.h) or a look-up (build_reads.h). It is answered within
+ * KILN_REQUEST_TIMEOUT_MS in any case; what comes of it later is dropped.
+ */
+#pragma once
+
+#include "api-gateway/request.h"
+
+/* Once, before the loops. */
+void lend_register_metrics(void);
+
+/* Loop: before the other thread gets it. Copies what lies in h2o's memory, takes a reference, and sets the deadline:
+ * one for all that a request needs of other threads. */
+void request_lend(struct request *request);
+/* Loop: nobody could take it. 503; the reference goes. */
+void request_lend_refused(struct request *request);
+/* Any thread that works on it: it would have to go on to somebody who cannot take it. 503 by the loop. */
+void request_return_refused(struct request *request);
+/* Any thread that works on it: the loop sends the answer, or begins the stream, and drops the reference. */
+void request_return(struct request *request);
