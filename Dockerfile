@@ -57,12 +57,12 @@ ENTRYPOINT ["kiln-notifier"]
 FROM base AS executor
 USER root
 RUN apt-get update && \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bubblewrap git libgit2-1.5 openssh-client && \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bubblewrap git libgit2-1.5 libseccomp2 openssh-client && \
     rm -rf /var/lib/apt/lists/* && \
     install -d -o kiln -g kiln -m 0700 /var/lib/kiln/state && \
     install -d -o kiln -g kiln -m 0755 /var/lib/kiln/artifacts
 USER kiln
-COPY --from=build /src/build/release/bin/kiln-executor /usr/local/bin/
+COPY --from=build /src/build/release/bin/kiln-executor /src/build/release/bin/kiln-sandbox-init /usr/local/bin/
 ENV KILN_STATE_DIR=/var/lib/kiln/state \
     KILN_ARTIFACTS_DIR=/var/lib/kiln/artifacts \
     KILN_CREDENTIALS_DIR=/etc/kiln/credentials \

@@ -2,6 +2,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/str.h"
+#include "executor/sandbox/sandbox.h"
 
 #define DAY_MS 86400000
 #define GIB (INT64_C(1) << 30)
@@ -20,8 +21,12 @@ const struct config_option executor_options[] = {
 	 .help = "builds that may run here at once"},
 	{"KILN_LABELS", CONFIG_LIST, AT(labels),
 	 .help = "what this worker offers to builds that ask for labels, comma-separated"},
-	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox),
-	 .help = "how agents are confined; must be `none` (not at all) in this release"},
+	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox), .fallback = "bwrap",
+	 .help = "how agents are confined: `bwrap`, by bubblewrap, or `none`, not at all: they can do what this user can"},
+	{"KILN_BWRAP_PROGRAM", CONFIG_STRING, AT(bwrap_program), .fallback = "/usr/bin/bwrap",
+	 .help = "absolute path of bubblewrap"},
+	{"KILN_SANDBOX_READABLE", CONFIG_LIST, AT(sandbox_readable),
+	 .help = "absolute paths that confined agents may read besides /usr, comma-separated: tools that they need"},
 
 	{"KILN_COMMAND_AGENTS_DIR", CONFIG_STRING, AT(command_agents_dir),
 	 .help = "directory of the programs that agent provider `command` may run; unset: the provider is not offered"},
@@ -52,7 +57,16 @@ const struct config_option executor_options[] = {
 	{"KILN_AGENT_MAX_FILE_BYTES", CONFIG_INT, AT(agent_max_file_bytes), .fallback = "4294967296", .min = 1024,
 	 .max = 1024 * GIB, .help = "largest file in bytes that an agent's process may write"},
 	{"KILN_AGENT_MAX_PROCESSES", CONFIG_INT, AT(agent_max_processes), .fallback = "4096", .min = 16, .max = 4194304,
-	 .help = "processes and threads that the executor's user may have while an agent starts another"},
+	 .help = "processes and threads that an agent may have (without a sandbox: that the executor's user may have while "
+			 "an agent starts another)"},
+	{"KILN_AGENT_MEMORY_BYTES", CONFIG_INT, AT(agent_memory_bytes), .fallback = "4294967296", .min = 16777216,
+	 .max = 64 * 1024 * GIB, .help = "memory in bytes that a confined agent's processes may have together"},
+	{"KILN_AGENT_DISK_BYTES", CONFIG_INT, AT(agent_disk_bytes), .fallback = "17179869184", .min = 1048576,
+	 .max = 1024 * 1024 * GIB, .help = "bytes that a confined agent's workspace, HOME and /tmp may take together"},
+	{"KILN_AGENT_MAX_FILES", CONFIG_INT, AT(agent_max_files), .fallback = "500000", .min = 100, .max = 1000000000,
+	 .help = "files and folders that a confined agent's workspace, HOME and /tmp may have together"},
+	{"KILN_AGENT_CPU_S", CONFIG_INT, AT(agent_cpu_s), .fallback = "14400", .min = 1, .max = 31536000,
+	 .help = "seconds of processor time that a confined agent's processes may use together"},
 
 	{"KILN_CREDENTIALS_DIR", CONFIG_STRING, AT(credentials_dir),
 	 .help = "directory of NAME.json files with git credentials, read at each use"},
@@ -108,15 +122,12 @@ static int check_agents(const struct executor_config *config, struct error *err)
 
 int executor_config_check(const struct executor_config *config, struct error *err)
 {
-	if (config->sandbox == NULL)
-		return error_set(
-			err, ERR_INVALID,
-			"KILN_SANDBOX is not set: the bubblewrap sandbox comes with a later release; until then agents "
-			"run only with KILN_SANDBOX=none, as this user and without confinement");
-	if (!str_equal(config->sandbox, "none"))
-		return error_set(err, ERR_INVALID,
-						 "KILN_SANDBOX=%s: the bubblewrap sandbox comes with a later release; only `none` works now",
-						 config->sandbox);
+	if (sandbox_find(config->sandbox) == NULL)
+		return error_set(err, ERR_INVALID, "KILN_SANDBOX: \"%s\" is neither `bwrap` nor `none`", config->sandbox);
+	for (size_t i = 0; config->sandbox_readable != NULL && config->sandbox_readable[i] != NULL; i++) {
+		if (check_absolute("KILN_SANDBOX_READABLE", config->sandbox_readable[i], err) < 0)
+			return -1;
+	}
 	if (config->worker_id != NULL && !uuid_is_valid(config->worker_id, strlen(config->worker_id)))
 		return error_set(err, ERR_INVALID, "KILN_WORKER_ID: \"%s\" is not a lower-case UUID", config->worker_id);
 	if (config->dead_man_ms <= config->heartbeat_ms)
@@ -127,6 +138,7 @@ int executor_config_check(const struct executor_config *config, struct error *er
 			err, ERR_INVALID,
 			"KILN_COMMITTER_NAME and KILN_COMMITTER_EMAIL: no quotes, brackets, backslashes or line breaks");
 	if (check_absolute("KILN_STATE_DIR", config->state_dir, err) < 0 ||
+		check_absolute("KILN_BWRAP_PROGRAM", config->bwrap_program, err) < 0 ||
 		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
 		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0)
 		return -1;

@@ -14,7 +14,9 @@ struct executor_config {
 	char *worker_id;             /* NULL: the one in the state directory */
 	int64_t slots;
 	char **labels;
-	char *sandbox; /* "none", or the executor does not start */
+	char *sandbox; /* the name of one (sandbox/sandbox.h) */
+	char *bwrap_program;
+	char **sandbox_readable;
 
 	char *command_agents_dir;  /* NULL: no agent provider `command` here */
 	char *agent_path;          /* PATH of agents */
@@ -25,6 +27,7 @@ struct executor_config {
 	int64_t opencode_api; /* enum opencode_api */
 	int64_t model_retries;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
+	int64_t agent_memory_bytes, agent_disk_bytes, agent_max_files, agent_cpu_s;
 
 	char *credentials_dir;
 	char *git_base_url, *git_allow;

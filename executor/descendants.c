@@ -122,15 +122,15 @@ static void mark_ours(struct process_list *list, const pid_t *keep, size_t keep_
 	free(ours);
 }
 
-/* Sends the signal to all; returns how many there were. */
-static size_t signal_all(int signal_number, const pid_t *keep, size_t keep_len)
+/* Sends the signal to all but `spared`; returns how many there were. */
+static size_t signal_all(int signal_number, const pid_t *keep, size_t keep_len, pid_t spared)
 {
 	struct process_list list = {0};
 	read_processes(&list);
 	mark_ours(&list, keep, keep_len);
 	size_t count = 0;
 	for (size_t i = 0; i < list.len; i++) {
-		if (!list.items[i].ours)
+		if (!list.items[i].ours || list.items[i].pid == spared)
 			continue;
 		count++;
 		(void)kill(list.items[i].pid, signal_number); /* ESRCH: gone meanwhile */
@@ -139,20 +139,20 @@ static size_t signal_all(int signal_number, const pid_t *keep, size_t keep_len)
 	return count;
 }
 
-void descendants_signal(int signal_number)
+void descendants_signal(int signal_number, pid_t spared)
 {
-	(void)signal_all(signal_number, NULL, 0);
+	(void)signal_all(signal_number, NULL, 0, spared);
 }
 
 size_t descendants_kill_others(const pid_t *keep, size_t keep_len)
 {
 	/* Frozen when a round finds no more than the round before. */
-	size_t before = 0, now = signal_all(SIGSTOP, keep, keep_len);
+	size_t before = 0, now = signal_all(SIGSTOP, keep, keep_len, 0);
 	for (int round = 0; round < FREEZE_ROUNDS && now > before; round++) {
 		before = now;
-		now = signal_all(SIGSTOP, keep, keep_len);
+		now = signal_all(SIGSTOP, keep, keep_len, 0);
 	}
-	return now == 0 ? 0 : signal_all(SIGKILL, keep, keep_len);
+	return now == 0 ? 0 : signal_all(SIGKILL, keep, keep_len, 0);
 }
 
 bool descendants_kill(int64_t deadline_ms, pid_t watched, int *ret_status, bool *ret_ended)

@@ -16,8 +16,8 @@
  * set. True when no child is left. */
 bool descendants_reap(pid_t watched, int *ret_status, bool *ret_ended);
 
-/* Sends a signal to every descendant. */
-void descendants_signal(int signal_number);
+/* Sends a signal to every descendant but `spared` (0 = none), whose descendants get it all the same. */
+void descendants_signal(int signal_number, pid_t spared);
 
 /* One pass for a process that has children it wants to keep (the daemon): freezes and SIGKILLs all other children with
  * all their descendants. Returns how many there were; the caller reaps. */

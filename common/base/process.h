@@ -29,6 +29,7 @@ struct process_options {
 	bool new_session;     /* setsid; otherwise setpgid: the child always leads its own group */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL, with the getppid() check (PROTOCOL.md section 5) */
 	uint64_t limit_nofile, limit_fsize_bytes, limit_nproc; /* 0 = unchanged */
+	int cgroup_fd; /* of a cgroup.procs that the child joins before exec; <= 0 = none. The caller's. */
 };
 
 /* argv[0] without a slash is looked up in PATH of envp, else in /usr/local/bin:/usr/bin:/bin. ERR_NOT_FOUND,

@@ -124,6 +124,8 @@ static NORETURN void run_child(const struct plan *plan)
 		if (getppid() != plan->parent)
 			_exit(127); /* it died before the prctl: no signal will come */
 	}
+	if (options->cgroup_fd > 0 && write(options->cgroup_fd, "0", 1) < 0)
+		fail_child(plan, "cgroup");
 	set_stdio(plan);
 	close_the_rest(plan);
 	if (options->cwd != NULL && chdir(options->cwd) < 0)

@@ -47,7 +47,7 @@ print_env() {
     put KILN_COMMAND_AGENTS_DIR "$RUN/agents"
     put KILN_ARTIFACTS_DIR "$RUN/artifacts"
     put KILN_STATE_DIR "$RUN/executor-1"
-    put KILN_SANDBOX "${KILN_SANDBOX:-none}"
+    put KILN_SANDBOX "$(sandbox)"
     put KILN_WEBHOOK_ALLOW "$(webhook_allow)"
     put KILN_GIT_ALLOW "$(git_allow)"
     local ENVIRONMENT=() entry

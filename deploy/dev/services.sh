@@ -39,6 +39,8 @@ common_environment() {
     )
 }
 
+# The real agents speak with a model on this machine's loopback, which a sandbox does not have.
+sandbox()       { if [ "$AGENTS" = 1 ]; then printf '%s' "${KILN_SANDBOX:-none}"; else printf '%s' "${KILN_SANDBOX:-bwrap}"; fi; }
 webhook_allow() { printf '%s' "${KILN_WEBHOOK_ALLOW:-127.0.0.0/8,::1}"; }
 git_allow()     { printf '%s' "${KILN_GIT_ALLOW:-127.0.0.0/8,::1}"; }
 
@@ -89,7 +91,7 @@ executor_environment() {
         "KILN_STATE_DIR=$RUN/executor-$1"
         "KILN_OPS_PORT=${PORTS[ops-executor-$1]}"
         "KILN_SLOTS=$SLOTS"
-        "KILN_SANDBOX=${KILN_SANDBOX:-none}"
+        "KILN_SANDBOX=$(sandbox)"
         "KILN_GIT_BASE_URL=$GIT_URL"
         "KILN_GIT_BASE_CREDENTIAL=$GIT_CREDENTIAL"
         "KILN_CREDENTIALS_DIR=$RUN/credentials"

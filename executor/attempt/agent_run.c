@@ -6,22 +6,22 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/process.h"
 #include "executor/attempt/agent_lines.h"
 #include "executor/descendants.h"
+#include "executor/sandbox/watch.h"
 
 #define CHUNK_BYTES 65536
 #define KILL_TIMEOUT_MS 15000
-#define MAX_OPEN_FILES 65536
+#define WHY_BYTES 200
 #define LAST_READS 1024 /* chunks that are still read after the end: 64 MiB, more than pipes hold */
 
 struct running {
 	const struct agent_run *run;
-	pid_t pid;
+	struct sandboxed sandboxed;
 	int pidfd;
 	int fds[2]; /* stdout, stderr; -1 = at its end */
 	int64_t deadline_ms;
@@ -30,6 +30,7 @@ struct running {
 	int status;
 	bool ended; /* the agent itself; others of its processes may live */
 	enum agent_end end;
+	struct watch watch;
 	struct agent_lines lines; /* of an agent that speaks a protocol */
 };
 
@@ -66,15 +67,6 @@ static int make_prompt(const char *prompt, int *ret_fd, struct error *err)
 	return 0;
 }
 
-/* Not more than is allowed to us: a limit can be lowered, not raised. */
-static uint64_t limit_of(__rlimit_resource_t resource, int64_t wanted)
-{
-	struct rlimit limit;
-	if (getrlimit(resource, &limit) == 0 && limit.rlim_max != RLIM_INFINITY && limit.rlim_max < (rlim_t)wanted)
-		return limit.rlim_max;
-	return (uint64_t)wanted;
-}
-
 static int spawn(struct running *running, int prompt_fd, const int outputs[2], struct error *err)
 {
 	const struct agent_run *run = running->run;
@@ -86,7 +78,6 @@ static int spawn(struct running *running, int prompt_fd, const int outputs[2], s
 	struct process_options options = {
 		.argv = argv,
 		.envp = envp,
-		.cwd = run->files,
 		.stdin_fd = prompt_fd,
 		.stdout_fd = outputs[0],
 		.stderr_fd = outputs[1],
@@ -94,11 +85,8 @@ static int spawn(struct running *running, int prompt_fd, const int outputs[2], s
 		.keep_fds_len = 1,
 		.new_session = true,
 		.die_with_parent = true,
-		.limit_nofile = limit_of(RLIMIT_NOFILE, MAX_OPEN_FILES),
-		.limit_fsize_bytes = limit_of(RLIMIT_FSIZE, run->config->agent_max_file_bytes),
-		.limit_nproc = limit_of(RLIMIT_NPROC, run->config->agent_max_processes),
 	};
-	return process_spawn(&options, &running->pid, err);
+	return run->sandbox->spawn(run->sandbox_spec, &options, &running->sandboxed, err);
 }
 
 static int start(struct running *running, struct error *err)
@@ -116,7 +104,7 @@ static int start(struct running *running, struct error *err)
 	running->fds[0] = out[0];
 	running->fds[1] = errors[0];
 	if (rc == 0) {
-		running->pidfd = pidfd_open(running->pid, 0);
+		running->pidfd = pidfd_open(running->sandboxed.pid, 0);
 		if (running->pidfd < 0)
 			rc = error_set_errno(err, errno, "pidfd");
 	}
@@ -130,7 +118,8 @@ static void ask_to_end(struct running *running, enum agent_end why)
 		return;
 	running->end = why;
 	running->kill_ms = clock_boot_ms() + running->run->config->kill_grace_ms;
-	descendants_signal(SIGTERM);
+	/* What holds the agent would take it along without a word. */
+	descendants_signal(SIGTERM, running->sandboxed.status_fd >= 0 ? running->sandboxed.pid : 0);
 }
 
 static void take_output(struct running *running, int which, const char *data, size_t len)
@@ -188,6 +177,8 @@ static void turn(struct running *running)
 	};
 	int64_t wake_ms = earliest(reading ? run->log->due_ms : INT64_MAX,
 							   running->kill_ms == INT64_MAX ? running->deadline_ms : running->kill_ms);
+	if (running->kill_ms == INT64_MAX)
+		wake_ms = earliest(wake_ms, watch_due_ms(&running->watch));
 	int count = poll(ready, ARRAY_LEN(ready), clock_left_ms(wake_ms));
 	CHECK(count >= 0 || errno == EINTR);
 	for (int which = 0; count > 0 && which < 2; which++) {
@@ -197,11 +188,17 @@ static void turn(struct running *running)
 	if (count > 0 && ready[1].revents != 0 && daemon_link_receive(run->link))
 		ask_to_end(running, AGENT_CANCELLED);
 	if (count > 0 && ready[0].revents != 0)
-		(void)descendants_reap(running->pid, &running->status, &running->ended); /* others are killed below */
+		(void)descendants_reap(running->sandboxed.pid, &running->status, &running->ended); /* others are killed below */
 	int64_t now_ms = clock_boot_ms();
 	attempt_log_tick(run->log, now_ms);
 	if (now_ms >= running->deadline_ms)
 		ask_to_end(running, AGENT_TIMED_OUT);
+	char why[WHY_BYTES];
+	if (running->kill_ms == INT64_MAX && watch_look(&running->watch, now_ms, why, sizeof(why))) {
+		agent_report_fail(run->report, NULL, false, "%s", why);
+		ask_to_end(running, AGENT_STOPPED);
+		running->kill_ms = now_ms; /* no grace: it would take more meanwhile */
+	}
 }
 
 /* What the pipes still hold. Their writers are dead, so this ends. */
@@ -220,6 +217,7 @@ static void read_the_rest(struct running *running)
 int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error *err)
 {
 	struct running running = {.run = run,
+							  .sandboxed = {.status_fd = -1},
 							  .pidfd = -1,
 							  .fds = {-1, -1},
 							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
@@ -227,22 +225,32 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 							  .end = AGENT_EXITED};
 	agent_lines_init(&running.lines, run->agent, run->report, run->log, run->spec);
 	int rc = start(&running, err);
+	if (rc == 0)
+		watch_init(&running.watch, run->sandbox, run->sandbox_spec, &running.sandboxed);
 	if (rc == 0 && daemon_link_receive(run->link)) /* it came while we were not polling */
 		ask_to_end(&running, AGENT_CANCELLED);
 	while (rc == 0 && !running.ended && clock_boot_ms() < running.kill_ms)
 		turn(&running);
 	/* The agent has ended, or its grace has: whatever of it is left dies now, also what it put into the background. */
-	bool none_left = descendants_kill(clock_boot_ms() + KILL_TIMEOUT_MS, running.pid, &running.status, &running.ended);
+	bool none_left =
+		descendants_kill(clock_boot_ms() + KILL_TIMEOUT_MS, running.sandboxed.pid, &running.status, &running.ended);
 	read_the_rest(&running);
 	close_fd(&running.pidfd);
 	close_fd(&running.fds[0]);
 	close_fd(&running.fds[1]);
 	agent_lines_release(&running.lines);
+	int status = 0;
+	if (rc == 0 && none_left)
+		rc = sandboxed_status(&running.sandboxed, running.status, &status, err);
+	else if (rc == 0)
+		rc = error_set(err, ERR_INTERNAL, "the agent's processes cannot be killed");
+	char why[WHY_BYTES];
+	if (rc == 0 && watch_explains_end(&running.watch, why, sizeof(why)))
+		agent_report_fail(run->report, NULL, false, "%s", why);
+	sandboxed_release(&running.sandboxed);
 	if (rc < 0)
 		return -1;
-	if (!none_left)
-		return error_set(err, ERR_INTERNAL, "the agent's processes cannot be killed");
-	run->agent->finish(run->report, running.status);
+	run->agent->finish(run->report, status);
 	if (run->report->text != NULL)
 		output_tail_add(run->output, run->report->text, strlen(run->report->text));
 	*ret_end = running.end;

@@ -11,14 +11,16 @@
 #include "executor/attempt/daemon_link.h"
 #include "executor/attempt/log.h"
 #include "executor/attempt/output_tail.h"
+#include "executor/sandbox/sandbox.h"
 
 struct agent_run {
 	const struct executor_config *config;
 	const struct code_agent *agent;
 	const struct agent_program *program;
 	const char *prompt;
-	const char *files; /* working directory */
-	int lock_fd;       /* inherited by all of it */
+	const struct sandbox *sandbox;
+	const struct sandbox_spec *sandbox_spec;
+	int lock_fd; /* held by what holds the agent, until all of it has gone */
 	int64_t timeout_ms;
 	struct attempt_log *log;
 	struct daemon_link *link;
@@ -35,5 +37,5 @@ enum agent_end {
 	AGENT_STOPPED, /* it was over a limit or lost: report->message tells */
 };
 
-/* -1 only when it could not be started, or its processes cannot be killed. */
+/* -1 only when it could not be started (ERR_UNAVAILABLE: the sandbox), or its processes cannot be killed. */
 int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error *err) MUST_CHECK;

@@ -20,6 +20,8 @@ uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *c
 	json_string(&w, "base_sha", attempt->base_sha[0] != '\0' ? attempt->base_sha : NULL);
 	json_string(&w, "branch", attempt->branch_ref[0] != '\0' ? attempt->refs.branch : NULL);
 	json_string(&w, "commit_sha", commit_sha);
+	if (str_equal(phase, "agent"))
+		json_string(&w, "sandbox", attempt->sandbox->name);
 	json_object_end(&w);
 	CHECK(buffer_ok(&text));
 	return daemon_link_send(attempt->link, FRAME_PHASE, text.data, text.len, true);
@@ -36,6 +38,18 @@ int attempt_check_cancelled(struct attempt *attempt)
 	return daemon_link_receive(attempt->link) ? outcome_cancel(&attempt->outcome) : 0;
 }
 
+struct sandbox_spec attempt_sandbox_spec(const struct attempt *attempt)
+{
+	return (struct sandbox_spec){
+		.config = attempt->config,
+		.lease_id = attempt->assignment.token.lease_id,
+		.files = attempt->workspace.files,
+		.home = attempt->workspace.home,
+		.tmp = attempt->workspace.tmp,
+		.objects = attempt->mirror.objects,
+	};
+}
+
 /* The agent of the spec, and the program that it is here. Before anything is fetched: what cannot run needs no
  * workspace. */
 static int find_agent(struct attempt *attempt, const struct code_agent **ret_agent, struct agent_program *program)
@@ -45,15 +59,17 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 	if (agent == NULL || !agent->configured(attempt->config))
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "this worker has no agent provider \"%s\"",
 							provider);
+	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
+	const struct sandbox_view view = attempt->sandbox->view(&spec);
 	struct agent_task task = {
 		.config = attempt->config,
 		.token = &attempt->assignment.token,
 		.agent = attempt->assignment.agent,
 		.project = attempt->assignment.project_name,
 		.branch = attempt->assignment.branch != NULL ? attempt->assignment.branch : "",
-		.files = attempt->workspace.files,
-		.home = attempt->workspace.home,
-		.tmp = attempt->workspace.tmp,
+		.files = view.files,
+		.home = view.home,
+		.tmp = view.tmp,
 	};
 	/* The branch is known only after the remote was looked at: then this is called again. */
 	if (attempt->branch_ref[0] != '\0')
@@ -100,12 +116,14 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 {
 	CHECK(agent != NULL); /* find_agent has found it */
 	const struct token *token = &attempt->assignment.token;
+	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
 	struct agent_run run = {
 		.config = attempt->config,
 		.agent = agent,
 		.program = program,
 		.prompt = attempt->assignment.prompt,
-		.files = attempt->workspace.files,
+		.sandbox = attempt->sandbox,
+		.sandbox_spec = &spec,
 		.lock_fd = attempt->lock_fd,
 		.timeout_ms = attempt->assignment.timeout_s * 1000,
 		.log = &attempt->log,
@@ -123,6 +141,8 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	log_info("agent starts", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
 	int rc = agent_run(&run, &end, &err);
 	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
+	if (rc < 0 && err.kind == ERR_UNAVAILABLE)
+		return outcome_fail(&attempt->outcome, "sandbox_unavailable", true, "%s", err.message);
 	if (rc < 0)
 		return outcome_fail(&attempt->outcome, err.kind == ERR_INTERNAL ? "internal" : "agent_failed",
 							err.kind == ERR_INTERNAL, "%s", err.message);
@@ -133,8 +153,10 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 {
 	struct commit_made made;
 	attempt_mark(attempt, "begins");
-	attempt_log_kiln(&attempt->log,
-					 "this build runs unsandboxed (KILN_SANDBOX=none): its agent can do what the executor's user can");
+	if (!attempt->sandbox->confines)
+		attempt_log_kiln(&attempt->log,
+						 "this build runs unsandboxed (KILN_SANDBOX=%s): its agent can do what the executor's user can",
+						 attempt->sandbox->name);
 	(void)attempt_phase(attempt, "preparing", NULL); /* nobody waits for it */
 	if (find_agent(attempt, agent, program) < 0 || attempt_prepare(attempt) < 0 ||
 		attempt_check_cancelled(attempt) < 0 || find_agent(attempt, agent, program) < 0)

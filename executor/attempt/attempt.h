@@ -14,10 +14,12 @@
 #include "executor/git/mirror.h"
 #include "executor/git/remote.h"
 #include "executor/git/workspace.h"
+#include "executor/sandbox/sandbox.h"
 
 struct attempt {
 	const struct executor_config *config;
 	const struct address_guard *guard;
+	const struct sandbox *sandbox;
 	const char *agent_versions; /* as the daemon has found them (agents/offers.h) */
 	struct daemon_link *link;
 	struct assignment assignment;
@@ -60,6 +62,8 @@ int attempt_settle(struct attempt *attempt);
 /* MODE_TIDY: deletes the fence ref where it still stands at the known value. */
 int attempt_tidy(struct attempt *attempt);
 
+/* What the agent is to be confined to, as far as it is known now. */
+struct sandbox_spec attempt_sandbox_spec(const struct attempt *attempt);
 /* Announces a phase; commit_sha may be NULL. Returns the frame's id, for daemon_link_wait_acked. */
 uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha);
 /* A debug line: where the time goes until the agent runs. */

@@ -185,7 +185,9 @@ int attempt_prepare(struct attempt *attempt)
 	if (attempt->has_start && str_equal(ref, attempt->branch_ref))
 		git_oid_text(&attempt->start, attempt->refs.tip);
 	attempt_mark(attempt, "workspace filled");
-	if (workspace_hand_over(&attempt->workspace, &attempt->mirror, attempt->refs.branch,
+	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
+	const struct sandbox_view view = attempt->sandbox->view(&spec);
+	if (workspace_hand_over(&attempt->workspace, view.objects, attempt->refs.branch,
 							attempt->has_start ? &attempt->start : NULL, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	return 0;

@@ -92,6 +92,7 @@ static void warm_up(const struct executor_config *config)
 {
 	uint8_t digest[SHA256_SIZE];
 	sha256("", 0, digest);
+	sandbox_find(config->sandbox)->warm_up(config);
 	workspace_make_ahead(config->state_dir, config->committer_name, config->committer_email);
 }
 
@@ -121,6 +122,7 @@ int run_attempt_main(const char *agent_versions)
 	attempt.config = &config;
 	attempt.agent_versions = agent_versions;
 	attempt.guard = guard;
+	attempt.sandbox = sandbox_find(config.sandbox); /* the daemon has checked the name */
 	attempt.link = &link;
 	attempt.lock_fd = -1;
 	work(&attempt, &data);

@@ -20,6 +20,7 @@
 #include "executor/daemon/messages.h"
 #include "executor/daemon/metrics.h"
 #include "executor/daemon/orphans.h"
+#include "executor/sandbox/sandbox.h"
 
 #define CLEAR_POLL_MS 20
 #define LEAVE_RELEASE_MS 2000 /* for results to be released before the bye */
@@ -312,6 +313,8 @@ static int start(struct daemon *daemon, struct error *err)
 		reported_open(&daemon->reported, config->state_dir, config->resend_ms, err) < 0 ||
 		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
 		heartbeats_init(daemon, &settings, err) < 0)
+		return -1;
+	if (sandbox_find(config->sandbox)->set_up(config, err) < 0)
 		return -1;
 	agent_offers_find(config, &daemon->offers);
 	sender_init(&daemon->sender, daemon->producer, daemon->mailbox);

@@ -169,12 +169,12 @@ static int copy_index(const struct workspace *workspace, const char *git_dir, st
 	return copied < 0 ? error_set_errno(err, errnum, "index") : 0;
 }
 
-int workspace_hand_over(struct workspace *workspace, const struct mirror *mirror, const char *branch,
-						const git_oid *commit, struct error *err)
+int workspace_hand_over(struct workspace *workspace, const char *objects, const char *branch, const git_oid *commit,
+						struct error *err)
 {
 	CLEANUP(free_p) char *git_dir = xasprintf("%s/.git", workspace->files);
 	CLEANUP(free_p) char *head = xasprintf("refs/heads/%s", branch);
-	if (git_skeleton_complete(git_dir, head, mirror->objects, err) < 0)
+	if (git_skeleton_complete(git_dir, head, objects, err) < 0)
 		return -1;
 	if (commit == NULL)
 		return 0;

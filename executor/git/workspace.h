@@ -33,8 +33,9 @@ int workspace_attach(struct workspace *workspace, const struct mirror *mirror, s
  * when objects cannot be read. */
 int workspace_checkout(struct workspace *workspace, const git_oid *commit, bool *ret_corrupt,
 					   struct error *err) MUST_CHECK;
-/* Makes files/.git for the agent, with `branch` at `commit` (NULL = unborn) and the index of kiln.git. */
-int workspace_hand_over(struct workspace *workspace, const struct mirror *mirror, const char *branch,
-						const git_oid *commit, struct error *err) MUST_CHECK;
+/* Makes files/.git for the agent, with `branch` at `commit` (NULL = unborn) and the index of kiln.git. `objects` is
+ * where the agent sees the mirror's objects. */
+int workspace_hand_over(struct workspace *workspace, const char *objects, const char *branch, const git_oid *commit,
+						struct error *err) MUST_CHECK;
 /* Frees the struct; the directories stay (the daemon removes them). Accepts a zeroed struct. */
 void workspace_release(struct workspace *workspace);

@@ -265,7 +265,7 @@ def error_class(finished):
     return finished["result"]["error"]["class"]
 
 
-@pytest.mark.parametrize("variables", [{"KILN_SANDBOX": ""}, {"KILN_SANDBOX": "bubblewrap"}, {"KILN_STATE_DIR": "relative"}, {"KILN_WORKER_ID": "x"}])
+@pytest.mark.parametrize("variables", [{"KILN_SANDBOX": "chroot"}, {"KILN_SANDBOX_READABLE": "opt"}, {"KILN_STATE_DIR": "relative"}, {"KILN_WORKER_ID": "x"}])
 def test_a_configuration_that_cannot_be_honoured_is_refused_at_start(own_executor, variables):
     executor = own_executor()
     executor.stop()
@@ -273,3 +273,27 @@ def test_a_configuration_that_cannot_be_honoured_is_refused_at_start(own_executo
     executor.start(wait=False)
     assert executor.process.wait(60) == 2
     assert "KILN_" in executor.log().splitlines()[-1]
+
+
+@pytest.mark.parametrize("program", ["/nonexistent/bwrap", "/usr/bin/false"])
+def test_without_a_bubblewrap_that_works_it_does_not_start(own_executor, program):
+    executor = own_executor()
+    executor.stop()
+    del executor.env["KILN_SANDBOX"]
+    executor.env["KILN_BWRAP_PROGRAM"] = program
+    executor.start(wait=False)
+    assert executor.process.wait(30) == 1
+    said = executor.lines()[-1]
+    assert said["level"] == "error" and "KILN_SANDBOX=none" in said["error"], said
+
+
+def test_by_default_agents_run_in_bubblewrap(own_executor, site, agents):
+    executor = own_executor()
+    executor.stop()
+    del executor.env["KILN_SANDBOX"]
+    executor.start()
+    assert executor.hello["sandbox"] == "bwrap"
+    finished, attempt = executor.run(site.repository(), agents.write("cat /proc/1/comm; git log --oneline | wc -l; pwd; echo made >made"))
+    assert finished["published"] and finished["result"]["output"] == "init\n1\n/workspace\n", finished["result"]
+    assert attempt.phase("agent").data["sandbox"] == "bwrap"
+    assert not any("unsandboxed" in line for line in attempt.lines("kiln"))

@@ -1,0 +1,76 @@
+#include "executor/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/str.h"
+#include "executor/sandbox/cgroup.h"
+#include "executor/sandbox/report.h"
+
+static const struct sandbox *const sandboxes[] = {&sandbox_bwrap, &sandbox_none};
+
+const struct sandbox *sandbox_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++) {
+		if (str_equal(sandboxes[i]->name, name))
+			return sandboxes[i];
+	}
+	return NULL;
+}
+
+int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *ret_status, struct error *err)
+{
+	struct sandbox_report report = {.kind = 0};
+	ssize_t got = -1;
+	if (sandboxed->status_fd < 0) {
+		*ret_status = child_status;
+		return 0;
+	}
+	do { /* its writers are dead: it does not block */
+		got = read(sandboxed->status_fd, &report, sizeof(report));
+	} while (got < 0 && errno == EINTR);
+	if (got != (ssize_t)sizeof(report)) {
+		/* Killed from outside, with all that was in it; or bubblewrap's own failure, which it has told on standard
+		 * error. */
+		if (WIFSIGNALED(child_status) || WEXITSTATUS(child_status) == 128 + SIGKILL) {
+			*ret_status = SIGKILL;
+			return 0;
+		}
+		return error_set(err, ERR_UNAVAILABLE, "the sandbox did not start (bubblewrap ended with exit status %d)",
+						 WEXITSTATUS(child_status));
+	}
+	switch ((enum sandbox_report_kind)report.kind) {
+	case SANDBOX_AGENT_ENDED:
+		*ret_status = report.value;
+		return 0;
+	case SANDBOX_EXEC_FAILED:
+		return error_set_errno(err, report.value, "the agent's program cannot be run in the sandbox");
+	case SANDBOX_SET_UP_FAILED:
+		break;
+	}
+	return error_set(err, ERR_UNAVAILABLE, "the sandbox did not start (%s)", strerror(report.value));
+}
+
+void sandboxed_release(struct sandboxed *sandboxed)
+{
+	if (sandboxed->status_fd >= 0)
+		(void)close(sandboxed->status_fd); /* read only */
+	if (sandboxed->cgroup != NULL)
+		cgroup_remove(sandboxed->cgroup);
+	free(sandboxed->cgroup);
+	*sandboxed = (struct sandboxed){.status_fd = -1};
+}
+
+uint64_t sandbox_limit(int resource, int64_t wanted)
+{
+	struct rlimit limit;
+	if (getrlimit((__rlimit_resource_t)resource, &limit) == 0 && limit.rlim_max != RLIM_INFINITY &&
+		limit.rlim_max < (rlim_t)wanted)
+		return limit.rlim_max;
+	return (uint64_t)wanted;
+}

@@ -1,0 +1,77 @@
+/*
+ * The port for what holds an agent: one adapter per way, a file each (none.c, bwrap.c), and one row each in sandbox.c.
+ * An adapter starts the agent's program so that it sees and reaches no more than it is meant to; waiting for it,
+ * reading it and killing it are the same for all (attempt/agent_run.h). docs/sandbox.md says what is kept from whom.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "common/base/process.h"
+#include "executor/config.h"
+
+/* What a confined agent sees, whatever the host is like. */
+#define SANDBOX_FILES "/workspace"
+#define SANDBOX_HOME "/home/agent"
+#define SANDBOX_TMP "/tmp"
+#define SANDBOX_OBJECTS "/run/kiln/objects"
+/* The model proxy's socket, and the address in the sandbox's own network that is relayed to it (init/relay.h). */
+#define SANDBOX_MODEL_SOCKET "/run/kiln/model.sock"
+#define SANDBOX_MODEL_PORT 8080
+#define SANDBOX_MODEL_ADDRESS "127.0.0.1:8080"
+
+/* What is to be confined. The caller's memory, absolute paths of the host. */
+struct sandbox_spec {
+	const struct executor_config *config;
+	const char *lease_id;
+	const char *files, *home, *tmp; /* all that it may write to */
+	const char *objects;            /* git objects that the workspace borrows; NULL = none */
+	const char *model_socket;       /* the model proxy listens there; NULL: there is no network at all */
+};
+
+/* The same as the agent knows them. */
+struct sandbox_view {
+	const char *files, *home, *tmp, *objects;
+};
+
+/* One that runs. */
+struct sandboxed {
+	pid_t pid;     /* our child, whose end is the end of all of it */
+	int status_fd; /* where the agent's own end is told; -1 = the child is the agent itself */
+	char *cgroup;  /* of its own, NULL = none */
+};
+
+struct sandbox {
+	const char *name;
+	bool confines; /* false: the agent can do what the executor's user can */
+	/* Once in the daemon, before anything runs: finds out by a real run whether it works here, and how limits are kept.
+	 * ERR_UNAVAILABLE with a message for the operator. */
+	int (*set_up)(const struct executor_config *config, struct error *err);
+	/* What can be done in an attempt's process before there is an attempt. */
+	void (*warm_up)(const struct executor_config *config);
+	struct sandbox_view (*view)(const struct sandbox_spec *spec);
+	/* Starts the agent. `options` say what and with which descriptors; adapters set working directory and limits. What
+	 * process_spawn returns, or ERR_UNAVAILABLE. */
+	int (*spawn)(const struct sandbox_spec *spec, const struct process_options *options, struct sandboxed *ret,
+				 struct error *err);
+};
+
+/* KILN_SANDBOX's; never NULL after executor_config_check. */
+const struct sandbox *sandbox_find(const char *name);
+
+extern const struct sandbox sandbox_none;
+extern const struct sandbox sandbox_bwrap;
+
+/* After the child's end (wait status): the agent's own wait status. ERR_UNAVAILABLE: the agent never ran. */
+int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *ret_status,
+					 struct error *err) MUST_CHECK;
+/* When nothing of it runs any more. Accepts {.status_fd = -1}. */
+void sandboxed_release(struct sandboxed *sandboxed);
+
+/* Not more than is allowed to us: a limit can be lowered, not raised. */
+uint64_t sandbox_limit(int resource, int64_t wanted);

@@ -1,0 +1,28 @@
+/* How much of the machine a tree of processes, or of folders, takes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process_usage {
+	int64_t
+		memory_bytes; /* resident, shared pages once for each that has them, with what descriptors and threads cost */
+	int64_t cpu_ms;   /* also of ended ones that their parents have waited for */
+	int64_t processes;
+};
+
+/* The processes below `root`, and itself. What has gone meanwhile is not counted. */
+void usage_of_processes(pid_t root, struct process_usage *ret);
+/* Their memory with shared pages once in all: exact, and dear. */
+int64_t usage_exact_memory(pid_t root);
+
+struct disk_usage {
+	int64_t bytes, files;
+};
+
+/* Adds what is below a folder, itself included, on its file system. Ends when there are
+ * more than `max_files`. */
+void usage_add_folder(const char *path, int64_t max_files, struct disk_usage *usage);
+/* Adds files that have no name any more and are held open by a process below `root`, on the file system of `path`. */
+void usage_add_nameless(pid_t root, const char *path, struct disk_usage *usage);

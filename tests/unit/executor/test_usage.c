@@ -1,0 +1,160 @@
+#include "tests/unit/unit.h"
+#include "tests/unit/executor/folder.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "common/base/alloc.h"
+#include "executor/sandbox/usage.h"
+
+#define MIB ((size_t)1 << 20)
+
+static void write_bytes(const char *name, size_t len)
+{
+	char path[256];
+	CLEANUP(free_p) char *bytes = xmalloc(len);
+	memset(bytes, 'x', len);
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+
+static struct disk_usage usage_of(const char *path)
+{
+	struct disk_usage usage = {.files = 0};
+	usage_add_folder(path, 1000, &usage);
+	return usage;
+}
+
+TEST(a_folder_holds_what_its_folders_hold)
+{
+	struct disk_usage before = usage_of(folder);
+	folder_mkdir("a");
+	folder_mkdir("a/b");
+	write_bytes("a/b/f", MIB);
+	struct disk_usage after = usage_of(folder);
+	assert_int_equal(after.files - before.files, 3);
+	assert_in_range(after.bytes - before.bytes, MIB, MIB + 65536);
+}
+
+TEST(a_file_with_two_names_is_one)
+{
+	char first[256], second[256];
+	write_bytes("f", MIB);
+	struct disk_usage before = usage_of(folder);
+	(void)snprintf(first, sizeof(first), "%s/f", folder);
+	(void)snprintf(second, sizeof(second), "%s/g", folder);
+	assert_int_equal(link(first, second), 0);
+	assert_int_equal(usage_of(folder).bytes, before.bytes);
+}
+
+TEST(links_are_not_followed_and_what_is_not_there_is_nothing)
+{
+	char path[256];
+	struct disk_usage before = usage_of(folder);
+	(void)snprintf(path, sizeof(path), "%s/l", folder);
+	assert_int_equal(symlink("/usr", path), 0);
+	assert_int_equal(usage_of(folder).files, before.files + 1);
+	assert_int_equal(usage_of(path).files, 0);
+	assert_int_equal(usage_of("/nonexistent").files, 0);
+}
+
+TEST(counting_ends_at_the_limit)
+{
+	char name[16];
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		folder_write(name, "");
+	}
+	struct disk_usage usage = {.files = 0};
+	usage_add_folder(folder, 10, &usage);
+	assert_int_equal(usage.files, 11);
+}
+
+/* A child with so much memory that waits until it is killed. */
+static pid_t start_child(size_t bytes)
+{
+	int ends[2];
+	char byte;
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		char *memory = malloc(bytes);
+		for (size_t i = 0; memory != NULL && i < bytes; i += 4096)
+			((volatile char *)memory)[i] = 1;
+		(void)!write(ends[1], "x", 1);
+		(void)pause();
+		_exit(0);
+	}
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+TEST(processes_are_counted_with_their_children)
+{
+	struct process_usage before, after;
+	usage_of_processes(getpid(), &before);
+	pid_t first = start_child(16 * MIB), second = start_child(MIB);
+	usage_of_processes(getpid(), &after);
+	assert_int_equal(before.processes, 1);
+	assert_int_equal(after.processes, 3);
+	assert_true(after.memory_bytes - before.memory_bytes >= (int64_t)(16 * MIB));
+	assert_true(usage_exact_memory(first) >= (int64_t)(16 * MIB));
+	end_child(first);
+	end_child(second);
+}
+
+TEST(processor_time_of_ended_children_stays)
+{
+	struct process_usage before, after;
+	usage_of_processes(getpid(), &before);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct rusage used;
+		do {
+			CHECK(getrusage(RUSAGE_SELF, &used) == 0);
+		} while (used.ru_utime.tv_usec + used.ru_stime.tv_usec < 100000);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	usage_of_processes(getpid(), &after);
+	assert_true(after.cpu_ms - before.cpu_ms >= 80);
+}
+
+TEST(a_process_that_is_gone_takes_nothing)
+{
+	struct process_usage usage;
+	pid_t pid = start_child(1);
+	end_child(pid);
+	usage_of_processes(pid, &usage);
+	assert_int_equal(usage.processes, 0);
+	assert_int_equal(usage.memory_bytes, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_folder_holds_what_its_folders_hold, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(a_file_with_two_names_is_one, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(links_are_not_followed_and_what_is_not_there_is_nothing, folder_make,
+										folder_remove),
+		cmocka_unit_test_setup_teardown(counting_ends_at_the_limit, folder_make, folder_remove),
+		cmocka_unit_test(processes_are_counted_with_their_children),
+		cmocka_unit_test(processor_time_of_ended_children_stays),
+		cmocka_unit_test(a_process_that_is_gone_takes_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
