@@ -215,6 +215,7 @@ enum applied action_advance(const struct transition_context *context, struct bui
 		extra.with_base = true;
 		extra.base_sha = occurrence->phase.base_sha;
 		extra.branch = occurrence->phase.branch;
+		extra.sandbox = occurrence->phase.sandbox;
 	}
 	if (phase == PHASE_PUSHING) {
 		build->pushing_seen = true;

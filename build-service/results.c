@@ -9,6 +9,7 @@
 
 #define SHA_MAX (SHA_TEXT_SIZE - 1)
 #define BRANCH_MAX (BRANCH_TEXT_SIZE - 1)
+#define SANDBOX_MAX 64
 /* A terminal event holds the result, the metadata and a little more, and has to fit into one message. */
 #define RESULT_MAX_BYTES ((size_t)KAFKA_MAX_MESSAGE_BYTES - (size_t)1536 * 1024)
 #define CANONICAL_MAX_BYTES ((size_t)32 * 1024 * 1024)
@@ -33,6 +34,7 @@ static int read_phase(const cJSON *data, struct occurrence *occurrence, struct e
 		return error_set(err, ERR_INVALID, "phase: unknown");
 	if (field_optional_text(data, "base_sha", SHA_MAX, &occurrence->phase.base_sha, err) < 0 ||
 		field_optional_text(data, "branch", BRANCH_MAX, &occurrence->phase.branch, err) < 0 ||
+		field_optional_text(data, "sandbox", SANDBOX_MAX, &occurrence->phase.sandbox, err) < 0 ||
 		field_optional_text(data, "commit_sha", SHA_MAX, &occurrence->phase.commit_sha, err) < 0)
 		return -1;
 	if (!is_sha(occurrence->phase.base_sha) || !is_sha(occurrence->phase.commit_sha))

@@ -75,6 +75,8 @@ static void write_body(struct buffer *body, const struct build *build, const str
 		json_string(&w, "reason", extra->reason);
 	if (extra->result != NULL)
 		json_raw(&w, "result", extra->result);
+	if (extra->sandbox != NULL)
+		json_string(&w, "sandbox", extra->sandbox);
 	json_int(&w, "sequence", build->last_sequence);
 	json_string(&w, "status", build_status_name(build->status));
 	if (extra->unsettled)

@@ -45,6 +45,7 @@ struct trail_extra {
 	const char *base_sha, *branch;
 	const char *commit_sha;
 	const char *reason;
+	const char *sandbox;
 	const char *error_class, *error_message; /* both or neither */
 	const char *result;                      /* canonical JSON */
 	int32_t lost_attempt;

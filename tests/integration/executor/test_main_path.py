@@ -47,6 +47,7 @@ def test_the_log_has_the_agents_lines_and_says_that_it_is_unsandboxed(executor, 
     wait_for(lambda: "a warning" in attempt.lines("stderr"), "the log")
     attempt.wait_lines(["hello from the agent"])
     assert re.search("unsandboxed", attempt.lines("kiln")[0])
+    assert attempt.phase("agent").data["sandbox"] == "none"
 
 
 def test_the_fence_ref_is_made_with_the_push_and_goes_with_the_release(executor, agents, site):

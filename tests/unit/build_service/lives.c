@@ -54,6 +54,7 @@ struct occurrence lives_occurrence(const struct lives *lives, enum happening wha
 	case HAPPENED_PHASE:
 		occurrence.phase.phase = PHASE_AGENT;
 		occurrence.phase.base_sha = LIVES_SHA;
+		occurrence.phase.sandbox = "bwrap";
 		occurrence.phase.branch = "main";
 		break;
 	case HAPPENED_FINISH:

@@ -269,6 +269,13 @@ TEST(phases_do_not_go_back_and_repeat_only_with_another_commit)
 	assert_true(lives_last_says(&lives, "\"commit_sha\":\"9999999999999999999999999999999999999999\""));
 }
 
+TEST(the_trail_says_what_confines_the_agent)
+{
+	lives_reach(&lives, LIFE_RUNNING);
+	lives_happen(&lives, HAPPENED_PHASE);
+	assert_true(lives_last_says(&lives, "\"sandbox\":\"bwrap\""));
+}
+
 TEST(the_first_attempt_that_tells_its_base_tells_it_for_all)
 {
 	lives_reach(&lives, LIFE_RUNNING);
@@ -485,6 +492,7 @@ int main(void)
 		cmocka_unit_test(another_failure_ends_the_build_at_once),
 		cmocka_unit_test(a_finish_without_an_accept_starts_first),
 		cmocka_unit_test(phases_do_not_go_back_and_repeat_only_with_another_commit),
+		cmocka_unit_test(the_trail_says_what_confines_the_agent),
 		cmocka_unit_test(the_first_attempt_that_tells_its_base_tells_it_for_all),
 		cmocka_unit_test(an_unborn_branch_is_recorded_too),
 		cmocka_unit_test(a_queued_build_is_cancelled_at_once_and_a_held_one_by_its_worker),
