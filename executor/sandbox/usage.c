@@ -88,24 +88,42 @@ static void find_processes(pid_t root, struct pids *pids)
 
 /* ---- one process */
 
-/* utime, stime, cutime, cstime are fields 14 to 17, num_threads 20, rss 24; what may contain anything ends at the last
- * ')', behind which field 3 begins. */
+/* Fields of /proc/PID/stat, by their numbers in proc(5). */
+enum stat_field {
+	STAT_FIRST = 3,
+	STAT_UTIME = 14,
+	STAT_STIME,
+	STAT_CUTIME,
+	STAT_CSTIME,
+	STAT_THREADS = 20,
+	STAT_RSS = 24
+};
+
+/* `at` is at field 3. Numbers only, 0 for one that is not there. */
+static int64_t stat_value(const char *at, enum stat_field wanted)
+{
+	for (int field = STAT_FIRST; field < (int)wanted && at != NULL; field++) {
+		at = strchr(at, ' ');
+		at = at != NULL ? at + 1 : NULL;
+	}
+	return at != NULL ? strtoll(at, NULL, 10) : 0;
+}
+
+/* The second field may contain anything, and ends at the last ')'. */
 static void add_stat(pid_t pid, struct process_usage *usage)
 {
 	char text[TEXT_BYTES];
 	if (read_proc(pid, "stat", text, sizeof(text)) <= 0)
 		return;
-	const char *at = strrchr(text, ')');
-	unsigned long long user, kernel, threads;
-	long long waited_user, waited_kernel, pages;
-	if (at == NULL || sscanf(at + 1,
-							 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %llu %*d %*u "
-							 "%*u %lld",
-							 &user, &kernel, &waited_user, &waited_kernel, &threads, &pages) != 6)
+	const char *end = strrchr(text, ')');
+	if (end == NULL || end[1] != ' ')
 		return;
-	int64_t ticks = (int64_t)user + (int64_t)kernel + waited_user + waited_kernel;
+	const char *at = end + 2;
+	int64_t ticks = stat_value(at, STAT_UTIME) + stat_value(at, STAT_STIME) + stat_value(at, STAT_CUTIME) +
+					stat_value(at, STAT_CSTIME);
 	usage->cpu_ms += ticks * 1000 / sysconf(_SC_CLK_TCK);
-	usage->memory_bytes += pages * sysconf(_SC_PAGESIZE) + (int64_t)threads * THREAD_BYTES;
+	usage->memory_bytes +=
+		stat_value(at, STAT_RSS) * sysconf(_SC_PAGESIZE) + stat_value(at, STAT_THREADS) * THREAD_BYTES;
 	usage->processes++;
 }
 

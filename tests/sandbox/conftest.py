@@ -89,11 +89,11 @@ class World:
         process.lease = lease
         return process
 
-    def run(self, sandbox, script, prompt="", **settings):
+    def run(self, sandbox, script, prompt="", timeout=100, **settings):
         """How it ended, from kiln-test-confine; with the lease."""
         process = self.start(sandbox, self.write(script), prompt, **settings)
         try:
-            said, complaint = process.communicate(timeout=100)
+            said, complaint = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -7,7 +7,7 @@ STAY = "import sys, time\ndef stay(): print('TOOK', flush=True); time.sleep(floa
 
 MEMORY = {
     "in one process": "b = bytearray(160 << 20)\nb[::4096] = b'x' * len(b[::4096])\nstay()",
-    "in many": "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        b = bytearray(20 << 20)\n        b[::4096] = b'x' * len(b[::4096])\n        time.sleep(3)\n        os._exit(0)\nstay()",
+    "in many": "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        b = bytearray(20 << 20)\n        b[::4096] = b'x' * len(b[::4096])\n        time.sleep(60)\n        os._exit(0)\nstay()",
     "shared": "import mmap\nm = mmap.mmap(-1, 160 << 20)\nfor i in range(0, len(m), 4096): m[i] = 1\nstay()",
 }
 DISK = {

@@ -147,7 +147,9 @@ static void add_pair(struct pollfd *ready, const struct pair *pair)
 {
 	bool connected = pair->fds[OUTSIDE] >= 0;
 	for (int end = INSIDE; end <= OUTSIDE; end++) {
-		short events = connected ? events_of(pair, (enum end)end) : 0;
+		short events = 0;
+		if (connected)
+			events = events_of(pair, (enum end)end);
 		/* One that waits for nothing is left out: a hang-up would be ready all the time. */
 		ready[end] = (struct pollfd){.fd = events != 0 ? pair->fds[end] : -1, .events = events};
 	}

@@ -44,6 +44,7 @@ class CodeAgents:
             "KILN_OPENCODE_BASE_URL": f"{self.model.url}/v1",
             "KILN_OPENCODE_MODEL": "scripted",
             "KILN_MODEL_RETRIES": "1",
+            "KILN_SANDBOX": "none",  # the model is on loopback, which a sandbox does not have
             "KILN_KILL_GRACE_MS": "2000",
             **more,
         }
