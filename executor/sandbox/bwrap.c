@@ -31,6 +31,7 @@
 #define MAX_FDS 16
 #define TEXT_BYTES 24
 #define PROBE "probe-sandbox"
+#define CHILDREN "/proc/thread-self/children" /* CONFIG_PROC_CHILDREN: the watch needs it */
 #define PROBE_MS 30000
 #define PROBE_TEXT_BYTES 512
 
@@ -419,6 +420,11 @@ static int set_up(const struct executor_config *config, struct error *err)
 			"bubblewrap does not work here (%s), and without it agents are not run; KILN_SANDBOX=none runs "
 			"them unconfined, as this user",
 			not_working.message);
+	if (access(CHILDREN, R_OK) < 0)
+		return error_set(err, ERR_UNAVAILABLE,
+						 "this kernel does not tell a process's children (" CHILDREN
+						 "), so that limits of agents cannot "
+						 "be kept; KILN_SANDBOX=none runs them unconfined, as this user");
 	if (grouped)
 		log_info("agents are confined by bubblewrap", "limits", "cgroup v2 and rlimits", NULL);
 	else

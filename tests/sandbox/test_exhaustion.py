@@ -80,3 +80,7 @@ def test_memory_that_only_a_cgroup_counts_is_refused_where_there_is_none(world):
     said = run(world, "bwrap", body)
     grouped = "made" in said["output"]
     assert grouped or "refused True" in said["output"], said
+
+
+def test_when_the_machine_has_no_memory_left_an_agent_goes_first(world):
+    assert run(world, "bwrap", "print(open('/proc/self/oom_score_adj').read().strip())")["output"] == "1000\n"
