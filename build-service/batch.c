@@ -254,7 +254,7 @@ void batch_committed(struct batch *batch)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
 	if (batch->set.woke_dispatch || batch->workers_changed)
 		wakeup_signal(&batch->service->dispatch);
-	if (batch->set.outbox_shards != 0)
+	if (build_set_publishes(&batch->set))
 		outbox_relay_wake(batch->service->relay);
 	commands_send(batch->service->commands, &batch->commands);
 	for (size_t i = 0; i < batch->reports_len; i++) {

@@ -126,6 +126,8 @@ struct build {
 
 	int32_t last_sequence;
 	uint8_t last_hash[SHA256_SIZE];
+	int32_t new_events; /* of this transaction: the last ones */
+	size_t new_bytes;   /* of their bodies */
 
 	struct queue_place queue;
 	bool was_waiting; /* has a row in build_queue */

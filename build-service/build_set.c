@@ -9,6 +9,7 @@
 #include "kiln_build_service_sql.h"
 
 #define ID_LIST_KEPT 1024
+#define TRAIL_COLUMNS 6
 
 void build_set_init(struct build_set *set)
 {
@@ -21,7 +22,8 @@ void build_set_init(struct build_set *set)
 	rows_init(&set->changed_builds, BUILD_UPDATE_COLUMNS);
 	rows_init(&set->new_attempts, ATTEMPT_INSERT_COLUMNS);
 	rows_init(&set->changed_attempts, ATTEMPT_UPDATE_COLUMNS);
-	rows_init(&set->trail_rows, 8);
+	rows_init(&set->trail_rows, TRAIL_COLUMNS);
+	outbox_names_init(&set->names);
 	rows_init(&set->enqueued, QUEUE_INSERT_COLUMNS);
 	rows_init(&set->dequeued, 1);
 	rows_init(&set->released, 1);
@@ -38,6 +40,7 @@ void build_set_release(struct build_set *set)
 								&set->dequeued,     &set->released};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		rows_release(all[i]);
+	outbox_names_release(&set->names);
 }
 
 static void clear_rows(struct build_set *set)
@@ -47,7 +50,7 @@ static void clear_rows(struct build_set *set)
 								&set->enqueued,     &set->dequeued,         &set->released};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		rows_clear(all[i]);
-	set->outbox_shards = 0;
+	outbox_names_clear(&set->names);
 	set->queued = set->woke_dispatch = false;
 }
 
@@ -175,21 +178,26 @@ static void store_build(struct build_set *set, const struct build *build)
 
 static void store_trail(struct build_set *set)
 {
-	const struct topic *topic = topic_find(TOPIC_BUILD_EVENTS);
 	for (size_t i = 0; i < set->trail.len; i++) {
 		const struct trail_row *row = &set->trail.rows[i];
-		const char *id = row->build->id;
-		rows_text(&set->trail_rows, id);
+		rows_text(&set->trail_rows, row->build->id);
 		rows_int(&set->trail_rows, row->sequence);
 		rows_text(&set->trail_rows, row->type);
 		rows_int(&set->trail_rows, row->attempt);
 		rows_text_len(&set->trail_rows, trail_body(&set->trail, row), row->body_len);
 		rows_bytes(&set->trail_rows, row->hash, sizeof(row->hash));
-		int32_t shard = topic_partition(topic, id, strlen(id));
-		rows_int(&set->trail_rows, shard);
-		rows_text(&set->trail_rows, row->build->traceparent);
-		set->outbox_shards |= UINT64_C(1) << shard;
 	}
+}
+
+static void pipeline_trail(struct build_set *set, struct pg_pipeline *pipeline)
+{
+	const char *params[TRAIL_COLUMNS + 1 + OUTBOX_NAME_COLUMNS];
+	if (set->trail_rows.len == 0)
+		return;
+	rows_params(&set->trail_rows, params);
+	params[TRAIL_COLUMNS] = set->trail.time;
+	rows_params(&set->names.rows, params + TRAIL_COLUMNS + 1);
+	pg_pipeline_add(pipeline, &sql_insert_trail, params, ARRAY_LEN(params));
 }
 
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline)
@@ -198,6 +206,7 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 	for (size_t i = 0; i < set->ids_len; i++) {
 		if (set->builds[i].changed)
 			store_build(set, &set->builds[i]);
+		outbox_names_add(&set->names, &set->builds[i]);
 	}
 	store_trail(set);
 	rows_pipeline(&set->new_builds, pipeline, &sql_insert_builds, NULL);
@@ -208,5 +217,5 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 	rows_pipeline(&set->released, pipeline, &sql_release_slots, NULL);
 	rows_pipeline(&set->dequeued, pipeline, &sql_dequeue, NULL);
 	rows_pipeline(&set->enqueued, pipeline, &sql_enqueue, NULL);
-	rows_pipeline(&set->trail_rows, pipeline, &sql_insert_trail, set->trail.time);
+	pipeline_trail(set, pipeline);
 }

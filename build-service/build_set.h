@@ -16,6 +16,7 @@
 
 #include "build-service/arena.h"
 #include "build-service/build.h"
+#include "build-service/outbox_names.h"
 #include "build-service/rows.h"
 #include "build-service/trail.h"
 #include "common/pg/pg.h"
@@ -31,9 +32,9 @@ struct build_set {
 
 	struct rows new_builds, new_requests, changed_builds, new_attempts, changed_attempts, trail_rows, enqueued,
 		dequeued, released;
-	uint64_t outbox_shards; /* bit mask of the shards that the last store wrote */
-	bool queued;            /* the last store queued a build */
-	bool woke_dispatch;     /* it did, or gave a slot back */
+	struct outbox_names names;
+	bool queued;        /* the last store queued a build */
+	bool woke_dispatch; /* it did, or gave a slot back */
 };
 
 void build_set_init(struct build_set *set);
@@ -57,3 +58,8 @@ struct build *build_set_find(struct build_set *set, const char *id);
 /* Adds the statements that write what changed. Up to ten; parameters live in the set until its next build_set_begin.
  */
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline);
+/* Whether the last store wrote outbox rows. */
+static inline bool build_set_publishes(const struct build_set *set)
+{
+	return set->names.rows.len != 0;
+}

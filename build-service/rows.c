@@ -73,14 +73,19 @@ void rows_bytes(struct rows *rows, const void *data, size_t len)
 	pg_array_add_bytes(take_cell(rows), data, len);
 }
 
+void rows_params(struct rows *rows, const char **ret_params)
+{
+	CHECK(rows->next == 0);
+	for (size_t i = 0; i < rows->columns; i++)
+		ret_params[i] = pg_array_text(&rows->column[i]);
+}
+
 void rows_pipeline(struct rows *rows, struct pg_pipeline *pipeline, const struct pg_statement *statement,
 				   const char *extra)
 {
-	CHECK(rows->next == 0);
-	if (rows->len == 0)
+	if (rows->len == 0 && rows->next == 0)
 		return;
-	for (size_t i = 0; i < rows->columns; i++)
-		rows->params[i] = pg_array_text(&rows->column[i]);
+	rows_params(rows, rows->params);
 	rows->params[rows->columns] = extra;
 	pg_pipeline_add(pipeline, statement, rows->params, rows->columns + (extra != NULL ? 1 : 0));
 }

@@ -32,6 +32,8 @@ void rows_int(struct rows *rows, int64_t value);
 void rows_bool(struct rows *rows, bool value);
 void rows_bytes(struct rows *rows, const void *data, size_t len);
 
+/* Its columns as parameters; they live as long as the rows stay as they are. */
+void rows_params(struct rows *rows, const char **ret_params);
 /* Adds the statement when there are rows. `extra` (may be NULL) is one more parameter after the columns. The rows stay
  * as they are until the pipeline ran. */
 void rows_pipeline(struct rows *rows, struct pg_pipeline *pipeline, const struct pg_statement *statement,

@@ -106,6 +106,8 @@ void trail_emit(struct trail *trail, struct build *build, const char *type, cons
 	write_body(&trail->bodies, build, extra == NULL ? &nothing : extra);
 	CHECK(buffer_ok(&trail->bodies)); /* the inbox bounds a transaction's records far below */
 	row->body_len = trail->bodies.len - row->body_at;
+	build->new_events++;
+	build->new_bytes += row->body_len;
 	sha256_two(build->last_hash, SHA256_SIZE, trail_body(trail, row), row->body_len, row->hash);
 	memcpy(build->last_hash, row->hash, SHA256_SIZE);
 }

@@ -1,14 +1,12 @@
--- The trail rows of one transaction, in order, and the outbox rows that publish the same bytes (PROTOCOL.md section 3). A CTE that is read twice keeps its order, so ids rise
--- in it: per build by rising sequence.
-WITH new AS (
-	SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::text[], $6::bytea[], $7::smallint[], $8::text[])
-	AS new (build_id, sequence, type, attempt, body, hash, shard, traceparent)
-), trail AS (
+-- The trail rows of one transaction, and the outbox rows that name them (PROTOCOL.md section 3): of each build its events first to last, as many builds in a row as
+-- outbox_names.c puts into one part of a shard. A build is in one part only, so the order of the parts is of no matter.
+WITH trail AS (
 	INSERT INTO build_events (build_id, sequence, type, time, attempt, body, hash)
-	SELECT build_id, sequence, type, $9::text::timestamptz, attempt, convert_to(body, 'UTF8'), hash FROM new
+	SELECT build_id, sequence, type, $7::text::timestamptz, attempt, convert_to(body, 'UTF8'), hash
+	FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::text[], $6::bytea[]) AS new (build_id, sequence, type, attempt, body, hash)
 )
-INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, hash, traceparent, body)
+INSERT INTO outbox (shard, topic, source, time, build_ids, first_sequences, last_sequences, events, bytes)
 SELECT
-	shard, 'kiln.build.events', build_id::text, sequence, 'build/' || build_id || '/' || sequence, type, '/kiln/build-service', $9::text,
-	encode(hash, 'hex'), traceparent, convert_to(body, 'UTF8')
-FROM new
+	shard, 'kiln.build.events', '/kiln/build-service', $7::text, array_agg(build_id), array_agg(first), array_agg(last), sum(last - first + 1), sum(bytes)
+FROM unnest($8::smallint[], $9::integer[], $10::uuid[], $11::integer[], $12::integer[], $13::bigint[]) AS named (shard, part, build_id, first, last, bytes)
+GROUP BY shard, part

@@ -32,9 +32,10 @@ int outbox_rows_insert(struct outbox_rows *rows, struct pg_conn *tx, struct erro
 
 /*
  * The relay: one thread per instance of the build service. Selects rows of the shards it owns ordered by id (without
- * looking at running transactions), produces them, waits for the acknowledgements, deletes by the list of acknowledged
- * ids, repeats until empty; then sleeps until woken or 1 s. NOTIFY from other instances and services (channel
- * kiln_outbox) wakes it: it LISTENs on its own connection.
+ * looking at running transactions), produces their events, waits for the acknowledgements, deletes by the list of
+ * acknowledged ids, repeats until empty; then sleeps until woken or 1 s. A row is an event (outbox_rows above), or it
+ * names events of builds, which are read from the trail (migrations/0015_outbox_names.sql). NOTIFY from other instances
+ * and services (channel kiln_outbox) wakes it: it LISTENs on its own connection.
  */
 struct outbox_relay;
 
@@ -42,7 +43,7 @@ struct outbox_relay_options {
 	struct pg_settings pg;
 	struct kafka_producer
 		*producer; /* the caller's; must outlive the relay; idempotent, gapless, message_timeout_ms 0 */
-	size_t batch;  /* rows a select, e.g. 1000 */
+	size_t batch;  /* events a select, e.g. 1000; a row that names some is not divided */
 };
 int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_relay **ret_relay,
 					 struct error *err) MUST_CHECK;
@@ -55,7 +56,7 @@ void outbox_relay_own(struct outbox_relay *relay, uint64_t shards);
 /* After a commit that wrote outbox rows. Any thread; cheap; coalesced. Also wakes the other instances (NOTIFY) when not
  * all shards are mine. */
 void outbox_relay_wake(struct outbox_relay *relay);
-/* Rows that wait, by the last look. For metrics. */
+/* Events that wait, by the last look. For metrics. */
 int64_t outbox_relay_backlog(struct outbox_relay *relay);
 
 /* For services that do not relay (gateway, notifier): wakes the relays by NOTIFY in a one-statement transaction of its

@@ -94,7 +94,10 @@ int outbox_message_read(struct outbox_message *message, const PGresult *result, 
 	const char *key = pg_text(result, row, "key");
 	const char *record = pg_text(result, row, "record");
 	const char *text = pg_text(result, row, "text");
-	if (text == NULL && read_body(&message->body, pg_text(result, row, "body"), err) < 0)
+	const char *body = pg_text(result, row, "body");
+	if (text == NULL && body == NULL)
+		return error_set(err, ERR_INTERNAL, "the trail lacks an event that the outbox names");
+	if (text == NULL && read_body(&message->body, body, err) < 0)
 		return -1;
 	message->event = (struct cloudevent){
 		.id = pg_text(result, row, "ce_id"),

@@ -44,12 +44,12 @@ struct outbox_relay {
 
 static struct metric published_total = {.kind = METRIC_COUNTER,
 										.name = "kiln_outbox_published_total",
-										.help = "Outbox rows acknowledged by Kafka and deleted."};
+										.help = "Events acknowledged by Kafka that are out of the outbox."};
 static struct metric failed_total = {.kind = METRIC_COUNTER,
 									 .name = "kiln_outbox_failed_total",
-									 .help = "Outbox rows that a round left to be published again."};
+									 .help = "Events that a round left to be published again."};
 static struct metric backlog_rows = {
-	.kind = METRIC_GAUGE, .name = "kiln_outbox_backlog", .help = "Outbox rows that wait, by the last look."};
+	.kind = METRIC_GAUGE, .name = "kiln_outbox_backlog", .help = "Events in the outbox that wait, by the last look."};
 static struct metric round_seconds = {
 	.kind = METRIC_HISTOGRAM, .name = "kiln_outbox_round_seconds", .help = "Duration of a relay round that had rows."};
 
@@ -86,6 +86,17 @@ static int count_backlog(struct outbox_relay *relay, const char *shards, struct 
 	return 0;
 }
 
+static int remove_done(struct outbox_relay *relay, struct outbox_done *done, struct error *err)
+{
+	if (done->ids.len > 0 &&
+		pg_query(relay->conn, &sql_outbox_delete, PG_PARAMS(pg_array_text(&done->ids)), 1, NULL, err) < 0)
+		return -1;
+	if (done->part_ids.len == 0)
+		return 0;
+	const char *const parts[] = {pg_array_text(&done->part_ids), pg_array_text(&done->part_builds)};
+	return pg_query(relay->conn, &sql_outbox_shrink, parts, ARRAY_LEN(parts), NULL, err);
+}
+
 /* One round. *ret_more: there may be more rows to publish at once. */
 static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_more, struct error *err)
 {
@@ -104,13 +115,13 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	if (count == 0)
 		return 0;
 
-	struct pg_array ids;
-	pg_array_init(&ids, 32 * count + 64);
+	struct outbox_done done;
+	outbox_done_init(&done, count);
 	struct outbox_round_result outcome;
-	int result = outbox_round(relay->options.producer, rows, &relay->stopping, &ids, &outcome, err);
-	if (result == 0 && outcome.published > 0)
-		result = pg_query(relay->conn, &sql_outbox_delete, PG_PARAMS(pg_array_text(&ids)), 1, NULL, err);
-	pg_array_release(&ids);
+	int result = outbox_round(relay->options.producer, rows, &relay->stopping, &done, &outcome, err);
+	if (result == 0)
+		result = remove_done(relay, &done, err);
+	outbox_done_release(&done);
 	if (result < 0)
 		return -1;
 	metric_add(&published_total, (int64_t)outcome.published);

@@ -3,7 +3,7 @@
  *
  * Order per key: all messages of a round go to one incarnation of a gapless idempotent handle, so a message that fails
  * takes down what came after it. Whatever of a key follows one that was not acknowledged stays in the table and is
- * produced again, behind it.
+ * produced again, behind it. Of a build of which one event was not acknowledged, all that the same row names stay.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -131,7 +131,7 @@ static void produce_all(struct kafka_producer *producer, const PGresult *result,
 		CHECK(pthread_mutex_unlock(&round->lock) == 0);
 		if (err.kind != ERR_INVALID && err.kind != ERR_INTERNAL)
 			break; /* queue full, or the handle is being replaced: the rest waits for the next round */
-		log_error("outbox: row cannot be published, its key waits", "outbox_id", pg_text(result, (int)row, "id"),
+		log_error("outbox: an event cannot be published, its key waits", "outbox_id", pg_text(result, (int)row, "id"),
 				  "topic", pg_text(result, (int)row, "topic"), "key", pg_text(result, (int)row, "key"), "error",
 				  err.message, NULL);
 		round->entries[row].outcome = ERR_INVALID;
@@ -163,31 +163,97 @@ static bool wait_all(struct round *round, const _Atomic bool *stopping)
 	return done;
 }
 
-int outbox_round(struct kafka_producer *producer, const PGresult *result, const _Atomic bool *stopping,
-				 struct pg_array *ids, struct outbox_round_result *ret_result, struct error *err)
+void outbox_done_init(struct outbox_done *done, size_t events)
 {
-	struct outbox_round_result counts = {.rows = (size_t)PQntuples(result)};
-	struct round *round = round_new(counts.rows);
-	struct blocked blocked = {.max = counts.rows};
+	pg_array_init(&done->ids, 32 * events + 64);
+	pg_array_init(&done->part_ids, 32 * events + 64);
+	pg_array_init(&done->part_builds, 64 * events + 64);
+}
+
+void outbox_done_release(struct outbox_done *done)
+{
+	pg_array_release(&done->ids);
+	pg_array_release(&done->part_ids);
+	pg_array_release(&done->part_builds);
+}
+
+/* The first result row at or after `row` where `column` is another. */
+static size_t end_of(const PGresult *result, size_t row, size_t len, const char *column)
+{
+	const char *value = pg_text(result, (int)row, column);
+	while (row < len && strcmp(pg_text(result, (int)row, column), value) == 0)
+		row++;
+	return row;
+}
+
+static size_t count_outcome(const struct round *round, size_t from, size_t to, enum error_kind outcome)
+{
+	size_t found = 0;
+	for (size_t row = from; row < to; row++)
+		found += round->entries[row].outcome == outcome;
+	return found;
+}
+
+static bool all_acknowledged(const struct round *round, size_t from, size_t to)
+{
+	return count_outcome(round, from, to, ERR_NONE) == to - from;
+}
+
+/* Events of one key stay. Those that were acknowledged wait with one that cannot be published. */
+static void count_failed(const struct round *round, size_t from, size_t to, struct outbox_round_result *counts)
+{
+	size_t invalid = count_outcome(round, from, to, ERR_INVALID);
+	counts->failed += to - from;
+	counts->blocked += invalid == 0 ? 0 : invalid + count_outcome(round, from, to, ERR_NONE);
+}
+
+/* The events of one outbox row, which begin at `from`: one, or those of its builds, one build after the other. Gives
+ * where the next begins. */
+static size_t settle_row(const struct round *round, const PGresult *result, size_t from, struct outbox_done *done,
+						 struct outbox_round_result *counts)
+{
+	size_t to = end_of(result, from, round->len, "id");
+	if (all_acknowledged(round, from, to)) {
+		pg_array_add(&done->ids, pg_text(result, (int)from, "id"));
+		counts->published += to - from;
+		return to;
+	}
+	for (size_t row = from, next; row < to; row = next) {
+		next = end_of(result, row, to, "key");
+		if (!all_acknowledged(round, row, next)) {
+			count_failed(round, row, next, counts);
+			continue;
+		}
+		pg_array_add(&done->part_ids, pg_text(result, (int)row, "id"));
+		pg_array_add(&done->part_builds, pg_text(result, (int)row, "key"));
+		counts->published += next - row;
+	}
+	return to;
+}
+
+int outbox_round(struct kafka_producer *producer, const PGresult *result, const _Atomic bool *stopping,
+				 struct outbox_done *done, struct outbox_round_result *ret_result, struct error *err)
+{
+	struct outbox_round_result counts = {.events = (size_t)PQntuples(result)};
+	struct round *round = round_new(counts.events);
+	struct blocked blocked = {.max = counts.events};
 	CLEANUP(buffer_release_p) struct buffer name;
 	buffer_init(&name, 65536);
 
 	produce_all(producer, result, round, &blocked, &name);
-	bool done = wait_all(round, stopping);
-	for (size_t row = 0; done && row < counts.rows; row++) {
+	if (!wait_all(round, stopping)) {
+		map_free(blocked.keys);
+		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
+	}
+	for (size_t row = 0; row < counts.events; row++) {
 		if (round->entries[row].outcome != ERR_NONE)
 			block(&blocked, &name, result, (int)row);
-		if (round->entries[row].outcome != ERR_NONE || is_blocked(&blocked, &name, result, (int)row)) {
-			counts.failed++;
-			counts.blocked += round->entries[row].outcome == ERR_INVALID;
-			continue;
-		}
-		pg_array_add_int(ids, pg_int(result, (int)row, "id", 0));
-		counts.published++;
+		else if (is_blocked(&blocked, &name, result, (int)row))
+			round->entries[row].outcome = ERR_CANCELLED; /* its turn comes behind the other one */
 	}
 	map_free(blocked.keys);
-	if (!done)
-		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
+	for (size_t row = 0; row < counts.events;)
+		row = settle_row(round, result, row, done, &counts);
 	round_free(round);
 	*ret_result = counts;
 	return 0;

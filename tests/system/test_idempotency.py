@@ -152,6 +152,7 @@ def prune(kiln, task):
     """What a job that prunes builds will do."""
     kiln.cancel(task)
     kiln.wait_end(task)
+    wait_for(lambda: kiln.system.sql("select count(*) from outbox where %s = any(build_ids)", task) == [(0,)], "its events to be published")
     kiln.system.sql("insert into pruned_builds (build_id, request_hash) select id, request_hash from build_audit where id = %s", task)
     for table, column in (("build_requests", "build_id"), ("build_events", "build_id"), ("build_audit", "id")):
         kiln.system.sql(f"delete from {table} where {column} = %s", task)

@@ -17,7 +17,7 @@
 static struct pg_conn *conn;
 static long batch;
 static char (*ids)[UUID_TEXT_SIZE];
-static struct pg_array id_array, event_ids, sequences, bodies, texts;
+static struct pg_array id_array, event_ids, sequences, bodies, texts; /* id_array: of the batch */
 
 static void run(struct pg_pipeline *pipeline)
 {
@@ -36,7 +36,7 @@ static void begin(struct pg_pipeline *pipeline)
 	pg_pipeline_begin_tx(pipeline);
 }
 
-/* The events first..last of each build of the batch, into the trail and the outbox; then the commit. */
+/* The events first..last of each build of the batch, into the trail; the outbox names them; then the commit. */
 static void end(struct pg_pipeline *pipeline, long first, long last, const char *body, size_t body_len)
 {
 	pg_array_clear(&event_ids), pg_array_clear(&sequences), pg_array_clear(&bodies);
@@ -47,9 +47,13 @@ static void end(struct pg_pipeline *pipeline, long first, long last, const char 
 			pg_array_add_bytes(&bodies, body, body_len);
 		}
 	}
+	char from[24], to[24];
+	(void)snprintf(from, sizeof(from), "%ld", first);
+	(void)snprintf(to, sizeof(to), "%ld", last);
 	const char *params[] = {pg_array_text(&event_ids), pg_array_text(&sequences), pg_array_text(&bodies)};
+	const char *names[] = {pg_array_text(&id_array), from, to};
 	pg_pipeline_add(pipeline, &sql_probe_insert_trail, params, 3);
-	pg_pipeline_add(pipeline, &sql_probe_insert_outbox, params, 3);
+	pg_pipeline_add(pipeline, &sql_probe_insert_outbox, names, 3);
 	pg_pipeline_commit_tx(pipeline);
 	run(pipeline);
 }

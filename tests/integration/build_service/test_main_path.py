@@ -64,7 +64,7 @@ def test_the_trail_is_canonical_hashed_and_published(gateway, worker, shared_dat
         assert value == event["body"] and headers["ce_hash"] == event["hash"].hex() and headers["ce_type"] == event["type"]
         assert headers["ce_id"] == f"build/{build}/{event['sequence']}" and headers["ce_source"] == "/kiln/build-service"
         assert headers["traceparent"] == TRACEPARENT
-    wait_for(lambda: shared_database.sql("select count(*) from outbox where key = %s", build) == [(0,)], "the outbox to be empty")
+    wait_for(lambda: shared_database.sql("select count(*) from outbox where %s = any(build_ids)", build) == [(0,)], "the outbox to name it no more")
 
 
 def test_a_build_waits_for_a_worker(gateway, worker):

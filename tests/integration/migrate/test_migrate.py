@@ -154,6 +154,25 @@ def test_the_backfill_of_lists_adds_what_is_missing_and_nothing_else(database):
         assert database.sql("select template, asked_branch from build_audit") == [("t@1", "b")] * 2
 
 
+def test_what_waits_in_an_older_outbox_stays_in_its_place(database):
+    at = next(number for number, file in enumerate(FILES) if file.name == "0015_outbox_names.sql")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        for file in FILES[:at]:
+            connection.execute(file.read_bytes())
+        connection.execute(
+            "insert into outbox (shard, topic, key, sequence, ce_id, type, source, time, body) "
+            "select 3, 'kiln.build.events', 'a build', n, 'build/a/' || n, 'build.phase', '/kiln/build-service', 't', '{}' from generate_series(1, 3) as n"
+        )
+        before = connection.execute("select id, key, sequence, ce_id, body from outbox order by id").fetchall()
+        connection.execute(FILES[at].read_bytes())
+        connection.execute(
+            "insert into outbox (shard, topic, source, time, build_ids, first_sequences, last_sequences, events, bytes) "
+            "values (3, 'kiln.build.events', '/kiln/build-service', 't', array[gen_random_uuid()], '{4}', '{5}', 2, 10)"
+        )
+        assert connection.execute("select id, key, sequence, ce_id, body from outbox order by id").fetchall()[:-1] == before
+        assert connection.execute("select events from outbox order by id").fetchall() == [(1,), (1,), (1,), (2,)]
+
+
 def test_a_changed_file_is_refused_by_name(database):
     database.migrate()
     database.sql("update schema_migrations set checksum = sha256('x') where name = '0003_builds.sql'")
