@@ -1,4 +1,5 @@
 /* Outbox rows and the relay against a real Kafka and Postgres. Topics are Kiln's own; each test has keys of its own. */
+#include "relaying.h"
 #include "services.h"
 
 #include <pthread.h>
@@ -8,25 +9,18 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
-#include "common/base/ids.h"
 #include "common/base/map.h"
 #include "common/base/wakeup.h"
 #include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 #include "common/pg/outbox.h"
-#include "kiln_pg_sql.h"
 
-#define ALL_SHARDS ((UINT64_C(1) << OUTBOX_SHARDS) - 1)
 #define TIME "2026-11-23T17:20:00.000000Z"
 
 static struct test_database database;
 static struct kafka_producer *producer;
 static struct pg_conn *conn;
 static char *run_id; /* of the running test, part of every key */
-
-#define BUILDS_MAX 64
-static char build_ids[BUILDS_MAX][UUID_TEXT_SIZE]; /* of the running test */
-static int builds;
 
 static int set_up_all(void **state)
 {
@@ -54,8 +48,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	run_id = test_name("key");
-	test_sql(&database, "TRUNCATE outbox; TRUNCATE build_events; TRUNCATE build_audit");
-	builds = 0;
+	test_sql(&database, "TRUNCATE outbox");
 	return 0;
 }
 
@@ -64,16 +57,6 @@ static int tear_down(void **state)
 	(void)state;
 	free(run_id);
 	return 0;
-}
-
-static struct outbox_relay *start_relay(uint64_t shards, size_t batch)
-{
-	const struct outbox_relay_options options = {.pg = test_pg(&database), .producer = producer, .batch = batch};
-	struct outbox_relay *relay;
-	struct error err = ERROR_INIT;
-	assert_ok(outbox_relay_new(&options, &relay, &err), err);
-	outbox_relay_own(relay, shards);
-	return relay;
 }
 
 static int64_t waiting_rows(void)
@@ -148,130 +131,10 @@ static void check_order(int keys, int per_key, int *ret_repeats)
 	*ret_repeats = order.repeats;
 }
 
-/* --- rows that name events of builds --- */
-
-/* Makes builds without events. */
-static void make_builds(int count)
-{
-	for (int i = 0; i < count; i++) {
-		uuid_v7(build_ids[builds]);
-		char *sql = xasprintf(
-			"INSERT INTO build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, "
-			"queue_timeout_s, created_at, traceparent) VALUES "
-			"('%s', gen_random_uuid(), 'p', 'pending', 'queued', 3, 'command', 5, 60, now(), '00-trace')",
-			build_ids[builds++]);
-		test_sql(&database, sql);
-		free(sql);
-	}
-}
-
-/* The events first to last of a build, in the trail only. */
-static void write_trail(int build, int first, int last)
-{
-	char *sql = xasprintf("INSERT INTO build_events SELECT '%s', n, 'build.phase', '" TIME
-						  "', 1, convert_to('{\"sequence\":' || n || '}', "
-						  "'UTF8'), decode('00ff', 'hex') FROM generate_series(%d, %d) AS n",
-						  build_ids[build], first, last);
-	test_sql(&database, sql);
-	free(sql);
-}
-
-/* One outbox row for the events first to last of the builds from `build` on. */
-static void name_events(int build, int count, int first, int last)
-{
-	char *list = xstrdup("");
-	for (int i = build; i < build + count; i++) {
-		char *longer = xasprintf("%s%s'%s'", list, i == build ? "" : ", ", build_ids[i]);
-		free(list);
-		list = longer;
-	}
-	char *sql = xasprintf(
-		"INSERT INTO outbox (shard, topic, source, time, build_ids, first_sequences, last_sequences, events, bytes) "
-		"SELECT %d, 'kiln.build.events', '/kiln/test', '" TIME
-		"', array_agg(id), array_agg(%d), array_agg(%d), "
-		"count(*) * %d, 1 FROM unnest(ARRAY[%s]::uuid[]) AS id",
-		build % OUTBOX_SHARDS, first, last, last - first + 1, list);
-	test_sql(&database, sql);
-	free(sql);
-	free(list);
-}
-
-struct trail_order {
-	int highest[BUILDS_MAX];
-	int repeats;
-};
-
-static void look_at_trail(void *ctx, const rd_kafka_message_t *message)
-{
-	struct trail_order *order = ctx;
-	for (int i = 0; i < builds; i++) {
-		if (message->key_len != strlen(build_ids[i]) || memcmp(message->key, build_ids[i], message->key_len) != 0)
-			continue;
-		int sequence = (int)strtol(test_header(message, "ce_sequence"), NULL, 10);
-		if (sequence <= order->highest[i]) {
-			order->repeats++;
-			continue;
-		}
-		assert_int_equal(sequence, order->highest[i] + 1);
-		order->highest[i] = sequence;
-	}
-}
-
-static struct trail_order read_trail(void)
-{
-	struct trail_order order = {.repeats = 0};
-	for (int32_t partition = 0; partition < 12; partition++)
-		test_read_partition(TOPIC_BUILD_EVENTS, partition, look_at_trail, &order);
-	return order;
-}
-
-struct found {
-	const char *key;
-	int count;
-	char id[96], type[32], source[32], subject[64], time[40], hash[16], sequence[16], trace[16], data[64], reason[64];
-};
-
-static void copy_header(char *ret, size_t size, const rd_kafka_message_t *message, const char *name)
-{
-	rd_kafka_headers_t *headers;
-	const void *value;
-	size_t len;
-	ret[0] = '\0';
-	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-		rd_kafka_header_get_last(headers, name, &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR)
-		(void)snprintf(ret, size, "%s", (const char *)value);
-}
-
-static void find(void *ctx, const rd_kafka_message_t *message)
-{
-	struct found *found = ctx;
-	if (message->key_len != strlen(found->key) || memcmp(message->key, found->key, message->key_len) != 0)
-		return;
-	found->count++;
-	copy_header(found->id, sizeof(found->id), message, "ce_id");
-	copy_header(found->type, sizeof(found->type), message, "ce_type");
-	copy_header(found->source, sizeof(found->source), message, "ce_source");
-	copy_header(found->subject, sizeof(found->subject), message, "ce_subject");
-	copy_header(found->time, sizeof(found->time), message, "ce_time");
-	copy_header(found->hash, sizeof(found->hash), message, "ce_hash");
-	copy_header(found->sequence, sizeof(found->sequence), message, "ce_sequence");
-	copy_header(found->trace, sizeof(found->trace), message, "traceparent");
-	copy_header(found->reason, sizeof(found->reason), message, "kiln_reason");
-	(void)snprintf(found->data, sizeof(found->data), "%.*s", (int)message->len, (const char *)message->payload);
-}
-
-static struct found look_for(const char *topic, const char *key)
-{
-	struct found found = {.key = key};
-	const struct topic *known = topic_find(topic);
-	test_read_partition(topic, topic_partition(known, key, strlen(key)), find, &found);
-	return found;
-}
-
 static void a_row_becomes_the_event_it_describes(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
 	struct outbox_rows rows;
 	struct error err = ERROR_INIT;
 	outbox_rows_init(&rows, 65536);
@@ -283,7 +146,7 @@ static void a_row_becomes_the_event_it_describes(void **state)
 	assert_becomes(waiting_rows() == 0, 60000);
 
 	char *key = xasprintf("%s-1", run_id);
-	struct found event = look_for(TOPIC_BUILD_EVENTS, key);
+	struct test_event event = test_find_event(TOPIC_BUILD_EVENTS, key);
 	assert_int_equal(event.count, 1);
 	assert_non_null(strstr(event.id, key));
 	assert_string_equal(event.type, "build.phase");
@@ -294,154 +157,17 @@ static void a_row_becomes_the_event_it_describes(void **state)
 	assert_string_equal(event.sequence, "0000000007");
 	assert_string_equal(event.data, "{\"sequence\":7}");
 	/* Only the event topics are numbered. */
-	event = look_for(TOPIC_BUILD_REQUESTS, key);
+	event = test_find_event(TOPIC_BUILD_REQUESTS, key);
 	assert_int_equal(event.count, 1);
 	assert_string_equal(event.sequence, "");
 	free(key);
 	outbox_relay_free(relay);
 }
 
-static void an_event_that_a_row_names_comes_from_the_trail(void **state)
-{
-	(void)state;
-	make_builds(1);
-	write_trail(0, 1, 2);
-	name_events(0, 1, 2, 2);
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
-	assert_becomes(waiting_rows() == 0, 60000);
-	struct found event = look_for(TOPIC_BUILD_EVENTS, build_ids[0]);
-	char *id = xasprintf("build/%s/2", build_ids[0]);
-	assert_int_equal(event.count, 1);
-	assert_string_equal(event.id, id);
-	assert_string_equal(event.type, "build.phase");
-	assert_string_equal(event.source, "/kiln/test");
-	assert_string_equal(event.subject, build_ids[0]);
-	assert_string_equal(event.time, TIME);
-	assert_string_equal(event.hash, "00ff");
-	assert_string_equal(event.sequence, "0000000002");
-	assert_string_equal(event.trace, "00-trace");
-	assert_string_equal(event.data, "{\"sequence\":2}");
-	free(id);
-	outbox_relay_free(relay);
-}
-
-static void named_events_keep_the_order_of_each_build(void **state)
-{
-	(void)state;
-	make_builds(40);
-	for (int first = 1; first <= 40; first += 4) {
-		for (int build = 0; build < builds; build++)
-			write_trail(build, first, first + 3);
-		for (int build = 0; build < builds; build += 10)
-			name_events(build, 10, first, first + 3);
-	}
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100); /* two and a half rows a round */
-	assert_becomes(waiting_rows() == 0, 60000);
-	struct trail_order order = read_trail();
-	for (int build = 0; build < builds; build++)
-		assert_int_equal(order.highest[build], 40);
-	assert_int_equal(order.repeats, 0);
-	outbox_relay_free(relay);
-}
-
-/* What an older version has left. */
-static void rows_with_and_without_names_go_in_one_order(void **state)
-{
-	(void)state;
-	make_builds(1);
-	write_trail(0, 1, 4);
-	char *sql = xasprintf(
-		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, body) "
-		"SELECT 0, 'kiln.build.events', '%s', n, 'x', 't', 's', 't', 'old' FROM generate_series(1, 2) n",
-		build_ids[0]);
-	test_sql(&database, sql);
-	free(sql);
-	name_events(0, 1, 3, 4);
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 3);
-	assert_becomes(waiting_rows() == 0, 60000);
-	struct trail_order order = read_trail();
-	assert_int_equal(order.highest[0], 4);
-	assert_int_equal(order.repeats, 0);
-	outbox_relay_free(relay);
-}
-
-static void two_relays_of_one_row_only_repeat(void **state)
-{
-	(void)state;
-	make_builds(20);
-	struct outbox_relay *a = start_relay(ALL_SHARDS, 50);
-	struct outbox_relay *b = start_relay(ALL_SHARDS, 31);
-	for (int first = 1; first <= 20; first += 2) {
-		for (int build = 0; build < builds; build++)
-			write_trail(build, first, first + 1);
-		name_events(0, builds, first, first + 1);
-		outbox_relay_wake(a);
-		outbox_relay_wake(b);
-	}
-	assert_becomes(waiting_rows() == 0, 60000);
-	struct trail_order order = read_trail();
-	for (int build = 0; build < builds; build++)
-		assert_int_equal(order.highest[build], 20);
-	printf("# %d repeats of 400\n", order.repeats);
-	outbox_relay_free(a);
-	outbox_relay_free(b);
-}
-
-static int64_t named_builds(void)
-{
-	return test_sql_int(&database, "SELECT coalesce(sum(cardinality(build_ids)), 0) FROM outbox");
-}
-
-static void a_build_that_the_trail_lacks_holds_up_itself_only(void **state)
-{
-	(void)state;
-	make_builds(3);
-	write_trail(0, 1, 2);
-	write_trail(2, 1, 3);
-	name_events(0, 3, 1, 2);
-	name_events(2, 1, 3, 3);
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
-	assert_becomes(named_builds() == 1, 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT events FROM outbox"), 2);
-	struct trail_order order = read_trail();
-	assert_int_equal(order.highest[0], 2);
-	assert_int_equal(order.highest[1], 0);
-	assert_int_equal(order.highest[2], 3);
-	assert_int_equal(order.repeats, 0);
-	write_trail(1, 1, 2);
-	assert_becomes(waiting_rows() == 0, 60000);
-	assert_int_equal(read_trail().highest[1], 2);
-	outbox_relay_free(relay);
-}
-
-/* What a relay takes out of a row, another one that has read the row before knows nothing of. */
-static void a_row_never_loses_its_last_build_by_shrinking(void **state)
-{
-	(void)state;
-	make_builds(2);
-	name_events(0, 2, 1, 3);
-	struct error err = ERROR_INIT;
-	char *id = xasprintf("{%d}", (int)test_sql_int(&database, "SELECT id FROM outbox"));
-	for (int build = 0; build < 2; build++) {
-		char *list = xasprintf("{%s}", build_ids[build]);
-		assert_ok(pg_query(conn, &sql_outbox_shrink, PG_PARAMS(id, list), 2, NULL, &err), err);
-		free(list);
-	}
-	free(id);
-	assert_int_equal(named_builds(), 1);
-	assert_int_equal(test_sql_int(&database, "SELECT events FROM outbox"), 3);
-	char *sql = xasprintf(
-		"SELECT count(*) FROM outbox WHERE build_ids = ARRAY['%s'::uuid] AND first_sequences = '{1}' AND "
-		"last_sequences = '{3}'",
-		build_ids[1]);
-	assert_int_equal(test_sql_int(&database, sql), 1);
-	free(sql);
-}
-
 static void a_dead_letter_is_the_record_as_it_was(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
 	char *sql = xasprintf(
 		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) VALUES "
 		"(3, 'kiln.dead-letters', 'some.topic/1/%s', 0, 'x', 'dead_letter', 's', 't', jsonb_build_object('key', "
@@ -453,7 +179,7 @@ static void a_dead_letter_is_the_record_as_it_was(void **state)
 	free(sql);
 	outbox_relay_wake(relay);
 	assert_becomes(waiting_rows() == 0, 60000);
-	struct found letter = look_for(TOPIC_DEAD_LETTERS, run_id);
+	struct test_event letter = test_find_event(TOPIC_DEAD_LETTERS, run_id);
 	assert_int_equal(letter.count, 1);
 	assert_string_equal(letter.id, "mine");
 	assert_string_equal(letter.source, "");
@@ -479,7 +205,7 @@ static void one_relay_keeps_the_order_of_each_key(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 137);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 137);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(relay);
@@ -495,8 +221,8 @@ static void two_relays_of_the_same_shards_only_repeat(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *a = start_relay(ALL_SHARDS, 50);
-	struct outbox_relay *b = start_relay(ALL_SHARDS, 31);
+	struct outbox_relay *a = test_relay(&database, producer, ALL_SHARDS, 50);
+	struct outbox_relay *b = test_relay(&database, producer, ALL_SHARDS, 31);
 	for (int i = 0; i < 20; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(a);
@@ -513,12 +239,12 @@ static void shards_are_published_only_by_their_owner(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *a = start_relay(0x0f, 50);
+	struct outbox_relay *a = test_relay(&database, producer, 0x0f, 50);
 	write_events(40, 1, 3);
 	outbox_relay_wake(a);
 	assert_becomes(test_sql_int(&database, "SELECT count(*) FROM outbox WHERE shard < 4") == 0, 60000);
 	assert_true(waiting_rows() > 0);
-	struct outbox_relay *b = start_relay(ALL_SHARDS & ~UINT64_C(0x0f), 50);
+	struct outbox_relay *b = test_relay(&database, producer, ALL_SHARDS & ~UINT64_C(0x0f), 50);
 	assert_becomes(waiting_rows() == 0, 60000);
 	check_order(40, 3, &repeats);
 	assert_int_equal(repeats, 0);
@@ -532,8 +258,8 @@ static void a_relay_that_stops_in_the_middle_loses_nothing(void **state)
 	int repeats;
 	write_events(20, 1, 100);
 	for (int i = 0; i < 5; i++)
-		outbox_relay_free(start_relay(ALL_SHARDS, 100));
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 500);
+		outbox_relay_free(test_relay(&database, producer, ALL_SHARDS, 100));
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 500);
 	assert_becomes(waiting_rows() == 0, 60000);
 	check_order(20, 100, &repeats);
 	outbox_relay_free(relay);
@@ -543,7 +269,7 @@ static void fatal_producer_errors_lose_nothing_and_keep_the_order(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 20 * i, 20);
 		outbox_relay_wake(relay);
@@ -559,7 +285,7 @@ static void what_a_frozen_broker_has_not_acknowledged_stays(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 30);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 30);
 	write_events(20, 1, 5);
 	assert_becomes(waiting_rows() == 0, 60000);
 	test_freeze_kafka();
@@ -581,7 +307,7 @@ static void what_a_frozen_broker_has_not_acknowledged_stays(void **state)
 static void a_row_that_commits_late_is_published_late(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
 	struct pg_settings settings = test_pg(&database);
 	struct pg_conn *slow = pg_conn_new(&settings);
 	struct outbox_rows rows;
@@ -612,7 +338,7 @@ static void a_row_that_commits_late_is_published_late(void **state)
 static void a_row_that_cannot_be_published_holds_up_its_key_only(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 10);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 10);
 	char *sql = xasprintf(
 		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) "
 		"SELECT 3, 'kiln.build.events', '%s-bad', n, 'x', 't', 's', 't', "
@@ -653,11 +379,11 @@ static void quick_ones_come(struct outbox_relay *writer, int *sequence)
 static void a_notify_wakes_other_instances(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
 	int sequence = 1;
 	quick_ones_come(NULL, &sequence);
 	/* A relay that does not own every shard notifies by itself. */
-	struct outbox_relay *writer = start_relay(0, 100);
+	struct outbox_relay *writer = test_relay(&database, producer, 0, 100);
 	quick_ones_come(writer, &sequence);
 	outbox_relay_free(writer);
 	outbox_relay_free(relay);
@@ -667,7 +393,7 @@ static void a_lost_database_connection_is_made_again(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 50);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 50);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(relay);
@@ -686,7 +412,7 @@ static void many_events_are_relayed_fast(void **state)
 	int repeats;
 	write_events(1000, 1, 40);
 	int64_t began_ms = test_now_ms();
-	struct outbox_relay *relay = start_relay(ALL_SHARDS, 1000);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 1000);
 	assert_becomes(waiting_rows() == 0, 60000);
 	printf("# 40000 events in %d ms\n", (int)(test_now_ms() - began_ms));
 	outbox_relay_free(relay);
@@ -698,12 +424,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_row_becomes_the_event_it_describes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_event_that_a_row_names_comes_from_the_trail, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(named_events_keep_the_order_of_each_build, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(rows_with_and_without_names_go_in_one_order, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(two_relays_of_one_row_only_repeat, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_build_that_the_trail_lacks_holds_up_itself_only, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_row_never_loses_its_last_build_by_shrinking, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_dead_letter_is_the_record_as_it_was, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ids_rise_in_the_order_of_adding, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_relay_keeps_the_order_of_each_key, set_up, tear_down),
