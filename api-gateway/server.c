@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "api-gateway/build_wait.h"
-#include "api-gateway/chunks.h"
+#include "common/http/chunks.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
 #include "common/base/alloc.h"

@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/list.h"
+#include "common/http/easy.h"
 #include "common/http/exchange.h"
 
 #define POLL_MS 1000
@@ -109,19 +110,13 @@ static void *client_thread(void *ctx)
 	return NULL;
 }
 
-static void curl_init_once(void)
-{
-	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-}
-
 int http_client_new(const struct address_guard *guard, size_t max_in_flight, size_t max_queued,
 					struct http_client **ret_client, struct error *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct http_client *client = xcalloc(1, sizeof(*client));
 	pthread_attr_t attr;
 
-	pthread_once(&once, curl_init_once);
+	http_curl_init();
 	client->guard = guard;
 	client->max_in_flight = max_in_flight;
 	client->max_queued = max_queued;

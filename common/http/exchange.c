@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "common/http/easy.h"
 
 #define MAX_HEADER_BYTES (64UL * 1024)
 
@@ -167,7 +168,6 @@ static void set_body(struct exchange *exchange)
 void exchange_prepare(struct exchange *exchange, const struct address_guard *guard)
 {
 	CURL *easy = curl_easy_init();
-	const char *ca_file = getenv("SSL_CERT_FILE");
 
 	CHECK(easy != NULL);
 	exchange->easy = easy;
@@ -175,15 +175,8 @@ void exchange_prepare(struct exchange *exchange, const struct address_guard *gua
 	exchange->started_us = clock_boot_us();
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->curl_message);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	/* A resolver that hangs is left behind instead of waited for: it would hold up everybody. */
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	http_easy_basics(easy);
 	curl_easy_setopt(easy, CURLOPT_URL, exchange->url);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)exchange->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)exchange->connect_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
@@ -195,9 +188,6 @@ void exchange_prepare(struct exchange *exchange, const struct address_guard *gua
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
-	/* The system's certificates, or the operator's as every OpenSSL program takes them. */
-	if (ca_file != NULL && ca_file[0] != '\0')
-		curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
 	set_body(exchange);
 }
 

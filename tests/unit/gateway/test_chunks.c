@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/chunks.h"
+#include "common/http/chunks.h"
 #include "common/base/alloc.h"
 
 #define INCOMPLETE (-2)

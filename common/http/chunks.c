@@ -1,4 +1,4 @@
-#include "api-gateway/chunks.h"
+#include "common/http/chunks.h"
 
 #include <dlfcn.h>
 #include <string.h>
