@@ -2,6 +2,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/str.h"
+#include "executor/proxy/prices.h"
 #include "executor/sandbox/sandbox.h"
 
 #define DAY_MS 86400000
@@ -52,6 +53,11 @@ const struct config_option executor_options[] = {
 	 .help = "model of builds with OpenCode that name none"},
 	{"KILN_MODEL_RETRIES", CONFIG_INT, AT(model_retries), .fallback = "4", .min = 0, .max = 100,
 	 .help = "how often an agent that can be told so (Claude Code) repeats a failed call of the model's API"},
+	{"KILN_MODEL_PRICES", CONFIG_STRING, AT(model_prices),
+	 .help = "JSON: model names (a * at the end stands for any ending), each with USD per million tokens: "
+			 "{\"NAME\": {\"input\": 3, \"output\": 15, \"cache_read\": 0.3, \"cache_write\": 3.75}}"},
+	{"KILN_MODEL_IDLE_TIMEOUT_MS", CONFIG_INT, AT(model_idle_timeout_ms), .fallback = "600000", .min = 1000,
+	 .max = DAY_MS, .help = "milliseconds for which the model's API may say nothing in the middle of a call"},
 	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
 	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
 	{"KILN_AGENT_MAX_FILE_BYTES", CONFIG_INT, AT(agent_max_file_bytes), .fallback = "4294967296", .min = 1024,
@@ -103,6 +109,15 @@ static int check_absolute(const char *name, const char *path, struct error *err)
 	return 0;
 }
 
+static int check_prices(const struct executor_config *config, struct error *err)
+{
+	struct model_prices *prices = NULL;
+	if (model_prices_new(config->model_prices, &prices, err) < 0)
+		return error_prefix(err, "KILN_MODEL_PRICES");
+	model_prices_free(prices);
+	return 0;
+}
+
 /* A provider that is switched on by its program has all that it needs. */
 static int check_agents(const struct executor_config *config, struct error *err)
 {
@@ -142,5 +157,5 @@ int executor_config_check(const struct executor_config *config, struct error *er
 		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
 		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0)
 		return -1;
-	return check_agents(config, err);
+	return check_prices(config, err) < 0 ? -1 : check_agents(config, err);
 }

@@ -58,5 +58,7 @@ agents_environment() {
         "KILN_OPENCODE_KEY_FILE=$RUN/secrets/model-key"
         "KILN_OPENCODE_BASE_URL=$url/v1"
         "KILN_OPENCODE_MODEL=scripted"
+        # Nobody pays for a scripted model; the demo shows what it would be.
+        'KILN_MODEL_PRICES={"*": {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}}'
     )
 }

@@ -146,9 +146,9 @@ def verify_agent(result):
     tokens = agent["tokens"]
     check(agent["version"] and agent["session_id"], f"the agent does not say who it is: {agent}")
     check(agent["turns"] >= 5 and tokens["input"] > 0 and tokens["output"] > 0, f"nothing was counted: {agent}")
-    cost = "no price known" if agent["cost_usd"] is None else f"{agent['cost_usd']:.4f} USD"
+    check(agent["cost_usd"], f"the cost was not counted: {agent}")
     say(f"checked: {AGENT} {agent['version']}, {agent['turns']} turns, {tokens['input']} + {tokens['cached']} cached tokens in, "
-        f"{tokens['output']} out, {cost}")
+        f"{tokens['output']} out, {agent['cost_usd']:.4f} USD")
     say(f"its answer: {result['output']}")
 
 

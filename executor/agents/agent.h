@@ -15,6 +15,7 @@
 #include "executor/agents/program.h"
 #include "executor/agents/report.h"
 #include "executor/config.h"
+#include "executor/proxy/model_api.h"
 #include "executor/token.h"
 
 /* What is to be done. The caller's memory. */
@@ -24,6 +25,9 @@ struct agent_task {
 	const cJSON *agent; /* the spec's {provider, model, command, max_turns, …} */
 	const char *project, *branch;
 	const char *files, *home, *tmp; /* absolute paths: working directory, HOME, TMPDIR */
+	/* For agents with a model: what they take for its API (http://HOST:PORT; the vendor's paths begin behind it) and
+	 * for its key. Both are the model proxy's (proxy/proxy.h): no agent is given a real key. */
+	const char *model_url, *model_key;
 };
 
 struct code_agent {
@@ -33,6 +37,8 @@ struct code_agent {
 	/* The program that `--version` asks for its version, at the daemon's start; a provider whose program does not
 	 * answer is not offered. NULL: there is nothing to ask. */
 	const char *(*versioned)(const struct executor_config *config);
+	/* Where its model is, for the model proxy. NULL: it has none. */
+	void (*model_api)(const struct executor_config *config, struct model_api *ret_api);
 	/* Fills the program. ERR_NOT_FOUND, ERR_INVALID, ERR_DENIED: this agent cannot be run here. */
 	int (*prepare)(const struct agent_task *task, struct agent_program *program, struct error *err);
 	/* An event of standard output (a line that is a JSON object), for adapters whose agent speaks a protocol there;

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "executor/agents/say.h"
 
+#define ANTHROPIC_URL "https://api.anthropic.com"
 /* The workspace's own settings and servers are not read: they could run commands before the model has said a word. */
 #define UNATTENDED                                                                                                     \
 	"You run unattended: nobody answers questions or grants permissions, and your last message is what the person "    \
@@ -39,14 +40,23 @@ static const char *versioned(const struct executor_config *config)
 	return config->claude_code_program;
 }
 
+static void model_api(const struct executor_config *config, struct model_api *ret_api)
+{
+	*ret_api = (struct model_api){
+		.protocol = MODEL_ANTHROPIC,
+		.base_url = config->claude_code_base_url != NULL ? config->claude_code_base_url : ANTHROPIC_URL,
+		.version = "/v1",
+		.key_file = config->claude_code_key_file,
+	};
+}
+
 static void set_environment(const struct agent_task *task, struct agent_program *program)
 {
 	char retries[24];
 	(void)snprintf(retries, sizeof(retries), "%lld", (long long)task->config->model_retries);
 	agent_program_environment(program, task);
-	agent_program_env(program, "ANTHROPIC_API_KEY", program->secret);
-	if (task->config->claude_code_base_url != NULL)
-		agent_program_env(program, "ANTHROPIC_BASE_URL", task->config->claude_code_base_url);
+	agent_program_env(program, "ANTHROPIC_API_KEY", task->model_key);
+	agent_program_env(program, "ANTHROPIC_BASE_URL", task->model_url);
 	agent_program_env(program, "CLAUDE_CODE_MAX_RETRIES", retries);
 	/* No telemetry, no titles, no look-ups of other hosts, no update of itself. */
 	agent_program_env(program, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
@@ -57,9 +67,7 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 {
 	const char *model = json_get_string(task->agent, "model");
 	int64_t turns = json_get_int(task->agent, "max_turns", 0);
-	const cJSON *budget = json_get(task->agent, "budget_usd");
-	if (agent_program_secret(program, task->config->claude_code_key_file, err) < 0)
-		return -1;
+	(void)err; /* there is nothing that could be wrong */
 	const char *const fixed[] = {task->config->claude_code_program,
 								 "-p",
 								 "--output-format",
@@ -78,8 +86,6 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 		agent_program_arg(program, xasprintf("--model=%s", program->model));
 	if (turns > 0)
 		agent_program_arg(program, xasprintf("--max-turns=%lld", (long long)turns));
-	if (cJSON_IsNumber(budget))
-		agent_program_arg(program, xasprintf("--max-budget-usd=%.6f", budget->valuedouble));
 	set_environment(task, program);
 	return 0;
 }
@@ -266,6 +272,7 @@ const struct code_agent code_agent_claude_code = {
 	.name = "claude-code",
 	.configured = configured,
 	.versioned = versioned,
+	.model_api = model_api,
 	.prepare = prepare,
 	.read_event = read_event,
 	.finish = finish,

@@ -40,8 +40,19 @@ static const char *versioned(const struct executor_config *config)
 
 /* ---- what is run */
 
-static void write_provider(struct json_writer *w, const struct agent_task *task, const char *model, const char *key)
+static void model_api(const struct executor_config *config, struct model_api *ret_api)
 {
+	*ret_api = (struct model_api){
+		.protocol = config->opencode_api == OPENCODE_API_ANTHROPIC ? MODEL_ANTHROPIC : MODEL_OPENAI,
+		.base_url = config->opencode_base_url,
+		.version = "", /* it is in the URL */
+		.key_file = config->opencode_key_file,
+	};
+}
+
+static void write_provider(struct json_writer *w, const struct agent_task *task, const char *model)
+{
+	CLEANUP(free_p) char *base_url = xasprintf("%s" MODEL_PATH_PREFIX, task->model_url);
 	const struct executor_config *config = task->config;
 	json_object_begin(w, "provider");
 	json_object_begin(w, "kiln");
@@ -49,8 +60,9 @@ static void write_provider(struct json_writer *w, const struct agent_task *task,
 				config->opencode_api == OPENCODE_API_ANTHROPIC ? "@ai-sdk/anthropic" /* both are built in */
 															   : "@ai-sdk/openai-compatible");
 	json_object_begin(w, "options");
-	json_string(w, "baseURL", config->opencode_base_url);
-	json_string(w, "apiKey", key);
+	json_string(w, "baseURL", base_url);
+	json_string(w, "apiKey", task->model_key);
+	json_bool(w, "includeUsage", true); /* the proxy counts */
 	json_object_end(w);
 	json_object_begin(w, "models");
 	json_object_begin(w, model);
@@ -62,7 +74,7 @@ static void write_provider(struct json_writer *w, const struct agent_task *task,
 }
 
 /* Everything by one variable, so that no file has to be written and none in the workspace counts. */
-static void write_config(struct json_writer *w, const struct agent_task *task, const char *model, const char *key)
+static void write_config(struct json_writer *w, const struct agent_task *task, const char *model)
 {
 	CLEANUP(free_p) char *full_name = xasprintf("kiln/%s", model);
 	json_object_begin(w, NULL);
@@ -75,7 +87,7 @@ static void write_config(struct json_writer *w, const struct agent_task *task, c
 	/* What would be asked is refused: nobody is there. */
 	json_raw(w, "permission", "{\"*\":\"allow\",\"external_directory\":\"deny\",\"question\":\"deny\"}");
 	json_raw(w, "agent", "{\"title\":{\"disable\":true}}");
-	write_provider(w, task, model, key);
+	write_provider(w, task, model);
 	json_object_end(w);
 }
 
@@ -89,13 +101,11 @@ static int set_environment(const struct agent_task *task, struct agent_program *
 	buffer_init(&text, CONFIG_MAX_BYTES);
 	struct json_writer w;
 	json_writer_init(&w, &text);
-	write_config(&w, task, model, program->secret);
+	write_config(&w, task, model);
 	bool whole = buffer_ok(&text);
 	agent_program_environment(program, task);
 	if (whole)
 		agent_program_env(program, "OPENCODE_CONFIG_CONTENT", text.data);
-	if (text.len > 0)
-		explicit_bzero(text.data, text.len);
 	if (!whole)
 		return error_set(err, ERR_INVALID, "OpenCode's configuration is too long");
 	for (size_t i = 0; i < ARRAY_LEN(off); i++)
@@ -112,11 +122,6 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 		model = task->config->opencode_model;
 	if (model == NULL)
 		return error_set(err, ERR_INVALID, "no model is named, and this worker has none for opencode");
-	if (cJSON_IsNumber(json_get(task->agent, "budget_usd")))
-		return error_set(err, ERR_INVALID,
-						 "a budget cannot be kept with opencode: it does not know the model's prices");
-	if (agent_program_secret(program, task->config->opencode_key_file, err) < 0)
-		return -1;
 	program->model = xstrdup(model);
 	const char *const fixed[] = {task->config->opencode_program, "run", "--format", "json"};
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
@@ -229,6 +234,7 @@ const struct code_agent code_agent_opencode = {
 	.name = "opencode",
 	.configured = configured,
 	.versioned = versioned,
+	.model_api = model_api,
 	.prepare = prepare,
 	.read_event = read_event,
 	.finish = finish,

@@ -1,10 +1,7 @@
-/* What an adapter wants to be run: argv, the whole environment, and the secret in it. */
+/* What an adapter wants to be run: argv and the whole environment. */
 #pragma once
 
 #include <stddef.h>
-
-#include "common/base/compiler.h"
-#include "common/base/error.h"
 
 /* argv[0] is absolute; envp is complete (nothing is inherited); the prompt comes on standard input. */
 #define AGENT_MAX_ARGS 32
@@ -13,8 +10,7 @@ struct agent_program {
 	char *argv[AGENT_MAX_ARGS + 1];
 	char *envp[AGENT_MAX_ENV + 1];
 	size_t argv_len, envp_len;
-	char *model;  /* that it is told to use; NULL = its own choice */
-	char *secret; /* masked in the log and in the result; NULL = none */
+	char *model; /* that it is told to use; NULL = its own choice */
 };
 
 /* Strings are handed over. */
@@ -22,8 +18,5 @@ void agent_program_arg(struct agent_program *program, char *argument);
 /* Copies the text. */
 void agent_program_arg_copy(struct agent_program *program, const char *argument);
 void agent_program_env(struct agent_program *program, const char *name, const char *value);
-/* Reads the key of a model API: one line of printable characters. Read at each attempt, so that a changed file needs no
- * new start. ERR_DENIED, without a word of its content. */
-int agent_program_secret(struct agent_program *program, const char *path, struct error *err) MUST_CHECK;
-/* Wipes what may be secret. Accepts a zeroed struct. */
+/* Accepts a zeroed struct. */
 void agent_program_release(struct agent_program *program);

@@ -7,14 +7,12 @@
 #define SAID_MAX_BYTES ((size_t)1024 * 1024)
 
 void agent_lines_init(struct agent_lines *lines, const struct code_agent *agent, struct agent_report *report,
-					  struct attempt_log *log, const cJSON *spec)
+					  struct attempt_log *log)
 {
 	*lines = (struct agent_lines){
 		.agent = agent,
 		.report = report,
 		.log = log,
-		.max_turns = json_get_int(spec, "max_turns", 0),
-		.max_tokens = json_get_int(spec, "max_tokens", 0),
 	};
 	buffer_init(&lines->line, AGENT_LINE_MAX_BYTES);
 	buffer_init(&lines->said, SAID_MAX_BYTES);
@@ -89,27 +87,6 @@ cJSON *agent_line_parse(const char *line, size_t len)
 	return json_parse(mended.data, mended.len, &tree, &err) == 0 ? tree : NULL;
 }
 
-/* What an adapter has counted, against what the spec allows. */
-static void check_limits(struct agent_lines *lines)
-{
-	struct agent_report *report = lines->report;
-	int64_t tokens = 0;
-	agent_count(&tokens, report->tokens_input);
-	agent_count(&tokens, report->tokens_output);
-	agent_count(&tokens, report->tokens_cached);
-	if (report->hopeless)
-		return;
-	if (lines->max_turns > 0 && report->turns > lines->max_turns) {
-		report->hopeless = true;
-		agent_report_fail(report, "turn_limit", false, "the agent took more than %lld turns",
-						  (long long)lines->max_turns);
-	} else if (lines->max_tokens > 0 && tokens > lines->max_tokens) {
-		report->hopeless = true;
-		agent_report_fail(report, "budget_exceeded", false, "the agent took more than %lld tokens",
-						  (long long)lines->max_tokens);
-	}
-}
-
 static void take_line(struct agent_lines *lines, const char *line, size_t len)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *event = agent_line_parse(line, len);
@@ -124,7 +101,6 @@ static void take_line(struct agent_lines *lines, const char *line, size_t len)
 		attempt_log_output(lines->log, STREAM_STDOUT, lines->said.data, lines->said.len);
 	if (!buffer_ok(&lines->said))
 		attempt_log_end(lines->log, STREAM_STDOUT); /* what did not fit was left out, also a line's end */
-	check_limits(lines);
 }
 
 /* ---- the stream */

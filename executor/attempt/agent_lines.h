@@ -1,8 +1,7 @@
 /*
  * The standard output of an agent that speaks a protocol there: cut into lines; each that is a JSON object is given to
- * the adapter, and what that makes of it to the log; any other line is log as it is. Keeps the limits of the spec that
- * such events are counted for (max_turns, max_tokens): over them the report becomes hopeless. A line over
- * AGENT_LINE_MAX_BYTES is left out, and the log says so.
+ * the adapter, and what that makes of it to the log; any other line is log as it is. A line over AGENT_LINE_MAX_BYTES is
+ * left out, and the log says so.
  */
 #pragma once
 
@@ -19,13 +18,12 @@ struct agent_lines {
 	const struct code_agent *agent;
 	struct agent_report *report;
 	struct attempt_log *log;
-	int64_t max_turns, max_tokens; /* 0 = no limit */
 	struct buffer line, said;
 	size_t skipped; /* bytes of the present line that were left out */
 };
 
 void agent_lines_init(struct agent_lines *lines, const struct code_agent *agent, struct agent_report *report,
-					  struct attempt_log *log, const cJSON *spec);
+					  struct attempt_log *log);
 void agent_lines_release(struct agent_lines *lines);
 /* Bytes of the agent, cut anywhere. */
 void agent_lines_add(struct agent_lines *lines, const char *data, size_t len);

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/process.h"
 #include "executor/attempt/agent_lines.h"
+#include "executor/attempt/agent_model.h"
 #include "executor/descendants.h"
 #include "executor/sandbox/watch.h"
 
@@ -164,6 +165,17 @@ static int64_t earliest(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* What the model proxy has told: into the log, and against the same limit as what the agent prints. */
+static void take_model_lines(struct running *running)
+{
+	const struct agent_run *run = running->run;
+	running->printed_bytes += agent_model_take(run->model_proxy, run->log, run->report);
+	if (run->report->hopeless)
+		ask_to_end(running, AGENT_STOPPED);
+	if (running->printed_bytes > run->config->agent_output_limit_bytes)
+		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
+}
+
 /* One turn of the loop: waits for whatever comes first. */
 static void turn(struct running *running)
 {
@@ -174,6 +186,7 @@ static void turn(struct running *running)
 		{.fd = run->link->fd, .events = POLLIN},
 		{.fd = reading ? running->fds[0] : -1, .events = POLLIN},
 		{.fd = reading ? running->fds[1] : -1, .events = POLLIN},
+		{.fd = reading && run->model_proxy != NULL ? model_proxy_fd(run->model_proxy) : -1, .events = POLLIN},
 	};
 	int64_t wake_ms = earliest(reading ? run->log->due_ms : INT64_MAX,
 							   running->kill_ms == INT64_MAX ? running->deadline_ms : running->kill_ms);
@@ -185,6 +198,8 @@ static void turn(struct running *running)
 		if (ready[2 + which].revents != 0)
 			(void)read_output(running, which); /* the next turn sees what is left */
 	}
+	if (count > 0 && ready[4].revents != 0)
+		take_model_lines(running);
 	if (count > 0 && ready[1].revents != 0 && daemon_link_receive(run->link))
 		ask_to_end(running, AGENT_CANCELLED);
 	if (count > 0 && ready[0].revents != 0)
@@ -223,7 +238,7 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
 							  .kill_ms = INT64_MAX,
 							  .end = AGENT_EXITED};
-	agent_lines_init(&running.lines, run->agent, run->report, run->log, run->spec);
+	agent_lines_init(&running.lines, run->agent, run->report, run->log);
 	int rc = start(&running, err);
 	if (rc == 0)
 		watch_init(&running.watch, run->sandbox, run->sandbox_spec, &running.sandboxed);
@@ -234,6 +249,10 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	/* The agent has ended, or its grace has: whatever of it is left dies now, also what it put into the background. */
 	bool none_left =
 		descendants_kill(clock_boot_ms() + KILL_TIMEOUT_MS, running.sandboxed.pid, &running.status, &running.ended);
+	if (run->model_proxy != NULL) {
+		model_proxy_stop(run->model_proxy);
+		take_model_lines(&running);
+	}
 	read_the_rest(&running);
 	close_fd(&running.pidfd);
 	close_fd(&running.fds[0]);
@@ -251,6 +270,8 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	if (rc < 0)
 		return -1;
 	run->agent->finish(run->report, status);
+	if (run->model_proxy != NULL)
+		agent_model_count(run->model_proxy, run->report);
 	if (run->report->text != NULL)
 		output_tail_add(run->output, run->report->text, strlen(run->report->text));
 	*ret_end = running.end;

@@ -11,6 +11,7 @@
 #include "executor/attempt/daemon_link.h"
 #include "executor/attempt/log.h"
 #include "executor/attempt/output_tail.h"
+#include "executor/proxy/proxy.h"
 #include "executor/sandbox/sandbox.h"
 
 struct agent_run {
@@ -24,9 +25,9 @@ struct agent_run {
 	int64_t timeout_ms;
 	struct attempt_log *log;
 	struct daemon_link *link;
-	struct output_tail *output;  /* standard output, of agents that speak no protocol there; else the answer */
-	struct agent_report *report; /* filled by the adapter */
-	const cJSON *spec;           /* the build's `agent`: its limits */
+	struct output_tail *output;      /* standard output, of agents that speak no protocol there; else the answer */
+	struct agent_report *report;     /* filled by the adapter */
+	struct model_proxy *model_proxy; /* has been started, and is stopped here; NULL: the agent has no model */
 };
 
 enum agent_end {

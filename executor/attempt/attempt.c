@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/agents/offers.h"
+#include "executor/attempt/agent_model.h"
 #include "executor/attempt/agent_run.h"
 
 uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha)
@@ -61,6 +62,9 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 							provider);
 	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
 	const struct sandbox_view view = attempt->sandbox->view(&spec);
+	CLEANUP(free_p) char *model_url = NULL;
+	if (agent->model_api != NULL && attempt_open_model(attempt, agent, &model_url) < 0)
+		return -1;
 	struct agent_task task = {
 		.config = attempt->config,
 		.token = &attempt->assignment.token,
@@ -70,6 +74,8 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 		.files = view.files,
 		.home = view.home,
 		.tmp = view.tmp,
+		.model_url = model_url,
+		.model_key = attempt->model_proxy != NULL ? model_proxy_token(attempt->model_proxy) : NULL,
 	};
 	/* The branch is known only after the remote was looked at: then this is called again. */
 	if (attempt->branch_ref[0] != '\0')
@@ -78,9 +84,8 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 	agent_program_release(program);
 	if (agent->prepare(&task, program, &err) < 0)
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
-	attempt_log_mask(&attempt->log, program->secret);
 	*ret_agent = agent;
-	return 0;
+	return agent->model_api != NULL ? attempt_check_model(attempt, program->model) : 0;
 }
 
 static int fail_agent(struct outcome *outcome)
@@ -130,7 +135,7 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 		.link = attempt->link,
 		.output = &attempt->outcome.output,
 		.report = &attempt->outcome.report,
-		.spec = attempt->assignment.agent,
+		.model_proxy = attempt->model_proxy,
 	};
 	enum agent_end end;
 	struct error err = ERROR_INIT;
@@ -139,7 +144,9 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	attempt->outcome.report.version = agent_offers_version(attempt->agent_versions, agent->name);
 	attempt->outcome.report.model = xstrdup(program->model);
 	log_info("agent starts", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
-	int rc = agent_run(&run, &end, &err);
+	int rc = attempt->model_proxy != NULL ? model_proxy_start(attempt->model_proxy, &err) : 0;
+	if (rc == 0)
+		rc = agent_run(&run, &end, &err);
 	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
 	if (rc < 0 && err.kind == ERR_UNAVAILABLE)
 		return outcome_fail(&attempt->outcome, "sandbox_unavailable", true, "%s", err.message);
@@ -208,4 +215,6 @@ void attempt_run(struct attempt *attempt)
 		break;
 	}
 	agent_program_release(&program);
+	model_proxy_free(attempt->model_proxy);
+	attempt->model_proxy = NULL;
 }

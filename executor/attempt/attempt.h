@@ -14,6 +14,8 @@
 #include "executor/git/mirror.h"
 #include "executor/git/remote.h"
 #include "executor/git/workspace.h"
+#include "executor/proxy/prices.h"
+#include "executor/proxy/proxy.h"
 #include "executor/sandbox/sandbox.h"
 
 struct attempt {
@@ -26,6 +28,8 @@ struct attempt {
 	struct attempt_log log;
 	struct outcome outcome;
 	int lock_fd;
+	struct model_prices *prices;
+	struct model_proxy *model_proxy; /* NULL: the agent has no model */
 
 	struct git_remote remote;
 	struct mirror mirror;

@@ -29,8 +29,9 @@ void attempt_log_release(struct attempt_log *log)
 	buffer_release(&log->partial[0]);
 	buffer_release(&log->partial[1]);
 	buffer_release(&log->batch);
-	free(log->secret);
-	log->secret = NULL;
+	for (size_t i = 0; i < log->secrets.len; i++)
+		free(log->secrets.texts[i]);
+	log->secrets.len = 0;
 }
 
 void attempt_log_flush(struct attempt_log *log)
@@ -112,15 +113,39 @@ static size_t escaped_len(const char *text, size_t len)
 
 void attempt_log_mask(struct attempt_log *log, const char *secret)
 {
-	free(log->secret);
-	log->secret = xstrdup(secret);
+	struct secrets *secrets = &log->secrets;
+	for (size_t i = 0; i < secrets->len; i++) {
+		if (str_equal(secrets->texts[i], secret))
+			return;
+	}
+	if (secrets->len == LOG_MAX_SECRETS) {
+		free(secrets->texts[0]);
+		memmove(&secrets->texts[0], &secrets->texts[1], (LOG_MAX_SECRETS - 1) * sizeof(secrets->texts[0]));
+		secrets->len--;
+	}
+	secrets->texts[secrets->len++] = xstrdup(secret);
 }
 
-int mask_append(struct buffer *out, const char *text, size_t len, const char *secret)
+/* The first place where one of them stands, NULL = nowhere. */
+static const char *find_secret(const char *text, size_t len, const struct secrets *secrets, size_t *ret_len)
 {
-	size_t secret_len = secret != NULL ? strlen(secret) : 0;
+	const char *first = NULL;
+	for (size_t i = 0; i < secrets->len; i++) {
+		size_t secret_len = strlen(secrets->texts[i]);
+		const char *found = memmem(text, len, secrets->texts[i], secret_len);
+		if (found == NULL || (first != NULL && found >= first))
+			continue;
+		first = found;
+		*ret_len = secret_len;
+	}
+	return first;
+}
+
+int mask_append(struct buffer *out, const char *text, size_t len, const struct secrets *secrets)
+{
 	const char *found;
-	while (secret_len > 0 && (found = memmem(text, len, secret, secret_len)) != NULL) {
+	size_t secret_len = 0;
+	while ((found = find_secret(text, len, secrets, &secret_len)) != NULL) {
 		size_t before = (size_t)(found - text);
 		if (str_append_utf8_lossy(out, text, before) < 0 || buffer_append_str(out, MASK) < 0)
 			return -1;
@@ -136,8 +161,8 @@ static void take_line(struct attempt_log *log, enum log_stream stream, const cha
 	if (len > 0 && data[len - 1] == '\r')
 		len--;
 	CLEANUP(buffer_release_p) struct buffer clean;
-	buffer_init(&clean, 3 * len + 1); /* a mask is no longer than the shortest secret (agents/program.c) */
-	CHECK(mask_append(&clean, data, len, log->secret) == 0);
+	buffer_init(&clean, 3 * len + 1); /* a mask is no longer than the shortest secret (proxy/key.h) */
+	CHECK(mask_append(&clean, data, len, &log->secrets) == 0);
 	const char *text = clean.len > 0 ? clean.data : "";
 	size_t left = clean.len;
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;

@@ -15,6 +15,13 @@
 #include "executor/attempt/daemon_link.h"
 #include "executor/token.h"
 
+/* What is never shown; of more than LOG_MAX_SECRETS the oldest is forgotten. */
+#define LOG_MAX_SECRETS 4
+struct secrets {
+	char *texts[LOG_MAX_SECRETS];
+	size_t len;
+};
+
 enum log_stream { STREAM_STDOUT, STREAM_STDERR, STREAM_KILN };
 
 struct attempt_log {
@@ -25,7 +32,7 @@ struct attempt_log {
 	int64_t next_line, batch_line; /* numbers from 1 */
 	int64_t due_ms;                /* when the batch must go, INT64_MAX when it is empty */
 	bool quiet;                    /* nothing is sent */
-	char *secret;                  /* shown as [masked]; NULL = none */
+	struct secrets secrets;        /* shown as [masked] */
 };
 
 void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct token *token);
@@ -38,11 +45,11 @@ void attempt_log_end(struct attempt_log *log, enum log_stream stream);
 /* A line of Kiln's own. */
 void attempt_log_kiln(struct attempt_log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* What is never shown, in any line from now on; copied. A secret that a line of more than
- * 16 KiB has across its cut, or that is printed in another spelling, cannot be found. */
+/* What is never shown, in any line from now on; copied. One more secret adds to the others. A secret that a line of
+ * more than 16 KiB has across its cut, or that is printed in another spelling, cannot be found. */
 void attempt_log_mask(struct attempt_log *log, const char *secret);
-/* Appends valid UTF-8 with every occurrence of the secret (NULL: nothing) masked. -1 when the buffer is full. */
-int mask_append(struct buffer *out, const char *text, size_t len, const char *secret) MUST_CHECK;
+/* Appends valid UTF-8 with every occurrence of the secrets masked. -1 when the buffer is full. */
+int mask_append(struct buffer *out, const char *text, size_t len, const struct secrets *secrets) MUST_CHECK;
 
 /* Sends the batch when it is due (clock_boot_ms of now) and the log is not blocked; or anyway. */
 void attempt_log_tick(struct attempt_log *log, int64_t now_ms);

@@ -8,6 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "executor/agents/agent.h"
+#include "executor/attempt/log.h"
 #include "executor/attempt/output_tail.h"
 #include "executor/git/remote.h"
 
@@ -25,7 +26,7 @@ struct outcome {
 	const char *provider;          /* the agent's; NULL = no agent ran */
 	struct agent_report report;
 	struct output_tail output;
-	const char *secret;          /* masked in output and error; NULL = none */
+	struct secrets secrets;      /* masked in output and error; the log's own */
 	struct buffer files_changed; /* JSON array; empty = [] */
 	int64_t started_ms;          /* clock_boot_ms */
 };

@@ -14,6 +14,7 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "executor/attempt/attempt.h"
+#include "executor/proxy/proxy.h"
 
 #define MAX_RESULT_BYTES ((size_t)8 * 1024 * 1024)
 #define FIRST_FREE_FD 3
@@ -58,7 +59,7 @@ static void send_result(struct attempt *attempt)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, MAX_RESULT_BYTES);
-	attempt->outcome.secret = attempt->log.secret;
+	attempt->outcome.secrets = attempt->log.secrets;
 	outcome_write(&attempt->outcome, &text);
 	(void)daemon_link_send(attempt->link, FRAME_RESULT, text.data, text.len,
 						   false); /* the last frame: nobody asks for its id */
@@ -92,6 +93,7 @@ static void warm_up(const struct executor_config *config)
 {
 	uint8_t digest[SHA256_SIZE];
 	sha256("", 0, digest);
+	model_proxy_warm_up();
 	sandbox_find(config->sandbox)->warm_up(config);
 	workspace_make_ahead(config->state_dir, config->committer_name, config->committer_email);
 }
@@ -101,8 +103,10 @@ int run_attempt_main(const char *agent_versions)
 	struct executor_config config = {.slots = 0};
 	struct error err = ERROR_INIT;
 	struct address_guard *guard = NULL;
+	struct model_prices *prices = NULL;
 	if (config_load(executor_options, executor_options_len, &config, &err) < 0 ||
-		address_guard_new(config.git_allow, &guard, &err) < 0) {
+		address_guard_new(config.git_allow, &guard, &err) < 0 ||
+		model_prices_new(config.model_prices, &prices, &err) < 0) {
 		(void)fprintf(stderr, "kiln-executor run-attempt: %s\n", err.message);
 		return 2;
 	}
@@ -123,6 +127,7 @@ int run_attempt_main(const char *agent_versions)
 	attempt.agent_versions = agent_versions;
 	attempt.guard = guard;
 	attempt.sandbox = sandbox_find(config.sandbox); /* the daemon has checked the name */
+	attempt.prices = prices;
 	attempt.link = &link;
 	attempt.lock_fd = -1;
 	work(&attempt, &data);

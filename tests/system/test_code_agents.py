@@ -5,7 +5,7 @@ An agent takes seconds to start: the builds of a provider are posted together, a
 """
 
 import pytest
-from kiln_testing.code_agents import DEADLINE, code_agents
+from kiln_testing.code_agents import ANSWER_USD, DEADLINE, code_agents
 from kiln_testing.waiting import wait_for
 from model_api.script import Again, Cut, Fail, Finish, Rubbish, Say, Stall, edit, fetch, run, write
 
@@ -121,7 +121,7 @@ def test_claude_code_says_who_it_is_and_what_it_took(kiln, claude):
     assert agent["provider"] == "claude-code" and agent["version"][0].isdigit() and agent["model"] and agent["session_id"]
     assert agent["turns"] == 4
     assert agent["tokens"] == {"input": 4000, "output": 200, "cached": 800}
-    assert agent["cost_usd"] > 0 and agent["permission_denials"] == []
+    assert agent["cost_usd"] == pytest.approx(4 * ANSWER_USD) and agent["permission_denials"] == []
 
 
 def test_the_model_gets_the_key_and_the_log_does_not(kiln, lab, claude):
@@ -246,10 +246,11 @@ def test_opencode_that_does_not_come_to_an_end_is_ended_by_the_turn_limit(kiln, 
     assert opencode.error(kiln, "loop")["class"] == "turn_limit"
 
 
-def test_opencode_without_prices_does_not_take_a_budget(kiln, lab):
+def test_a_budget_is_not_taken_with_a_model_that_has_no_price(kiln, lab):
     project, _ = kiln.seeded()
-    task, _ = lab.post(kiln, project, "opencode", Say("no"), agent={"budget_usd": 1})
-    assert kiln.error_class(task, DEADLINE) == "agent_failed"
+    task, prompt = lab.post(kiln, project, "opencode", Say("no"), agent={"budget_usd": 1})
+    assert kiln.error_class(task, DEADLINE) == "model_unpriced"
+    assert lab.model.asked(prompt) == []
 
 
 # -- what workers say

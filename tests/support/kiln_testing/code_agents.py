@@ -1,16 +1,22 @@
 """The real agents, with a scripted model: an executor that offers them, and builds that only it can get."""
 
 import contextlib
+import json
 import os
 import pathlib
 import secrets
 import uuid
 
 import pytest
+from model_api.script import CACHED_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS
 from model_api.server import Model
 
 # Loaded machines start a program of 400 MB slowly.
 DEADLINE = 400.0
+# Of the models that Claude Code asks for. What OpenCode is told to use, "scripted", has none.
+PRICES = {"claude-*": {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}}
+# What one answer of the scripted model costs then.
+ANSWER_USD = (3 * INPUT_TOKENS + 15 * OUTPUT_TOKENS + 0.3 * CACHED_TOKENS) / 1e6
 
 
 def program(name):
@@ -44,6 +50,7 @@ class CodeAgents:
             "KILN_OPENCODE_BASE_URL": f"{self.model.url}/v1",
             "KILN_OPENCODE_MODEL": "scripted",
             "KILN_MODEL_RETRIES": "1",
+            "KILN_MODEL_PRICES": json.dumps(PRICES),
             "KILN_SANDBOX": "none",  # the model is on loopback, which a sandbox does not have
             "KILN_KILL_GRACE_MS": "2000",
             **more,

@@ -82,6 +82,18 @@ class Rubbish:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reflect:
+    """An error that quotes the request's headers, in its own headers and its text."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Redirect:
+    """Somewhere else."""
+
+    location: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Again:
     """The steps before it once more, without end."""
 

@@ -12,7 +12,7 @@ import threading
 import uuid
 
 from . import chat, dialect, messages
-from .script import DEMO, MARK, Cut, Fail, Finish, Rubbish, Script, Stall
+from .script import DEMO, MARK, Cut, Fail, Finish, Redirect, Reflect, Rubbish, Script, Stall
 
 MAX_BODY = 64 << 20
 POLL_S = 0.2
@@ -65,6 +65,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(trouble, Fail):
             self._json(trouble.status, api.error(trouble.status))
             return
+        if isinstance(trouble, Reflect):
+            quoted = " ".join(f"{name}={value}" for name, value in self.headers.items())
+            self._json(400, {"error": {"message": quoted}}, **{"X-Quoted": quoted, "X-Plain": "plain"})
+            return
+        if isinstance(trouble, Redirect):
+            self._json(302, {}, Location=trouble.location)
+            return
         if isinstance(trouble, Rubbish):
             self._begin("text/event-stream")
             self._chunk(b"data: {this is no event\n\ndata: [1, 2\n\n")
@@ -95,11 +102,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # -- the wire
 
-    def _json(self, status, body):
+    def _json(self, status, body, **headers):
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 

@@ -6,16 +6,12 @@ static struct agent_report report;
 static struct attempt_log quiet;
 static struct agent_lines lines;
 
-static void begin(const char *provider, const char *spec_text)
+static void begin(const char *provider)
 {
-	struct error err = ERROR_INIT;
-	cJSON *spec = NULL;
-	assert_int_equal(json_parse(spec_text, strlen(spec_text), &spec, &err), 0);
 	agent_report_init(&report);
 	attempt_log_init(&quiet, NULL, &(struct token){.attempt = 1});
 	quiet.quiet = true;
-	agent_lines_init(&lines, code_agent_find(provider), &report, &quiet, spec);
-	cJSON_Delete(spec);
+	agent_lines_init(&lines, code_agent_find(provider), &report, &quiet);
 }
 
 static void end(void)
@@ -37,7 +33,7 @@ TEST(lines_are_whole_however_they_are_cut)
 {
 	static const size_t pieces[] = {1, 7, 100, 4096, 1000000};
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-		begin("opencode", "{}");
+		begin("opencode");
 		add_recorded("opencode", "work", pieces[i]);
 		agent_lines_end(&lines);
 		assert_int_equal(report.turns, 5);
@@ -49,7 +45,7 @@ TEST(lines_are_whole_however_they_are_cut)
 TEST(a_last_line_without_a_line_break_counts)
 {
 	static const char text[] = "{\"type\":\"text\",\"part\":{\"text\":\"the end\"}}";
-	begin("opencode", "{}");
+	begin("opencode");
 	agent_lines_add(&lines, text, sizeof(text) - 1);
 	assert_null(report.text);
 	agent_lines_end(&lines);
@@ -60,37 +56,11 @@ TEST(a_last_line_without_a_line_break_counts)
 TEST(what_is_no_event_is_only_log)
 {
 	static const char text[] = "warning: {\"type\":\n[1]\n{\"type\":\n\n\"x\"\n";
-	begin("opencode", "{}");
+	begin("opencode");
 	agent_lines_add(&lines, text, sizeof(text) - 1);
 	agent_lines_end(&lines);
 	assert_int_equal(quiet.next_line, 1); /* a quiet log counts nothing */
 	assert_null(report.text);
-	end();
-}
-
-TEST(more_turns_than_allowed_are_hopeless)
-{
-	begin("opencode", "{\"max_turns\":2}");
-	add_recorded("opencode", "loop", 4096);
-	assert_true(report.hopeless);
-	assert_string_equal(report.error_class, "turn_limit");
-	end();
-	begin("opencode", "{\"max_turns\":3}");
-	add_recorded("opencode", "loop", 4096);
-	assert_false(report.hopeless);
-	end();
-}
-
-TEST(more_tokens_than_allowed_are_hopeless)
-{
-	begin("opencode", "{\"max_tokens\":3749}");
-	add_recorded("opencode", "loop", 4096);
-	assert_true(report.hopeless);
-	assert_string_equal(report.error_class, "budget_exceeded");
-	end();
-	begin("opencode", "{\"max_tokens\":3750}");
-	add_recorded("opencode", "loop", 4096);
-	assert_false(report.hopeless);
 	end();
 }
 
@@ -100,7 +70,7 @@ TEST(a_line_that_is_too_long_is_left_out_and_the_next_is_read)
 	size_t len = AGENT_LINE_MAX_BYTES / 4;
 	CLEANUP(free_p) char *filler = xmalloc(len);
 	memset(filler, 'x', len);
-	begin("opencode", "{}");
+	begin("opencode");
 	agent_lines_add(&lines, "{\"type\":\"", 9);
 	for (int i = 0; i < 5; i++)
 		agent_lines_add(&lines, filler, len);
@@ -152,8 +122,6 @@ int main(void)
 		cmocka_unit_test(lines_are_whole_however_they_are_cut),
 		cmocka_unit_test(a_last_line_without_a_line_break_counts),
 		cmocka_unit_test(what_is_no_event_is_only_log),
-		cmocka_unit_test(more_turns_than_allowed_are_hopeless),
-		cmocka_unit_test(more_tokens_than_allowed_are_hopeless),
 		cmocka_unit_test(a_line_that_is_too_long_is_left_out_and_the_next_is_read),
 		cmocka_unit_test(odd_text_within_an_event_is_mended),
 	};

@@ -6,24 +6,20 @@
 #include "executor/attempt/log.h"
 #include "common/base/alloc.h"
 #include "common/base/str.h"
-#include "tests/unit/executor/folder.h"
 
-static char path[300];
+#define MODEL_URL "http://127.0.0.1:1234"
+#define MODEL_KEY "kiln-0123456789"
+#define KEY_FILE "/secrets/key"
+
 static struct executor_config config = {
 	.agent_path = (char[]){"/usr/bin:/bin"},
 	.claude_code_program = (char[]){"/opt/claude"},
-	.claude_code_key_file = path,
+	.claude_code_key_file = (char[]){KEY_FILE},
 	.opencode_program = (char[]){"/opt/opencode"},
-	.opencode_key_file = path,
+	.opencode_key_file = (char[]){KEY_FILE},
 	.opencode_base_url = (char[]){"https://models.example/v1"},
 	.model_retries = 4,
 };
-
-static void write_key(const char *text)
-{
-	folder_write("key", text);
-	(void)snprintf(path, sizeof(path), "%s/key", folder);
-}
 
 static int prepare(const char *provider, const char *spec, struct agent_program *program, struct error *err)
 {
@@ -37,7 +33,9 @@ static int prepare(const char *provider, const char *spec, struct agent_program 
 							  .branch = "main",
 							  .files = "/w/files",
 							  .home = "/w/home",
-							  .tmp = "/w/tmp"};
+							  .tmp = "/w/tmp",
+							  .model_url = MODEL_URL,
+							  .model_key = MODEL_KEY};
 	*program = (struct agent_program){.argv_len = 0};
 	int rc = code_agent_find(provider)->prepare(&task, program, err);
 	cJSON_Delete(agent);
@@ -59,67 +57,71 @@ static bool has_arg(const struct agent_program *program, const char *text)
 	return strv_contains((char *const *)program->argv, text);
 }
 
-TEST(the_key_is_in_the_environment_and_in_no_argument)
+TEST(the_agents_are_given_the_proxy_and_no_argument_holds_its_key)
 {
 	static const char *const providers[] = {"claude-code", "opencode"};
 	for (size_t i = 0; i < 2; i++) {
 		struct agent_program program;
 		struct error err = ERROR_INIT;
-		write_key("sk-secret-key\n");
 		assert_int_equal(prepare(providers[i], "{\"model\":\"m\"}", &program, &err), 0);
-		assert_string_equal(program.secret, "sk-secret-key");
 		const char *holder = value_of(&program, i == 0 ? "ANTHROPIC_API_KEY" : "OPENCODE_CONFIG_CONTENT");
-		assert_non_null(strstr(holder, "sk-secret-key"));
+		const char *place = value_of(&program, i == 0 ? "ANTHROPIC_BASE_URL" : "OPENCODE_CONFIG_CONTENT");
+		assert_non_null(strstr(holder, MODEL_KEY));
+		assert_non_null(strstr(place, i == 0 ? MODEL_URL : MODEL_URL "/v1"));
 		for (size_t arg = 0; arg < program.argv_len; arg++)
-			assert_null(strstr(program.argv[arg], "sk-secret-key"));
+			assert_null(strstr(program.argv[arg], MODEL_KEY));
 		assert_string_equal(value_of(&program, "HOME"), "/w/home");
 		agent_program_release(&program);
 	}
 }
 
-TEST(a_key_file_that_holds_no_key_is_an_error_that_does_not_quote_it)
+TEST(nothing_that_an_agent_is_given_says_where_the_key_is)
 {
-	static const char *const wrong[] = {"", "\n", "short", "two words of it", "two\nlines-of-it", "with-a-\x01-byte"};
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+	static const char *const providers[] = {"claude-code", "opencode"};
+	for (size_t i = 0; i < 2; i++) {
 		struct agent_program program;
 		struct error err = ERROR_INIT;
-		write_key(wrong[i]);
-		assert_int_equal(prepare("claude-code", "{}", &program, &err), -1);
-		assert_int_equal(err.kind, ERR_DENIED);
-		assert_true(strlen(wrong[i]) < 5 || strstr(err.message, wrong[i]) == NULL);
+		assert_int_equal(prepare(providers[i], "{\"model\":\"m\"}", &program, &err), 0);
+		for (size_t at = 0; at < program.envp_len; at++) {
+			assert_null(strstr(program.envp[at], KEY_FILE));
+			assert_null(strstr(program.envp[at], "models.example"));
+		}
 		agent_program_release(&program);
 	}
-	struct agent_program program;
-	struct error err = ERROR_INIT;
-	(void)snprintf(path, sizeof(path), "%s/none", folder);
-	assert_int_equal(prepare("claude-code", "{}", &program, &err), -1);
-	assert_int_equal(err.kind, ERR_DENIED);
-	agent_program_release(&program);
+}
+
+TEST(models_are_where_the_operator_says)
+{
+	struct model_api api;
+	code_agent_find("claude-code")->model_api(&config, &api);
+	assert_int_equal(api.protocol, MODEL_ANTHROPIC);
+	assert_string_equal(api.base_url, "https://api.anthropic.com"); /* nothing else is configured */
+	assert_string_equal(api.version, "/v1");
+	assert_string_equal(api.key_file, KEY_FILE);
+	code_agent_find("opencode")->model_api(&config, &api);
+	assert_int_equal(api.protocol, MODEL_OPENAI);
+	assert_string_equal(api.base_url, "https://models.example/v1");
+	assert_string_equal(api.version, "");
+	assert_null(code_agent_find("command")->model_api);
 }
 
 TEST(claude_code_is_told_the_limits_of_the_spec)
 {
 	struct agent_program program;
 	struct error err = ERROR_INIT;
-	write_key("sk-secret-key");
 	assert_int_equal(prepare("claude-code", "{\"model\":\"m:1\",\"max_turns\":7,\"budget_usd\":1.5}", &program, &err),
 					 0);
 	assert_true(has_arg(&program, "--model=m:1"));
 	assert_true(has_arg(&program, "--max-turns=7"));
-	assert_true(has_arg(&program, "--max-budget-usd=1.500000"));
 	assert_string_equal(value_of(&program, "CLAUDE_CODE_MAX_RETRIES"), "4");
-	assert_null(value_of(&program, "ANTHROPIC_BASE_URL")); /* none is configured */
 	agent_program_release(&program);
 }
 
-TEST(opencode_needs_a_model_and_takes_no_budget)
+TEST(opencode_needs_a_model)
 {
 	struct agent_program program;
 	struct error err = ERROR_INIT;
-	write_key("sk-secret-key");
 	assert_int_equal(prepare("opencode", "{}", &program, &err), -1);
-	agent_program_release(&program);
-	assert_int_equal(prepare("opencode", "{\"model\":\"m\",\"budget_usd\":1}", &program, &err), -1);
 	agent_program_release(&program);
 	assert_int_equal(prepare("opencode", "{\"model\":\"a/b\"}", &program, &err), 0);
 	cJSON *tree = NULL;
@@ -181,36 +183,40 @@ TEST(long_texts_are_cut_and_say_so)
 	buffer_release(&log);
 }
 
-static void masked_is(const char *text, const char *secret, const char *wanted)
+static void masked_is(const char *text, const struct secrets *secrets, const char *wanted)
 {
 	struct buffer out;
 	buffer_init(&out, 1000);
-	assert_int_equal(mask_append(&out, text, strlen(text), secret), 0);
+	assert_int_equal(mask_append(&out, text, strlen(text), secrets), 0);
 	assert_string_equal(out.len > 0 ? out.data : "", wanted);
 	buffer_release(&out);
 }
 
-TEST(a_secret_is_masked_wherever_it_stands)
+TEST(secrets_are_masked_wherever_they_stand)
 {
-	masked_is("the key is sk-12345.", "sk-12345", "the key is [masked].");
-	masked_is("sk-12345sk-12345", "sk-12345", "[masked][masked]");
-	masked_is("sk-1234", "sk-12345", "sk-1234");
-	masked_is("a\xff sk-12345", "sk-12345", "a\xef\xbf\xbd [masked]");
-	masked_is("text", NULL, "text");
-	masked_is("", "sk-12345", "");
+	static const struct secrets none = {.len = 0};
+	struct secrets two = {.texts = {(char[]){"sk-12345"}, (char[]){"kiln-abcd"}}, .len = 2};
+	masked_is("the key is sk-12345.", &two, "the key is [masked].");
+	masked_is("sk-12345sk-12345", &two, "[masked][masked]");
+	masked_is("kiln-abcd, then sk-12345, kiln-abcd", &two, "[masked], then [masked], [masked]");
+	masked_is("sk-1234", &two, "sk-1234");
+	masked_is("a\xff sk-12345", &two, "a\xef\xbf\xbd [masked]");
+	masked_is("text", &none, "text");
+	masked_is("", &two, "");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_key_is_in_the_environment_and_in_no_argument),
-		cmocka_unit_test(a_key_file_that_holds_no_key_is_an_error_that_does_not_quote_it),
+		cmocka_unit_test(the_agents_are_given_the_proxy_and_no_argument_holds_its_key),
+		cmocka_unit_test(nothing_that_an_agent_is_given_says_where_the_key_is),
+		cmocka_unit_test(models_are_where_the_operator_says),
 		cmocka_unit_test(claude_code_is_told_the_limits_of_the_spec),
-		cmocka_unit_test(opencode_needs_a_model_and_takes_no_budget),
+		cmocka_unit_test(opencode_needs_a_model),
 		cmocka_unit_test(versions_are_found_in_what_programs_print),
 		cmocka_unit_test(a_providers_version_is_found_among_those_of_all),
 		cmocka_unit_test(long_texts_are_cut_and_say_so),
-		cmocka_unit_test(a_secret_is_masked_wherever_it_stands),
+		cmocka_unit_test(secrets_are_masked_wherever_they_stand),
 	};
-	return cmocka_run_group_tests(tests, folder_make, folder_remove);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

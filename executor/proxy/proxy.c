@@ -1,0 +1,342 @@
+/* The thread: who is polled for what, in one loop. */
+#include "executor/proxy/proxy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/fd.h"
+#include "common/base/ids.h"
+#include "common/base/str.h"
+#include "common/http/easy.h"
+#include "executor/proxy/inside.h"
+#include "executor/proxy/key.h"
+
+#define POLL_MS 1000
+#define BACKLOG 128
+#define STACK_BYTES ((size_t)256 * 1024)
+#define TOKEN_BYTES 20
+#define LINES_HIGH_BYTES (MODEL_PROXY_LINES_BYTES / 2)
+
+void model_proxy_warm_up(void)
+{
+	http_curl_init();
+}
+
+/* ---- the listener */
+
+/* A path of any length, by its folder's descriptor. */
+static int bind_socket(int fd, const char *path, struct error *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP(free_p) char *folder = xstrdup(path);
+	char *slash = strrchr(folder, '/');
+	CHECK(slash != NULL);
+	*slash = '\0';
+	CLEANUP(close_p) int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder_fd < 0)
+		return error_set_errno(err, errno, "the folder of the model proxy's socket");
+	int len = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", folder_fd, slash + 1);
+	CHECK(len > 0 && (size_t)len < sizeof(address.sun_path));
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0600) < 0)
+		return error_set_errno(err, errno, "the model proxy's socket");
+	return 0;
+}
+
+static int bind_port(int fd, int *ret_port, struct error *err)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+		getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+		return error_set_errno(err, errno, "the model proxy's port");
+	*ret_port = ntohs(address.sin_port);
+	return 0;
+}
+
+static int open_listener(struct model_proxy *proxy, struct error *err)
+{
+	const char *path = proxy->options.socket_path;
+	CLEANUP(close_p) int fd = socket(path != NULL ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set_errno(err, errno, "the model proxy's socket");
+	if ((path != NULL ? bind_socket(fd, path, err) : bind_port(fd, &proxy->port, err)) < 0)
+		return -1;
+	if (listen(fd, BACKLOG) < 0)
+		return error_set_errno(err, errno, "the model proxy's socket");
+	proxy->listen_fd = fd_take(&fd);
+	return 0;
+}
+
+/* Who waits for no answer makes room for who has just come. NULL: all are at work. */
+static struct connection *find_idle(const struct model_proxy *proxy)
+{
+	LIST_FOR_EACH (node, &proxy->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (!connection->dead && connection->call == NULL && connection->in.len == 0 && connection->out.len == 0)
+			return connection;
+	}
+	return NULL;
+}
+
+static bool may_accept(const struct model_proxy *proxy, int64_t now_ms)
+{
+	return now_ms >= proxy->accept_ms && (proxy->connections_len < MODEL_PROXY_CONNECTIONS || find_idle(proxy) != NULL);
+}
+
+static void accept_some(struct model_proxy *proxy)
+{
+	while (may_accept(proxy, clock_boot_ms())) {
+		int fd = accept4(proxy->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), on = 1;
+		if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			proxy->accept_ms = clock_boot_ms() + POLL_MS; /* no descriptors: they wait */
+		if (fd < 0)
+			return;
+		struct connection *idle = proxy->connections_len >= MODEL_PROXY_CONNECTIONS ? find_idle(proxy) : NULL;
+		if (idle != NULL)
+			idle->dead = true;
+		if (proxy->port != 0)
+			(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only faster */
+		connection_new(proxy, fd);
+	}
+}
+
+/* ---- the loop */
+
+static void collect_done(struct model_proxy *proxy)
+{
+	CURLMsg *message;
+	int left;
+	while ((message = curl_multi_info_read(proxy->multi, &left)) != NULL) {
+		struct call *call = NULL;
+		CURLcode code = message->data.result;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+		upstream_done(call, code);
+	}
+}
+
+static int64_t tend(struct model_proxy *proxy)
+{
+	int64_t now_ms = clock_boot_ms(), due_ms = now_ms + POLL_MS;
+	LIST_FOR_EACH (node, &proxy->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (connection_tend(connection, now_ms) && connection->due_ms < due_ms)
+			due_ms = connection->due_ms;
+	}
+	return due_ms;
+}
+
+static void wait_and_serve(struct model_proxy *proxy, int64_t due_ms)
+{
+	struct curl_waitfd fds[MODEL_PROXY_CONNECTIONS + 1];
+	struct connection *waiting[MODEL_PROXY_CONNECTIONS + 1] = {NULL};
+	unsigned len = 0;
+	if (may_accept(proxy, clock_boot_ms()))
+		fds[len++] = (struct curl_waitfd){.fd = proxy->listen_fd, .events = CURL_WAIT_POLLIN};
+	LIST_FOR_EACH (node, &proxy->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		short events = connection_events(connection);
+		if (events == 0)
+			continue; /* its end would be told again and again */
+		waiting[len] = connection;
+		fds[len++] = (struct curl_waitfd){
+			.fd = connection->fd,
+			.events = (short)((events & POLLIN ? CURL_WAIT_POLLIN : 0) | (events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
+	}
+	CHECK(curl_multi_poll(proxy->multi, fds, len, clock_left_ms(due_ms), NULL) == CURLM_OK);
+	for (unsigned i = 0; i < len; i++) {
+		short events = fds[i].revents;
+		if (events == 0)
+			continue;
+		if (waiting[i] == NULL)
+			accept_some(proxy);
+		else
+			connection_ready(waiting[i], (short)((events & CURL_WAIT_POLLIN ? POLLIN : 0) |
+												 (events & CURL_WAIT_POLLOUT ? POLLOUT : 0)));
+	}
+}
+
+static bool is_stopping(struct model_proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->mutex);
+	bool stopping = proxy->stopping;
+	pthread_mutex_unlock(&proxy->mutex);
+	return stopping;
+}
+
+static void *proxy_thread(void *ctx)
+{
+	struct model_proxy *proxy = ctx;
+	int running = 0;
+	while (!is_stopping(proxy)) {
+		CHECK(curl_multi_perform(proxy->multi, &running) == CURLM_OK);
+		collect_done(proxy);
+		int64_t due_ms = tend(proxy);
+		wait_and_serve(proxy, due_ms);
+		(void)tend(proxy); /* before libcurl goes on: what was refused goes no further */
+	}
+	LIST_FOR_EACH (node, &proxy->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		if (connection->call != NULL)
+			call_end(connection->call, "the attempt has ended");
+		connection_free(connection);
+	}
+	return NULL;
+}
+
+/* ---- what others are told */
+
+static void publish(struct model_proxy *proxy)
+{
+	proxy->told = proxy->meter;
+	wakeup_signal(&proxy->wakeup);
+}
+
+void proxy_tell(struct model_proxy *proxy, const char *line)
+{
+	pthread_mutex_lock(&proxy->mutex);
+	CHECK(buffer_append_str(&proxy->lines, line) == 0); /* above half of it there are no new requests */
+	publish(proxy);
+	pthread_mutex_unlock(&proxy->mutex);
+}
+
+void proxy_tell_key(struct model_proxy *proxy, const char *key)
+{
+	if (str_equal(proxy->last_key, key))
+		return;
+	model_key_free(proxy->last_key);
+	proxy->last_key = xstrdup(key);
+	pthread_mutex_lock(&proxy->mutex);
+	model_key_free(proxy->new_key);
+	proxy->new_key = xstrdup(key);
+	publish(proxy);
+	pthread_mutex_unlock(&proxy->mutex);
+}
+
+bool proxy_is_held_up(struct model_proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->mutex);
+	bool held_up = proxy->lines.len > LINES_HIGH_BYTES;
+	pthread_mutex_unlock(&proxy->mutex);
+	return held_up;
+}
+
+void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **ret_key)
+{
+	pthread_mutex_lock(&proxy->mutex);
+	bool held_up = proxy->lines.len > LINES_HIGH_BYTES;
+	wakeup_clear(&proxy->wakeup);
+	if (proxy->lines.len > 0)
+		(void)buffer_append(lines, proxy->lines.data, proxy->lines.len); /* the caller has given room */
+	buffer_clear(&proxy->lines);
+	*ret_key = proxy->new_key;
+	proxy->new_key = NULL;
+	pthread_mutex_unlock(&proxy->mutex);
+	if (held_up)
+		curl_multi_wakeup(proxy->multi);
+}
+
+struct model_meter model_proxy_meter(struct model_proxy *proxy)
+{
+	pthread_mutex_lock(&proxy->mutex);
+	struct model_meter meter = proxy->told;
+	pthread_mutex_unlock(&proxy->mutex);
+	return meter;
+}
+
+int model_proxy_fd(const struct model_proxy *proxy)
+{
+	return proxy->wakeup.fd;
+}
+
+/* ---- from beginning to end */
+
+int model_proxy_port(const struct model_proxy *proxy)
+{
+	return proxy->port;
+}
+
+const char *model_proxy_token(const struct model_proxy *proxy)
+{
+	return proxy->token;
+}
+
+int model_proxy_new(const struct model_proxy_options *options, struct model_proxy **ret_proxy, struct error *err)
+{
+	struct model_proxy *proxy = xcalloc(1, sizeof(*proxy));
+	uint8_t random[TOKEN_BYTES];
+	proxy->options = *options;
+	proxy->listen_fd = -1;
+	proxy->meter = (struct model_meter){.prices = options->prices, .limits = options->limits};
+	proxy->told = proxy->meter;
+	list_init(&proxy->connections);
+	if (open_listener(proxy, err) < 0) {
+		free(proxy);
+		return -1;
+	}
+	random_bytes(random, sizeof(random));
+	memcpy(proxy->token, "kiln-", 5);
+	hex_encode(random, sizeof(random), proxy->token + 5);
+	pthread_mutex_init(&proxy->mutex, NULL);
+	wakeup_init(&proxy->wakeup);
+	buffer_init(&proxy->lines, MODEL_PROXY_LINES_BYTES);
+	http_curl_init();
+	proxy->multi = curl_multi_init();
+	CHECK(proxy->multi != NULL);
+	curl_multi_setopt(proxy->multi, CURLMOPT_MAXCONNECTS, (long)MODEL_PROXY_CONNECTIONS);
+	curl_multi_setopt(proxy->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	*ret_proxy = proxy;
+	return 0;
+}
+
+int model_proxy_start(struct model_proxy *proxy, struct error *err)
+{
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	int status = pthread_create(&proxy->thread, &attr, proxy_thread, proxy);
+	pthread_attr_destroy(&attr);
+	if (status != 0)
+		return error_set_errno(err, status, "the model proxy's thread");
+	proxy->started = true;
+	return 0;
+}
+
+void model_proxy_stop(struct model_proxy *proxy)
+{
+	if (!proxy->started)
+		return;
+	pthread_mutex_lock(&proxy->mutex);
+	proxy->stopping = true;
+	pthread_mutex_unlock(&proxy->mutex);
+	curl_multi_wakeup(proxy->multi);
+	pthread_join(proxy->thread, NULL);
+	proxy->started = false;
+}
+
+void model_proxy_free(struct model_proxy *proxy)
+{
+	if (proxy == NULL)
+		return;
+	model_proxy_stop(proxy);
+	curl_multi_cleanup(proxy->multi);
+	(void)close(proxy->listen_fd); /* a socket */
+	wakeup_release(&proxy->wakeup);
+	buffer_release(&proxy->lines);
+	model_key_free(proxy->last_key);
+	model_key_free(proxy->new_key);
+	pthread_mutex_destroy(&proxy->mutex);
+	free(proxy);
+}
