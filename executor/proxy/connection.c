@@ -223,6 +223,8 @@ bool connection_tend(struct connection *connection, int64_t now_ms)
 	struct call *call = connection->call;
 	if (now_ms >= connection->due_ms)
 		run_out_of_time(connection);
+	if (connection->out.len > 0)
+		connection_write(connection);
 	if (call != NULL && !connection->dead)
 		upstream_wake(call);
 	proceed(connection);

@@ -135,7 +135,7 @@ void connection_ready(struct connection *connection, short events);
 bool connection_tend(struct connection *connection, int64_t now_ms);
 /* Room for an answer's bytes. */
 bool connection_has_room(const struct connection *connection);
-/* Bytes of an answer; tries to write them at once. */
+/* Writes what it can of `out`. */
 void connection_write(struct connection *connection);
 void connection_answer(struct connection *connection, int status, const char *message, bool head_only);
 void connection_due_in(struct connection *connection, int64_t ms);

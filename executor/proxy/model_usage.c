@@ -7,6 +7,7 @@
 #include "common/json/json.h"
 
 #define DATA_PREFIX "data:"
+#define LOOK_BYTES 64
 #define BYTES_A_TOKEN 4 /* of English and code, roughly; of a stream's events each is a token at least */
 
 enum key { KEY_USAGE, KEY_MODEL, KEY_MESSAGE, KEY_TYPE };
@@ -109,6 +110,17 @@ static void take_text(struct usage_reader *reader)
 
 /* ---- server-sent events: only lines of data count, and each event here is one JSON text on one line */
 
+/* Most events of Anthropic's are pieces of text, and say so at their beginning: the rest of them is not looked at. */
+static bool is_idle(const struct usage_reader *reader)
+{
+	static const char start[] = "\"message_start\"", delta[] = "\"message_delta\"";
+	size_t len;
+	const char *type = json_scan_value(&reader->scan, KEY_TYPE, &len);
+	if (reader->protocol != MODEL_ANTHROPIC || type == NULL || reader->scan.current == KEY_TYPE)
+		return false;
+	return !(len == sizeof(start) - 1 && (memcmp(type, start, len) == 0 || memcmp(type, delta, len) == 0));
+}
+
 static void end_line(struct usage_reader *reader)
 {
 	if (reader->line_is_data) {
@@ -117,7 +129,7 @@ static void end_line(struct usage_reader *reader)
 			take_text(reader);
 		json_scan_reset(&reader->scan);
 	}
-	reader->line_is_data = false;
+	reader->line_is_data = reader->line_is_idle = false;
 	reader->line_len = 0;
 }
 
@@ -135,8 +147,13 @@ static void add_to_line(struct usage_reader *reader, const char *data, size_t le
 		data++;
 		len--;
 	}
-	if (reader->line_is_data)
-		json_scan_add(&reader->scan, data, len);
+	while (len > 0 && reader->line_is_data && !reader->line_is_idle) {
+		size_t part = len < LOOK_BYTES ? len : LOOK_BYTES;
+		json_scan_add(&reader->scan, data, part);
+		reader->line_is_idle = is_idle(reader);
+		data += part;
+		len -= part;
+	}
 }
 
 static void add_events(struct usage_reader *reader, const char *data, size_t len)

@@ -35,6 +35,7 @@ struct usage_reader {
 	/* Of a stream of events: the present line. */
 	size_t line_len; /* bytes of it so far, counted to where it is known what it is */
 	bool line_is_data;
+	bool line_is_idle; /* an event that says nothing of usage */
 };
 
 /* `content_type` of the answer, NULL = none. */

@@ -13,6 +13,7 @@
 #define CONNECT_MS 30000L
 #define BUFFER_BYTES 65536L
 #define HEAD_MAX_BYTES ((size_t)32 * 1024)
+#define WRITE_BYTES ((size_t)64 * 1024)
 #define CHUNK_HEAD "00000000\r\n"
 #define CHUNK_HEAD_LEN 10
 
@@ -140,7 +141,6 @@ static void send_head(struct call *call)
 	(void)buffer_append_str(out, connection->keep_alive ? "\r\n" : "Connection: close\r\n\r\n"); /* as above */
 	CHECK(buffer_ok(out));
 	call->head_sent = true;
-	connection_write(connection);
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
@@ -223,7 +223,8 @@ static size_t on_answer(char *data, size_t size, size_t count, void *ctx)
 		usage_reader_add(&call->usage, data, len);
 	pass_on(call, data, len, false);
 	connection_due_in(connection, connection->proxy->options.idle_ms);
-	connection_write(connection);
+	if (connection->out.len >= WRITE_BYTES) /* less is written when libcurl has nothing more now */
+		connection_write(connection);
 	return len;
 }
 
