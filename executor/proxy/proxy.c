@@ -244,7 +244,7 @@ void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **re
 	*ret_key = proxy->new_key;
 	proxy->new_key = NULL;
 	pthread_mutex_unlock(&proxy->mutex);
-	if (held_up)
+	if (held_up && proxy->started)
 		curl_multi_wakeup(proxy->multi);
 }
 
@@ -324,6 +324,9 @@ void model_proxy_stop(struct model_proxy *proxy)
 	curl_multi_wakeup(proxy->multi);
 	pthread_join(proxy->thread, NULL);
 	proxy->started = false;
+	close_p(&proxy->listen_fd);       /* who waits there is told so */
+	curl_multi_cleanup(proxy->multi); /* with the connections that were kept for later */
+	proxy->multi = NULL;
 }
 
 void model_proxy_free(struct model_proxy *proxy)
@@ -331,8 +334,9 @@ void model_proxy_free(struct model_proxy *proxy)
 	if (proxy == NULL)
 		return;
 	model_proxy_stop(proxy);
-	curl_multi_cleanup(proxy->multi);
-	(void)close(proxy->listen_fd); /* a socket */
+	if (proxy->multi != NULL)
+		curl_multi_cleanup(proxy->multi);
+	close_p(&proxy->listen_fd);
 	wakeup_release(&proxy->wakeup);
 	buffer_release(&proxy->lines);
 	model_key_free(proxy->last_key);
