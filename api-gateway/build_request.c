@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
+#include "common/model/prices.h"
 
 #define PROMPT_MAX_BYTES 1048576
 #define LABELS_MAX 32
@@ -67,13 +68,39 @@ static void check_artifacts(const struct build_request *build, struct schema_pro
 	}
 }
 
+/* Only where the model is known here: a build may leave it to the worker, which then says the same. */
+static void check_budget(const struct build_request *build, const cJSON *agent, struct schema_problems *problems)
+{
+	const char *model = json_get_string(agent, "model");
+	char detail[128];
+	if (build->gateway->model_prices == NULL || !cJSON_IsNumber(json_get(agent, "budget_usd")) || model == NULL ||
+		str_equal(json_get_string(agent, "provider"), "command") ||
+		model_prices_find(build->gateway->model_prices, model) != NULL)
+		return;
+	(void)snprintf(detail, sizeof(detail), "the model \"%.64s\" has no price here, so that a budget cannot be kept",
+				   model);
+	complain(build, "agent/budget_usd", "model_unpriced", detail, problems);
+}
+
+static void check_budget_of_project(const struct build_request *build, struct schema_problems *problems)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *agent = NULL;
+	const char *text = build->project != NULL ? build->project->agent : NULL;
+	struct error err = ERROR_INIT;
+	if (text != NULL && build->gateway->model_prices != NULL && json_parse(text, strlen(text), &agent, &err) == 0)
+		check_budget(build, agent, problems);
+}
+
 static void check_agent(const struct build_request *build, struct schema_problems *problems)
 {
 	const cJSON *agent = build->spec.at[SPEC_AGENT];
 	char pointer[POINTER_MAX];
+	if (agent == NULL)
+		check_budget_of_project(build, problems);
 	if (cJSON_IsObject(agent)) {
 		(void)snprintf(pointer, sizeof(pointer), "%.32s/agent", build->pointer);
 		agent_check(agent, pointer, problems);
+		check_budget(build, agent, problems);
 	} else if (agent == NULL && build->project != NULL && build->project->agent == NULL) {
 		complain(build, "agent", "required", "neither the build nor its project names an agent", problems);
 	}

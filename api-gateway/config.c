@@ -85,6 +85,9 @@ const struct config_option gateway_options[] = {
 	 .help = "private destinations that a git_url may name: CIDRs, addresses or host names, each with :port if wanted"},
 	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
 	 .help = "private destinations that a callback_url may name, in the same form"},
+	{"KILN_MODEL_PRICES", CONFIG_STRING, FIELD(model_prices),
+	 .help = "the executors' KILN_MODEL_PRICES: a build's budget with a model that has no price is refused at once. "
+			 "Unset: it fails at the worker"},
 	{"KILN_CORS_ORIGINS", CONFIG_STRING, FIELD(cors_origins),
 	 .help =
 		 "origins whose pages may use the API from a browser, such as https://app.example.org, separated by commas; "

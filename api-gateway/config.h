@@ -44,6 +44,7 @@ struct gateway_config {
 	char *git_base_credential;
 	char *git_allow;
 	char *webhook_allow;
+	char *model_prices; /* the executors'; NULL: not known here */
 	char *cors_origins;
 };
 

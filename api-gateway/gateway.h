@@ -40,8 +40,9 @@ struct gateway {
 	struct body_schemas bodies;
 	struct address_guard *git_guard;
 	struct address_guard *webhook_guard;
-	struct cors *cors; /* NULL: off */
-	struct tls *tls;   /* NULL: off */
+	struct model_prices *model_prices; /* NULL: not known here */
+	struct cors *cors;                 /* NULL: off */
+	struct tls *tls;                   /* NULL: off */
 	struct kafka_producer *producer;
 	struct bursts *bursts; /* of build requests, before the producer */
 	struct caches *caches;

@@ -18,6 +18,7 @@
 #include "api-gateway/tls.h"
 #include "api-gateway/topic_tail.h"
 #include "api-gateway/workers.h"
+#include "common/model/prices.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
@@ -69,13 +70,15 @@ static int load_contract(struct error *err)
 	return 0;
 }
 
-/* Where git remotes and webhooks may be, and whose pages may ask. */
+/* Where git remotes and webhooks may be, what models cost, and whose pages may ask. */
 static int make_guards(struct error *err)
 {
 	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
 		return error_prefix(err, "KILN_GIT_ALLOW");
 	if (address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0)
 		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
+	if (config.model_prices != NULL && model_prices_new(config.model_prices, &gateway.model_prices, err) < 0)
+		return error_prefix(err, "KILN_MODEL_PRICES");
 	return cors_new(config.cors_origins, &gateway.cors, err);
 }
 

@@ -2,7 +2,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/str.h"
-#include "executor/proxy/prices.h"
+#include "common/model/prices.h"
 #include "executor/sandbox/sandbox.h"
 
 #define DAY_MS 86400000

@@ -26,7 +26,7 @@ struct executor_config {
 	char *opencode_key_file, *opencode_base_url, *opencode_model;
 	int64_t opencode_api; /* enum opencode_api */
 	int64_t model_retries;
-	char *model_prices; /* JSON (proxy/prices.h); NULL = none */
+	char *model_prices; /* JSON (common/model/prices.h); NULL = none */
 	int64_t model_idle_timeout_ms;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
 	int64_t agent_memory_bytes, agent_disk_bytes, agent_max_files, agent_cpu_s;

@@ -14,7 +14,7 @@
 #include "executor/git/mirror.h"
 #include "executor/git/remote.h"
 #include "executor/git/workspace.h"
-#include "executor/proxy/prices.h"
+#include "common/model/prices.h"
 #include "executor/proxy/proxy.h"
 #include "executor/sandbox/sandbox.h"
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "executor/proxy/prices.h"
+#include "common/model/prices.h"
 #include "executor/proxy/model_usage.h"
 
 struct model_limits {

@@ -12,16 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/model/prices.h"
 #include "executor/proxy/json_scan.h"
 #include "executor/proxy/model_api.h"
 
 #define MODEL_NAME_BYTES 128
-
-/* Tokens, each counted once: `input` is without what was written to or read from a cache. */
-struct model_usage {
-	int64_t input, output, cache_read, cache_write, cache_write_1h;
-	bool estimated;
-};
 
 struct usage_reader {
 	enum model_protocol protocol;

@@ -51,9 +51,9 @@ void model_proxy_free(struct model_proxy *proxy); /* accepts NULL */
 
 /* Readable when model_proxy_take has something new. */
 int model_proxy_fd(const struct model_proxy *proxy);
-/* The thread that started it, also after its end. Appends the access lines that have come, each with its newline; room for MODEL_PROXY_LINES_BYTES is
- * wanted. Requests wait while nobody takes them. *ret_key: a key that was not in use before, to be masked and
- * model_key_free'd; NULL = none. */
+/* The thread that started it, also after its end. Appends the access lines that have come, each with its newline; room
+ * for MODEL_PROXY_LINES_BYTES is wanted. Requests wait while nobody takes them. *ret_key: a key that was not in use
+ * before, to be masked and model_key_free'd; NULL = none. */
 #define MODEL_PROXY_LINES_BYTES ((size_t)64 * 1024)
 void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **ret_key);
 /* The counts as of now, with the verdict. Any thread. */

@@ -2,6 +2,7 @@
 
 #include "api-gateway/build_request.h"
 #include "api-gateway/config.h"
+#include "common/model/prices.h"
 #include "kiln_schemas.h"
 
 static struct gateway_config config;
@@ -224,6 +225,28 @@ TEST(the_hash_does_not_see_order_or_blanks)
 	assert_memory_not_equal(a, c, SHA256_SIZE);
 }
 
+TEST(a_budget_needs_a_price_of_the_model_where_both_are_known)
+{
+	struct error err = ERROR_INIT;
+	char unpriced[] = "{\"provider\":\"claude-code\",\"model\":\"dear\",\"budget_usd\":1}";
+	assert_string_equal(
+		complaint("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"model\":\"dear\",\"budget_usd\":1}}"),
+		"none"); /* no prices here */
+	assert_int_equal(model_prices_new("{\"m\":{\"input\":1,\"output\":1}}", &gateway.model_prices, &err), 0);
+	assert_string_equal(
+		complaint("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"model\":\"dear\",\"budget_usd\":1}}"),
+		"/agent/budget_usd");
+	assert_string_equal(
+		complaint("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"model\":\"m\",\"budget_usd\":1}}"), "none");
+	assert_string_equal(complaint("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"budget_usd\":1}}"), "none");
+	assert_string_equal(complaint("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"model\":\"dear\"}}"),
+						"none");
+	project.agent = unpriced;
+	assert_string_equal(complaint("{\"prompt\":\"p\"}"), "/agent/budget_usd");
+	model_prices_free(gateway.model_prices);
+	gateway.model_prices = NULL;
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -240,6 +263,7 @@ int main(void)
 		T(a_template_is_rendered_and_named_with_its_version),
 		T(a_prompt_that_grows_too_long_is_refused),
 		T(the_hash_does_not_see_order_or_blanks),
+		T(a_budget_needs_a_price_of_the_model_where_both_are_known),
 	};
 	return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "executor/proxy/prices.h"
+#include "common/model/prices.h"
 
 /* Millionths of a dollar. */
 static int64_t micro(double usd)

@@ -8,11 +8,17 @@
  */
 #pragma once
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
-#include "executor/proxy/model_usage.h"
+
+/* Tokens, each counted once: `input` is without what was written to or read from a cache. */
+struct model_usage {
+	int64_t input, output, cache_read, cache_write, cache_write_1h;
+	bool estimated;
+};
 
 struct model_prices; /* immutable; any thread */
 

@@ -1,4 +1,4 @@
-#include "executor/proxy/prices.h"
+#include "common/model/prices.h"
 
 #include <stdlib.h>
 #include <string.h>
