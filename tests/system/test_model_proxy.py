@@ -18,7 +18,7 @@ from kiln_testing.waiting import wait_for
 from model_api.script import Cut, Fail, Finish, Redirect, Reflect, Say, Stall
 
 STAND_IN = pathlib.Path(kiln_testing.__file__).with_name("stand_in_agent.py")
-DEADLINE = 120.0
+DEADLINE = 400.0
 REFUSED = [
     ("GET", "/v1/messages"),
     ("POST", "/v1/messages/"),
