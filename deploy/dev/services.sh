@@ -39,8 +39,7 @@ common_environment() {
     )
 }
 
-# The real agents speak with a model on this machine's loopback, which a sandbox does not have.
-sandbox()       { if [ "$AGENTS" = 1 ]; then printf '%s' "${KILN_SANDBOX:-none}"; else printf '%s' "${KILN_SANDBOX:-bwrap}"; fi; }
+sandbox()       { printf '%s' "${KILN_SANDBOX:-bwrap}"; }
 webhook_allow() { printf '%s' "${KILN_WEBHOOK_ALLOW:-127.0.0.0/8,::1}"; }
 git_allow()     { printf '%s' "${KILN_GIT_ALLOW:-127.0.0.0/8,::1}"; }
 

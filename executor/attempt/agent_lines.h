@@ -1,7 +1,7 @@
 /*
  * The standard output of an agent that speaks a protocol there: cut into lines; each that is a JSON object is given to
- * the adapter, and what that makes of it to the log; any other line is log as it is. A line over AGENT_LINE_MAX_BYTES is
- * left out, and the log says so.
+ * the adapter, and what that makes of it to the log; any other line is log as it is. A line over AGENT_LINE_MAX_BYTES
+ * is left out, and the log says so.
  */
 #pragma once
 

@@ -5,6 +5,8 @@
 #include "common/base/alloc.h"
 #include "executor/proxy/key.h"
 
+#define SOCKET_NAME "model.sock" /* beside what the agent sees of its workspace, not in it */
+
 static double budget_of(const struct attempt *attempt)
 {
 	const cJSON *budget = json_get(attempt->assignment.agent, "budget_usd");
@@ -34,13 +36,19 @@ int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, 
 	};
 	agent->model_api(attempt->config, &options.api);
 	if (attempt->model_proxy == NULL) {
+		if (attempt->sandbox->confines)
+			attempt->model_socket = xasprintf("%s/" SOCKET_NAME, attempt->workspace.root);
+		options.socket_path = attempt->model_socket;
 		if (look_at_key(attempt, options.api.key_file, &err) < 0)
 			return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
 		if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
 			return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
 		attempt_log_mask(&attempt->log, model_proxy_token(attempt->model_proxy));
 	}
-	*ret_url = xasprintf("http://127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
+	if (attempt->sandbox->confines)
+		*ret_url = xstrdup("http://" SANDBOX_MODEL_ADDRESS);
+	else
+		*ret_url = xasprintf("http://127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
 	return 0;
 }
 

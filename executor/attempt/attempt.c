@@ -48,6 +48,7 @@ struct sandbox_spec attempt_sandbox_spec(const struct attempt *attempt)
 		.home = attempt->workspace.home,
 		.tmp = attempt->workspace.tmp,
 		.objects = attempt->mirror.objects,
+		.model_socket = attempt->model_socket,
 	};
 }
 
@@ -216,5 +217,7 @@ void attempt_run(struct attempt *attempt)
 	}
 	agent_program_release(&program);
 	model_proxy_free(attempt->model_proxy);
+	free(attempt->model_socket);
 	attempt->model_proxy = NULL;
+	attempt->model_socket = NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/http/address_guard.h"
+#include "common/model/prices.h"
 #include "executor/attempt/assignment.h"
 #include "executor/attempt/daemon_link.h"
 #include "executor/attempt/log.h"
@@ -14,7 +15,6 @@
 #include "executor/git/mirror.h"
 #include "executor/git/remote.h"
 #include "executor/git/workspace.h"
-#include "common/model/prices.h"
 #include "executor/proxy/proxy.h"
 #include "executor/sandbox/sandbox.h"
 
@@ -30,6 +30,7 @@ struct attempt {
 	int lock_fd;
 	struct model_prices *prices;
 	struct model_proxy *model_proxy; /* NULL: the agent has no model */
+	char *model_socket;              /* where the proxy listens for a confined agent; else NULL */
 
 	struct git_remote remote;
 	struct mirror mirror;

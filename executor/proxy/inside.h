@@ -12,9 +12,9 @@
 #include "common/base/wakeup.h"
 #include "common/http/chunks.h"
 #include "executor/proxy/json_scan.h"
+#include "executor/proxy/model_usage.h"
 #include "executor/proxy/proxy.h"
 #include "executor/proxy/request_head.h"
-#include "executor/proxy/model_usage.h"
 
 #define MODEL_PROXY_CONNECTIONS 32
 #define MODEL_PROXY_TOKEN_SIZE 64

@@ -47,7 +47,7 @@ def test_a_real_agent_writes_and_runs_what_its_model_says(world, model, name, sc
     program = str(pathlib.Path(folder, name))
 
     def serve(client):
-        """To the model, as the proxy will do."""
+        """To the model, as the proxy does."""
         with client, socket.create_connection(("127.0.0.1", model.server.server_port)) as upstream:
             back = threading.Thread(target=pump, args=(upstream, client), daemon=True)
             back.start()

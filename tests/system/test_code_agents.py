@@ -134,10 +134,10 @@ def test_the_model_gets_the_key_and_the_log_does_not(kiln, lab, claude):
     assert lab.key not in lab.executor.log_path.read_text(errors="replace")
 
 
-def test_claude_code_sees_its_own_home_and_none_of_kilns_settings(kiln, lab, claude):
+def test_claude_code_sees_the_sandboxs_home_and_none_of_kilns_settings(kiln, claude):
     claude.end(kiln, "work")
     lines = kiln.log_text(claude.task("work")).splitlines()
-    assert any(line.startswith(f"HOME={lab.executor.state}/") for line in lines)
+    assert "HOME=/home/agent" in lines and "ANTHROPIC_BASE_URL=http://127.0.0.1:8080" in lines
     assert not [line for line in lines if line.startswith(("KILN_KAFKA", "KILN_CREDENTIALS", "KILN_CLAUDE", "KILN_STATE"))]
 
 

@@ -79,10 +79,15 @@ def place(shared_system):
     shutil.rmtree(folder)
 
 
+def stand_ins(system, program, **variables):
+    # Who is asked to end has the time to say what it has seen: no stand-in goes on for ever.
+    return code_agents(system, KILN_CLAUDE_CODE_PROGRAM=str(program), KILN_OPENCODE_PROGRAM="", KILN_KILL_GRACE_MS="60000", **variables)
+
+
 @pytest.fixture(scope="module")
 def agents(shared_system, shared_tap, place):
-    # Who is asked to end has the time to say what it has seen: no stand-in goes on for ever.
-    with code_agents(shared_system, KILN_CLAUDE_CODE_PROGRAM=str(place), KILN_OPENCODE_PROGRAM="", KILN_KILL_GRACE_MS="60000") as agents:
+    # Gates are among the command agents.
+    with stand_ins(shared_system, place, KILN_SANDBOX="bwrap", KILN_SANDBOX_READABLE=shared_system.env["KILN_COMMAND_AGENTS_DIR"]) as agents:
         yield agents
 
 
@@ -92,28 +97,41 @@ def projects():
 
 
 @pytest.fixture
-def lab(agents, projects, kiln):
+def project(projects, kiln):
     if not projects:
         projects.append(kiln.seeded()[0])
-    return Lab(agents, projects[0])
+    return projects[0]
+
+
+@pytest.fixture
+def lab(agents, project):
+    return Lab(agents, project)
+
+
+@pytest.fixture
+def unconfined_lab(shared_system, shared_tap, place, project):
+    with stand_ins(shared_system, place, KILN_SANDBOX="none") as agents:
+        yield Lab(agents, project)
 
 
 # -- the key
 
 
-def test_the_key_is_not_in_what_an_agent_can_look_through(kiln, lab):
+def look_for_the_key(kiln, lab, folders):
+    """An agent that has just used its model looks through these folders, what it may read in /proc, and its environment; then through
+    the same with a file that has the key."""
     backwards = lab.key[::-1]
     build, lines = lab.run(
         kiln,
         f"""
         import glob
         key = {backwards!r}[::-1].encode()
-        ask({lab.model.script(Say("hello"))!r})
+        say(ask({lab.model.script(Say("hello"))!r})[0])
 
         def files():
-            for top in (os.environ["HOME"], os.environ["TMPDIR"], os.getcwd()):
+            for top in {folders}:
                 for folder, _, names in os.walk(top):
-                    yield from (os.path.join(folder, name) for name in names)
+                    yield from (path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path))
             for name in ("environ", "cmdline", "maps", "status"):
                 yield from glob.glob(f"/proc/[0-9]*/{{name}}")
 
@@ -135,10 +153,40 @@ def test_the_key_is_not_in_what_an_agent_can_look_through(kiln, lab):
         """,
     )
     assert build["status"] == "completed", build["result"]
-    assert lines == ["[]", "True"]
+    assert lines == ["200", "[]", "True"]
     log = kiln.log_text(build["task_id"])
     assert lab.key not in log and "[masked]" not in log and lab.key not in json.dumps(build)
     assert lab.key not in lab.agents.executor.log_path.read_text(errors="replace")
+
+
+def test_the_key_is_nowhere_in_the_sandbox(kiln, lab):
+    everything = "[f'/{name}' for name in os.listdir('/') if name not in ('dev', 'proc', 'usr') and not os.path.islink(f'/{name}')]"
+    look_for_the_key(kiln, lab, everything)
+
+
+def test_without_a_sandbox_the_key_is_not_in_what_is_given_to_the_agent(kiln, unconfined_lab):
+    look_for_the_key(kiln, unconfined_lab, "(os.environ['HOME'], os.environ['TMPDIR'], os.getcwd())")
+
+
+def test_a_confined_agent_that_goes_to_the_socket_itself_gets_no_more(kiln, lab):
+    mark = lab.model.script(Say("hello"))
+    _, lines = lab.run(
+        kiln,
+        f"""
+        import socket
+
+        def connection():
+            link = http.client.HTTPConnection("kiln")
+            link.sock = socket.socket(socket.AF_UNIX)
+            link.sock.connect("/run/kiln/model.sock")
+            return link
+
+        say(os.environ["ANTHROPIC_BASE_URL"], ask({mark!r})[0], call("POST", "/v1/files", "{{}}")[0])
+        TOKEN = "sk-test-1"
+        say(ask({mark!r})[0])
+        """,
+    )
+    assert lines == ["http://127.0.0.1:8080 200 403", "401"] and len(lab.asked(mark)) == 1
 
 
 def test_the_model_gets_the_key_and_none_of_the_agents_own(kiln, lab):

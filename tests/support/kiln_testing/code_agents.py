@@ -51,7 +51,6 @@ class CodeAgents:
             "KILN_OPENCODE_MODEL": "scripted",
             "KILN_MODEL_RETRIES": "1",
             "KILN_MODEL_PRICES": json.dumps(PRICES),
-            "KILN_SANDBOX": "none",  # the model is on loopback, which a sandbox does not have
             "KILN_KILL_GRACE_MS": "2000",
             **more,
         }
