@@ -66,9 +66,9 @@ const struct config_option executor_options[] = {
 	 .help = "processes and threads that an agent may have (without a sandbox: that the executor's user may have while "
 			 "an agent starts another)"},
 	{"KILN_AGENT_MEMORY_BYTES", CONFIG_INT, AT(agent_memory_bytes), .fallback = "4294967296", .min = 16777216,
-	 .max = 64 * 1024 * GIB, .help = "memory in bytes that a confined agent's processes may have together"},
+	 .max = GIB * 64 * 1024, .help = "memory in bytes that a confined agent's processes may have together"},
 	{"KILN_AGENT_DISK_BYTES", CONFIG_INT, AT(agent_disk_bytes), .fallback = "17179869184", .min = 1048576,
-	 .max = 1024 * 1024 * GIB, .help = "bytes that a confined agent's workspace, HOME and /tmp may take together"},
+	 .max = GIB * 1024 * 1024, .help = "bytes that a confined agent's workspace, HOME and /tmp may take together"},
 	{"KILN_AGENT_MAX_FILES", CONFIG_INT, AT(agent_max_files), .fallback = "500000", .min = 100, .max = 1000000000,
 	 .help = "files and folders that a confined agent's workspace, HOME and /tmp may have together"},
 	{"KILN_AGENT_CPU_S", CONFIG_INT, AT(agent_cpu_s), .fallback = "14400", .min = 1, .max = 31536000,

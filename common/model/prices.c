@@ -39,7 +39,7 @@ static int read_price(const cJSON *object, const char *kind, double fallback, do
 		*ret_usd = fallback;
 		return 0;
 	}
-	if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble > MAX_USD)
+	if (item == NULL || !cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble > MAX_USD)
 		return error_set(err, ERR_INVALID, "\"%s\" must be a number of USD per million tokens", kind);
 	*ret_usd = item->valuedouble;
 	return 0;

@@ -138,7 +138,7 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 		.report = &attempt->outcome.report,
 		.model_proxy = attempt->model_proxy,
 	};
-	enum agent_end end;
+	enum agent_end end = AGENT_EXITED;
 	struct error err = ERROR_INIT;
 	attempt_mark(attempt, "agent starts");
 	attempt->outcome.provider = agent->name;

@@ -225,8 +225,8 @@ static void describe_answer(const struct call *call, const struct model_usage *u
 							struct buffer *line)
 {
 	const char *model = call->usage.model;
-	(void)buffer_appendf(line, ": %s, %lld in, %lld out, %lld cached", model[0] != '\0' ? model : "?",
-						 (long long)(usage->input + usage->cache_write + usage->cache_write_1h),
+	int64_t input = usage->input + usage->cache_write + usage->cache_write_1h;
+	(void)buffer_appendf(line, ": %s, %lld in, %lld out, %lld cached", model[0] != '\0' ? model : "?", (long long)input,
 						 (long long)usage->output, (long long)usage->cache_read); /* it fits */
 	if (cost_usd >= 0)
 		(void)buffer_appendf(line, ", USD %.6f", cost_usd); /* as above */
