@@ -1,5 +1,5 @@
 /*
- * GET /builds/{id} of builds that the gateway has not in memory: their rows are read many at once (lookups.h), and and
+ * GET /builds/{id} of builds that the gateway has not in memory: their rows are read many at once (lookups.h), and
  * the answers are written by the thread that read them. Whatever a row alone cannot answer goes on to a worker, which
  * does all that build_lookup.h says: no row (yet), no answer from Postgres, a project that the token does not see, a
  * build too large to be read together with others.

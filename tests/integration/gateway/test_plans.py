@@ -51,6 +51,9 @@ FROM generate_series(1, %(held)s) AS i;
 INSERT INTO build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held)
 SELECT id, n, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'run', CASE WHEN n = 1 AND phase IS NOT NULL THEN 'accepted' ELSE 'lost' END, n = 1 AND phase IS NOT NULL
 FROM build_audit CROSS JOIN generate_series(1, 2) AS n WHERE phase IS DISTINCT FROM 'queued';
+INSERT INTO build_requests (build_id, spec)
+SELECT ('0198c1de-0000-7000-8003-' || lpad(to_hex(i), 12, '0'))::uuid, json_build_object('prompt', prompt)
+FROM (VALUES (1, 'x'), (2, repeat('x', 30000)), (3, repeat('x', 250000)), (4, (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 2000) AS n))) AS specs (i, prompt);
 INSERT INTO audit_log (id, time, token_id, route, outcome, resource_type, resource, request_id, address)
 SELECT ('0198c1de-0000-7000-8002-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01' + i * interval '1 second',
 	('0198c1de-7a3b-7c4d-8e5f-00000000000' || i %% 4)::uuid, 'POST /projects', 'created', 'project', 'r' || i / 10, 'x', '::1'
@@ -184,6 +187,20 @@ def test_a_build_that_has_not_ended_is_found_by_its_project_however_many_others_
     found = looked_at(plan)
     assert [str(row[0])[:24] for row in rows] == ([active] if active else [])
     assert found["build_queue_project"] <= 1 and found["build_attempts_held"] <= HELD and found["build_audit_pkey"] <= HELD, found
+
+
+def test_only_builds_that_are_not_long_are_read_together_however_small_they_are_stored(session):
+    builds = [f"0198c1de-0000-7000-8003-{number:012x}" for number in range(1, 6)]  # short, shorter and longer than may be, not compressible, without a request
+    rows, plan = run(session, "build-rows", f"{{{','.join(builds)}}}")
+    assert sorted(str(row[0]) for row in rows) == builds[:2]
+    assert set(looked_at(plan)) <= {"build_audit_pkey", "build_requests_pkey"}
+
+
+def test_keys_are_looked_up_by_key_also_in_tables_that_are_known_as_empty(session):
+    builds = [f"0198c1de-0000-7000-8003-{number:012x}" for number in range(1, 6)]
+    rows, plan = run(session, "key-rows", f"{{{','.join(builds)}}}", "{0,1,2,3,4}")
+    assert sorted((str(row[0]), row[1]) for row in rows) == [(build, True) for build in builds]
+    assert set(looked_at(plan)) == {"build_audit_pkey", "pruned_builds_pkey", "consumer_offsets_pkey"}
 
 
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
