@@ -122,7 +122,7 @@ def test_a_wait_whose_last_look_does_not_end_is_given_up(own_kiln):
         there = own_kiln.at(gateway)
         with psycopg.connect(own_kiln.system.env["KILN_DATABASE_URL"]) as holder:
             holder.execute("lock table build_audit in access exclusive mode")
-            for _ in range(4):  # three seconds each for the one worker
+            for _ in range(4):  # some go on to the one worker, three seconds each
                 there.get(f"/builds/{task}", expect=503)
             answers = [there.get(f"/builds/{task}", headers={"Prefer": "wait=1"}, expect=503)]
             answers += [there.post(path, spec("other", **WAITS), headers={"Prefer": "wait=1"}, expect=202)]

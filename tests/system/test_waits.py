@@ -306,7 +306,9 @@ def test_a_get_that_waits_outlives_an_absence_of_postgres(kiln, far):
 def test_a_post_that_waits_is_answered_with_the_build_when_postgres_is_back(kiln, far):
     gateway, postgres, _ = far
     project, client = kiln.project(), slow(kiln, gateway)
-    kiln.cancel(client.post(path := f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"])
+    path = f"/projects/{project['id']}/builds"
+    kiln.cancel(first := client.post(path, spec("none", **WAITS), expect=202).json()["task_id"])  # the gateway knows the project
+    kiln.wait_end(first)  # it is not the one that is pending below
     without_postgres(gateway, postgres)
     failed_looks = looks(gateway, 2)
     with in_background(client.post, path, spec("later", **WAITS), headers=LONG) as later:
