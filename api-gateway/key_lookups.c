@@ -207,6 +207,10 @@ void key_lookups_stop(struct key_lookups *keys)
 	if (keys == NULL)
 		return;
 	lookups_stop(keys->lookups);
+	for (struct list_node *node; (node = list_pop(&keys->again)) != NULL;) {
+		struct key_question *question = LIST_ITEM(node, struct key_question, node);
+		question->answered(question);
+	}
 	pg_array_release(&keys->ids);
 	pg_array_release(&keys->partitions);
 	free(keys);

@@ -17,7 +17,7 @@
 struct key_lookups;
 
 int key_lookups_start(struct gateway *gateway, struct key_lookups **ret_lookups, struct error *err) MUST_CHECK;
-/* After the loops are gone. What is still asked is not answered any more. */
+/* After the loops' threads have ended. What is still asked goes back unanswered. */
 void key_lookups_stop(struct key_lookups *lookups);
 
 struct key_question {

@@ -103,6 +103,17 @@ static void answer_some(struct lookups *lookups, int wait_ms)
 		lookups->owner.look_up(lookups->owner.ctx, batch, count);
 }
 
+/* Nobody waits for the answers any more, but what is asked is somebody's memory. */
+static void give_back(struct lookups *lookups)
+{
+	void *value;
+	while ((value = queue_pop(lookups->queue, 0)) != NULL) {
+		struct lookup *lookup = value;
+		lookup->outdated_ms = 0;
+		lookups->owner.give_up(lookups->owner.ctx, &lookup, 1);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct lookups *lookups = arg;
@@ -110,6 +121,7 @@ static void *run(void *arg)
 	(void)pthread_setname_np(pthread_self(), owner->thread_name);
 	while (!atomic_load(&lookups->stop))
 		answer_some(lookups, owner->turn != NULL ? owner->turn(owner->ctx) : TURN_MS);
+	give_back(lookups);
 	return NULL;
 }
 
