@@ -190,8 +190,7 @@ static void turn(struct running *running)
 	};
 	int64_t wake_ms = earliest(reading ? run->log->due_ms : INT64_MAX,
 							   running->kill_ms == INT64_MAX ? running->deadline_ms : running->kill_ms);
-	if (running->kill_ms == INT64_MAX)
-		wake_ms = earliest(wake_ms, watch_due_ms(&running->watch));
+	wake_ms = earliest(wake_ms, watch_due_ms(&running->watch));
 	int count = poll(ready, ARRAY_LEN(ready), clock_left_ms(wake_ms));
 	CHECK(count >= 0 || errno == EINTR);
 	for (int which = 0; count > 0 && which < 2; which++) {
@@ -209,10 +208,12 @@ static void turn(struct running *running)
 	if (now_ms >= running->deadline_ms)
 		ask_to_end(running, AGENT_TIMED_OUT);
 	char why[WHY_BYTES];
-	if (running->kill_ms == INT64_MAX && watch_look(&running->watch, now_ms, why, sizeof(why))) {
-		agent_report_fail(run->report, NULL, false, "%s", why);
-		ask_to_end(running, AGENT_STOPPED);
-		running->kill_ms = now_ms; /* no grace: it would take more meanwhile */
+	/* Also while it is asked to end: that is a time like any other. */
+	if (now_ms < running->kill_ms && watch_look(&running->watch, now_ms, why, sizeof(why))) {
+		if (running->kill_ms == INT64_MAX)
+			agent_report_fail(run->report, NULL, false, "%s", why);
+		ask_to_end(running, AGENT_STOPPED); /* unless it was before */
+		running->kill_ms = now_ms;          /* no grace: it would take more meanwhile */
 	}
 }
 
