@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ static const char *const refused[] = {
 	"mount_setattr",
 	"move_mount",
 	"open_tree",
+	"open_tree_attr",
 	"fsopen",
 	"fsconfig",
 	"fsmount",
@@ -170,6 +172,23 @@ static void refuse_namespaces(scmp_filter_ctx filter, int *rc)
 	refuse_one(filter, "unshare", has_bits(0, CLONE_NEWTIME), rc); /* in clone this bit belongs to the exit signal */
 }
 
+/* Of one type every protocol but 0 and the named one: SCTP, L2TP, MPTCP and their like are rarely used code of the
+ * kernel, which it loads as a module when it is asked for. */
+static void refuse_protocols(scmp_filter_ctx filter, uint64_t family, uint64_t type, uint64_t allowed, int *rc)
+{
+	CHECK(__builtin_popcountll(allowed) == 2); /* what is below takes it for granted */
+	for (unsigned bit = 0; bit < WORD_BITS; bit++) {
+		uint64_t value = UINT64_C(1) << bit;
+		/* A bit that the allowed one does not have; or one of those alone. */
+		bool foreign = (allowed & value) == 0;
+		if (!foreign && value == allowed)
+			continue;
+		const struct scmp_arg_cmp conditions[] = {is_word(0, family), is_masked(1, SOCKET_TYPE_MASK, type),
+												  foreign ? has_bits(2, value) : is_word(2, value)};
+		refuse_when(filter, EPROTONOSUPPORT, "socket", ARRAY_LEN(conditions), conditions, rc);
+	}
+}
+
 /* What is left: Unix sockets, streams and datagrams of the Internet, and the kernel's list of interfaces. No raw or
  * packet sockets, and nothing that does not end at the network namespace (AF_VSOCK reaches the machine's host). */
 static void refuse_sockets(scmp_filter_ctx filter, int *rc)
@@ -190,6 +209,11 @@ static void refuse_sockets(scmp_filter_ctx filter, int *rc)
 		refuse_two(filter, "socket", is_word(0, AF_INET), is_masked(1, SOCKET_TYPE_MASK, type), rc);
 		refuse_two(filter, "socket", is_word(0, AF_INET6), is_masked(1, SOCKET_TYPE_MASK, type), rc);
 	}
+	static const uint64_t families[] = {AF_INET, AF_INET6};
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		refuse_protocols(filter, families[i], SOCK_STREAM, IPPROTO_TCP, rc);
+		refuse_protocols(filter, families[i], SOCK_DGRAM, IPPROTO_UDP, rc);
+	}
 	for (unsigned bit = 0; bit < WORD_BITS; bit++) /* every protocol but 0, NETLINK_ROUTE */
 		refuse_two(filter, "socket", is_word(0, AF_NETLINK), has_bits(2, UINT64_C(1) << bit), rc);
 }
@@ -200,7 +224,8 @@ static void refuse_modes(scmp_filter_ctx filter, int *rc)
 	static const struct {
 		const char *name;
 		unsigned mode; /* the argument */
-	} calls[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"creat", 1}, {"mknod", 1}, {"mknodat", 2}};
+	} calls[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}, {"fchmodat2", 2},
+				 {"creat", 1}, {"mknod", 1},  {"mknodat", 2}};
 	static const uint64_t bits[] = {S_ISUID, S_ISGID};
 	/* Without one of these there is no mode. */
 	static const uint64_t creating[] = {O_CREAT, O_TMPFILE & ~(uint64_t)O_DIRECTORY};
