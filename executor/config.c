@@ -140,6 +140,8 @@ int executor_config_check(const struct executor_config *config, struct error *er
 	if (sandbox_find(config->sandbox) == NULL)
 		return error_set(err, ERR_INVALID, "KILN_SANDBOX: \"%s\" is neither `bwrap` nor `none`", config->sandbox);
 	for (size_t i = 0; config->sandbox_readable != NULL && config->sandbox_readable[i] != NULL; i++) {
+		if (i == SANDBOX_MAX_READABLE)
+			return error_set(err, ERR_INVALID, "KILN_SANDBOX_READABLE: more than %d paths", SANDBOX_MAX_READABLE);
 		if (check_absolute("KILN_SANDBOX_READABLE", config->sandbox_readable[i], err) < 0)
 			return -1;
 	}

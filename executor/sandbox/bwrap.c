@@ -198,10 +198,14 @@ static void add_program(struct plan *plan, const struct executor_config *config,
 	const char *agents = config->command_agents_dir;
 	if (agents != NULL && str_starts(program, agents) && program[strlen(agents)] == '/') {
 		args2(plan, "--ro-bind", agents, agents);
-	} else if (!str_starts(program, "/usr/")) {
-		/* A link leads to the file itself, which then stands in its place. */
+	} else {
 		CLEANUP(free_p) char *real = realpath(program, NULL);
-		args2(plan, "--ro-bind", real != NULL ? real : program, program);
+		const char *file = real != NULL ? real : program;
+		/* A link leads to the file itself, which then stands in its place; a link of /usr is there, and leads to it. */
+		if (!str_starts(program, "/usr/"))
+			args2(plan, "--ro-bind", file, program);
+		else if (!str_starts(file, "/usr/"))
+			args2(plan, "--ro-bind", file, file);
 	}
 	for (size_t i = 0; config->sandbox_readable != NULL && config->sandbox_readable[i] != NULL; i++)
 		args2(plan, "--ro-bind", config->sandbox_readable[i], config->sandbox_readable[i]);

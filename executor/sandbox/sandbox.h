@@ -24,6 +24,7 @@
 #define SANDBOX_MODEL_SOCKET "/run/kiln/model.sock"
 #define SANDBOX_MODEL_PORT 8080
 #define SANDBOX_MODEL_ADDRESS "127.0.0.1:8080"
+#define SANDBOX_MAX_READABLE 16 /* paths of KILN_SANDBOX_READABLE */
 
 /* What is to be confined. The caller's memory, absolute paths of the host. */
 struct sandbox_spec {
