@@ -12,6 +12,7 @@
 #include "executor/daemon/metrics.h"
 #include "executor/daemon/orphans.h"
 #include "executor/descendants.h"
+#include "executor/sandbox/cgroup.h"
 
 #define MAX_FORWARDED 128
 #define SPARE_DELAY_MS 250 /* after an attempt took one: it needs the processor now */
@@ -326,6 +327,7 @@ static void sweep(struct daemon *daemon, int64_t now_ms)
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		if (!held->child_gone || !orphans_clear_lease(daemon->config->state_dir, held->token.lease_id))
 			continue;
+		cgroup_discard(held->token.lease_id);
 		attempts_end(daemon, held);
 		next = daemon->held.next; /* the list may have changed: from the front again */
 	}

@@ -167,6 +167,17 @@ void cgroup_remove(const char *path)
 		(void)poll(NULL, 0, REMOVE_MS); /* until the kernel has let go of them */
 }
 
+void cgroup_discard(const char *name)
+{
+	CLEANUP(free_p) char *base = cgroup_base();
+	if (base == NULL)
+		return;
+	CLEANUP(free_p) char *path = xasprintf("%s/%s", base, name);
+	struct error ignored = ERROR_INIT;
+	(void)write_text(path, "cgroup.kill", "1", &ignored); /* as above; mostly it is gone already */
+	(void)rmdir(path);                                    /* as above */
+}
+
 bool cgroup_was_out_of_memory(const char *path)
 {
 	char text[TEXT_BYTES];

@@ -30,5 +30,7 @@ int cgroup_make(const char *base, const char *name, const struct cgroup_limits *
 				struct error *err) MUST_CHECK;
 /* Kills what is in it, and removes it. What fails is tried again by nobody: an empty group is no harm. */
 void cgroup_remove(const char *path);
+/* In the daemon: the same for the group of an attempt whose process was killed before it could do it. Does not wait. */
+void cgroup_discard(const char *name);
 /* Whether the kernel has killed something in it for its memory. */
 bool cgroup_was_out_of_memory(const char *path);
