@@ -17,12 +17,16 @@ void usage_of_processes(pid_t root, struct process_usage *ret);
 /* Their memory with shared pages once in all: exact, and dear. */
 int64_t usage_exact_memory(pid_t root);
 
+#define USAGE_MAX_DEPTH 256 /* of folders in a folder; each is a descriptor while it is walked */
+
 struct disk_usage {
 	int64_t bytes, files;
+	bool too_deep; /* there are folders below USAGE_MAX_DEPTH, which nobody has looked into */
 };
 
-/* Adds what is below a folder, itself included, on its file system. Ends when there are
- * more than `max_files`. */
+/* Adds what is below a folder, itself included, on its file system. Ends when there are more than `max_files`. Folders
+ * that their owner, this user, cannot read are made readable for as long as they are looked at. */
 void usage_add_folder(const char *path, int64_t max_files, struct disk_usage *usage);
-/* Adds files that have no name any more and are held open by a process below `root`, on the file system of `path`. */
-void usage_add_nameless(pid_t root, const char *path, struct disk_usage *usage);
+/* Adds files that have no name any more and are held open by a process below `root`, on the file system of `path`; each
+ * once. `max_files` as above. */
+void usage_add_nameless(pid_t root, const char *path, int64_t max_files, struct disk_usage *usage);

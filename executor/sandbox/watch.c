@@ -15,7 +15,8 @@
  * limit may be reached, and now and then, since others may have given back what the agent took. */
 #define DISK_LOOK_MS 250
 #define WALK_MS 2000
-#define WALK_SHARE 20 /* of the time that a walk takes: the rest until the next one is so many times longer */
+#define WALK_SHARE 20 /* of the time that a walk takes: the rest until the next one is so many times longer, */
+#define LEAP_SHARE 8  /* unless the file system has lost this part of the limit since */
 
 void watch_init(struct watch *watch, const struct sandbox *sandbox, const struct sandbox_spec *spec,
 				const struct sandboxed *sandboxed)
@@ -87,12 +88,14 @@ static void walk(struct watch *watch, int64_t now_ms)
 	struct disk_usage usage = {.files = 0};
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		usage_add_folder(folders[i], spec->config->agent_max_files, &usage);
-	usage_add_nameless(watch->pid, spec->files, &usage);
+	usage_add_nameless(watch->pid, spec->files, spec->config->agent_max_files, &usage);
 	watch->walked_bytes = usage.bytes;
 	watch->walked_files = usage.files;
+	watch->too_deep = usage.too_deep;
 	int64_t took_ms = clock_boot_ms() - now_ms;
 	watch->walk_due_ms = now_ms + (took_ms * WALK_SHARE > WALK_MS ? took_ms * WALK_SHARE : WALK_MS);
-	watch->disk_due_ms = now_ms + (took_ms * WALK_SHARE > DISK_LOOK_MS ? took_ms * WALK_SHARE : DISK_LOOK_MS);
+	watch->rest_ms = now_ms + took_ms * WALK_SHARE;
+	watch->disk_due_ms = now_ms + took_ms + DISK_LOOK_MS;
 }
 
 static bool look_at_disk(struct watch *watch, int64_t now_ms, char *why, size_t why_size)
@@ -103,7 +106,9 @@ static bool look_at_disk(struct watch *watch, int64_t now_ms, char *why, size_t 
 	watch->disk_due_ms = now_ms + DISK_LOOK_MS;
 	bool may_be_over = known && (watch->walked_bytes + bytes - watch->used_bytes > config->agent_disk_bytes ||
 								 watch->walked_files + files - watch->used_files > config->agent_max_files);
-	if (!may_be_over && now_ms < watch->walk_due_ms)
+	bool leap = known && bytes - watch->used_bytes > config->agent_disk_bytes / LEAP_SHARE;
+	bool urgent = may_be_over && (leap || now_ms >= watch->rest_ms);
+	if (!urgent && now_ms < watch->walk_due_ms)
 		return false;
 	walk(watch, now_ms);
 	watch->used_bytes = bytes;
@@ -116,6 +121,11 @@ static bool look_at_disk(struct watch *watch, int64_t now_ms, char *why, size_t 
 	if (watch->walked_files > config->agent_max_files) {
 		(void)snprintf(why, why_size, "the agent's workspace, HOME and /tmp hold more than %lld files",
 					   (long long)config->agent_max_files);
+		return true;
+	}
+	if (watch->too_deep) {
+		(void)snprintf(why, why_size, "the agent's workspace, HOME or /tmp has folders more than %d deep",
+					   USAGE_MAX_DEPTH);
 		return true;
 	}
 	return false;

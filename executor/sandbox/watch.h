@@ -16,7 +16,9 @@ struct watch {
 	pid_t pid;          /* with all that descends from it */
 	const char *cgroup; /* NULL: memory is counted here */
 	int64_t processes_due_ms, disk_due_ms, walk_due_ms;
+	int64_t rest_ms;                    /* until then there is no walk without need: the last one has taken its time */
 	int64_t walked_bytes, walked_files; /* as the last walk has found them */
+	bool too_deep;                      /* as above */
 	int64_t used_bytes, used_files;     /* of the whole file system, just before it */
 };
 

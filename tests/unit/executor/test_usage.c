@@ -1,8 +1,11 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/executor/folder.h"
 
+#include <linux/kcmp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "common/base/alloc.h"
 #include "executor/sandbox/usage.h"
@@ -96,6 +99,34 @@ static pid_t start_child(size_t bytes)
 	return pid;
 }
 
+/* The same, and a child of its own that has the same memory until it calls exec, which it never does. */
+static pid_t start_lender(size_t bytes)
+{
+	int ends[2];
+	char byte;
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		char *memory = malloc(bytes);
+		for (size_t i = 0; memory != NULL && i < bytes; i += 4096)
+			((volatile char *)memory)[i] = 1;
+		long borrower = syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
+		if (borrower == 0) {
+			(void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+			(void)syscall(SYS_write, ends[1], "x", 1);
+			for (;;)
+				(void)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+		}
+		_exit(0);
+	}
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return pid;
+}
+
 static void end_child(pid_t pid)
 {
 	assert_int_equal(kill(pid, SIGKILL), 0);
@@ -114,6 +145,17 @@ TEST(processes_are_counted_with_their_children)
 	assert_true(usage_exact_memory(first) >= (int64_t)(16 * MIB));
 	end_child(first);
 	end_child(second);
+}
+
+TEST(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once)
+{
+	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) != 0)
+		skip(); /* a kernel without it */
+	pid_t pid = start_lender(64 * MIB);
+	int64_t bytes = usage_exact_memory(pid);
+	assert_true(bytes >= (int64_t)(64 * MIB));
+	assert_true(bytes < (int64_t)(112 * MIB));
+	end_child(pid);
 }
 
 TEST(processor_time_of_ended_children_stays)
@@ -153,6 +195,7 @@ int main(void)
 										folder_remove),
 		cmocka_unit_test_setup_teardown(counting_ends_at_the_limit, folder_make, folder_remove),
 		cmocka_unit_test(processes_are_counted_with_their_children),
+		cmocka_unit_test(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once),
 		cmocka_unit_test(processor_time_of_ended_children_stays),
 		cmocka_unit_test(a_process_that_is_gone_takes_nothing),
 	};
