@@ -8,10 +8,13 @@ STAY = "import sys, time\ndef stay(): print('TOOK', flush=True); time.sleep(floa
 MEMORY = {
     "in one process": "b = bytearray(160 << 20)\nb[::4096] = b'x' * len(b[::4096])\nstay()",
     "in many": "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        b = bytearray(20 << 20)\n        b[::4096] = b'x' * len(b[::4096])\n        time.sleep(60)\n        os._exit(0)\nstay()",
+    "by threads whose first has ended": "import ctypes, os, threading\ndef hog():\n    while open('/proc/self/stat').read().rpartition(')')[2].split()[0] != 'Z': time.sleep(0.01)\n    b = bytearray(160 << 20)\n    b[::4096] = b'x' * len(b[::4096])\n    stay()\n    os._exit(0)\nthreading.Thread(target=hog).start()\nctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)",
     "shared": "import mmap\nm = mmap.mmap(-1, 160 << 20)\nfor i in range(0, len(m), 4096): m[i] = 1\nstay()",
 }
 DISK = {
     "in one file": "open('f', 'wb').write(b'x' * (24 << 20))\nstay()",
+    "in folders that cannot be read": "import os\nfor m in (0o300, 0o400, 0):\n    os.mkdir(f'd{m}'); open(f'd{m}/f', 'wb').write(b'x' * (8 << 20)); os.chmod(f'd{m}', m)\nstay()",
+    "in a workspace that cannot be read": "import os\nopen('f', 'wb').write(b'x' * (24 << 20)); os.chmod('.', 0o300)\nstay()",
     "in all three places": "import os\nfor d in ('.', os.environ['HOME'], os.environ['TMPDIR']): open(d + '/f', 'wb').write(b'x' * (8 << 20))\nstay()",
     "in files without a name": "import os\nkept = []\nfor i in range(3):\n    kept.append(open(f'f{i}', 'wb')); kept[-1].write(b'x' * (8 << 20)); kept[-1].flush(); os.unlink(f'f{i}')\nstay()",
 }
@@ -39,6 +42,27 @@ def test_disk_has_a_limit(world, how):
 def test_the_number_of_files_has_a_limit(world):
     body = "for i in range(300): open(f'f{i}', 'w').close()\nstay()"
     is_ended(run(world, "bwrap", body, KILN_AGENT_MAX_FILES="200"), "hold more than 200 files")
+
+
+def test_depth_has_a_limit(world):
+    body = "import os\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nstay()"
+    is_ended(run(world, "bwrap", body), "folders more than")
+
+
+def test_limits_hold_also_while_an_agent_is_asked_to_end(world):
+    """It takes memory only then, says so, and would say more before its grace is over."""
+    body = "import signal\ndef asked(*_):\n    b = bytearray(160 << 20)\n    b[::4096] = b'x' * len(b[::4096])\n    print('TOOK', flush=True); time.sleep(30); print('KEPT', flush=True)\nsignal.signal(signal.SIGTERM, asked)\nprint('ready', flush=True)\ntime.sleep(200)"
+    for timeout_ms in ("1000", "5000", "25000"):  # again when the machine was too slow for it to get ready
+        said = run(world, "bwrap", body, KILN_TEST_TIMEOUT_MS=timeout_ms, KILN_KILL_GRACE_MS="60000")
+        if "ready" in said["output"]:
+            break
+    assert said["end"] == "timed_out" and "ready" in said["output"] and "KEPT" not in said["output"], said
+
+
+def test_a_file_without_a_name_counts_once_however_many_have_it_open(world):
+    body = "import os\nf = open('f', 'wb'); f.write(b'x' * (6 << 20)); f.flush(); os.unlink('f')\nkept = [os.dup(f.fileno()) for _ in range(20)]\nfor _ in range(5):\n    if os.fork() == 0: time.sleep(60)\ntime.sleep(3)\nprint('kept')"
+    said = run(world, "bwrap", body)
+    assert said["success"] and said["output"] == "kept\n", said
 
 
 def test_processor_time_has_a_limit_for_all_together(world):
