@@ -50,9 +50,10 @@ class Service:
         self.log = log  # the path of what it writes
         self.url = self.ops = None
 
-    def find_ports(self):
+    def find_ports(self, listens=True):
         """Waits for what it says of them."""
-        self.ops, self.url = (wait_for(lambda w=words: self._url(w), f"the log to say {words}") for words in ("ops port open", "listening"))
+        self.ops = wait_for(lambda: self._url("ops port open"), "the log to tell the ops port")
+        self.url = wait_for(lambda: self._url("listening"), "the log to tell the port") if listens else None
 
     def _url(self, words):
         text = self.log.read_text(encoding="utf-8", errors="replace")
@@ -66,23 +67,33 @@ class Service:
         assert self.process.poll() is None, "the service has ended"
         return ops_get(self.ops, "/readyz")
 
+    def wait_ready(self):
+        wait_for(lambda: (answer := self.readyz()) is not None and answer.status_code == 200, "the service to be ready")
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+            raise
+
     def metric(self, name):
         """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
         lines = wait_for(lambda: ops_get(self.ops, "/metrics"), "the metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
 
 
-@contextlib.contextmanager
-def second_gateway(system, *, open_files=None, **variables):
-    """One more gateway on ports of its own, which it is waited for to open. `open_files`: its limit of descriptors."""
-    pid, *_ = system.pids("GATEWAY")
-    environment = environment_of(pid) | {"KILN_LISTEN": "127.0.0.1:0", "KILN_OPS_PORT": "0"} | variables
+def start_beside(system, name, *, open_files=None, **variables):
+    """One more `name` (gateway, build-service or notifier) with the environment of the one that runs and an ops port of its own."""
+    pid, *_ = system.pids(name.upper().replace("-", "_"))
     limited = ["prlimit", f"--nofile={open_files}", "--"] if open_files is not None else []
-    path = system.folder / "log" / f"gateway-{uuid.uuid4().hex[:12]}.log"
+    path = system.folder / "log" / f"{name}-{uuid.uuid4().hex[:12]}.log"
     with path.open("ab") as log:
         process = subprocess.Popen(
-            [*limited, str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-gateway")],
-            env=environment,
+            [*limited, str(pathlib.Path(system.env["KILN_BIN"]) / f"kiln-{name}")],
+            env=environment_of(pid) | {"KILN_OPS_PORT": "0"} | variables,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -90,25 +101,25 @@ def second_gateway(system, *, open_files=None, **variables):
             start_new_session=True,
             **system.as_run_user(),
         )
+    return Service(process, path)
+
+
+@contextlib.contextmanager
+def second_gateway(system, *, open_files=None, **variables):
+    """One more gateway on ports of its own, which it is waited for to open. `open_files`: its limit of descriptors."""
+    gateway = start_beside(system, "gateway", open_files=open_files, **{"KILN_LISTEN": "127.0.0.1:0"} | variables)
     try:
-        service = Service(process, path)
-        service.find_ports()
-        yield service
+        gateway.find_ports()
+        yield gateway
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-            raise
+        gateway.end()
 
 
 @contextlib.contextmanager
 def ready_gateway(system, *, open_files=None, **variables):
     """One more gateway that has found Kafka and Postgres and read the request topic."""
     with second_gateway(system, open_files=open_files, **variables) as gateway:
-        wait_for(lambda: (answer := gateway.readyz()) is not None and answer.status_code == 200, "the gateway to be ready")
+        gateway.wait_ready()
         yield gateway
 
 

@@ -36,6 +36,7 @@ class Tap:
             first, end = self.consumer.get_watermark_offsets(place, timeout=60)
             place.offset = first if from_beginning else end
         self.consumer.assign(places)
+        self.next = {(place.topic, place.partition): place.offset for place in places}
         self.judge = records.Judge(self.partitions, from_beginning)
         self.records = []
         self.by_build = {}
@@ -55,6 +56,7 @@ class Tap:
                 with self.changed:
                     for record in taken:
                         self.judge.see(record)
+                        self.next[record.topic, record.partition] = record.offset + 1
                         self.records.append(record)
                         if record.build_id:
                             self.by_build.setdefault(record.build_id, []).append(record)
@@ -67,6 +69,12 @@ class Tap:
     def close(self):
         self.closing = True
         self.thread.join(10)
+
+    def is_at_end(self):
+        """Everything that is on the topics now has been seen."""
+        ends = {place: self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*place), timeout=60)[1] for place in list(self.next)}
+        with self.changed:
+            return all(self.next[place] >= end for place, end in ends.items())
 
     def of(self, build_id, topic=None, type=None):
         """The build's records so far."""
