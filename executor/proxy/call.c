@@ -15,11 +15,12 @@
 #define REQUEST_MAX_BYTES (INT64_C(64) << 20)
 #define US_A_SECOND 1e6
 
-enum key { KEY_MODEL, KEY_STREAM, KEY_STREAM_OPTIONS };
+enum key { KEY_MODEL, KEY_STREAM, KEY_STREAM_OPTIONS, KEY_MCP_SERVERS };
 static const struct json_scan_key keys[] = {
 	[KEY_MODEL] = {"model", MODEL_NAME_BYTES + 2},
 	[KEY_STREAM] = {"stream", 16},
 	[KEY_STREAM_OPTIONS] = {"stream_options", 1024},
+	[KEY_MCP_SERVERS] = {"mcp_servers", 16},
 };
 
 void call_refuse(struct call *call, int status, const char *format, ...)
@@ -96,13 +97,18 @@ void call_free(struct call *call)
 
 /* ---- the body */
 
-/* The text of a string that is written without escapes: NULL otherwise. */
+/* The text of a string that is written without escapes and control characters (it goes into a line of the log): NULL
+ * otherwise. */
 static const char *plain_string(const struct call *call, enum key key, char *text, size_t size)
 {
 	size_t len;
 	const char *raw = json_scan_value(&call->scan, key, &len);
 	if (raw == NULL || len < 3 || len - 2 >= size || raw[0] != '"' || memchr(raw, '\\', len) != NULL)
 		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)raw[i] < ' ')
+			return NULL;
+	}
 	memcpy(text, raw + 1, len - 2);
 	text[len - 2] = '\0';
 	return text;
@@ -140,6 +146,9 @@ static void check_body(struct call *call)
 		call_refuse(call, 400, "Kiln: the request names no model, or not in plain words");
 	else if (model_meter_admit_model(&proxy->meter, name) != MODEL_WITHIN)
 		call_refuse(call, 400, "Kiln: %s", proxy->meter.why);
+	/* Servers that the vendor would speak to for the agent: a way out that nobody has allowed. */
+	else if (call->scan.seen[KEY_MCP_SERVERS] && !value_is(call, KEY_MCP_SERVERS, "[]"))
+		call_refuse(call, 400, "Kiln: the model is not let to servers of the agent's choice (mcp_servers)");
 	/* Without it a stream of this protocol does not say what it took. */
 	else if (proxy->options.api.protocol == MODEL_OPENAI && call->scan.seen[KEY_STREAM] &&
 			 !value_is(call, KEY_STREAM, "false") && !includes_usage(call))
@@ -181,7 +190,7 @@ static void take(struct call *call, struct buffer *in, size_t len, bool last)
 	if (call->request_bytes > REQUEST_MAX_BYTES)
 		call_refuse(call, 413, "Kiln: the request is longer than 64 MiB");
 	json_scan_add(&call->scan, in->data, len);
-	if (call->refusal_status == 0)
+	if (call->refusal_status == 0 && !call->upstream_ended)    /* the model may answer before it has read all of it */
 		CHECK(buffer_append(&call->body, in->data, len) == 0); /* call_wants_body has seen to the room */
 	buffer_consume(in, len);
 	if (last) {
@@ -244,6 +253,8 @@ void call_end(struct call *call, const char *cut)
 	buffer_init(&line, 1024);
 	int64_t now_us = clock_boot_us();
 	bool answered = call->head_sent && call->status >= 200 && call->status < 300;
+	/* The model has all of the request and may be at work, paid for, when an agent goes before the first byte. */
+	bool left = !call->head_sent && call->given && call->refusal_status == 0;
 	int status = call->head_sent ? call->status : call->refusal_status;
 	(void)buffer_appendf(&line, "[model API] %s: %d in %.3f s", call->what, status,
 						 (double)(now_us - call->started_us) / US_A_SECOND); /* it fits */
@@ -251,11 +262,11 @@ void call_end(struct call *call, const char *cut)
 		char asked[MODEL_NAME_BYTES];
 		const char *name = plain_string(call, KEY_MODEL, asked, sizeof(asked));
 		struct model_usage usage = {.input = 0};
-		if (answered)
+		if (answered || left)
 			usage = usage_reader_end(&call->usage, call->request_bytes);
 		double cost_usd =
-			model_meter_settle(&proxy->meter, answered, name != NULL ? name : "", call->usage.model, &usage);
-		if (answered)
+			model_meter_settle(&proxy->meter, answered || left, name != NULL ? name : "", call->usage.model, &usage);
+		if (answered || left)
 			describe_answer(call, &usage, cost_usd, &line);
 	}
 	if (!call->head_sent && call->refusal_status != 0)

@@ -126,8 +126,13 @@ static bool take_head(struct connection *connection)
 		return true;
 	}
 	connection->call = call_new(connection, &head);
-	if (head.expects_continue && connection->call->refusal_status == 0)
+	if (head.expects_continue && connection->call->refusal_status != 0) {
+		/* Who waits for the word sends no body now; what comes all the same is not told from a request. */
+		connection->call->body_done = true;
+		connection->keep_alive = false;
+	} else if (head.expects_continue) {
 		(void)buffer_append_str(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n"); /* room: nothing is under way */
+	}
 	buffer_consume(in, (size_t)size);
 	connection_due_in(connection, connection->call->body_done ? connection->proxy->options.idle_ms : BODY_MS);
 	return true;

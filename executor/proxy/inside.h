@@ -82,6 +82,7 @@ struct call {
 	struct curl_slist *headers;
 	char *url, *key;
 	bool upload_paused, answer_paused;
+	bool given; /* libcurl has taken the last byte of the body */
 	bool upstream_ended;
 	char curl_message[CURL_ERROR_SIZE];
 

@@ -1,6 +1,7 @@
 #include "executor/proxy/json_scan.h"
 
 #include <string.h>
+#include <strings.h>
 
 void json_scan_init(struct json_scan *scan, const struct json_scan_key *keys, size_t keys_len)
 {
@@ -45,8 +46,13 @@ static void keep(struct json_scan *scan, const char *data, size_t len)
 static void take_key(struct json_scan *scan)
 {
 	for (size_t i = 0; i < scan->keys_len; i++) {
-		if (scan->key_len != strlen(scan->keys[i].name) || memcmp(scan->key, scan->keys[i].name, scan->key_len) != 0)
+		const char *name = scan->keys[i].name;
+		if (scan->key_len != strlen(name) || strncasecmp(scan->key, name, scan->key_len) != 0)
 			continue;
+		if (memcmp(scan->key, name, scan->key_len) != 0) {
+			scan->odd = true;
+			continue;
+		}
 		scan->odd = scan->odd || scan->seen[i];
 		scan->seen[i] = true;
 		scan->current = (int)i;
@@ -108,6 +114,8 @@ static void step(struct json_scan *scan, char c)
 	bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
 	if (blank)
 		return;
+	if (c < ' ' || c > '~') /* also what is above, whichever sign a char has */
+		scan->odd = true;
 	if (scan->depth == 0) {
 		scan->none = c != '{';
 		scan->depth = 1;

@@ -2,7 +2,8 @@
  * Reads a JSON text that comes in pieces and is not kept: copies the values of a few keys of the outermost object as
  * they are written, each up to a limit, and skips everything else at the speed of memchr. It is no validator: what it
  * passes is still for somebody else to parse. But of a valid text it reads what every parser reads: a wanted key that
- * comes twice, or a key of the outermost object that is written with escapes, is told, not guessed about.
+ * comes twice or in other letters (some parsers do not mind capitals), a key of the outermost object that is written
+ * with escapes, or a byte outside of strings that JSON does not have (UTF-16) is told, not guessed about.
  */
 #pragma once
 
@@ -25,7 +26,7 @@ struct json_scan {
 	size_t keys_len;
 	struct buffer values[JSON_SCAN_KEYS]; /* raw JSON; not buffer_ok: too long */
 	bool seen[JSON_SCAN_KEYS];
-	bool odd;  /* a key twice, or an escaped one */
+	bool odd;  /* a key twice, an escaped one, one in other letters, or no UTF-8 */
 	bool done; /* the outermost object has ended */
 	bool none; /* it is no object */
 

@@ -173,6 +173,7 @@ static void add_events(struct usage_reader *reader, const char *data, size_t len
 
 void usage_reader_add(struct usage_reader *reader, const char *data, size_t len)
 {
+	reader->bytes += (int64_t)len;
 	if (reader->form == USAGE_EVENTS)
 		add_events(reader, data, len);
 	else if (reader->form == USAGE_JSON)
@@ -189,8 +190,12 @@ struct model_usage usage_reader_end(struct usage_reader *reader, int64_t request
 	usage->estimated = !reader->has_input || !reader->has_output;
 	if (!reader->has_input)
 		usage->input = request_bytes / BYTES_A_TOKEN;
-	if (!reader->has_output && usage->output < reader->events)
-		usage->output = reader->events;
+	/* A text that was cut says what it took at its end only. */
+	int64_t guess = reader->events;
+	if (reader->form != USAGE_EVENTS && !reader->scan.done)
+		guess = reader->bytes / BYTES_A_TOKEN;
+	if (!reader->has_output && usage->output < guess)
+		usage->output = guess;
 	return *usage;
 }
 

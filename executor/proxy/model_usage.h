@@ -25,7 +25,7 @@ struct usage_reader {
 	struct model_usage usage;
 	char model[MODEL_NAME_BYTES]; /* as the answer names it, "" = not yet */
 	bool has_input, has_output;   /* said, and for output: as the last word */
-	int64_t events;
+	int64_t events, bytes;
 
 	/* Of a stream of events: the present line. */
 	size_t line_len; /* bytes of it so far, counted to where it is known what it is */

@@ -96,7 +96,8 @@ static bool may_accept(const struct model_proxy *proxy, int64_t now_ms)
 
 static void accept_some(struct model_proxy *proxy)
 {
-	while (may_accept(proxy, clock_boot_ms())) {
+	/* Not more in one turn: each may take the place of one that is freed only after it. */
+	for (int taken = 0; taken < MODEL_PROXY_CONNECTIONS && may_accept(proxy, clock_boot_ms()); taken++) {
 		int fd = accept4(proxy->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), on = 1;
 		if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 			proxy->accept_ms = clock_boot_ms() + POLL_MS; /* no descriptors: they wait */

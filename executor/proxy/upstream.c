@@ -77,6 +77,7 @@ static size_t on_body_wanted(char *data, size_t size, size_t count, void *ctx)
 	if (len > 0)
 		memcpy(data, call->body.data, len);
 	buffer_consume(&call->body, len);
+	call->given = call->body_done && call->body.len == 0;
 	connection_due_in(call->connection, call->connection->proxy->options.idle_ms);
 	return len;
 }
@@ -286,6 +287,7 @@ void upstream_cut(struct call *call)
 	curl_easy_cleanup(call->easy);
 	call->easy = NULL;
 	free_headers(call);
+	buffer_clear(&call->body); /* what still comes of it is thrown away */
 	call->upstream_ended = true;
 }
 
