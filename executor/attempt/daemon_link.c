@@ -191,6 +191,15 @@ int daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadli
 	return 0;
 }
 
+int daemon_link_wait_all_acked(struct daemon_link *link, int64_t deadline_ms, struct error *err)
+{
+	while (link->unacked_len > 0) {
+		if (daemon_link_wait_acked(link, link->unacked[0].id, deadline_ms, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int64_t daemon_link_ask_lease(struct daemon_link *link)
 {
 	uint64_t id = daemon_link_send(link, FRAME_ASK_LEASE, NULL, 0, false);

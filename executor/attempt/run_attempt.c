@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "executor/attempt/attempt.h"
@@ -18,6 +19,7 @@
 
 #define MAX_RESULT_BYTES ((size_t)8 * 1024 * 1024)
 #define FIRST_FREE_FD 3
+#define LOG_ACK_MS 2000 /* short of what a lease is shown to last, for the result must not be lost with it */
 
 /* Standard input becomes /dev/null again, so that nothing that is started later meets the socket there. */
 static int take_socket(void)
@@ -84,6 +86,9 @@ static void work(struct attempt *attempt, const struct buffer *data)
 	if (!attempt->outcome.completed)
 		attempt_log_kiln(&attempt->log, "%s: %s", attempt->outcome.error_class, attempt->outcome.error_message);
 	attempt_log_flush(&attempt->log);
+	/* Who hears of the end finds the log whole: it is another topic, which may be slower. */
+	if (daemon_link_wait_all_acked(attempt->link, clock_boot_ms() + LOG_ACK_MS, &err) < 0)
+		log_warn("the end of the log comes after the result", "error", err.message, NULL);
 	send_result(attempt);
 }
 
