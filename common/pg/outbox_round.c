@@ -245,6 +245,9 @@ int outbox_round(struct kafka_producer *producer, const PGresult *result, const 
 		map_free(blocked.keys);
 		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
 	}
+	/* Again from the first event: what came before one that was not acknowledged has gone out and may go. */
+	map_free(blocked.keys);
+	blocked.keys = NULL;
 	for (size_t row = 0; row < counts.events; row++) {
 		if (round->entries[row].outcome != ERR_NONE)
 			block(&blocked, &name, result, (int)row);

@@ -1,4 +1,4 @@
-"""Every statement of build-service/sql, as the service's role may run it, and by index whatever the statistics say."""
+"""Every statement of build-service/sql, and those of the outbox that read or change much, as the service's role may run it, and by index whatever the statistics say."""
 import pathlib
 import re
 
@@ -8,7 +8,7 @@ import pytest
 from databases import PASSWORDS
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "build-service" / "sql"
-FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql")])
+FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_s*.sql")])
 SESSION = ["jit=off", "plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "enable_bitmapscan=off"]
 # Tables that grow with the number of builds; the others are as small as the fleet, or the queue's front.
 LARGE = ("build_audit", "build_attempts", "build_events", "build_queue", "build_logs")

@@ -272,6 +272,41 @@ static void a_build_that_the_trail_lacks_holds_up_itself_only(void **state)
 	outbox_relay_free(relay);
 }
 
+static void a_build_that_the_trail_has_in_part_is_not_published_in_part(void **state)
+{
+	(void)state;
+	make_builds(2);
+	write_trail(0, 1, 1, 1);
+	write_trail(0, 1, 3, 3);
+	write_trail(1, 1, 1, 3);
+	name_events(0, 2, 1, 3);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	assert_becomes(named_builds() == 1, 60000);
+	struct trail_order order = read_trail();
+	assert_int_equal(order.highest[0], 0);
+	assert_int_equal(order.highest[1], 3);
+	write_trail(0, 1, 2, 2);
+	assert_becomes(waiting_rows() == 0, 60000);
+	assert_int_equal(read_trail().highest[0], 3);
+	outbox_relay_free(relay);
+}
+
+static void what_comes_before_an_event_that_cannot_be_published_goes(void **state)
+{
+	(void)state;
+	make_builds(1);
+	write_trail(0, 1, 1, 2);
+	name_events(0, 1, 1, 2);
+	name_events(0, 1, 3, 3);
+	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	assert_becomes(waiting_rows() == 1, 60000);
+	assert_int_equal(read_trail().highest[0], 2);
+	write_trail(0, 1, 3, 3);
+	assert_becomes(waiting_rows() == 0, 60000);
+	assert_int_equal(read_trail().highest[0], 3);
+	outbox_relay_free(relay);
+}
+
 /* What a relay takes out of a row, another one that has read the row before knows nothing of. */
 static void a_row_never_loses_its_last_build_by_shrinking(void **state)
 {
@@ -305,6 +340,8 @@ int main(void)
 		cmocka_unit_test_setup(two_relays_of_one_row_only_repeat, set_up),
 		cmocka_unit_test_setup(fatal_producer_errors_lose_no_event_that_a_row_names, set_up),
 		cmocka_unit_test_setup(a_build_that_the_trail_lacks_holds_up_itself_only, set_up),
+		cmocka_unit_test_setup(a_build_that_the_trail_has_in_part_is_not_published_in_part, set_up),
+		cmocka_unit_test_setup(what_comes_before_an_event_that_cannot_be_published_goes, set_up),
 		cmocka_unit_test_setup(a_row_never_loses_its_last_build_by_shrinking, set_up),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
