@@ -9,7 +9,7 @@
 #include "common/json/json.h"
 #include "kiln_migrate_sql.h"
 
-#define HEX_HASH (2 * SHA256_SIZE)
+#define HEX_HASH ((size_t)2 * SHA256_SIZE)
 #define MAX_BODY_BYTES ((size_t)1024 * 1024) /* as in sql/audit_declare_events.sql */
 
 /* One of the two cursors: a page of rows and the place in it. */

@@ -22,6 +22,8 @@ cmd_lint() {
     local failed=()
     need BUILD LINT
     build release           # clang-tidy reads generated headers and compile_commands.json
+    (cd "$ROOT" && step "build (benchmarks)" cmake --build --preset release --target kiln_bench -- --quiet) ||
+        die "the benchmarks do not build"
     lint_part format  lint_format     || failed+=(format)
     lint_part shell   lint_shell      || failed+=(shell)
     lint_part cppcheck lint_cppcheck  || failed+=(cppcheck)
