@@ -23,7 +23,7 @@ static int look_at_key(struct attempt *attempt, const char *path, struct error *
 	return 0;
 }
 
-int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, char **ret_url)
+static int make_proxy(struct attempt *attempt, const struct code_agent *agent)
 {
 	const cJSON *spec = attempt->assignment.agent;
 	struct error err = ERROR_INIT;
@@ -35,16 +35,21 @@ int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, 
 		.idle_ms = attempt->config->model_idle_timeout_ms,
 	};
 	agent->model_api(attempt->config, &options.api);
-	if (attempt->model_proxy == NULL) {
-		if (attempt->sandbox->confines)
-			attempt->model_socket = xasprintf("%s/" SOCKET_NAME, attempt->workspace.root);
-		options.socket_path = attempt->model_socket;
-		if (look_at_key(attempt, options.api.key_file, &err) < 0)
-			return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
-		if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
-			return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
-		attempt_log_mask(&attempt->log, model_proxy_token(attempt->model_proxy));
-	}
+	if (attempt->sandbox->confines)
+		attempt->model_socket = xasprintf("%s/" SOCKET_NAME, attempt->workspace.root);
+	options.socket_path = attempt->model_socket;
+	if (look_at_key(attempt, options.api.key_file, &err) < 0)
+		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
+	if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
+		return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
+	attempt_log_mask(&attempt->log, model_proxy_token(attempt->model_proxy));
+	return 0;
+}
+
+int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, char **ret_url)
+{
+	if (attempt->model_proxy == NULL && make_proxy(attempt, agent) < 0)
+		return -1;
 	if (attempt->sandbox->confines)
 		*ret_url = xstrdup("http://" SANDBOX_MODEL_ADDRESS);
 	else
