@@ -5,10 +5,38 @@
 
 #include "common/kafka/topics.h"
 
-struct outbox_relay *test_relay(const struct test_database *database, struct kafka_producer *producer, uint64_t shards,
-								size_t batch)
+struct test_database database;
+struct kafka_producer *producer;
+struct pg_conn *conn;
+
+int relaying_set_up(void **state)
 {
-	const struct outbox_relay_options options = {.pg = test_pg(database), .producer = producer, .batch = batch};
+	(void)state;
+	test_database_init(&database);
+	test_topic(TOPIC_BUILD_EVENTS, 12, NULL);
+	producer = test_producer();
+	struct pg_settings settings = test_pg(&database);
+	conn = pg_conn_new(&settings);
+	return 0;
+}
+
+int relaying_tear_down(void **state)
+{
+	(void)state;
+	pg_conn_free(conn);
+	kafka_producer_free(producer, 1000);
+	test_database_release(&database);
+	return 0;
+}
+
+int64_t waiting_rows(void)
+{
+	return test_sql_int(&database, "SELECT count(*) FROM outbox");
+}
+
+struct outbox_relay *test_relay(uint64_t shards, size_t batch)
+{
+	const struct outbox_relay_options options = {.pg = test_pg(&database), .producer = producer, .batch = batch};
 	struct outbox_relay *relay;
 	struct error err = ERROR_INIT;
 	assert_ok(outbox_relay_new(&options, &relay, &err), err);

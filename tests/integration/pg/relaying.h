@@ -1,13 +1,23 @@
 /* What tests of the outbox share: a relay, and the events that it has published. */
 #pragma once
 
+#include "common/kafka/producer.h"
 #include "common/pg/outbox.h"
 #include "services.h"
 
 #define ALL_SHARDS ((UINT64_C(1) << OUTBOX_SHARDS) - 1)
 
-struct outbox_relay *test_relay(const struct test_database *database, struct kafka_producer *producer, uint64_t shards,
-								size_t batch);
+/* Of the whole file: a database, a producer, and a connection. */
+extern struct test_database database;
+extern struct kafka_producer *producer;
+extern struct pg_conn *conn;
+/* Group fixtures: these, and the topic of build events; and their end. */
+int relaying_set_up(void **state);
+int relaying_tear_down(void **state);
+
+int64_t waiting_rows(void);
+
+struct outbox_relay *test_relay(uint64_t shards, size_t batch);
 
 struct test_event {
 	const char *key;

@@ -17,31 +17,13 @@
 
 #define TIME "2026-11-23T17:20:00.000000Z"
 
-static struct test_database database;
-static struct kafka_producer *producer;
-static struct pg_conn *conn;
 static char *run_id; /* of the running test, part of every key */
 
 static int set_up_all(void **state)
 {
-	(void)state;
-	test_database_init(&database);
-	test_topic(TOPIC_BUILD_EVENTS, 12, NULL);
 	test_topic(TOPIC_BUILD_REQUESTS, 12, NULL);
 	test_topic(TOPIC_DEAD_LETTERS, 3, NULL);
-	producer = test_producer();
-	struct pg_settings settings = test_pg(&database);
-	conn = pg_conn_new(&settings);
-	return 0;
-}
-
-static int tear_down_all(void **state)
-{
-	(void)state;
-	pg_conn_free(conn);
-	kafka_producer_free(producer, 1000);
-	test_database_release(&database);
-	return 0;
+	return relaying_set_up(state);
 }
 
 static int set_up(void **state)
@@ -57,11 +39,6 @@ static int tear_down(void **state)
 	(void)state;
 	free(run_id);
 	return 0;
-}
-
-static int64_t waiting_rows(void)
-{
-	return test_sql_int(&database, "SELECT count(*) FROM outbox");
 }
 
 static void add(struct outbox_rows *rows, const char *topic, int key_number, int64_t sequence)
@@ -134,7 +111,7 @@ static void check_order(int keys, int per_key, int *ret_repeats)
 static void a_row_becomes_the_event_it_describes(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	struct outbox_rows rows;
 	struct error err = ERROR_INIT;
 	outbox_rows_init(&rows, 65536);
@@ -167,7 +144,7 @@ static void a_row_becomes_the_event_it_describes(void **state)
 static void a_dead_letter_is_the_record_as_it_was(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	char *sql = xasprintf(
 		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) VALUES "
 		"(3, 'kiln.dead-letters', 'some.topic/1/%s', 0, 'x', 'dead_letter', 's', 't', jsonb_build_object('key', "
@@ -205,7 +182,7 @@ static void one_relay_keeps_the_order_of_each_key(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 137);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 137);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(relay);
@@ -221,8 +198,8 @@ static void two_relays_of_the_same_shards_only_repeat(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *a = test_relay(&database, producer, ALL_SHARDS, 50);
-	struct outbox_relay *b = test_relay(&database, producer, ALL_SHARDS, 31);
+	struct outbox_relay *a = test_relay(ALL_SHARDS, 50);
+	struct outbox_relay *b = test_relay(ALL_SHARDS, 31);
 	for (int i = 0; i < 20; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(a);
@@ -239,12 +216,12 @@ static void shards_are_published_only_by_their_owner(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *a = test_relay(&database, producer, 0x0f, 50);
+	struct outbox_relay *a = test_relay(0x0f, 50);
 	write_events(40, 1, 3);
 	outbox_relay_wake(a);
 	assert_becomes(test_sql_int(&database, "SELECT count(*) FROM outbox WHERE shard < 4") == 0, 60000);
 	assert_true(waiting_rows() > 0);
-	struct outbox_relay *b = test_relay(&database, producer, ALL_SHARDS & ~UINT64_C(0x0f), 50);
+	struct outbox_relay *b = test_relay(ALL_SHARDS & ~UINT64_C(0x0f), 50);
 	assert_becomes(waiting_rows() == 0, 60000);
 	check_order(40, 3, &repeats);
 	assert_int_equal(repeats, 0);
@@ -258,8 +235,8 @@ static void a_relay_that_stops_in_the_middle_loses_nothing(void **state)
 	int repeats;
 	write_events(20, 1, 100);
 	for (int i = 0; i < 5; i++)
-		outbox_relay_free(test_relay(&database, producer, ALL_SHARDS, 100));
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 500);
+		outbox_relay_free(test_relay(ALL_SHARDS, 100));
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 500);
 	assert_becomes(waiting_rows() == 0, 60000);
 	check_order(20, 100, &repeats);
 	outbox_relay_free(relay);
@@ -269,7 +246,7 @@ static void fatal_producer_errors_lose_nothing_and_keep_the_order(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 20 * i, 20);
 		outbox_relay_wake(relay);
@@ -285,7 +262,7 @@ static void what_a_frozen_broker_has_not_acknowledged_stays(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 30);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 30);
 	write_events(20, 1, 5);
 	assert_becomes(waiting_rows() == 0, 60000);
 	test_freeze_kafka();
@@ -307,7 +284,7 @@ static void what_a_frozen_broker_has_not_acknowledged_stays(void **state)
 static void a_row_that_commits_late_is_published_late(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	struct pg_settings settings = test_pg(&database);
 	struct pg_conn *slow = pg_conn_new(&settings);
 	struct outbox_rows rows;
@@ -338,7 +315,7 @@ static void a_row_that_commits_late_is_published_late(void **state)
 static void a_row_that_cannot_be_published_holds_up_its_key_only(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 10);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 10);
 	char *sql = xasprintf(
 		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) "
 		"SELECT 3, 'kiln.build.events', '%s-bad', n, 'x', 't', 's', 't', "
@@ -379,11 +356,11 @@ static void quick_ones_come(struct outbox_relay *writer, int *sequence)
 static void a_notify_wakes_other_instances(void **state)
 {
 	(void)state;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	int sequence = 1;
 	quick_ones_come(NULL, &sequence);
 	/* A relay that does not own every shard notifies by itself. */
-	struct outbox_relay *writer = test_relay(&database, producer, 0, 100);
+	struct outbox_relay *writer = test_relay(0, 100);
 	quick_ones_come(writer, &sequence);
 	outbox_relay_free(writer);
 	outbox_relay_free(relay);
@@ -393,7 +370,7 @@ static void a_lost_database_connection_is_made_again(void **state)
 {
 	(void)state;
 	int repeats;
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 50);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 50);
 	for (int i = 0; i < 10; i++) {
 		write_events(20, 1 + 5 * i, 5);
 		outbox_relay_wake(relay);
@@ -412,7 +389,7 @@ static void many_events_are_relayed_fast(void **state)
 	int repeats;
 	write_events(1000, 1, 40);
 	int64_t began_ms = test_now_ms();
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 1000);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 1000);
 	assert_becomes(waiting_rows() == 0, 60000);
 	printf("# 40000 events in %d ms\n", (int)(test_now_ms() - began_ms));
 	outbox_relay_free(relay);
@@ -439,5 +416,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_events_are_relayed_fast, set_up, tear_down),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
-	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+	return cmocka_run_group_tests(tests, set_up_all, relaying_tear_down);
 }

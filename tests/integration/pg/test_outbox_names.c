@@ -15,42 +15,14 @@
 #define TIME "2026-11-23T17:20:00.000000Z"
 #define BUILDS_MAX 64
 
-static struct test_database database;
-static struct kafka_producer *producer;
-static struct pg_conn *conn;
 static char build_ids[BUILDS_MAX][UUID_TEXT_SIZE]; /* of the running test */
 static int builds;
-
-static int set_up_all(void **state)
-{
-	(void)state;
-	test_database_init(&database);
-	test_topic(TOPIC_BUILD_EVENTS, 12, NULL);
-	producer = test_producer();
-	struct pg_settings settings = test_pg(&database);
-	conn = pg_conn_new(&settings);
-	return 0;
-}
-
-static int tear_down_all(void **state)
-{
-	(void)state;
-	pg_conn_free(conn);
-	kafka_producer_free(producer, 1000);
-	test_database_release(&database);
-	return 0;
-}
 
 static int set_up(void **state)
 {
 	(void)state;
 	test_sql(&database, "TRUNCATE outbox, build_events, build_audit");
 	return 0;
-}
-
-static int64_t waiting_rows(void)
-{
-	return test_sql_int(&database, "SELECT count(*) FROM outbox");
 }
 
 /* 'id', 'id', …: `count` builds from `first` on. The caller's. */
@@ -147,7 +119,7 @@ static void an_event_that_a_row_names_comes_from_the_trail(void **state)
 	make_builds(1);
 	write_trail(0, 1, 1, 2);
 	name_events(0, 1, 2, 2);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	assert_becomes(waiting_rows() == 0, 60000);
 	struct test_event event = test_find_event(TOPIC_BUILD_EVENTS, build_ids[0]);
 	char *id = xasprintf("build/%s/2", build_ids[0]);
@@ -174,7 +146,7 @@ static void named_events_keep_the_order_of_each_build(void **state)
 		for (int build = 0; build < builds; build += 10)
 			name_events(build, 10, first, first + 3);
 	}
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100); /* two and a half rows a round */
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100); /* two and a half rows a round */
 	assert_becomes(waiting_rows() == 0, 60000);
 	struct trail_order order = read_trail();
 	for (int build = 0; build < builds; build++)
@@ -196,7 +168,7 @@ static void rows_with_and_without_names_go_in_one_order(void **state)
 	test_sql(&database, sql);
 	free(sql);
 	name_events(0, 1, 3, 4);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 3);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 3);
 	assert_becomes(waiting_rows() == 0, 60000);
 	struct trail_order order = read_trail();
 	assert_int_equal(order.highest[0], 4);
@@ -208,8 +180,8 @@ static void two_relays_of_one_row_only_repeat(void **state)
 {
 	(void)state;
 	make_builds(20);
-	struct outbox_relay *a = test_relay(&database, producer, ALL_SHARDS, 50);
-	struct outbox_relay *b = test_relay(&database, producer, ALL_SHARDS, 31);
+	struct outbox_relay *a = test_relay(ALL_SHARDS, 50);
+	struct outbox_relay *b = test_relay(ALL_SHARDS, 31);
 	for (int first = 1; first <= 20; first += 2) {
 		write_trail(0, builds, first, first + 1);
 		name_events(0, builds, first, first + 1);
@@ -229,7 +201,7 @@ static void fatal_producer_errors_lose_no_event_that_a_row_names(void **state)
 {
 	(void)state;
 	make_builds(20);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	for (int first = 1; first <= 40; first += 4) {
 		write_trail(0, builds, first, first + 3);
 		name_events(0, 10, first, first + 3);
@@ -258,7 +230,7 @@ static void a_build_that_the_trail_lacks_holds_up_itself_only(void **state)
 	write_trail(2, 1, 1, 3);
 	name_events(0, 3, 1, 2);
 	name_events(2, 1, 3, 3);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	assert_becomes(named_builds() == 1, 60000);
 	assert_int_equal(test_sql_int(&database, "SELECT events FROM outbox"), 2);
 	struct trail_order order = read_trail();
@@ -280,7 +252,7 @@ static void a_build_that_the_trail_has_in_part_is_not_published_in_part(void **s
 	write_trail(0, 1, 3, 3);
 	write_trail(1, 1, 1, 3);
 	name_events(0, 2, 1, 3);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	assert_becomes(named_builds() == 1, 60000);
 	struct trail_order order = read_trail();
 	assert_int_equal(order.highest[0], 0);
@@ -298,7 +270,7 @@ static void what_comes_before_an_event_that_cannot_be_published_goes(void **stat
 	write_trail(0, 1, 1, 2);
 	name_events(0, 1, 1, 2);
 	name_events(0, 1, 3, 3);
-	struct outbox_relay *relay = test_relay(&database, producer, ALL_SHARDS, 100);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	assert_becomes(waiting_rows() == 1, 60000);
 	assert_int_equal(read_trail().highest[0], 2);
 	write_trail(0, 1, 3, 3);
@@ -345,5 +317,5 @@ int main(void)
 		cmocka_unit_test_setup(a_row_never_loses_its_last_build_by_shrinking, set_up),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
-	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+	return cmocka_run_group_tests(tests, relaying_set_up, relaying_tear_down);
 }

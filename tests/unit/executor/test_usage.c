@@ -76,31 +76,27 @@ TEST(counting_ends_at_the_limit)
 	assert_int_equal(usage.files, 11);
 }
 
-/* A child with so much memory that waits until it is killed. */
-static pid_t start_child(size_t bytes)
+/* In the child: says so, and waits until it is killed. */
+static void wait_for_end(int fd)
 {
-	int ends[2];
-	char byte;
-	assert_int_equal(pipe(ends), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		char *memory = malloc(bytes);
-		for (size_t i = 0; memory != NULL && i < bytes; i += 4096)
-			((volatile char *)memory)[i] = 1;
-		(void)!write(ends[1], "x", 1);
-		(void)pause();
-		_exit(0);
-	}
-	assert_int_equal(read(ends[0], &byte, 1), 1);
-	(void)close(ends[0]);
-	(void)close(ends[1]);
-	return pid;
+	(void)!write(fd, "x", 1);
+	(void)pause();
 }
 
-/* The same, and a child of its own that has the same memory until it calls exec, which it never does. */
-static pid_t start_lender(size_t bytes)
+/* The same in a child of its own that has the same memory until it calls exec, which it never does. */
+static void lend_memory(int fd)
+{
+	long borrower = syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
+	if (borrower == 0) {
+		(void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		(void)syscall(SYS_write, fd, "x", 1);
+		for (;;)
+			(void)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+	}
+}
+
+/* A child with so much memory, which then does this. */
+static pid_t start_child(size_t bytes, void (*then)(int fd))
 {
 	int ends[2];
 	char byte;
@@ -112,13 +108,7 @@ static pid_t start_lender(size_t bytes)
 		char *memory = malloc(bytes);
 		for (size_t i = 0; memory != NULL && i < bytes; i += 4096)
 			((volatile char *)memory)[i] = 1;
-		long borrower = syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
-		if (borrower == 0) {
-			(void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-			(void)syscall(SYS_write, ends[1], "x", 1);
-			for (;;)
-				(void)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
-		}
+		then(ends[1]);
 		_exit(0);
 	}
 	assert_int_equal(read(ends[0], &byte, 1), 1);
@@ -137,7 +127,7 @@ TEST(processes_are_counted_with_their_children)
 {
 	struct process_usage before, after;
 	usage_of_processes(getpid(), &before);
-	pid_t first = start_child(16 * MIB), second = start_child(MIB);
+	pid_t first = start_child(16 * MIB, wait_for_end), second = start_child(MIB, wait_for_end);
 	usage_of_processes(getpid(), &after);
 	assert_int_equal(before.processes, 1);
 	assert_int_equal(after.processes, 3);
@@ -151,7 +141,7 @@ TEST(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once)
 {
 	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) != 0)
 		skip(); /* a kernel without it */
-	pid_t alone = start_child(64 * MIB), lender = start_lender(64 * MIB);
+	pid_t alone = start_child(64 * MIB, wait_for_end), lender = start_child(64 * MIB, lend_memory);
 	int64_t bytes = usage_exact_memory(lender);
 	assert_true(bytes >= (int64_t)(64 * MIB));
 	assert_true(bytes < usage_exact_memory(alone) * 3 / 2); /* a sanitizer has memory of its own beside each byte */
@@ -180,7 +170,7 @@ TEST(processor_time_of_ended_children_stays)
 TEST(a_process_that_is_gone_takes_nothing)
 {
 	struct process_usage usage;
-	pid_t pid = start_child(1);
+	pid_t pid = start_child(1, wait_for_end);
 	end_child(pid);
 	usage_of_processes(pid, &usage);
 	assert_int_equal(usage.processes, 0);
