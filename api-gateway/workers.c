@@ -21,6 +21,7 @@ struct workers {
 	struct pg_pool *pool;
 	pthread_t *threads;
 	size_t count;
+	_Atomic bool stopping;
 };
 
 static struct metric queued = {
@@ -90,6 +91,8 @@ void workers_stop(struct workers *workers)
 {
 	if (workers == NULL)
 		return;
+	/* The queue runs out; nobody waits for its answers any more, so none of them waits for Postgres. */
+	atomic_store(&workers->stopping, true);
 	queue_close(workers->queue);
 	for (size_t i = 0; i < workers->count; i++)
 		CHECK(pthread_join(workers->threads[i], NULL) == 0);
@@ -166,7 +169,7 @@ void workers_submit(struct request *request)
 
 int workers_connection(struct workers *workers, struct db *ret_db, struct error *err)
 {
-	if (!caches_database_up(workers->gateway->caches))
+	if (atomic_load(&workers->stopping) || !caches_database_up(workers->gateway->caches))
 		return error_set(err, ERR_UNAVAILABLE, "the database does not answer");
 	if (pg_pool_take(workers->pool, TAKE_MS, &ret_db->conn, err) < 0)
 		return -1;

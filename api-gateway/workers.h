@@ -9,7 +9,7 @@
 #include "common/pg/pg.h"
 
 int workers_start(struct gateway *gateway, struct workers **ret_workers, struct error *err) MUST_CHECK;
-/* After the loops are gone: ends the threads; what is queued is dropped with them. */
+/* After the loops are gone: ends the threads; what is queued runs out without Postgres. */
 void workers_stop(struct workers *workers);
 
 /* Any thread. False: the queue is full. */
@@ -31,7 +31,8 @@ struct db {
 	struct workers *workers;
 	struct pg_conn *conn;
 };
-/* Worker. ERR_UNAVAILABLE at once while Postgres is known to be away, ERR_LIMIT when no connection gets free. */
+/* Worker. ERR_UNAVAILABLE at once while Postgres is known to be away and in workers_stop, ERR_LIMIT when no connection
+ * gets free. */
 int workers_connection(struct workers *workers, struct db *ret_db, struct error *err) MUST_CHECK;
 /* Worker. -1: request->answer says that Postgres is away. Fails at once while it is known to be. */
 int db_take(struct request *request, struct db *ret_db) MUST_CHECK;

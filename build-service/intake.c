@@ -192,6 +192,7 @@ int intake_start(struct service *service, struct intake **ret_intake, struct err
 	expiry_init(&intake->expiry, service, intake->leases);
 	projects_reaper_init(&intake->reaper, service);
 	rows_init(&intake->taken, 1);
+	static struct metric lag_seconds = INBOX_LAG_SECONDS(CONSUMER_NAME);
 	const struct inbox_options options = {
 		.consumer = CONSUMER_NAME,
 		.topics = topics,
@@ -200,6 +201,7 @@ int intake_start(struct service *service, struct intake **ret_intake, struct err
 		.max_bytes = BATCH_BYTES,
 		.tick_ms = TICK_MS,
 		.linger_ms = LINGER_MS,
+		.lag_seconds = &lag_seconds,
 		.kafka = service->kafka,
 		.pg = service->pg,
 		.handler = {.ctx = intake,

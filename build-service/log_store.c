@@ -90,6 +90,7 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 	static const char *const topics[] = {TOPIC_BUILD_LOGS};
 	struct log_store *store = xcalloc(1, sizeof(*store));
 	rows_init(&store->rows, 5);
+	static struct metric lag_seconds = INBOX_LAG_SECONDS(LOG_CONSUMER_NAME);
 	const struct inbox_options options = {
 		.consumer = LOG_CONSUMER_NAME,
 		.topics = topics,
@@ -98,6 +99,7 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 		.max_bytes = BATCH_BYTES,
 		.tick_ms = TICK_MS,
 		.linger_ms = LINGER_MS,
+		.lag_seconds = &lag_seconds,
 		.kafka = service->kafka,
 		.pg = service->pg,
 		.async_commit = true,

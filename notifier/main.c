@@ -71,6 +71,7 @@ static int run(const struct notifier_settings *settings, const struct address_gu
 		.per_host = (size_t)settings->webhook_per_host,
 	};
 	struct events events = {.first_delay_ms = schedule->delay_ms[0]};
+	static struct metric lag_seconds = INBOX_LAG_SECONDS(CONSUMER);
 	const struct inbox_options inbox_options = {
 		.consumer = CONSUMER,
 		.topics = topics,
@@ -80,6 +81,7 @@ static int run(const struct notifier_settings *settings, const struct address_gu
 		.tick_ms = 1000,
 		.linger_ms = 10, /* most events make no delivery and only move the offset */
 		.async_commit = true,
+		.lag_seconds = &lag_seconds,
 		.kafka = {.brokers = settings->common.kafka_brokers,
 				  .properties_file = settings->common.kafka_config,
 				  .client_id = CONSUMER},

@@ -32,15 +32,12 @@ struct metric inbox_owned_partitions = {.kind = METRIC_GAUGE,
 struct metric inbox_batch_seconds = {.kind = METRIC_HISTOGRAM,
 									 .name = "kiln_inbox_batch_seconds",
 									 .help = "Duration of applying what was read at once."};
-struct metric inbox_lag_seconds = {.kind = METRIC_GAUGE,
-								   .name = "kiln_inbox_lag_seconds",
-								   .help = "Age of the record that was applied last, by its topic's clock."};
 
 static void register_metrics(void)
 {
 	struct metric *const all[] = {&inbox_records_total,    &inbox_batches_total,       &inbox_dead_letters_total,
 								  &inbox_retries_total,    &inbox_offsets_moved_total, &inbox_stopped_partitions,
-								  &inbox_owned_partitions, &inbox_batch_seconds,       &inbox_lag_seconds};
+								  &inbox_owned_partitions, &inbox_batch_seconds};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		metric_register(all[i]);
 }
@@ -99,6 +96,8 @@ int inbox_new(const struct inbox_options *options, struct inbox **ret_inbox, str
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CHECK(pthread_once(&once, register_metrics) == 0);
+	if (options->lag_seconds != NULL)
+		metric_register(options->lag_seconds);
 	CHECK(options->max_records > 0 && options->max_bytes > 0 && options->tick_ms > 0 && options->handler.apply != NULL);
 	struct inbox *inbox = xcalloc(1, sizeof(*inbox));
 	inbox->options = *options;

@@ -24,6 +24,7 @@
 #include "common/base/buffer.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "common/base/metrics.h"
 #include "common/kafka/cloudevent.h"
 #include "common/kafka/config.h"
 #include "common/kafka/consumer.h"
@@ -75,10 +76,20 @@ struct inbox_options {
 	/* A crash of the database server may undo the last batches, offsets and all, which are then applied again. For
 	 * handlers whose effects outside of the database can be repeated. */
 	bool async_commit;
+	/* An INBOX_LAG_SECONDS in static storage, of this inbox alone, registered by inbox_new; NULL: it is not shown. */
+	struct metric *lag_seconds;
 	struct kafka_settings kafka;
 	struct pg_settings pg;
 	struct inbox_handler handler;
 };
+
+/* A series for each inbox of a process; `consumer_` is the options' consumer, a string literal. */
+#define INBOX_LAG_SECONDS(consumer_)                                                                                   \
+	{                                                                                                                  \
+		.kind = METRIC_GAUGE, .name = "kiln_inbox_lag_seconds",                                                        \
+		.help = "Age of the record that was applied last, by its topic's clock.",                                      \
+		.labels = "consumer=\"" consumer_ "\""                                                                         \
+	}
 
 struct inbox;
 

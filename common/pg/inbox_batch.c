@@ -110,7 +110,8 @@ static enum outcome transact(struct inbox *inbox, struct inbox_item *const *item
 static void watch_lag(struct inbox *inbox, const struct inbox_record *record)
 {
 	int64_t lag_ms = clock_wall_us() / 1000 - record->append_ms;
-	metric_set(&inbox_lag_seconds, lag_ms > 0 ? lag_ms / 1000 : 0);
+	if (inbox->options.lag_seconds != NULL)
+		metric_set(inbox->options.lag_seconds, lag_ms > 0 ? lag_ms / 1000 : 0);
 	const struct topic *topic = topic_find(record->topic);
 	if (topic == NULL || record->append_ms <= 0 || lag_ms < topic->retention_ms / 2 ||
 		clock_boot_ms() < inbox->lag_alarm_ms)

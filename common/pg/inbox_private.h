@@ -82,7 +82,7 @@ struct inbox {
 };
 
 extern struct metric inbox_records_total, inbox_batches_total, inbox_dead_letters_total, inbox_retries_total,
-	inbox_offsets_moved_total, inbox_stopped_partitions, inbox_owned_partitions, inbox_batch_seconds, inbox_lag_seconds;
+	inbox_offsets_moved_total, inbox_stopped_partitions, inbox_owned_partitions, inbox_batch_seconds;
 
 /* What this inbox has of a gauge, which is the sum over all inboxes of the process. */
 void inbox_show(struct metric *metric, _Atomic size_t *shown, size_t now);

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import secrets
 import signal
 import time
@@ -128,6 +129,17 @@ def test_a_wait_whose_last_look_does_not_end_is_given_up(own_kiln):
             answers += [there.post(path, spec("other", **WAITS), headers={"Prefer": "wait=1"}, expect=202)]
         assert slug(answers[0]) == "overloaded" and "preference-applied" not in answers[0].headers
         assert answers[1].headers["preference-applied"] == "wait=1"
+
+
+def test_a_gateway_that_ends_does_not_wait_for_a_locked_table_request_by_request(own_kiln):
+    path = f"/projects/{own_kiln.project()['id']}/builds"
+    with ready_gateway(own_kiln.system, KILN_WORKERS="1", KILN_REQUEST_TIMEOUT_MS="200") as gateway:
+        there = own_kiln.at(gateway)
+        with own_kiln.system.locked("build_audit"), concurrent.futures.ThreadPoolExecutor(40) as pool:
+            list(pool.map(lambda _: there.get(path, expect=503), range(40)))  # three seconds of the one worker each
+            os.kill(gateway.process.pid, signal.SIGTERM)
+            wait_for(lambda: gateway.process.poll() is not None, "the gateway to end", 60)
+        assert gateway.process.returncode == 0
 
 
 def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):

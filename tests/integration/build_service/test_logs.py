@@ -28,6 +28,12 @@ def test_log_records_are_stored_once(gateway, shared_database):
     assert stored(shared_database, build) == [(1, 1, 2, first), (1, 3, 1, second), (2, 1, 1, third)]
 
 
+def test_the_lag_of_the_log_store_is_not_that_of_the_builds(service):
+    shown = service.ops("/metrics")
+    for consumer in ("kiln-build-service", "kiln-log-store"):
+        assert f'kiln_inbox_lag_seconds{{consumer="{consumer}"}} ' in shown
+
+
 def test_an_illegible_log_record_is_a_dead_letter_and_the_rest_is_stored(gateway, shared_database):
     build = new_id()
     before = shared_database.sql("select count(*) from dead_letters where consumer = 'kiln-log-store'")[0][0]
