@@ -33,6 +33,7 @@ void request_lend(struct request *request)
 {
 	request_detach(request);
 	request_ref(request);
+	request->lent = true;
 	if (!h2o_timeout_is_linked(&request->deadline))
 		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
 }
@@ -45,6 +46,7 @@ static void refuse(struct request *request)
 
 void request_lend_refused(struct request *request)
 {
+	request->lent = false;
 	refuse(request);
 	request_send(request);
 	request_unref(request);

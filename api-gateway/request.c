@@ -6,6 +6,7 @@
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/rate_limit.h"
+#include "api-gateway/routes.h"
 #include "api-gateway/server.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -51,6 +52,15 @@ struct pool_link {
 	struct request *request;
 };
 
+/* NULL: none that is known. A deadline, or a client that goes, ends a request while somebody works on it. */
+static const char *build_of(const struct request *request)
+{
+	if (!request->lent)
+		return request->build_id[0] != '\0' ? request->build_id : NULL;
+	bool names_build = str_starts(request->route->pattern, "/builds/");
+	return names_build && uuid_is_valid(request->param, strlen(request->param)) ? request->param : NULL;
+}
+
 static void log_request(struct request *request)
 {
 	const h2o_req_t *h2o = request->h2o;
@@ -70,7 +80,7 @@ static void log_request(struct request *request)
 											.request_id = request->id,
 											.trace_id = request->traceparent + 3,
 											.token_id = request->token != NULL ? request->token->id : NULL,
-											.build_id = request->build_id[0] != '\0' ? request->build_id : NULL,
+											.build_id = build_of(request),
 										});
 }
 

@@ -83,6 +83,7 @@ struct request {
 
 	int64_t started_us;            /* clock_boot_us */
 	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
+	bool lent;                     /* loop: another thread has it (lend.h), which may write build_id */
 
 	/* The hand-over between threads; one at a time. */
 	h2o_multithread_message_t message;

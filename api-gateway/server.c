@@ -127,6 +127,7 @@ static void on_posted(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mess
 		h2o_multithread_message_t *message = CONTAINER_OF(messages->next, h2o_multithread_message_t, link);
 		h2o_linklist_unlink(&message->link);
 		struct request *request = CONTAINER_OF(message, struct request, message);
+		request->lent = false;
 		request->on_loop(request);
 	}
 }
