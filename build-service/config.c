@@ -22,6 +22,13 @@ const struct config_option service_options[] = {
 	 .help = "seconds in which the fate of an interrupted push must be found out"},
 	{"KILN_PROVISIONAL_S", CONFIG_INT, FIELD(provisional_s), .fallback = "600", .min = 1, .max = 86400,
 	 .help = "age in seconds at which a project whose first build never came is removed"},
+	{"KILN_RETENTION_TRAIL_DAYS", CONFIG_INT, FIELD(retention_trail_days), .fallback = "400", .min = 31, .max = 36500,
+	 .help = "days after which an ended build goes with its trail, and entries of the audit log; longer than any topic "
+			 "is kept"},
+	{"KILN_RETENTION_LOGS_DAYS", CONFIG_INT, FIELD(retention_logs_days), .fallback = "30", .min = 4, .max = 36500,
+	 .help = "days after which log lines go; those of a build go with its trail at the latest"},
+	{"KILN_RETENTION_EVERY_S", CONFIG_INT, FIELD(retention_every_s), .fallback = "60", .min = 1, .max = 86400,
+	 .help = "seconds between two looks for what is too old"},
 	{"KILN_BATCH_RECORDS", CONFIG_INT, FIELD(batch_records), .fallback = "1000", .min = 1, .max = 10000,
 	 .help = "records of Kafka that are applied in one transaction, at most"},
 };

@@ -13,6 +13,9 @@ struct service_config {
 	int64_t retry_backoff_ms;
 	int64_t settle_limit_s;
 	int64_t provisional_s;
+	int64_t retention_trail_days;
+	int64_t retention_logs_days;
+	int64_t retention_every_s;
 	int64_t batch_records;
 };
 

@@ -6,6 +6,7 @@
  * - dispatch: waiting builds to free slots, then attempt.assign
  * - relay: the outbox to kiln.build.events
  * - log store: kiln.build.logs to build_logs
+ * - prune: what is too old goes
  * - ops: /livez, /readyz, /metrics
  */
 #include <malloc.h>
@@ -17,6 +18,7 @@
 #include "build-service/dispatch.h"
 #include "build-service/intake.h"
 #include "build-service/log_store.h"
+#include "build-service/prune.h"
 #include "build-service/service.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -37,6 +39,7 @@ struct parts {
 	struct dispatcher *dispatcher;
 	struct intake *intake;
 	struct log_store *log_store;
+	struct prune *prune;
 };
 
 static bool kafka_is_ready(void *ctx, struct buffer *why)
@@ -96,7 +99,7 @@ static int start(struct parts *parts, struct error *err)
 		return -1;
 	warm_up(service);
 	if (dispatcher_start(service, &parts->dispatcher, err) < 0 || intake_start(service, &parts->intake, err) < 0 ||
-		log_store_start(service, &parts->log_store, err) < 0)
+		log_store_start(service, &parts->log_store, err) < 0 || prune_start(service, &parts->prune, err) < 0)
 		return -1;
 	const struct ops_check checks[] = {
 		{.name = "kafka", .check = kafka_is_ready, .ctx = parts},
@@ -113,6 +116,7 @@ static void stop(struct parts *parts)
 	struct service *service = &parts->service;
 	intake_stop(parts->intake);
 	log_store_stop(parts->log_store);
+	prune_stop(parts->prune);
 	dispatcher_stop(parts->dispatcher);
 	outbox_relay_free(service->relay);
 	int drain_ms = (int)service->config->common.drain_timeout_ms;

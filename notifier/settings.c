@@ -12,6 +12,10 @@ const struct config_option notifier_options[] = {
 	 .fallback = "0,5,300,1800,7200,18000,36000,50400,72000,86400",
 	 .help = "seconds before each attempt, from the event and then from the attempt before; their number is the number "
 			 "of attempts"},
+	{"KILN_RETENTION_DELIVERIES_DAYS", CONFIG_INT, FIELD(retention_deliveries_days), .fallback = "400", .min = 31,
+	 .max = 36500, .help = "days after which deliveries that have ended go; longer than the events' topic is kept"},
+	{"KILN_RETENTION_EVERY_S", CONFIG_INT, FIELD(retention_every_s), .fallback = "60", .min = 1, .max = 86400,
+	 .help = "seconds between two looks for what is too old"},
 	{"KILN_WEBHOOK_TIMEOUT_MS", CONFIG_INT, FIELD(webhook_timeout_ms), .fallback = "15000", .min = 100, .max = 60000,
 	 .help = "milliseconds that one attempt may take"},
 	{"KILN_WEBHOOK_IN_FLIGHT", CONFIG_INT, FIELD(webhook_in_flight), .fallback = "64", .min = 1, .max = 512,

@@ -10,6 +10,8 @@ struct notifier_settings {
 	char *database_url;
 	char *webhook_allow;
 	char *webhook_schedule;
+	int64_t retention_deliveries_days;
+	int64_t retention_every_s;
 	int64_t webhook_timeout_ms;
 	int64_t webhook_in_flight;
 	int64_t webhook_per_host;

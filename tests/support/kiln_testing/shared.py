@@ -15,7 +15,7 @@ from .system import System
 
 OPTIONS = ("--executors", "2", "--slots", "4")
 # What would only make tests wait.
-SETTINGS = {"KILN_KILL_GRACE_MS": "300", "KILN_WEBHOOK_SCHEDULE": "0,2,2,300"}
+SETTINGS = {"KILN_KILL_GRACE_MS": "300", "KILN_WEBHOOK_SCHEDULE": "0,2,2,300", "KILN_RETENTION_EVERY_S": "1"}
 
 
 def start(folder, *options):

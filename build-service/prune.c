@@ -1,0 +1,63 @@
+#include "build-service/prune.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/pg/retention.h"
+#include "kiln_build_service_sql.h"
+
+enum { TASK_BUILDS, TASK_LOGS, TASK_AUDIT, TASKS };
+
+struct prune {
+	struct retention_task tasks[TASKS];
+	struct retention *retention;
+};
+
+#define REMOVED(what)                                                                                                  \
+	{                                                                                                                  \
+		.kind = METRIC_COUNTER, .name = "kiln_retention_removed_total", .help = "Rows removed because of their age.",  \
+		.labels = "what=\"" what "\""                                                                                  \
+	}
+#define LAST_RUN(what)                                                                                                 \
+	{                                                                                                                  \
+		.kind = METRIC_GAUGE, .name = "kiln_retention_last_run_timestamp_seconds",                                     \
+		.help = "When this instance last found nothing more to remove.", .labels = "what=\"" what "\""                 \
+	}
+static struct metric removed[TASKS] = {REMOVED("builds"), REMOVED("log_records"), REMOVED("audit_entries")};
+static struct metric last_run[TASKS] = {LAST_RUN("builds"), LAST_RUN("log_records"), LAST_RUN("audit_entries")};
+
+int prune_start(struct service *service, struct prune **ret_prune, struct error *err)
+{
+	const struct service_config *config = service->config;
+	struct prune *prune = xcalloc(1, sizeof(*prune));
+	prune->tasks[TASK_BUILDS] = (struct retention_task){.lock = "kiln.retention.builds",
+														.days = config->retention_trail_days,
+														.find = &sql_retention_find_builds,
+														.locks = &sql_lock_builds,
+														.removes = &sql_retention_remove_builds};
+	prune->tasks[TASK_LOGS] = (struct retention_task){
+		.lock = "kiln.retention.logs", .days = config->retention_logs_days, .removes = &sql_retention_remove_logs};
+	prune->tasks[TASK_AUDIT] = (struct retention_task){
+		.lock = "kiln.retention.audit", .days = config->retention_trail_days, .removes = &sql_retention_remove_audit};
+	for (size_t i = 0; i < TASKS; i++) {
+		prune->tasks[i].removed = &removed[i];
+		prune->tasks[i].last_run = &last_run[i];
+	}
+	const struct retention_options options = {.pg = service->pg,
+											  .watch = service->watch,
+											  .tasks = prune->tasks,
+											  .tasks_len = TASKS,
+											  .every_s = config->retention_every_s};
+	if (retention_start(&options, &prune->retention, err) < 0) {
+		free(prune);
+		return -1;
+	}
+	*ret_prune = prune;
+	return 0;
+}
+
+void prune_stop(struct prune *prune)
+{
+	retention_stop(prune->retention);
+	free(prune);
+}

@@ -1,0 +1,11 @@
+-- Removes the 500 oldest log records that were stored more than $1 days ago, but none of a build that has not ended.
+WITH old AS MATERIALIZED (
+	SELECT build_id, attempt, first_line FROM build_logs AS l
+	WHERE stored_at < now() - $1::integer * interval '1 day' AND NOT EXISTS (SELECT FROM active_builds a WHERE a.build_id = l.build_id)
+	ORDER BY stored_at LIMIT 500
+), removed AS (
+	DELETE FROM build_logs AS l USING old
+	WHERE l.build_id = old.build_id AND l.attempt = old.attempt AND l.first_line = old.first_line
+	RETURNING 1
+)
+SELECT count(*) AS removed FROM removed
