@@ -33,6 +33,21 @@ def new_id():
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
+def partition_of(key, count):
+    """Java's murmur2 of the key, as everybody computes it."""
+    data, length, mask = key.encode(), len(key), 0xFFFFFFFF
+    m, h = 0x5BD1E995, (0x9747B28C ^ length) & mask
+    for i in range(0, length // 4 * 4, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & mask
+        k = (k ^ (k >> 24)) * m & mask
+        h = (h * m & mask) ^ k
+    tail = data[length // 4 * 4 :]
+    if tail:
+        h = (h ^ int.from_bytes(tail, "little")) * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return ((h ^ (h >> 15)) & 0x7FFFFFFF) % count
+
+
 class Service:
     """One instance."""
 
@@ -250,7 +265,7 @@ class Worker:
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
-        self.partition = self._partition()
+        self.partition = partition_of(self.id, 32)
         _, end = self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition), timeout=60)
         self.read_offset = end
         self.consumer.assign([confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition, end)])
@@ -259,20 +274,6 @@ class Worker:
         self.threads = [threading.Thread(target=self._read, daemon=True), threading.Thread(target=self._beat, daemon=True)]
         for thread in self.threads:
             thread.start()
-
-    def _partition(self):
-        """Java's murmur2 of the key, as everybody computes it."""
-        data, length, mask = self.id.encode(), len(self.id), 0xFFFFFFFF
-        m, h = 0x5BD1E995, (0x9747B28C ^ length) & mask
-        for i in range(0, length // 4 * 4, 4):
-            k = int.from_bytes(data[i : i + 4], "little") * m & mask
-            k = (k ^ (k >> 24)) * m & mask
-            h = (h * m & mask) ^ k
-        tail = data[length // 4 * 4 :]
-        if tail:
-            h = (h ^ int.from_bytes(tail, "little")) * m & mask
-        h = (h ^ (h >> 13)) * m & mask
-        return ((h ^ (h >> 15)) & 0x7FFFFFFF) % 32
 
     def state(self):
         with self.changed:

@@ -168,3 +168,18 @@ def test_no_slot_gets_two_attempts(gateway, worker, shared_database):
                 executor.run(command)
     for build in builds:
         gateway.wait(build, "completed")
+
+
+def test_a_match_waits_for_its_turn_and_sees_what_came_meanwhile(gateway, worker, shared_database):
+    """What came while somebody else matched wakes nobody again. (That the timer has no part in it, tests/mutants shows.)"""
+    executor = worker(slots=2, labels=["turn"])
+    wait_for(lambda: gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
+    with psycopg.connect(shared_database.url) as other:
+        other.execute("select pg_advisory_xact_lock(hashtext('kiln.match'))")
+        builds = [gateway.post(gateway.project(), labels=["turn"]) for _ in range(2)]
+        for build in builds:
+            gateway.wait_phase(build, "queued")
+        stays(lambda: not any(executor.was_assigned(build) for build in builds), "the wait", 0.2)
+    for build in builds:
+        executor.run(executor.assigned(build))
+        gateway.wait(build, "completed")

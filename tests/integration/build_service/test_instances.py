@@ -3,11 +3,12 @@ import hashlib
 import signal
 import time
 
+import psycopg
 import pytest
 
 from databases import Database
-from kiln_testing.waiting import wait_for
-from playing import Gateway, Service, Worker, skip_old_records
+from kiln_testing.waiting import stays, wait_for
+from playing import RESULTS, Gateway, Service, Worker, new_id, partition_of, skip_old_records
 
 COUNT = 200
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
@@ -202,4 +203,30 @@ def test_leases_start_afresh_with_a_new_owner(place):
     place.worker()
     place.all_ended([build])
     assert time.monotonic() - began >= 4
+    place.check([build])
+
+
+def id_in_half(half, make=new_id):
+    """An id whose partition belongs to the first or to the second of two instances that share evenly."""
+    return next(one for one in iter(make, None) if partition_of(one, 12) // 6 == half)
+
+
+def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
+    """One instance minds the worker's lease; the other has its result and cannot apply it."""
+    services = [place.service(KILN_LEASE_MS="3000") for _ in range(2)]
+    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
+    executor = place.worker(works=False, worker_id=id_in_half(0))
+    build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
+    assign = executor.assigned(build)
+    executor.accept(assign)
+    place.gateway.wait(build, "running")
+    with psycopg.connect(place.database.url) as other:
+        other.execute(
+            "select from consumer_offsets where consumer = 'kiln-build-service' and topic = %s and partition = %s for update", (RESULTS, partition_of(build, 12))
+        )
+        executor.finish(assign)
+        executor.freeze()
+        stays(lambda: place.gateway.row(build)["status"] == "running", "the attempt", 6)  # twice its lease
+    place.gateway.wait(build, "completed")
+    assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
     place.check([build])

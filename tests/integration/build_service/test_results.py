@@ -1,5 +1,6 @@
 """Tokens, repeats, and results that come at the wrong time."""
 import secrets
+import signal
 import uuid
 
 import pytest
@@ -119,3 +120,22 @@ def test_a_rebase_announces_pushing_again(gateway, worker):
     gateway.wait(build, "completed")
     pushed = [event["data"].get("commit_sha") for event in gateway.trail(build) if event["data"]["phase"] == "pushing"]
     assert pushed == ["1" * 40, "2" * 40]
+
+
+def test_all_records_of_a_build_in_one_batch_take_effect_in_their_order(gateway, worker, service):
+    executor = worker()
+    build = gateway.post(gateway.project())
+    assign = executor.assigned(build)
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        executor.accept(assign)
+        executor.phase(assign, "agent", base_sha="a" * 40, branch="main")
+        executor.phase(assign, "committing")
+        executor.phase(assign, "pushing", commit_sha="b" * 40)
+        executor.finish(assign, published=True, commit_sha="b" * 40)
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+    row = gateway.wait(build, "completed")
+    assert (row["base_sha"], row["branch"], row["attempts_used"]) == ("a" * 40, "main", 1)
+    phases = [event["data"]["phase"] for event in gateway.trail(build)]
+    assert phases == ["queued", "assigned", "preparing", "agent", "committing", "pushing", None]

@@ -321,3 +321,20 @@ def test_a_broken_mirror_is_made_again(executor, agents, site):
     assert finished["published"], finished
     with repository.clone() as clone:
         assert clone.files() == ["README.md", "one", "src/a.txt", "two"]
+
+
+def test_without_a_fence_an_announced_commit_on_a_rewritten_branch_is_the_publication(executor, agents, site):
+    """What this build started from is no longer below the branch: all of the branch is looked at."""
+    repository = site.repository()
+    base = repository.tip()
+    other = site.server_git(repository, "commit-tree", "main^{tree}", "-m", "Another history").strip()
+    site.server_git(repository, "update-ref", "refs/heads/main", other)
+    first, attempt = executor.run(repository, agents.write(MAKE))
+    attempt.release()
+    wait_for(lambda: len(repository.refs()) == 2, "the fence to be deleted")
+    tip = repository.tip()
+    assert first["result"]["commit_sha"] == tip
+    second, again = executor.run(
+        repository, agents.write("exit 9"), build_id=attempt.build_id, attempt=2, base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": tip}]
+    )  # fmt: skip
+    assert second["published"] and second["result"]["commit_sha"] == tip == repository.tip() and "agent" not in again.phases()
