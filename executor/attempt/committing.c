@@ -2,6 +2,7 @@
 #include "executor/attempt/attempt.h"
 
 #include "common/base/str.h"
+#include "executor/attempt/memory_bound.h"
 #include "executor/git/files_changed.h"
 #include "executor/git/stage.h"
 
@@ -64,7 +65,7 @@ static int stage(struct attempt *attempt, git_oid *ret_tree)
 	return 0;
 }
 
-int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
+static int commit(struct attempt *attempt, struct commit_made *ret_made)
 {
 	*ret_made = (struct commit_made){.changed = false};
 	git_oid tree;
@@ -84,4 +85,12 @@ int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
 	if (ret_made->changed)
 		git_oid_text(&ret_made->commit, attempt->outcome.commit_sha);
 	return 0;
+}
+
+int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
+{
+	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
+	int rc = commit(attempt, ret_made);
+	memory_bound_lift(&bound);
+	return rc;
 }

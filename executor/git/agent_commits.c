@@ -2,35 +2,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <git2/odb_backend.h>
-#include <git2/sys/odb_backend.h>
 
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/str.h"
+#include "executor/git/agent_objects.h"
 
 #define MAX_OBJECTS 1000000
+#define MAX_OBJECT_BYTES ((size_t)256 * 1024 * 1024) /* each is in memory for a moment */
+#define MAX_BYTES ((uint64_t)4 * 1024 * 1024 * 1024) /* of all, for they take time and space */
 #define MAX_REF_HOPS 5
 #define MAX_PACKED_REFS_BYTES ((size_t)4 * 1024 * 1024)
-
-/* Opens below the workspace without following any link; FIFOs and devices do not block. */
-static int open_plain(int files_fd, const char *path, int flags)
-{
-	struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NONBLOCK),
-						   .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	return (int)syscall(SYS_openat2, files_fd, path, &how, sizeof(how));
-}
 
 /* A regular file's text, at most `max` bytes. False when it is none, or longer. */
 static bool read_plain(int files_fd, const char *path, size_t max, struct buffer *out)
 {
-	int fd = open_plain(files_fd, path, O_RDONLY);
+	int fd = agent_open_plain(files_fd, path, O_RDONLY);
 	struct stat info;
 	bool good =
 		fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= 0 && (size_t)info.st_size < max;
@@ -99,40 +89,6 @@ static bool read_head(int files_fd, git_oid *ret_oid)
 	return false;
 }
 
-/* The object folders are folders of the workspace, not links to somebody else's. */
-static bool folders_are_plain(int files_fd)
-{
-	int fd = open_plain(files_fd, ".git/objects", O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return false;
-	bool plain = true;
-	for (int i = 0; plain && i <= 256; i++) {
-		char name[8];
-		(void)snprintf(name, sizeof(name), "%02x", i);
-		struct stat info;
-		if (fstatat(fd, i < 256 ? name : "pack", &info, AT_SYMLINK_NOFOLLOW) == 0)
-			plain = S_ISDIR(info.st_mode);
-	}
-	(void)close(fd); /* a directory */
-	return plain;
-}
-
-/* The agent's objects, without its alternates. */
-static git_odb *open_objects(const struct workspace *workspace)
-{
-	CLEANUP(free_p) char *path = xasprintf("%s/.git/objects", workspace->files);
-	git_odb *odb = NULL;
-	git_odb_backend *loose = NULL, *pack = NULL;
-	if (git_odb_new(&odb) < 0)
-		return NULL;
-	if (git_odb_backend_loose(&loose, path, -1, 0, 0, 0) < 0 || git_odb_add_backend(odb, loose, 2) < 0 ||
-		git_odb_backend_pack(&pack, path) < 0 || git_odb_add_backend(odb, pack, 1) < 0) {
-		git_odb_free(odb);
-		return NULL;
-	}
-	return odb;
-}
-
 struct wanted {
 	git_oid oid;
 	git_object_t type;
@@ -143,6 +99,7 @@ struct import {
 	git_odb *from, *to;
 	struct wanted *stack;
 	size_t len, size, copied;
+	uint64_t bytes;
 	char *notice;
 	size_t notice_size;
 };
@@ -166,6 +123,13 @@ static int unusable(struct import *import, const char *why)
 static int copy_object(struct import *import, const struct wanted *wanted, struct error *err)
 {
 	CLEANUP(git_odb_object_free_p) git_odb_object *object = NULL;
+	size_t size = 0;
+	git_object_t type;
+	if (git_odb_read_header(&size, &type, import->from, &wanted->oid) == 0) {
+		import->bytes += size;
+		if (size > MAX_OBJECT_BYTES || import->bytes > MAX_BYTES)
+			return unusable(import, "they are too large");
+	}
 	if (git_odb_read(&object, import->from, &wanted->oid) < 0)
 		return unusable(import, "an object is missing or broken");
 	git_oid written;
@@ -201,6 +165,8 @@ static int want_parts(struct import *import, const struct wanted *wanted)
 		return unusable(import, "a tree is malformed");
 	for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
 		const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
+		if (!agent_objects_name_is_safe(git_tree_entry_name(entry)))
+			return unusable(import, "a tree has an entry that no file may be named by");
 		if (git_tree_entry_filemode(entry) != GIT_FILEMODE_COMMIT) /* a submodule's commit lives elsewhere */
 			want(import, git_tree_entry_id(entry), git_tree_entry_type(entry));
 	}
@@ -222,10 +188,11 @@ static int copy_all(struct import *import, struct error *err)
 	return 0;
 }
 
-static int import_from(struct workspace *workspace, const git_oid *tip, struct agent_commits *commits,
+static int import_from(struct workspace *workspace, int files_fd, const git_oid *tip, struct agent_commits *commits,
 					   struct error *err)
 {
-	CLEANUP(git_odb_free_p) git_odb *from = open_objects(workspace);
+	const char *why = NULL;
+	CLEANUP(git_odb_free_p) git_odb *from = agent_objects_open(workspace, files_fd, &why);
 	CLEANUP(git_odb_free_p) git_odb *to = NULL;
 	if (git_repository_odb(&to, workspace->repo) < 0)
 		return git_library_error(err, ERR_INTERNAL, "workspace");
@@ -235,11 +202,28 @@ static int import_from(struct workspace *workspace, const git_oid *tip, struct a
 							.notice = commits->notice,
 							.notice_size = sizeof(commits->notice)};
 	if (from == NULL)
-		return unusable(&import, "its object folder cannot be read");
+		return unusable(&import, why);
 	want(&import, tip, GIT_OBJECT_COMMIT);
 	int rc = copy_all(&import, err);
 	free(import.stack);
 	return rc;
+}
+
+static int import(struct workspace *workspace, int files_fd, const git_oid *base, struct agent_commits *commits,
+				  struct error *err)
+{
+	git_oid tip;
+	if (!read_head(files_fd, &tip) || (base != NULL && git_oid_equal(&tip, base)))
+		return 0;
+	int rc = import_from(workspace, files_fd, &tip, commits, err);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	commits->tip = tip;
+	commits->found = base == NULL || git_graph_descendant_of(workspace->repo, &tip, base) == 1;
+	if (!commits->found)
+		(void)snprintf(commits->notice, sizeof(commits->notice),
+					   "the agent's HEAD does not descend from where the build started: its files go into one commit");
+	return 0;
 }
 
 int agent_commits_import(struct workspace *workspace, const git_oid *base, struct agent_commits *ret_commits,
@@ -247,25 +231,10 @@ int agent_commits_import(struct workspace *workspace, const git_oid *base, struc
 {
 	struct agent_commits commits = {.found = false};
 	int files_fd = open(workspace->files, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	git_oid tip;
-	bool present = files_fd >= 0 && read_head(files_fd, &tip) && (base == NULL || !git_oid_equal(&tip, base));
-	bool plain = present && folders_are_plain(files_fd);
+	int rc = files_fd < 0 ? 0 : import(workspace, files_fd, base, &commits, err);
 	if (files_fd >= 0)
 		(void)close(files_fd); /* a directory */
-	if (present && !plain) {
-		(void)snprintf(commits.notice, sizeof(commits.notice),
-					   "the agent's own commits cannot be used (links among its objects)");
-	} else if (present) {
-		int rc = import_from(workspace, &tip, &commits, err);
-		if (rc < 0)
-			return -1;
-		commits.found = rc == 0 && (base == NULL || git_graph_descendant_of(workspace->repo, &tip, base) == 1);
-		if (rc == 0 && !commits.found)
-			(void)snprintf(
-				commits.notice, sizeof(commits.notice),
-				"the agent's HEAD does not descend from where the build started: its files go into one commit");
-		commits.tip = tip;
-	}
-	*ret_commits = commits;
-	return 0;
+	if (rc == 0)
+		*ret_commits = commits;
+	return rc;
 }

@@ -2,11 +2,14 @@
 
 #include <stdarg.h>
 
+#include "executor/git/rule_files.h"
+
 #define CACHE_BYTES ((size_t)32 * 1024 * 1024)
 
 void git_library_init(void)
 {
 	CHECK(git_libgit2_init() >= 0);
+	CHECK(rule_files_in_place());
 	static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG,
 								 GIT_CONFIG_LEVEL_GLOBAL};
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++)

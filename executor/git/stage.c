@@ -1,14 +1,72 @@
 #include "executor/git/stage.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
 #include "common/base/str.h"
 
-static int add_path(git_index *index, const char *path, stage_left_out *left_out, void *ctx, struct error *err)
+#define BIG_FILE_BYTES ((off_t)128 * 1024 * 1024)
+#define CHUNK_BYTES ((size_t)1024 * 1024)
+
+static int copy_into(git_odb_stream *stream, int fd, off_t left)
+{
+	CLEANUP(free_p) char *chunk = xmalloc(CHUNK_BYTES);
+	while (left > 0) {
+		ssize_t got = read(fd, chunk, left < (off_t)CHUNK_BYTES ? (size_t)left : CHUNK_BYTES);
+		if (got <= 0 || git_odb_stream_write(stream, chunk, (size_t)got) < 0)
+			return -1;
+		left -= got;
+	}
+	return 0;
+}
+
+static int write_blob(git_repository *repo, int fd, off_t size, git_oid *ret_oid)
+{
+	git_odb *odb = NULL;
+	git_odb_stream *stream = NULL;
+	int rc = git_repository_odb(&odb, repo);
+	if (rc == 0)
+		rc = git_odb_open_wstream(&stream, odb, size, GIT_OBJECT_BLOB);
+	if (rc == 0)
+		rc = copy_into(stream, fd, size);
+	if (rc == 0)
+		rc = git_odb_stream_finalize_write(ret_oid, stream);
+	git_odb_stream_free(stream);
+	git_odb_free(odb);
+	return rc;
+}
+
+/* libgit2 takes a file whose line ends are to be looked for into memory as a whole. Git leaves what is big
+ * (core.bigFileThreshold) as it is, and so do we. 1 when the file is not big. */
+static int add_big(struct workspace *workspace, git_index *index, const char *path)
+{
+	CLEANUP(free_p) char *full = xasprintf("%s/%s", workspace->files, path);
+	struct stat info;
+	if (lstat(full, &info) < 0 || !S_ISREG(info.st_mode) || info.st_size <= BIG_FILE_BYTES)
+		return 1;
+	int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	git_index_entry entry = {.path = path,
+							 .mode = (info.st_mode & S_IXUSR) != 0 ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB};
+	int rc = fd < 0 ? -1 : write_blob(workspace->repo, fd, info.st_size, &entry.id);
+	if (fd >= 0)
+		(void)close(fd); /* read only */
+	return rc == 0 ? git_index_add(index, &entry) : rc;
+}
+
+static int add_path(struct workspace *workspace, git_index *index, const char *path, stage_left_out *left_out,
+					void *ctx, struct error *err)
 {
 	if (str_ends(path, "/")) {
 		left_out(ctx, path, "it is a git repository of its own");
 		return 0;
 	}
-	if (git_index_add_bypath(index, path) == 0)
+	git_error_clear();
+	int rc = add_big(workspace, index, path);
+	if (rc > 0)
+		rc = git_index_add_bypath(index, path);
+	if (rc == 0)
 		return 0;
 	struct error why = ERROR_INIT;
 	(void)git_library_error(&why, ERR_INTERNAL, "not added"); /* told, or returned */
@@ -20,7 +78,8 @@ static int add_path(git_index *index, const char *path, stage_left_out *left_out
 	return 0;
 }
 
-static int apply(git_index *index, const git_diff_delta *delta, stage_left_out *left_out, void *ctx, struct error *err)
+static int apply(struct workspace *workspace, git_index *index, const git_diff_delta *delta, stage_left_out *left_out,
+				 void *ctx, struct error *err)
 {
 	switch (delta->status) {
 	case GIT_DELTA_DELETED:
@@ -37,7 +96,7 @@ static int apply(git_index *index, const git_diff_delta *delta, stage_left_out *
 	case GIT_DELTA_UNTRACKED:
 	case GIT_DELTA_TYPECHANGE:
 	case GIT_DELTA_CONFLICTED:
-		return add_path(index, delta->new_file.path, left_out, ctx, err);
+		return add_path(workspace, index, delta->new_file.path, left_out, ctx, err);
 	case GIT_DELTA_UNMODIFIED:
 	case GIT_DELTA_IGNORED:
 		return 0;
@@ -64,7 +123,7 @@ int stage_all(struct workspace *workspace, stage_left_out *left_out, void *ctx, 
 			bool removal = delta->status == GIT_DELTA_DELETED;
 			if (removal == (adding == 1))
 				continue;
-			if (apply(index, delta, left_out, ctx, err) < 0)
+			if (apply(workspace, index, delta, left_out, ctx, err) < 0)
 				return -1;
 		}
 	}
