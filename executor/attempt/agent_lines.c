@@ -87,6 +87,21 @@ cJSON *agent_line_parse(const char *line, size_t len)
 	return json_parse(mended.data, mended.len, &tree, &err) == 0 ? tree : NULL;
 }
 
+static void mask_text(const struct secrets *secrets, char *text)
+{
+	if (text != NULL)
+		text[secrets_mask(secrets, text, strlen(text))] = '\0';
+}
+
+/* In the line they may be spelled in a way that only a parser sees through. As deep as json_parse lets it be. */
+static void mask_tree(const struct secrets *secrets, cJSON *tree)
+{
+	cJSON *item;
+	mask_text(secrets, tree->string);
+	mask_text(secrets, tree->valuestring);
+	cJSON_ArrayForEach(item, tree) mask_tree(secrets, item);
+}
+
 static void take_line(struct agent_lines *lines, const char *line, size_t len)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *event = agent_line_parse(line, len);
@@ -95,6 +110,8 @@ static void take_line(struct agent_lines *lines, const char *line, size_t len)
 		attempt_log_output(lines->log, STREAM_STDOUT, "\n", 1);
 		return;
 	}
+	if (lines->log->secrets.len > 0)
+		mask_tree(&lines->log->secrets, event);
 	buffer_clear(&lines->said);
 	lines->agent->read_event(lines->report, event, &lines->said);
 	if (lines->said.len > 0)

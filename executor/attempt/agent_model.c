@@ -19,7 +19,7 @@ static int look_at_key(struct attempt *attempt, const char *path, struct error *
 	CLEANUP(model_key_free_p) char *key = NULL;
 	if (model_key_read(path, &key, err) < 0)
 		return -1;
-	attempt_log_mask(&attempt->log, key);
+	secrets_add(&attempt->log.secrets, key);
 	return 0;
 }
 
@@ -42,7 +42,7 @@ static int make_proxy(struct attempt *attempt, const struct code_agent *agent)
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
 	if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
 		return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
-	attempt_log_mask(&attempt->log, model_proxy_token(attempt->model_proxy));
+	secrets_add(&attempt->log.secrets, model_proxy_token(attempt->model_proxy));
 	return 0;
 }
 
@@ -73,8 +73,7 @@ int64_t agent_model_take(struct model_proxy *proxy, struct attempt_log *log, str
 	CLEANUP(model_key_free_p) char *key = NULL;
 	buffer_init(&lines, MODEL_PROXY_LINES_BYTES);
 	model_proxy_take(proxy, &lines, &key);
-	if (key != NULL)
-		attempt_log_mask(log, key);
+	secrets_add(&log->secrets, key);
 	for (size_t at = 0; at < lines.len;) {
 		size_t len = strcspn(lines.data + at, "\n");
 		attempt_log_kiln(log, "%.*s", (int)len, lines.data + at);

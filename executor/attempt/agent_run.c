@@ -32,6 +32,8 @@ struct running {
 	bool ended; /* the agent itself; others of its processes may live */
 	enum agent_end end;
 	struct watch watch;
+	struct secrets_stream masked[2];
+	struct buffer shown;      /* what of a read may be seen */
 	struct agent_lines lines; /* of an agent that speaks a protocol */
 };
 
@@ -123,7 +125,7 @@ static void ask_to_end(struct running *running, enum agent_end why)
 	descendants_signal(SIGTERM, running->sandboxed.status_fd >= 0 ? running->sandboxed.pid : 0);
 }
 
-static void take_output(struct running *running, int which, const char *data, size_t len)
+static void take_shown(struct running *running, int which, const char *data, size_t len)
 {
 	const struct agent_run *run = running->run;
 	if (which == 0 && run->agent->read_event != NULL) {
@@ -135,6 +137,15 @@ static void take_output(struct running *running, int which, const char *data, si
 	attempt_log_output(run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR, data, len);
 	if (which == 0)
 		output_tail_add(run->output, data, len);
+}
+
+/* Secrets are masked before anything else sees them, so that nobody who cuts a text can cut one in two. */
+static void take_output(struct running *running, int which, const char *data, size_t len, bool last)
+{
+	buffer_clear(&running->shown);
+	secrets_stream_add(&running->masked[which], &running->run->log->secrets, data, len, last, &running->shown);
+	if (running->shown.len > 0)
+		take_shown(running, which, running->shown.data, running->shown.len);
 }
 
 /* One read. False when there is nothing (more) now. */
@@ -156,7 +167,7 @@ static bool read_output(struct running *running, int which)
 		got = left > 0 ? (ssize_t)left : 0;
 		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
 	}
-	take_output(running, which, chunk, (size_t)got);
+	take_output(running, which, chunk, (size_t)got, false);
 	return true;
 }
 
@@ -223,6 +234,7 @@ static void read_the_rest(struct running *running)
 	for (int which = 0; which < 2; which++) {
 		for (int reads = 0; running->fds[which] >= 0 && reads < LAST_READS && read_output(running, which); reads++) {
 		}
+		take_output(running, which, NULL, 0, true);
 		if (which == 0)
 			agent_lines_end(&running->lines);
 		attempt_log_end(running->run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR);
@@ -239,6 +251,7 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
 							  .kill_ms = INT64_MAX,
 							  .end = AGENT_EXITED};
+	buffer_init(&running.shown, CHUNK_BYTES + SECRETS_WAITING_BYTES);
 	agent_lines_init(&running.lines, run->agent, run->report, run->log);
 	int rc = start(&running, err);
 	if (rc == 0)
@@ -259,6 +272,9 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	close_fd(&running.fds[0]);
 	close_fd(&running.fds[1]);
 	agent_lines_release(&running.lines);
+	buffer_release(&running.shown);
+	secrets_stream_release(&running.masked[0]);
+	secrets_stream_release(&running.masked[1]);
 	int status = 0;
 	if (rc == 0 && none_left)
 		rc = sandboxed_status(&running.sandboxed, running.status, &status, err);

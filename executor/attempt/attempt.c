@@ -9,6 +9,8 @@
 #include "executor/agents/offers.h"
 #include "executor/attempt/agent_model.h"
 #include "executor/attempt/agent_run.h"
+#include "executor/git/credentials.h"
+#include "executor/proxy/key.h"
 
 uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha)
 {
@@ -118,6 +120,26 @@ static int judge_agent(struct attempt *attempt, enum agent_end end)
 	return -1;
 }
 
+/* What an agent that is not confined can read with the executor's rights. One that is confined can have none of it, and
+ * must not learn from masks which of its guesses are right. */
+static void learn_secrets(struct attempt *attempt)
+{
+	struct secrets *secrets = &attempt->log.secrets;
+	if (attempt->sandbox->confines)
+		return;
+	credentials_list_secrets(attempt->config->credentials_dir, secrets);
+	for (size_t i = 0; code_agents[i] != NULL; i++) {
+		struct model_api api;
+		CLEANUP(model_key_free_p) char *key = NULL;
+		struct error err = ERROR_INIT;
+		if (!code_agents[i]->configured(attempt->config) || code_agents[i]->model_api == NULL)
+			continue;
+		code_agents[i]->model_api(attempt->config, &api);
+		if (model_key_read(api.key_file, &key, &err) == 0)
+			secrets_add(secrets, key);
+	}
+}
+
 static int run_agent(struct attempt *attempt, const struct code_agent *agent, const struct agent_program *program)
 {
 	CHECK(agent != NULL); /* find_agent has found it */
@@ -140,6 +162,7 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	};
 	enum agent_end end = AGENT_EXITED;
 	struct error err = ERROR_INIT;
+	learn_secrets(attempt);
 	attempt_mark(attempt, "agent starts");
 	attempt->outcome.provider = agent->name;
 	attempt->outcome.report.version = agent_offers_version(attempt->agent_versions, agent->name);

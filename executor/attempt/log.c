@@ -1,7 +1,7 @@
 #include "executor/attempt/log.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -13,7 +13,6 @@
 #define RECORD_BYTES ((size_t)60 * 1024) /* of lines; with the frame around them at most 64 KiB */
 #define BATCH_BYTES (RECORD_BYTES + (size_t)128 * 1024)
 #define BATCH_MS 50
-#define MASK "[masked]"
 #define FULL_WAIT_MS 600000 /* Kafka away: the daemon's dead-man rule ends the wait long before */
 
 void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct token *token)
@@ -29,9 +28,7 @@ void attempt_log_release(struct attempt_log *log)
 	buffer_release(&log->partial[0]);
 	buffer_release(&log->partial[1]);
 	buffer_release(&log->batch);
-	for (size_t i = 0; i < log->secrets.len; i++)
-		free(log->secrets.texts[i]);
-	log->secrets.len = 0;
+	secrets_release(&log->secrets);
 }
 
 void attempt_log_flush(struct attempt_log *log)
@@ -111,58 +108,14 @@ static size_t escaped_len(const char *text, size_t len)
 	return total;
 }
 
-void attempt_log_mask(struct attempt_log *log, const char *secret)
-{
-	struct secrets *secrets = &log->secrets;
-	for (size_t i = 0; i < secrets->len; i++) {
-		if (str_equal(secrets->texts[i], secret))
-			return;
-	}
-	if (secrets->len == LOG_MAX_SECRETS) {
-		free(secrets->texts[0]);
-		memmove(&secrets->texts[0], &secrets->texts[1], (LOG_MAX_SECRETS - 1) * sizeof(secrets->texts[0]));
-		secrets->len--;
-	}
-	secrets->texts[secrets->len++] = xstrdup(secret);
-}
-
-/* The first place where one of them stands, NULL = nowhere. */
-static const char *find_secret(const char *text, size_t len, const struct secrets *secrets, size_t *ret_len)
-{
-	const char *first = NULL;
-	for (size_t i = 0; i < secrets->len; i++) {
-		size_t secret_len = strlen(secrets->texts[i]);
-		const char *found = memmem(text, len, secrets->texts[i], secret_len);
-		if (found == NULL || (first != NULL && found >= first))
-			continue;
-		first = found;
-		*ret_len = secret_len;
-	}
-	return first;
-}
-
-int mask_append(struct buffer *out, const char *text, size_t len, const struct secrets *secrets)
-{
-	const char *found;
-	size_t secret_len = 0;
-	while ((found = find_secret(text, len, secrets, &secret_len)) != NULL) {
-		size_t before = (size_t)(found - text);
-		if (str_append_utf8_lossy(out, text, before) < 0 || buffer_append_str(out, MASK) < 0)
-			return -1;
-		text += before + secret_len;
-		len -= before + secret_len;
-	}
-	return str_append_utf8_lossy(out, text, len);
-}
-
 /* A line as it came: made UTF-8, without the CR of a CRLF, cut when long. */
 static void take_line(struct attempt_log *log, enum log_stream stream, const char *data, size_t len)
 {
 	if (len > 0 && data[len - 1] == '\r')
 		len--;
 	CLEANUP(buffer_release_p) struct buffer clean;
-	buffer_init(&clean, 3 * len + 1); /* a mask is no longer than the shortest secret (proxy/key.h) */
-	CHECK(mask_append(&clean, data, len, &log->secrets) == 0);
+	buffer_init(&clean, 3 * len + 1);
+	CHECK(str_append_utf8_lossy(&clean, data, len) == 0);
 	const char *text = clean.len > 0 ? clean.data : "";
 	size_t left = clean.len;
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;
@@ -231,7 +184,7 @@ void attempt_log_kiln(struct attempt_log *log, const char *format, ...)
 		if (*c == '\n')
 			*c = ' ';
 	}
-	take_line(log, STREAM_KILN, text, strlen(text));
+	take_line(log, STREAM_KILN, text, secrets_mask(&log->secrets, text, strlen(text)));
 }
 
 void attempt_log_tick(struct attempt_log *log, int64_t now_ms)

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
@@ -70,10 +71,13 @@ int outcome_fail_git(struct outcome *outcome, const struct error *err)
 static void write_masked(struct json_writer *w, const char *key, const char *text, size_t len,
 						 const struct secrets *secrets)
 {
-	CLEANUP(buffer_release_p) struct buffer masked;
-	buffer_init(&masked, 3 * len + 1); /* a mask is no longer than the shortest secret */
-	CHECK(mask_append(&masked, text, len, secrets) == 0);
-	json_string_len(w, key, masked.len > 0 ? masked.data : "", masked.len);
+	CLEANUP(free_p) char *masked = xmemdup(text, len);
+	CLEANUP(buffer_release_p) struct buffer clean;
+	if (secrets != NULL)
+		len = secrets_mask(secrets, masked, len);
+	buffer_init(&clean, 3 * len + 1);
+	CHECK(str_append_utf8_lossy(&clean, masked, len) == 0);
+	json_string_len(w, key, clean.len > 0 ? clean.data : "", clean.len);
 }
 
 static void write_result(struct json_writer *w, const struct outcome *outcome)
@@ -86,14 +90,14 @@ static void write_result(struct json_writer *w, const struct outcome *outcome)
 		CLEANUP(buffer_release_p) struct buffer text;
 		buffer_init(&text, OUTPUT_TAIL_BYTES + 1);
 		output_tail_text(&outcome->output, &text);
-		write_masked(w, "output", text.len > 0 ? text.data : "", text.len, &outcome->secrets);
+		write_masked(w, "output", text.len > 0 ? text.data : "", text.len, outcome->secrets);
 	}
 	if (outcome->completed) {
 		json_null(w, "error");
 	} else {
 		json_object_begin(w, "error");
 		json_string(w, "class", outcome->error_class);
-		write_masked(w, "message", outcome->error_message, strlen(outcome->error_message), &outcome->secrets);
+		write_masked(w, "message", outcome->error_message, strlen(outcome->error_message), outcome->secrets);
 		json_object_end(w);
 	}
 	json_string(w, "commit_sha", outcome->completed && outcome->commit_sha[0] != '\0' ? outcome->commit_sha : NULL);

@@ -26,9 +26,9 @@ struct outcome {
 	const char *provider;          /* the agent's; NULL = no agent ran */
 	struct agent_report report;
 	struct output_tail output;
-	struct secrets secrets;      /* masked in output and error; the log's own */
-	struct buffer files_changed; /* JSON array; empty = [] */
-	int64_t started_ms;          /* clock_boot_ms */
+	const struct secrets *secrets; /* masked in output and error; NULL: none are known */
+	struct buffer files_changed;   /* JSON array; empty = [] */
+	int64_t started_ms;            /* clock_boot_ms */
 };
 
 void outcome_init(struct outcome *outcome);

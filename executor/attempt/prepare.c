@@ -18,6 +18,11 @@ static bool interrupted(void *ctx)
 	return daemon_link_receive(ctx);
 }
 
+static void git_said(void *ctx, const char *line, size_t len)
+{
+	attempt_log_kiln(ctx, "git: %.*s", (int)len, line);
+}
+
 int attempt_open_remote(struct attempt *attempt)
 {
 	const struct assignment *assignment = &attempt->assignment;
@@ -30,6 +35,9 @@ int attempt_open_remote(struct attempt *attempt)
 		.scratch_dir = attempt->workspace.scratch,
 		.lock_fd = attempt->lock_fd,
 		.timeout_ms = network_timeout_ms(attempt),
+		.secrets = &attempt->log.secrets,
+		.said = git_said,
+		.said_ctx = &attempt->log,
 		.interrupt_fd = attempt->link->fd,
 		.interrupted = assignment->mode == MODE_RUN ? interrupted : NULL,
 		.interrupt_ctx = attempt->link,

@@ -61,7 +61,7 @@ static void send_result(struct attempt *attempt)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, MAX_RESULT_BYTES);
-	attempt->outcome.secrets = attempt->log.secrets;
+	attempt->outcome.secrets = &attempt->log.secrets;
 	outcome_write(&attempt->outcome, &text);
 	(void)daemon_link_send(attempt->link, FRAME_RESULT, text.data, text.len,
 						   false); /* the last frame: nobody asks for its id */

@@ -195,6 +195,10 @@ static int open_access(const struct git_remote *remote, int64_t deadline_ms, str
 	if (remote->credential != NULL &&
 		credential_load(remote->credentials_dir, remote->credential, url, remote->project, credential, err) < 0)
 		return -1;
+	if (remote->secrets != NULL) {
+		secrets_add(remote->secrets, credential->token);
+		secrets_add(remote->secrets, credential->ssh_private_key);
+	}
 	if (ssh && credential->ssh_private_key == NULL)
 		return error_set(err, ERR_DENIED, "ssh needs a credential with ssh_private_key and known_hosts");
 	if (ssh)

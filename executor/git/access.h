@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/http/address_guard.h"
 #include "executor/git/url.h"
+#include "executor/secrets.h"
 
 /* The remote of one attempt. Strings and guard are the caller's and outlive it. */
 struct git_remote {
@@ -25,6 +26,11 @@ struct git_remote {
 	const char *scratch_dir; /* absolute, private, not the agent's: HOME of git commands, key files */
 	int lock_fd;             /* the attempt's lock, inherited by every process of it; -1 = none */
 	int64_t timeout_ms;      /* of a fetch or push */
+	struct secrets *secrets; /* learns what the credential holds; NULL: nobody asks */
+	/* Hears what git and the remote have written on standard error, line by line, when a command has ended; of the
+	 * first 32 KiB. NULL = nobody asks. */
+	void (*said)(void *ctx, const char *line, size_t len);
+	void *said_ctx;
 	/* Polled while a command runs; when it is readable `interrupted` is asked, and true ends the command
 	 * (ERR_CANCELLED). NULL = never. */
 	int interrupt_fd;

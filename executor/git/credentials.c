@@ -1,5 +1,6 @@
 #include "executor/git/credentials.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -94,6 +95,20 @@ static void wipe_tree(cJSON *tree)
 	}
 }
 
+/* The file as a tree, to be wiped by wipe_tree. */
+static int load_file(const char *dir, const char *name, cJSON **ret_file, struct error *err)
+{
+	char *text = xmalloc(MAX_FILE_BYTES);
+	size_t len = 0;
+	struct error problem = ERROR_INIT;
+	int rc = read_file(dir, name, text, MAX_FILE_BYTES, &len, err);
+	if (rc == 0 && json_parse(text, len, ret_file, &problem) < 0)
+		rc = error_set(err, ERR_DENIED, "credential \"%s\": the file is no JSON", name);
+	explicit_bzero(text, MAX_FILE_BYTES);
+	free(text);
+	return rc;
+}
+
 int credential_load(const char *dir, const char *name, const struct git_url *url, const char *project,
 					struct credential *ret_credential, struct error *err)
 {
@@ -102,15 +117,8 @@ int credential_load(const char *dir, const char *name, const struct git_url *url
 						 name);
 	if (!str_is_name(name, strlen(name)))
 		return error_set(err, ERR_DENIED, "no credential can have that name");
-	char *text = xmalloc(MAX_FILE_BYTES);
-	size_t len = 0;
 	CLEANUP(cJSON_Delete_p) cJSON *file = NULL;
-	struct error problem = ERROR_INIT;
-	int rc = read_file(dir, name, text, MAX_FILE_BYTES, &len, err);
-	if (rc == 0 && json_parse(text, len, &file, &problem) < 0)
-		rc = error_set(err, ERR_DENIED, "credential \"%s\": the file is no JSON", name);
-	explicit_bzero(text, MAX_FILE_BYTES);
-	free(text);
+	int rc = load_file(dir, name, &file, err);
 	if (rc == 0)
 		rc = check(name, file, url, project, err);
 	if (rc == 0) {
@@ -123,4 +131,31 @@ int credential_load(const char *dir, const char *name, const struct git_url *url
 	if (file != NULL)
 		wipe_tree(file);
 	return rc;
+}
+
+static void list_secrets_of(const char *dir, const char *file_name, struct secrets *secrets)
+{
+	CLEANUP(free_p) char *name = xstrdup(file_name);
+	CLEANUP(cJSON_Delete_p) cJSON *file = NULL;
+	struct error err = ERROR_INIT;
+	char *ending = strrchr(name, '.');
+	if (ending == NULL || !str_equal(ending, ".json"))
+		return;
+	*ending = '\0';
+	if (!str_is_name(name, strlen(name)) || load_file(dir, name, &file, &err) < 0)
+		return;
+	secrets_add(secrets, json_get_string(file, "token"));
+	secrets_add(secrets, json_get_string(file, "ssh_private_key"));
+	wipe_tree(file);
+}
+
+void credentials_list_secrets(const char *dir, struct secrets *secrets)
+{
+	DIR *listing = dir != NULL ? opendir(dir) : NULL;
+	if (listing == NULL)
+		return;
+	const struct dirent *entry;
+	for (int i = 0; i < CREDENTIALS_MAX_LISTED && (entry = readdir(listing)) != NULL; i++)
+		list_secrets_of(dir, entry->d_name, secrets);
+	(void)closedir(listing); /* read only */
 }

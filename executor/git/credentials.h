@@ -8,6 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "executor/git/url.h"
+#include "executor/secrets.h"
 
 struct credential {
 	char *username; /* "git" when the file has none */
@@ -19,5 +20,9 @@ struct credential {
  * message never quotes the content. */
 int credential_load(const char *dir, const char *name, const struct git_url *url, const char *project,
 					struct credential *ret_credential, struct error *err) MUST_CHECK;
+/* Tokens and keys of all credentials in the directory (NULL: there is none), whoever they are for; of the first
+ * CREDENTIALS_MAX_LISTED files. What cannot be read is left out. */
+#define CREDENTIALS_MAX_LISTED 256
+void credentials_list_secrets(const char *dir, struct secrets *secrets);
 /* Wipes the secrets. Accepts a zeroed struct. */
 void credential_release(struct credential *credential);

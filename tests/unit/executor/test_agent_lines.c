@@ -116,6 +116,17 @@ TEST(odd_text_within_an_event_is_mended)
 	becomes("{", 1, NULL);
 }
 
+TEST(a_secret_is_masked_however_json_spells_it)
+{
+	static const char text[] = "{\"type\":\"text\",\"part\":{\"text\":\"it is \\u0074oken\\u002dof\\u002dkiln!\"}}\n";
+	begin("opencode");
+	secrets_add(&quiet.secrets, "token-of-kiln");
+	agent_lines_add(&lines, text, sizeof(text) - 1);
+	agent_lines_end(&lines);
+	assert_string_equal(report.text, "it is [masked]!");
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +135,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_event_is_only_log),
 		cmocka_unit_test(a_line_that_is_too_long_is_left_out_and_the_next_is_read),
 		cmocka_unit_test(odd_text_within_an_event_is_mended),
+		cmocka_unit_test(a_secret_is_masked_however_json_spells_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,6 +172,16 @@ TEST(kilns_own_lines_have_their_stream_and_no_line_breaks)
 	assert_string_equal(texts, "one two 3");
 }
 
+TEST(kilns_own_lines_show_no_secret)
+{
+	secrets_add(&the_log.secrets, "token-of-kiln");
+	attempt_log_kiln(&the_log, "denied: token-of-kiln");
+	attempt_log_flush(&the_log);
+	receive();
+	CLEANUP(free_p) char *texts = lines_of("kiln", NULL, NULL);
+	assert_string_equal(texts, "denied: [masked]");
+}
+
 TEST(a_batch_is_due_50_ms_after_its_first_line)
 {
 	assert_true(the_log.due_ms == INT64_MAX);
@@ -216,6 +226,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_long_line_is_cut_between_characters, begin, end),
 		cmocka_unit_test_setup_teardown(records_stay_below_64_kib_whatever_the_escapes, begin, end),
 		cmocka_unit_test_setup_teardown(kilns_own_lines_have_their_stream_and_no_line_breaks, begin, end),
+		cmocka_unit_test_setup_teardown(kilns_own_lines_show_no_secret, begin, end),
 		cmocka_unit_test_setup_teardown(a_batch_is_due_50_ms_after_its_first_line, begin, end),
 		cmocka_unit_test_setup_teardown(too_much_that_is_not_acknowledged_blocks, begin, end),
 	};

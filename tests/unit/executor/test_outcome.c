@@ -91,6 +91,25 @@ TEST(a_cancel_is_its_own_outcome)
 	outcome_release(&outcome);
 }
 
+TEST(no_secret_is_in_output_and_error)
+{
+	struct outcome outcome;
+	struct secrets secrets = {.spellings = NULL};
+	secrets_add(&secrets, "token-of-kiln");
+	outcome_init(&outcome);
+	outcome.secrets = &secrets;
+	outcome.provider = "command";
+	output_tail_add(&outcome.output, "token-of-kiln, out", 18);
+	assert_int_equal(outcome_fail(&outcome, "git_auth", false, "not with token-of-kiln or \xff token-of"), -1);
+	CLEANUP(cJSON_Delete_p) cJSON *tree = written(&outcome);
+	const cJSON *result = json_get(tree, "result");
+	assert_string_equal(json_get_string(result, "output"), "[masked], out");
+	assert_string_equal(json_get_string(json_get(result, "error"), "message"),
+						"not with [masked] or \xef\xbf\xbd [masked]");
+	outcome_release(&outcome);
+	secrets_release(&secrets);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +117,7 @@ int main(void)
 		cmocka_unit_test(the_first_failure_stays_and_names_no_commit),
 		cmocka_unit_test(errors_of_git_have_their_classes),
 		cmocka_unit_test(a_cancel_is_its_own_outcome),
+		cmocka_unit_test(no_secret_is_in_output_and_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
