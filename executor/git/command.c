@@ -251,11 +251,28 @@ static int wait_turn(struct git_command *command, struct error *err)
 	return 0;
 }
 
+/* Blanks at a line's end are what the other side would clear a terminal's line by. */
+static void pass_on_errors(const struct git_command *command)
+{
+	const struct git_remote *remote = command->remote;
+	const char *text = command->errors.data;
+	for (size_t at = 0; remote->said != NULL && at < command->errors.len;) {
+		const char *newline = memchr(text + at, '\n', command->errors.len - at);
+		size_t end = newline != NULL ? (size_t)(newline - text) : command->errors.len, len = end - at;
+		while (len > 0 && (text[at + len - 1] == ' ' || text[at + len - 1] == '\r'))
+			len--;
+		if (len > 0)
+			remote->said(remote->said_ctx, text + at, len);
+		at = end + 1;
+	}
+}
+
 int git_command_wait(struct git_command *command, int *ret_status, struct error *err)
 {
 	int rc = 0;
 	while (rc == 0)
 		rc = wait_turn(command, err);
+	pass_on_errors(command);
 	int status = 0;
 	bool ended = false;
 	bool none_left = rc > 0 && descendants_reap(command->pid, &status, &ended);
