@@ -33,6 +33,8 @@ bool log_line_write(struct json_writer *w, int64_t attempt, int64_t sequence, co
 	json_string(w, "time", json_get_string(line, "time"));
 	json_string(w, "stream", json_get_string(line, "stream"));
 	json_string(w, "text", text);
+	if (json_get(line, "truncated") != NULL)
+		json_tree(w, "truncated", json_get(line, "truncated"));
 	json_object_end(w);
 	return true;
 }

@@ -60,6 +60,9 @@ const struct config_option executor_options[] = {
 	 .max = DAY_MS, .help = "milliseconds for which the model's API may say nothing in the middle of a call"},
 	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
 	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
+	{"KILN_AGENT_NO_PROGRESS_S", CONFIG_INT, AT(agent_no_progress_s), .fallback = "1800", .min = 0, .max = 31536000,
+	 .help = "seconds for which an agent may print nothing and have nothing to do with its model before its build ends "
+			 "with no_progress; 0: for ever"},
 	{"KILN_AGENT_MAX_FILE_BYTES", CONFIG_INT, AT(agent_max_file_bytes), .fallback = "4294967296", .min = 1024,
 	 .max = 1024 * GIB, .help = "largest file in bytes that an agent's process may write"},
 	{"KILN_AGENT_MAX_PROCESSES", CONFIG_INT, AT(agent_max_processes), .fallback = "4096", .min = 16, .max = 4194304,

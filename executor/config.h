@@ -29,6 +29,7 @@ struct executor_config {
 	char *model_prices; /* JSON (common/model/prices.h); NULL = none */
 	int64_t model_idle_timeout_ms;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
+	int64_t agent_no_progress_s; /* 0 = never */
 	int64_t agent_memory_bytes, agent_disk_bytes, agent_max_files, agent_cpu_s;
 
 	char *credentials_dir;

@@ -125,7 +125,8 @@ static void take_line(struct agent_lines *lines, const char *line, size_t len)
 static void end_line(struct agent_lines *lines)
 {
 	if (lines->skipped > 0)
-		attempt_log_kiln(lines->log, "a line of %zu bytes of the agent was left out", lines->line.len + lines->skipped);
+		attempt_log_left_out(lines->log, (int64_t)(lines->line.len + lines->skipped), 1,
+							 "a line of %zu bytes of the agent was left out", lines->line.len + lines->skipped);
 	else if (lines->line.len > 0)
 		take_line(lines, lines->line.data, lines->line.len);
 	buffer_clear(&lines->line);

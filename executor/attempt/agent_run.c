@@ -26,8 +26,11 @@ struct running {
 	int pidfd;
 	int fds[2]; /* stdout, stderr; -1 = at its end */
 	int64_t deadline_ms;
-	int64_t kill_ms; /* when SIGTERM becomes SIGKILL; INT64_MAX = not asked to end */
+	int64_t kill_ms;  /* when SIGTERM becomes SIGKILL; INT64_MAX = not asked to end */
+	int64_t heard_ms; /* when it printed something last, or was kept from it */
 	int64_t printed_bytes;
+	int64_t cut_bytes, cut_lines; /* over the limit: in no log */
+	bool cut_in_line;
 	int status;
 	bool ended; /* the agent itself; others of its processes may live */
 	enum agent_end end;
@@ -148,6 +151,29 @@ static void take_output(struct running *running, int which, const char *data, si
 		take_shown(running, which, running->shown.data, running->shown.len);
 }
 
+/* Over the limit it is read all the same: the agent must not hang while it is asked to end. */
+static void cut_output(struct running *running, const char *data, size_t len)
+{
+	if (len == 0)
+		return;
+	running->cut_bytes += (int64_t)len;
+	running->cut_in_line = data[len - 1] != '\n';
+	for (const char *at = data; (at = memchr(at, '\n', len - (size_t)(at - data))) != NULL; at++)
+		running->cut_lines++;
+	ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
+}
+
+static void say_what_was_cut(struct running *running)
+{
+	int64_t lines = running->cut_lines + (running->cut_in_line ? 1 : 0);
+	if (running->cut_bytes > 0)
+		attempt_log_left_out(running->run->log, running->cut_bytes, lines,
+							 "truncated: %lld bytes (%lld lines) that the agent printed over its limit of %lld bytes "
+							 "are not in this log",
+							 (long long)running->cut_bytes, (long long)lines,
+							 (long long)running->run->config->agent_output_limit_bytes);
+}
+
 /* One read. False when there is nothing (more) now. */
 static bool read_output(struct running *running, int which)
 {
@@ -160,15 +186,24 @@ static bool read_output(struct running *running, int which)
 		close_fd(&running->fds[which]);
 		return false;
 	}
-	/* What is over the limit is read (the agent must not hang while it is asked to end) but goes nowhere. */
+	running->heard_ms = clock_boot_ms();
 	int64_t left = run->config->agent_output_limit_bytes - running->printed_bytes;
+	ssize_t kept = got <= left ? got : left > 0 ? (ssize_t)left : 0;
 	running->printed_bytes += got;
-	if (got > left) {
-		got = left > 0 ? (ssize_t)left : 0;
-		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
-	}
-	take_output(running, which, chunk, (size_t)got, false);
+	take_output(running, which, chunk, (size_t)kept, false);
+	cut_output(running, chunk + kept, (size_t)(got - kept));
 	return true;
+}
+
+/* When its silence is too long, as far as is known now. */
+static int64_t silence_ends_ms(const struct running *running)
+{
+	const struct agent_run *run = running->run;
+	int64_t limit_ms = run->config->agent_no_progress_s * 1000, last_ms = running->heard_ms;
+	if (limit_ms == 0)
+		return INT64_MAX;
+	int64_t model_ms = run->model_proxy != NULL ? model_proxy_active_ms(run->model_proxy) : 0;
+	return (model_ms > last_ms ? model_ms : last_ms) + limit_ms;
 }
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -181,6 +216,7 @@ static void take_model_lines(struct running *running)
 {
 	const struct agent_run *run = running->run;
 	running->printed_bytes += agent_model_take(run->model_proxy, run->log, run->report);
+	running->heard_ms = clock_boot_ms();
 	if (run->report->hopeless)
 		ask_to_end(running, AGENT_STOPPED);
 	if (running->printed_bytes > run->config->agent_output_limit_bytes)
@@ -192,6 +228,8 @@ static void turn(struct running *running)
 {
 	const struct agent_run *run = running->run;
 	bool reading = !attempt_log_blocked(run->log);
+	if (!reading)
+		running->heard_ms = clock_boot_ms(); /* it cannot be heard */
 	struct pollfd ready[] = {
 		{.fd = running->pidfd, .events = POLLIN},
 		{.fd = run->link->fd, .events = POLLIN},
@@ -201,6 +239,8 @@ static void turn(struct running *running)
 	};
 	int64_t wake_ms = earliest(reading ? run->log->due_ms : INT64_MAX,
 							   running->kill_ms == INT64_MAX ? running->deadline_ms : running->kill_ms);
+	if (running->kill_ms == INT64_MAX)
+		wake_ms = earliest(wake_ms, silence_ends_ms(running));
 	wake_ms = earliest(wake_ms, watch_due_ms(&running->watch));
 	int count = poll(ready, ARRAY_LEN(ready), clock_left_ms(wake_ms));
 	CHECK(count >= 0 || errno == EINTR);
@@ -218,6 +258,8 @@ static void turn(struct running *running)
 	attempt_log_tick(run->log, now_ms);
 	if (now_ms >= running->deadline_ms)
 		ask_to_end(running, AGENT_TIMED_OUT);
+	if (now_ms >= silence_ends_ms(running))
+		ask_to_end(running, AGENT_MADE_NO_PROGRESS);
 	char why[WHY_BYTES];
 	/* Also while it is asked to end: that is a time like any other. */
 	if (now_ms < running->kill_ms && watch_look(&running->watch, now_ms, why, sizeof(why))) {
@@ -239,6 +281,7 @@ static void read_the_rest(struct running *running)
 			agent_lines_end(&running->lines);
 		attempt_log_end(running->run->log, which == 0 ? STREAM_STDOUT : STREAM_STDERR);
 	}
+	say_what_was_cut(running);
 	attempt_log_flush(running->run->log);
 }
 
@@ -249,6 +292,7 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 							  .pidfd = -1,
 							  .fds = {-1, -1},
 							  .deadline_ms = clock_boot_ms() + run->timeout_ms,
+							  .heard_ms = clock_boot_ms(),
 							  .kill_ms = INT64_MAX,
 							  .end = AGENT_EXITED};
 	buffer_init(&running.shown, CHUNK_BYTES + SECRETS_WAITING_BYTES);

@@ -1,5 +1,5 @@
-/* Runs an agent to its end: prompt on standard input, outputs into the log, deadline, output limit, cancel. Afterwards
- * none of its processes is left. */
+/* Runs an agent to its end: prompt on standard input, outputs into the log, deadline, limits of silence and of output,
+ * cancel: SIGTERM, and SIGKILL after a grace. Afterwards none of its processes is left. */
 #pragma once
 
 #include <stddef.h>
@@ -33,6 +33,7 @@ struct agent_run {
 enum agent_end {
 	AGENT_EXITED, /* report->success tells */
 	AGENT_TIMED_OUT,
+	AGENT_MADE_NO_PROGRESS, /* it printed nothing, and did nothing with its model, for too long */
 	AGENT_PRINTED_TOO_MUCH,
 	AGENT_CANCELLED,
 	AGENT_STOPPED, /* it was over a limit or lost: report->message tells */

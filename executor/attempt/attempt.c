@@ -111,6 +111,10 @@ static int judge_agent(struct attempt *attempt, enum agent_end end)
 	case AGENT_TIMED_OUT:
 		return outcome_fail(outcome, "agent_timeout", false, "the agent was still running after %lld s",
 							(long long)attempt->assignment.timeout_s);
+	case AGENT_MADE_NO_PROGRESS:
+		return outcome_fail(outcome, "no_progress", false,
+							"the agent has printed nothing and had nothing to do with its model for %lld s",
+							(long long)attempt->config->agent_no_progress_s);
 	case AGENT_PRINTED_TOO_MUCH:
 		return outcome_fail(outcome, "output_limit", false, "the agent printed more than %lld bytes",
 							(long long)attempt->config->agent_output_limit_bytes);

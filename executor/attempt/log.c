@@ -60,8 +60,14 @@ static const char *stream_name(enum log_stream stream)
 	return stream == STREAM_STDOUT ? "stdout" : stream == STREAM_STDERR ? "stderr" : "kiln";
 }
 
+/* What a line of Kiln's own stands for; zeroed: nothing. */
+struct left_out {
+	int64_t bytes, lines;
+};
+
 /* One line of valid UTF-8 into the batch. */
-static void add_line(struct attempt_log *log, enum log_stream stream, const char *text, size_t len)
+static void add_line(struct attempt_log *log, enum log_stream stream, const char *text, size_t len,
+					 struct left_out left_out)
 {
 	if (log->quiet)
 		return;
@@ -75,6 +81,12 @@ static void add_line(struct attempt_log *log, enum log_stream stream, const char
 	json_string(&w, "time", time);
 	json_string(&w, "stream", stream_name(stream));
 	json_string_len(&w, "text", text, len);
+	if (left_out.bytes > 0) {
+		json_object_begin(&w, "truncated");
+		json_int(&w, "bytes", left_out.bytes);
+		json_int(&w, "lines", left_out.lines);
+		json_object_end(&w);
+	}
 	json_object_end(&w);
 	CHECK(buffer_ok(&line));
 	if (log->batch.len > 0 && log->batch.len + line.len > RECORD_BYTES)
@@ -109,7 +121,8 @@ static size_t escaped_len(const char *text, size_t len)
 }
 
 /* A line as it came: made UTF-8, without the CR of a CRLF, cut when long. */
-static void take_line(struct attempt_log *log, enum log_stream stream, const char *data, size_t len)
+static void take_line(struct attempt_log *log, enum log_stream stream, const char *data, size_t len,
+					  struct left_out left_out)
 {
 	if (len > 0 && data[len - 1] == '\r')
 		len--;
@@ -121,7 +134,7 @@ static void take_line(struct attempt_log *log, enum log_stream stream, const cha
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;
 	do {
 		size_t cut = cut_length(text, left, piece);
-		add_line(log, stream, text, cut);
+		add_line(log, stream, text, cut, left_out);
 		text += cut;
 		left -= cut;
 	} while (left > 0);
@@ -150,7 +163,7 @@ void attempt_log_output(struct attempt_log *log, enum log_stream stream, const c
 			data += room;
 			len -= room;
 			size_t cut = split_point(partial->data, partial->len);
-			take_line(log, stream, partial->data, cut);
+			take_line(log, stream, partial->data, cut, (struct left_out){0});
 			buffer_consume(partial, cut);
 			continue;
 		}
@@ -158,7 +171,7 @@ void attempt_log_output(struct attempt_log *log, enum log_stream stream, const c
 		data += part;
 		len -= part;
 		if (newline != NULL) {
-			take_line(log, stream, partial->len > 0 ? partial->data : "", partial->len);
+			take_line(log, stream, partial->len > 0 ? partial->data : "", partial->len, (struct left_out){0});
 			buffer_clear(partial);
 			data++;
 			len--;
@@ -170,21 +183,34 @@ void attempt_log_end(struct attempt_log *log, enum log_stream stream)
 {
 	struct buffer *partial = &log->partial[stream == STREAM_STDERR];
 	if (partial->len > 0)
-		take_line(log, stream, partial->data, partial->len);
+		take_line(log, stream, partial->data, partial->len, (struct left_out){0});
 	buffer_clear(partial);
+}
+
+static void add_kiln(struct attempt_log *log, struct left_out left_out, const char *format, va_list args)
+{
+	CLEANUP(free_p) char *text = xvasprintf(format, args);
+	for (char *c = text; *c != '\0'; c++) {
+		if (*c == '\n')
+			*c = ' ';
+	}
+	take_line(log, STREAM_KILN, text, secrets_mask(&log->secrets, text, strlen(text)), left_out);
 }
 
 void attempt_log_kiln(struct attempt_log *log, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	CLEANUP(free_p) char *text = xvasprintf(format, args);
+	add_kiln(log, (struct left_out){0}, format, args);
 	va_end(args);
-	for (char *c = text; *c != '\0'; c++) {
-		if (*c == '\n')
-			*c = ' ';
-	}
-	take_line(log, STREAM_KILN, text, secrets_mask(&log->secrets, text, strlen(text)));
+}
+
+void attempt_log_left_out(struct attempt_log *log, int64_t bytes, int64_t lines, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	add_kiln(log, (struct left_out){.bytes = bytes, .lines = lines}, format, args);
+	va_end(args);
 }
 
 void attempt_log_tick(struct attempt_log *log, int64_t now_ms)

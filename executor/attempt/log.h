@@ -38,6 +38,9 @@ void attempt_log_output(struct attempt_log *log, enum log_stream stream, const c
 void attempt_log_end(struct attempt_log *log, enum log_stream stream);
 /* A line of Kiln's own, which is masked here. */
 void attempt_log_kiln(struct attempt_log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Such a line that stands for bytes and lines of the agent's which are not in the log (`truncated`). */
+void attempt_log_left_out(struct attempt_log *log, int64_t bytes, int64_t lines, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 
 /* Sends the batch when it is due (clock_boot_ms of now) and the log is not blocked; or anyway. */
 void attempt_log_tick(struct attempt_log *log, int64_t now_ms);

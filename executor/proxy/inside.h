@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ struct model_proxy {
 	struct model_meter meter;
 	char *last_key;
 	int64_t accept_ms; /* nobody is accepted before */
+
+	_Atomic int64_t active_ms;
 
 	pthread_mutex_t mutex; /* for what follows */
 	bool stopping;
@@ -146,5 +149,7 @@ void connection_due_in(struct connection *connection, int64_t ms);
 /* The meter has changed, and this is the line of the call that changed it. */
 void proxy_tell(struct model_proxy *proxy, const char *line);
 void proxy_tell_key(struct model_proxy *proxy, const char *key);
+/* A call goes on. */
+void proxy_is_active(struct model_proxy *proxy);
 /* Too many lines wait to be taken: no new requests. */
 bool proxy_is_held_up(struct model_proxy *proxy);

@@ -226,6 +226,16 @@ void proxy_tell_key(struct model_proxy *proxy, const char *key)
 	pthread_mutex_unlock(&proxy->mutex);
 }
 
+void proxy_is_active(struct model_proxy *proxy)
+{
+	atomic_store_explicit(&proxy->active_ms, clock_boot_ms(), memory_order_relaxed);
+}
+
+int64_t model_proxy_active_ms(const struct model_proxy *proxy)
+{
+	return atomic_load_explicit(&proxy->active_ms, memory_order_relaxed);
+}
+
 bool proxy_is_held_up(struct model_proxy *proxy)
 {
 	pthread_mutex_lock(&proxy->mutex);

@@ -56,5 +56,7 @@ int model_proxy_fd(const struct model_proxy *proxy);
  * before, to be masked and model_key_free'd; NULL = none. */
 #define MODEL_PROXY_LINES_BYTES ((size_t)64 * 1024)
 void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **ret_key);
+/* When bytes of a call last went to the model or came from it (clock_boot_ms); 0 = never. Any thread. */
+int64_t model_proxy_active_ms(const struct model_proxy *proxy);
 /* The counts as of now, with the verdict. Any thread. */
 struct model_meter model_proxy_meter(struct model_proxy *proxy);

@@ -78,6 +78,7 @@ static size_t on_body_wanted(char *data, size_t size, size_t count, void *ctx)
 		memcpy(data, call->body.data, len);
 	buffer_consume(&call->body, len);
 	call->given = call->body_done && call->body.len == 0;
+	proxy_is_active(call->connection->proxy);
 	connection_due_in(call->connection, call->connection->proxy->options.idle_ms);
 	return len;
 }
@@ -223,6 +224,7 @@ static size_t on_answer(char *data, size_t size, size_t count, void *ctx)
 	if (call->admitted)
 		usage_reader_add(&call->usage, data, len);
 	pass_on(call, data, len, false);
+	proxy_is_active(connection->proxy);
 	connection_due_in(connection, connection->proxy->options.idle_ms);
 	if (connection->out.len >= WRITE_BYTES) /* less is written when libcurl has nothing more now */
 		connection_write(connection);

@@ -64,3 +64,19 @@ def test_what_git_and_the_remote_say_is_in_the_log_without_the_token(executor, a
     assert finished["result"]["error"]["class"] == "push_rejected", json.dumps(finished)
     wait_for(lambda: "git: remote: no: [masked] may not do that" in attempt.lines("kiln"), "what the remote has said")
     assert nowhere(token, said(executor, attempt))
+
+
+def test_what_is_cut_at_the_output_limit_is_told_by_the_log(own_executor, agents, site):
+    executor = own_executor(KILN_AGENT_OUTPUT_LIMIT="2000")
+    finished, attempt = executor.run(site.repository(), agents.write("""#!/usr/bin/python3
+import os
+os.write(1, b"123456789\\n" * 1000)
+"""))
+    assert finished["result"]["error"]["class"] == "output_limit" and not finished["retryable"]
+    wait_for(lambda: attempt.lines()[-1:] and attempt.lines()[-1].startswith("output_limit: "), "the end of the log")
+    lines = [line for record in executor.service.seen(type="build.log", **attempt.token) for line in record.data["lines"]]
+    printed = [line["text"] for line in lines if line["stream"] == "stdout"]
+    assert printed == ["123456789"] * 200
+    cut = [number for number, line in enumerate(lines) if "truncated" in line]
+    assert len(cut) == 1 and lines[cut[0] - 1]["stream"] == "stdout"
+    assert lines[cut[0]]["stream"] == "kiln" and lines[cut[0]]["truncated"] == {"bytes": 8000, "lines": 800}

@@ -92,7 +92,7 @@ class Record:
 
 def _log_lines(data):
     for line in data.get("lines", []):
-        if set(line) != {"time", "stream", "text"} or line["stream"] not in ("stdout", "stderr", "kiln"):
+        if set(line) - {"truncated"} != {"time", "stream", "text"} or line["stream"] not in ("stdout", "stderr", "kiln"):
             yield f"a bad line: {str(line)[:200]}"
         elif len(line["text"].encode()) > MAX_LINE:
             yield f"a line of {len(line['text'].encode())} bytes"

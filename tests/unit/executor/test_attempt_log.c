@@ -172,6 +172,15 @@ TEST(kilns_own_lines_have_their_stream_and_no_line_breaks)
 	assert_string_equal(texts, "one two 3");
 }
 
+TEST(a_line_for_what_was_left_out_says_how_much_it_was)
+{
+	attempt_log_left_out(&the_log, 1000, 7, "some of it is not here");
+	attempt_log_flush(&the_log);
+	receive();
+	static const char wanted[] = "\"text\":\"some of it is not here\",\"truncated\":{\"bytes\":1000,\"lines\":7}}";
+	assert_non_null(memmem(received.data, received.len, wanted, sizeof(wanted) - 1));
+}
+
 TEST(kilns_own_lines_show_no_secret)
 {
 	secrets_add(&the_log.secrets, "token-of-kiln");
@@ -226,6 +235,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_long_line_is_cut_between_characters, begin, end),
 		cmocka_unit_test_setup_teardown(records_stay_below_64_kib_whatever_the_escapes, begin, end),
 		cmocka_unit_test_setup_teardown(kilns_own_lines_have_their_stream_and_no_line_breaks, begin, end),
+		cmocka_unit_test_setup_teardown(a_line_for_what_was_left_out_says_how_much_it_was, begin, end),
 		cmocka_unit_test_setup_teardown(kilns_own_lines_show_no_secret, begin, end),
 		cmocka_unit_test_setup_teardown(a_batch_is_due_50_ms_after_its_first_line, begin, end),
 		cmocka_unit_test_setup_teardown(too_much_that_is_not_acknowledged_blocks, begin, end),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/clock.h"
 #include "common/base/str.h"
 #include "executor/proxy/key.h"
 #include "executor/proxy/proxy.h"
@@ -136,6 +137,20 @@ TEST(a_call_is_passed_on_with_the_key_and_counted)
 	end(&scene);
 }
 
+TEST(a_call_tells_when_it_went_on_last)
+{
+	struct scene scene;
+	begin(&scene, plain_answer, (struct model_limits){.max_turns = 0}, false);
+	CLEANUP(free_p) char *refused = ask(&scene, "POST /v1/messages", "not-the-token", BODY);
+	assert_int_equal(strncmp(refused, "HTTP/1.1 401 ", 13), 0);
+	assert_int_equal(model_proxy_active_ms(scene.proxy), 0);
+	int64_t before_ms = clock_boot_ms();
+	CLEANUP(free_p) char *answer = ask(&scene, "POST /v1/messages", model_proxy_token(scene.proxy), BODY);
+	assert_in_range(model_proxy_active_ms(scene.proxy), before_ms, clock_boot_ms());
+	stop(&scene);
+	end(&scene);
+}
+
 TEST(it_listens_on_a_socket_of_any_path_for_its_owner_only)
 {
 	struct scene scene;
@@ -220,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_is_passed_on_with_the_key_and_counted),
+		cmocka_unit_test(a_call_tells_when_it_went_on_last),
 		cmocka_unit_test(it_listens_on_a_socket_of_any_path_for_its_owner_only),
 		cmocka_unit_test(what_is_refused_does_not_reach_the_model),
 		cmocka_unit_test(each_call_is_told_in_a_line_and_a_new_key_once),
