@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/alloc.h"
@@ -19,7 +20,7 @@ static const struct {
 } phases[] = {{"preparing", 0}, {"agent", 150}, {"committing", 850}, {"pushing", 900}};
 #define PUSHING 3
 
-static int64_t duration_us(struct sim *sim)
+static int64_t duration_us(struct sim *sim, const char *asked_ms)
 {
 	const struct sim_options *options = &sim->options;
 	double ms = options->job_ms;
@@ -27,6 +28,8 @@ static int64_t duration_us(struct sim *sim)
 		ms = -log(1.0 - erand48(sim->seed)) * options->job_ms;
 	if (options->shape == JOB_UNIFORM)
 		ms = options->job_ms + erand48(sim->seed) * (options->job_to_ms - options->job_ms);
+	if (options->shape == JOB_ASKED && asked_ms != NULL)
+		ms = strtod(asked_ms, NULL); /* the benchmark's own */
 	return (int64_t)(ms * 1000);
 }
 
@@ -195,7 +198,7 @@ void attempt_assigned(struct sim *sim, struct sim_worker *worker, const struct t
 	attempt->worker = worker;
 	attempt->number = token->attempt;
 	attempt->began_us = now_us;
-	attempt->duration_us = duration_us(sim);
+	attempt->duration_us = duration_us(sim, token->job_ms);
 	(void)snprintf(attempt->build_id, sizeof(attempt->build_id), "%s", token->build_id);
 	(void)snprintf(attempt->lease_id, sizeof(attempt->lease_id), "%s", token->lease_id);
 	random_sha(attempt->base_sha);

@@ -20,7 +20,8 @@ static NORETURN void usage(void)
 {
 	(void)fputs(
 		"usage: kiln-sim-executor --brokers LIST [--workers N] [--slots N] [--phases 0-4] [--label L]...\n"
-		"           [--job MS | exp:MEAN_MS | uniform:FROM_MS:TO_MS] [--record FILE]\n"
+		"           [--job MS | exp:MEAN_MS | uniform:FROM_MS:TO_MS | asked] [--record FILE]\n"
+		"--job asked: as long as the build's metadata.job_ms says.\n"
 		"Prints \"ready\" when its workers have said hello, and what it did when it ends (SIGTERM).\n",
 		stderr);
 	exit(2);
@@ -46,6 +47,10 @@ static double milliseconds(const char *text, char **ret_end)
 static void parse_job(const char *text, struct sim_options *options)
 {
 	char *end;
+	if (str_equal(text, "asked")) {
+		options->shape = JOB_ASKED;
+		return;
+	}
 	if (str_starts(text, "exp:")) {
 		options->shape = JOB_EXPONENTIAL;
 		options->job_ms = milliseconds(text + 4, &end);
@@ -117,6 +122,7 @@ static void obey(struct sim *sim, struct sim_worker *worker, const char *type, c
 		.build_id = json_get_string(data, "build_id"),
 		.lease_id = json_get_string(data, "lease_id"),
 		.attempt = json_get_int(data, "attempt", 0),
+		.job_ms = json_get_string(json_get(json_get(data, "spec"), "metadata"), "job_ms"),
 	};
 	if (str_equal(type, "worker.fenced")) {
 		log_error("fenced", "worker_id", worker->id, "reason", json_get_string(data, "reason"), NULL);

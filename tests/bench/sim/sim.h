@@ -18,14 +18,14 @@
 
 #define SIM_PARTITIONS_MAX 64
 
-enum job_shape { JOB_FIXED, JOB_EXPONENTIAL, JOB_UNIFORM };
+enum job_shape { JOB_FIXED, JOB_EXPONENTIAL, JOB_UNIFORM, JOB_ASKED };
 
 struct sim_options {
 	const char *brokers;
 	int64_t workers, slots;
 	int64_t phases; /* how many of preparing, agent, committing, pushing each attempt reports */
 	enum job_shape shape;
-	double job_ms, job_to_ms; /* the duration; the mean; from and to */
+	double job_ms, job_to_ms; /* the duration; the mean; from and to; nothing when each build asks for its own */
 	char **labels;
 	const char *record; /* a line for each assignment: build, attempt, clock_boot_us at its receipt; NULL = none */
 };
@@ -64,6 +64,7 @@ void workers_bye(struct sim *sim);
 struct token_in {
 	const char *build_id, *lease_id;
 	int64_t attempt;
+	const char *job_ms; /* the build's metadata.job_ms, may be NULL */
 };
 struct attempt {
 	struct list_node of_worker;
