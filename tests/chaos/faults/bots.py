@@ -1,5 +1,6 @@
 """Bots under load: they post until they are told 202, cancel some builds, and read what they were promised."""
 
+import dataclasses
 import random
 import threading
 import time
@@ -10,31 +11,73 @@ import httpx
 from kiln_testing.agents import spec
 from kiln_testing.client import BrokenContract, Client
 
-ENDED = ("completed", "failed", "cancelled")  # a lost attempt takes a build from running to pending: only an end is for ever
 # Fate unknown, or nothing done: the same key makes it one build.
 AGAIN = (429, 500, 502, 503, 504)
 
 
-class Bots:
-    """Threads of their own until `stop`; `wrong` collects sentences."""
+@dataclasses.dataclass
+class Posted:
+    """A build that was answered with 202."""
 
-    def __init__(self, system, seed, projects, command, rate, receiver):
-        self.system = system
+    task: str
+    project: str
+    branch: str
+    pushes: bool
+    inbox: str
+    cancelled: bool = False
+
+
+@dataclasses.dataclass
+class Seen:
+    """What a GET of a build was answered; times of one monotonic clock."""
+
+    task: str
+    began: float
+    ended: float
+    code: int
+    status: str | None = None
+    phase: str | None = None
+    attempt: int | None = None
+
+
+class Witness:
+    """Makes what an agent proves that it is alone by: a file of its build's own, which it locks."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def new(self):
+        name = uuid.uuid4().hex
+        (self.folder / name).touch(mode=0o644)
+        return name
+
+
+class Bots:
+    """Threads of their own until `stop`; `wrong` collects sentences. They hold back while many builds are under way: how fast the machine is decides."""
+
+    POSTERS = 3
+    READERS = 2
+
+    def __init__(self, gateways, token, seed, projects, command, rate, at_most, receiver, witness, has_ended):
+        self.gateways = gateways  # URLs
+        self.token = token
         self.projects = projects
         self.command = command
-        self.pause = 1 / rate
-        self.random = random.Random(seed)
+        self.pause = self.POSTERS / rate
+        self.at_most = at_most
         self.receiver = receiver
-        self.posted = {}  # task_id -> its branch, of every 202
-        self.inboxes = {}  # task_id -> where its end is told
-        self.cancelled = set()
-        self.shown = {}  # task_id -> the end that some gateway has shown
+        self.witness = witness
+        self.has_ended = has_ended  # of a task: its end was told on Kafka
+        self.seed = seed
+        self.posted = {}  # task_id -> Posted
+        self.open = set()
+        self.seen = []
         self.answers = {}  # status or error -> count
         self.wrong = []
         self.lock = threading.Lock()
-        self.gateways = [system.url]
         self.ending = threading.Event()
-        self.threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in [self._post] * 4 + [self._read] * 2]
+        works = [(self._post, n) for n in range(self.POSTERS)] + [(self._read, n) for n in range(self.READERS)]
+        self.threads = [threading.Thread(target=self._guarded, args=work, daemon=True) for work in works]
 
     def start(self):
         for thread in self.threads:
@@ -52,22 +95,22 @@ class Bots:
         with self.lock:
             self.wrong.append(text)
 
-    def _guarded(self, work):
+    def _guarded(self, work, number):
+        clients = [Client(url, self.token, timeout=10) for url in self.gateways]
         try:
-            work()
-        except Exception as error:  # a thread's death must be seen
+            work(random.Random(f"{self.seed} {work.__name__} {number}"), clients)
+        except Exception as error:  # pylint: disable=broad-exception-caught  # a thread's death must be seen
             self.say_wrong(f"{work.__name__}: {error!r}")
-
-    def _client(self):
-        return Client(self.random.choice(self.gateways), self.system.env["KILN_TOKEN"], timeout=10)
+        finally:
+            for client in clients:
+                client.close()
 
     def _count(self, what):
         with self.lock:
             self.answers[what] = self.answers.get(what, 0) + 1
 
-    def _ask(self, method, path, body=None, **kwargs):
+    def _ask(self, client, method, path, body=None, **kwargs):
         """The answer, or None when there was none."""
-        client = self._client()
         try:
             answer = client.request(method, path, body=body, **kwargs)
         except httpx.TransportError as error:
@@ -76,55 +119,76 @@ class Bots:
         except BrokenContract as error:
             self.say_wrong(str(error))
             return None
-        finally:
-            client.close()
         self._count(answer.status_code)
         return answer
 
-    def _post(self):
+    def _spec(self, chance, project, inbox):
+        """Most are pushed, to branches of their own or to the one that all want; some want the second executor."""
+        pushes = chance.random() < 0.6
+        branch = "main" if chance.random() < 0.25 else f"b-{uuid.uuid4().hex[:8]}"
+        body = spec(
+            self.command,
+            prompt=self.witness.new(),
+            branch=branch,
+            auto_commit=pushes,
+            auto_push=pushes,
+            priority=chance.randrange(10),
+            labels=["second"] if chance.random() < 0.1 else [],
+            queue_timeout_s=3600,
+            timeout_s=120,
+            max_attempts=10,
+            callback_url=inbox.url,
+        )
+        return Posted("", project["name"], branch, pushes, inbox.path), body
+
+    def post_one(self, chance, clients, **fields):
+        """A build that is accepted sooner or later, by whichever gateway; None when it was refused."""
+        project = chance.choice(self.projects)
+        posted, body = self._spec(chance, project, self.receiver.inbox())
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        while True:
+            answer = self._ask(chance.choice(clients), "POST", f"/projects/{project['id']}/builds", body | fields, headers=headers)
+            if answer is not None and answer.status_code == 202:
+                break
+            if answer is not None and answer.status_code not in AGAIN:
+                self.say_wrong(f"a POST was answered {answer.status_code}: {answer.text[:300]}")
+                return None
+            time.sleep(0.2)
+        posted.task = answer.json()["task_id"]
+        with self.lock:
+            self.posted[posted.task] = posted
+            self.open.add(posted.task)
+        return posted
+
+    def _has_room(self):
+        with self.lock:
+            self.open = {task for task in self.open if not self.has_ended(task)}
+            return len(self.open) < self.at_most
+
+    def _post(self, chance, clients):
         due = time.monotonic()
         while not self.ending.is_set():
-            project = self.random.choice(self.projects)
-            inbox = self.receiver.inbox()
-            branch = self.random.choice(("main", f"b-{uuid.uuid4().hex[:8]}"))
-            body = spec(self.command, branch=branch, auto_commit=True, auto_push=True, queue_timeout_s=600, timeout_s=60, max_attempts=5, callback_url=inbox.url)
-            headers = {"Idempotency-Key": str(uuid.uuid4())}
-            task = None
-            while task is None:
-                answer = self._ask("POST", f"/projects/{project['id']}/builds", body, headers=headers)
-                if answer is not None and answer.status_code == 202:
-                    task = answer.json()["task_id"]
-                elif answer is not None and answer.status_code not in AGAIN:
-                    self.say_wrong(f"a POST was answered {answer.status_code}: {answer.text[:300]}")
-                    break
-                else:
-                    time.sleep(0.2)
-            if task is not None:
-                with self.lock:
-                    self.posted[task] = branch
-                    self.inboxes[task] = inbox.path
-                if self.random.random() < 0.04:
-                    answer = self._ask("POST", f"/builds/{task}/cancel")
-                    if answer is not None and answer.status_code == 202:
-                        self.cancelled.add(task)
-            due += self.pause * 4
-            time.sleep(max(0, due - time.monotonic()))
+            if self._has_room():
+                posted = self.post_one(chance, clients)
+                if posted is not None and chance.random() < 0.06:
+                    time.sleep(chance.choice((0, 0.3, 1)))
+                    answer = self._ask(chance.choice(clients), "POST", f"/builds/{posted.task}/cancel")
+                    posted.cancelled = answer is not None and answer.status_code == 202
+            due = max(due + self.pause, time.monotonic() - 1)
+            self.ending.wait(max(0.02, due - time.monotonic()))
 
-    def _read(self):
-        """No 404 after a 202, and an end that is shown stays."""
+    def _read(self, chance, clients):
         while not self.ending.is_set():
             with self.lock:
-                tasks = list(self.posted)
+                tasks = list(self.posted)[-60:]
             if tasks:
-                task = self.random.choice(tasks[-200:])
-                before = self.shown.get(task)
-                answer = self._ask("GET", f"/builds/{task}")
-                if answer is not None and answer.status_code == 404:
-                    self.say_wrong(f"{task} was accepted, and GET says 404")
-                elif answer is not None and answer.status_code == 200:
-                    status = answer.json()["status"]
-                    if before not in (None, status):
-                        self.say_wrong(f"{task} was {before}, and is {status}")
-                    if status in ENDED:
-                        self.shown[task] = status
-            time.sleep(0.02)
+                self.look(chance.choice(tasks), chance.choice(clients))
+            self.ending.wait(0.08)
+
+    def look(self, task, client):
+        began = time.monotonic()
+        answer = self._ask(client, "GET", f"/builds/{task}")
+        ended = time.monotonic()
+        if answer is not None and answer.status_code in (200, 404):
+            build = answer.json() if answer.status_code == 200 else {}
+            self.seen.append(Seen(task, began, ended, answer.status_code, build.get("status"), build.get("phase"), build.get("attempt")))

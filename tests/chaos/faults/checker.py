@@ -1,163 +1,307 @@
-"""What must be true when all is quiet again: C1 to C11 of the protocol's section 10, from outside and from the tables. Yields sentences."""
+"""What must be true of the evidence: C1 to C11 of the protocol's section 10. Each check yields sentences; none of them asks the system."""
 
 import collections
 import hashlib
-import pathlib
 
-import confluent_kafka
+TERMINAL = ("build.completed", "build.failed", "build.cancelled")
+ENDED = ("completed", "failed", "cancelled")
+BUILD_EVENTS = "kiln.build.events"
+DEAD_LETTERS = "kiln.dead-letters"
+# What a match takes on a busy machine; a wake-up that was lost costs a second, or for ever.
+MATCH_S = 0.25
+IDLE_SHARE = 0.01
+# Between the beginning of a transaction, which its rows name, and what others do because of it.
+SLACK_S = 0.1
 
-from kiln_testing.agents import processes_with
-from kiln_testing.records import DEAD_LETTERS, TERMINAL
-from kiln_testing.repositories import Repository, git
+
+def violations(evidence):
+    for name, check in CHECKS.items():
+        yield from (f"{name}: {text}" for text in check(evidence))
 
 
-class Checker:
-    def __init__(self, system, tap, bots, receiver, journal, random):
-        self.system = system
-        self.tap = tap
-        self.bots = bots
-        self.receiver = receiver
-        self.journal = journal
-        self.random = random
-        self.rows = {}
-        self.requests = set()
+def accepted(evidence):
+    """C1: the id of each 202 is in the request topic and has one row, which has ended."""
+    requested = {message.build for message in evidence.messages if message.type == "build.requested"}
+    for task in evidence.posted:
+        if task not in requested:
+            yield f"{task} is not in the request topic"
+        if task not in evidence.rows:
+            yield f"{task} has no row"
+        elif evidence.rows[task].status not in ENDED:
+            yield f"{task} is {evidence.rows[task].status} for ever"
+    for build in evidence.rows.keys() - requested:
+        yield f"{build} has a row, and nobody asked for it"
 
-    def look(self):
-        """At what is there now."""
-        rows = self.system.sql("select id::text, status, project_name, result->>'commit_sha', result->'error'->>'class' from build_audit")
-        self.rows = {row[0]: row[1:] for row in rows}
-        self.requests = {record.build_id for record in self.tap.records if record.type == "build.requested"}
 
-    def violations(self):
-        for name in ("accepted", "agents", "publications", "tokens", "trail", "order", "dead_letters", "offsets", "leftovers", "webhooks"):
-            for text in getattr(self, name)():
-                yield f"{name}: {text}"
-        yield from (f"records: {text}" for text in self.tap.judge.wrong)
-        yield from (f"bots: {text}" for text in self.bots.wrong)
+def answers(evidence):
+    """C2: no GET after a 202 is 404, and what GETs show one after the other is in the order of the trail.
 
-    def accepted(self):
-        """C1: each 202 is in the request topic and has one row."""
-        for task in self.bots.posted:
-            if task not in self.requests:
-                yield f"{task} is not in the request topic"
-            if task not in self.rows:
-                yield f"{task} has no row"
+    Running may become pending again, when an attempt is lost: so each answer must be a state that the trail has, not before one that
+    an answer has shown which was complete when this one was asked for.
+    """
+    by_task = collections.defaultdict(list)
+    for seen in evidence.seen:
+        by_task[seen.task].append(seen)
+    for task, looks in by_task.items():
+        states = [(event.data["status"], event.data["phase"], event.data["attempt"]) for event in evidence.trail.get(task, [])]
+        shown = []  # (when it was complete, least position in the trail)
+        for seen in sorted(looks, key=lambda look: look.began):
+            if seen.code == 404:
+                yield f"{task} was accepted, and GET says 404"
+                continue
+            floor = max((at for ended, at in shown if ended <= seen.began), default=0)
+            state = (seen.status, seen.phase, seen.attempt)
+            at = next((at for at in range(floor, len(states)) if states[at] == state), None)
+            if at is not None:
+                shown.append((seen.ended, at))
+            elif state in states:
+                yield f"{task} is shown as {state} after {states[floor]}"
+            else:
+                yield f"{task} is shown as {state}, which its trail has not"
 
-    def agents(self):
-        """C3: no two agents of a build at once, by a lock that each one holds while it lives."""
-        for line in self.journal.read_text(encoding="utf-8").splitlines():
-            build, attempt, _, word = line.split()
-            if word == "double":
-                yield f"attempt {attempt} of {build} began while another one's agent lived"
 
-    def publications(self):
-        """C4, M1, M5: at most one commit a build, and the one that the build names."""
-        found = collections.defaultdict(list)
-        for project in self.bots.projects:
-            folder = Repository(self.system, project["name"]).folder
-            log = git("-c", "safe.directory=*", "-C", str(folder), "log", "--branches", "--format=%H %(trailers:key=Kiln-Build,valueonly,separator=%x2C)")
-            for sha, *builds in (line.split() for line in log.splitlines()):
-                for build in builds:
-                    found[build].append(sha)
-        late = {record.build_id for record in self.tap.records if record.type == "build.late_commit"}
-        for build, shas in found.items():
-            if len(shas) > 1:
-                yield f"{build} has {len(shas)} commits"
-            elif build not in self.rows:
-                yield f"a commit of {build}, which has no row"
-            elif self.rows[build][2] != shas[0] and build not in late:
-                yield f"{build} ({self.rows[build][0]}) names commit {self.rows[build][2]}; on the branch is {shas[0]}"
-        for build, (status, _, sha, _) in self.rows.items():
-            if status == "completed" and build not in found:
-                yield f"{build} is completed with {sha}, and no branch has a commit of it"
+def excused(evidence, attempts):
+    """Two agents of a build may live at once only when one's host stood still past its lease, or had its accept come too late."""
+    for attempt in attempts:
+        if attempt.state != "lost":
+            continue
+        if attempt.reason == "accept_timeout":
+            return True
+        if any(worker == attempt.worker and began <= attempt.ended + SLACK_S and ended >= attempt.assigned for worker, began, ended in evidence.freezes):
+            return True
+    return False
 
-    def tokens(self):
-        """C5: a token has one worker, and an attempt one token."""
-        leases, attempts = {}, {}
-        for record in self.tap.records:
-            if record.type == "attempt.assign":
-                token = (record.data["build_id"], record.data["attempt"])
-                lease, worker = record.data["lease_id"], record.data["worker_id"]
-                if leases.setdefault(lease, (*token, worker)) != (*token, worker):
-                    yield f"lease {lease} was given twice"
-                if attempts.setdefault(token, lease) != lease:
-                    yield f"attempt {token[1]} of {token[0]} has two leases"
 
-    def trail(self):
-        """C6: what Kafka has is what the table has, event by event."""
-        chains = {key: (last, digest) for (topic, key), (last, digest, _) in self.tap.judge.chains.items() if topic == "kiln.build.events"}
-        rows = self.system.sql("select build_id::text, sequence, body, hash from build_events order by build_id, sequence")
-        last = {}
-        for build, sequence, body, stored in rows:
-            before, digest = last.get(build, (0, bytes(32)))
-            digest = hashlib.sha256(digest + bytes(body)).digest()
-            if sequence != before + 1 or digest != bytes(stored):
-                yield f"event {sequence} of {build} does not follow from the one before"
-            last[build] = (sequence, digest)
-        for build in last.keys() | chains.keys():
-            if last.get(build) != chains.get(build):
-                yield f"{build}: the table ends at {last.get(build, (0,))[0]}, Kafka at {chains.get(build, (0,))[0]}"
+def lives(evidence):
+    """(build, attempt) -> (from, to) of its agent, by the executors' journals; an executor's death ends all of its agents."""
+    found, open_ones = {}, {}
+    entries = [(entry.time, entry.worker, entry.what, (entry.build, entry.attempt)) for entry in evidence.journal]
+    entries += [(time, worker, "death", None) for worker, time in evidence.deaths]
+    for time, worker, what, token in sorted(entries, key=lambda entry: entry[0]):
+        if what == "agent starts":
+            open_ones[worker, token] = time
+        elif what in ("agent ended", "agent is killed", "child has died", "attempt finished") and (worker, token) in open_ones:
+            found[token] = (open_ones.pop((worker, token)), time)
+        elif what == "death":
+            for key in [key for key in open_ones if key[0] == worker]:
+                found[key[1]] = (open_ones.pop(key), time)
+    for (_, token), time in open_ones.items():
+        found[token] = (time, float("inf"))
+    return found
 
-    def order(self):
-        """C7: whoever begins anywhere sees first occurrences in order."""
-        events = [record for record in self.tap.records if record.topic == "kiln.build.events"]
-        for _ in range(20):
-            last = {}
-            for record in events[self.random.randrange(max(1, len(events))) :]:
-                sequence = record.data["sequence"]
-                if record.build_id in last and sequence > last[record.build_id] + 1:
-                    yield f"{record.build_id} jumps from {last[record.build_id]} to {sequence}"
-                last[record.build_id] = max(sequence, last.get(record.build_id, 0))
 
-    def dead_letters(self):
-        """C9: nothing was refused that one of us has written."""
-        yield from (f"{record!r}" for record in self.tap.records if record.topic == DEAD_LETTERS)
+def agents(evidence):
+    """C3: no two agents of a build at once, and no push begun outside of a lease."""
+    attempts = evidence.attempts_of()
+    for entry in evidence.doubles:
+        if not excused(evidence, attempts.get(entry.build, [])):
+            yield f"attempt {entry.attempt} of {entry.build} began while another one's agent lived"
+    by_build = collections.defaultdict(list)
+    for (build, number), life in lives(evidence).items():
+        by_build[build].append((life, number))
+    for build, found in by_build.items():
+        found.sort()
+        for (one, first), (other, second) in zip(found, found[1:]):
+            if other[0] < one[1] - SLACK_S and not excused(evidence, attempts.get(build, [])):
+                yield f"the agents of attempts {first} and {second} of {build} lived at once, by the journals"
+    yield from pushes(evidence)
 
-    def offsets(self):
-        """C10: what was applied is what is there."""
-        rows = self.system.sql("select consumer, topic, partition, next_offset from consumer_offsets")
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-chaos"})
-        try:
-            for name, topic, partition, offset in rows:
-                _, end = consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, partition), timeout=60)
-                if offset > end:
-                    yield f"{name} has applied {topic}/{partition} up to {offset}, and its end is {end}"
-        finally:
-            consumer.close()
 
-    def leftovers(self):
-        """C11: no process, slot or claim of what has ended; nothing waits."""
-        counts = {
-            "held attempts": "select count(*) from build_attempts where held",
-            "project slots": "select count(*) from project_slots",
-            "queued builds": "select count(*) from build_queue",
-            "unsent events": "select count(*) from outbox",
-            "early results": "select count(*) from early_results",
-        }
-        for what, statement in counts.items():
-            (count,) = self.system.sql(statement)[0]
-            if count:
-                yield f"{count} {what}"
-        processes = processes_with(self.bots.command)
-        if processes:
-            yield f"{len(processes)} processes of agents: {[pathlib.Path('/proc', str(pid), 'cmdline').read_bytes() for pid in processes[:3]]}"
+def pushes(evidence):
+    by_token = {(attempt.build, attempt.number): attempt for attempt in evidence.attempts}
+    for entry in evidence.journal:
+        if entry.what != "push begins":
+            continue
+        attempt = by_token.get((entry.build, entry.attempt))
+        if attempt is None:
+            yield f"a push of attempt {entry.attempt} of {entry.build}, which there is not"
+        elif attempt.worker != entry.worker:
+            yield f"a push of attempt {entry.attempt} of {entry.build} by {entry.worker}, and {attempt.worker} has it"
+        elif attempt.ended is not None and entry.time > attempt.ended + SLACK_S and not excused(evidence, [attempt]):
+            yield f"a push of attempt {entry.attempt} of {entry.build} began {entry.time - attempt.ended:.2f} s after its lease ({attempt.reason})"
 
-    def webhooks(self):
-        """Each end was told, under one id."""
-        told = collections.defaultdict(set)
-        for delivery in self.receiver.deliveries:
-            told[delivery.path].add(delivery.headers["webhook-id"])
-        for task, path in self.bots.inboxes.items():
-            if len(told[path]) != 1:
-                yield f"{task} was told under {len(told[path])} ids"
 
-    def ended(self):
-        """{how: count} of all builds."""
-        return dict(collections.Counter(f"{status} ({error})" if error else status for status, _, _, error in self.rows.values()))
+def publications(evidence):
+    """C4, with M1 and M5: one change of one branch a build at most, by the git server's reflog, and the one that the build names."""
+    found = collections.defaultdict(list)
+    for update in evidence.updates:
+        if update.build is not None:
+            found[update.build].append(update.sha)
+    late = {message.build for message in evidence.messages if message.type == "build.late_commit"}
+    for build, shas in found.items():
+        row = evidence.rows.get(build)
+        if len(shas) > 1:
+            yield f"{build} has changed its branch {len(shas)} times: {shas}"
+        elif row is None:
+            yield f"a commit of {build}, which has no row"
+        elif row.sha != shas[0] and build not in late:
+            yield f"{build} ({row.status}) names commit {row.sha}; on the branch is {shas[0]}"
+    for build, shas in evidence.commits.items():
+        if len(shas) > 1:
+            yield f"{build} has {len(shas)} commits: {sorted(shas)}"
+        if build not in found:
+            yield f"a commit of {build} came to a branch without a trace in its reflog"
+    for build, row in evidence.rows.items():
+        posted = evidence.posted.get(build)
+        if row.status == "completed" and posted is not None and posted.pushes and build not in found:
+            yield f"{build} is completed with {row.sha}, and no branch has had a commit of it"
 
-    def open_builds(self):
-        """How many accepted builds have no terminal event on Kafka."""
-        return sum(not any(record.type in TERMINAL for record in self.tap.by_build.get(task, [])) for task in self.bots.posted)
 
-    def all_have_ended(self):
-        return self.open_builds() == 0
+def tokens(evidence):
+    """C5: a lease is of one attempt and one worker, and an attempt has one lease."""
+    leases, attempts = {}, {}
+    for message in evidence.messages:
+        if message.type == "attempt.assign":
+            data = message.data
+            token, holder = (data["build_id"], data["attempt"]), (data["worker_id"], str(data["incarnation"]))
+            if leases.setdefault(data["lease_id"], (token, holder)) != (token, holder):
+                yield f"lease {data['lease_id']} was given twice: {leases[data['lease_id']]} and {(token, holder)}"
+            if attempts.setdefault(token, data["lease_id"]) != data["lease_id"]:
+                yield f"attempt {token[1]} of {token[0]} has two leases"
+    for attempt in evidence.attempts:
+        told = attempts.get((attempt.build, attempt.number))
+        if told is not None and told != attempt.lease:
+            yield f"attempt {attempt.number} of {attempt.build} was assigned with lease {told}, and has {attempt.lease}"
+
+
+def trail(evidence):
+    """C6: what Kafka has is what the table has, event by event with the same hash; with M2, one terminal event at most."""
+    on_kafka = collections.defaultdict(dict)
+    for message in evidence.messages:
+        if message.topic == BUILD_EVENTS:
+            sequence = message.data["sequence"]
+            if on_kafka[message.key].setdefault(sequence, (message.value, message.hash)) != (message.value, message.hash):
+                yield f"event {sequence} of {message.key} was published twice, and not the same"
+    for build in evidence.trail.keys() | on_kafka.keys():
+        rows, last, digest = evidence.trail.get(build, []), 0, bytes(32)
+        for event in rows:
+            digest = hashlib.sha256(digest + event.body).digest()
+            if event.sequence != last + 1 or digest != event.hash:
+                yield f"event {event.sequence} of {build} does not follow from the one before"
+            last = event.sequence
+            if event.sequence not in on_kafka[build]:
+                yield f"event {event.sequence} of {build} is not on Kafka"
+            elif on_kafka[build][event.sequence] != (event.body, event.hash.hex()):
+                yield f"event {event.sequence} of {build} is another one on Kafka"
+        for sequence in on_kafka[build].keys() - {event.sequence for event in rows}:
+            yield f"event {sequence} of {build} is on Kafka, and not in the trail"
+        ends = [event.type for event in rows if event.type in TERMINAL]
+        if len(ends) > 1:
+            yield f"{build} has ended {len(ends)} times: {ends}"
+        if ends and rows[-1].type not in (*TERMINAL, "build.late_commit"):
+            yield f"{build} goes on after its end: {rows[-1].type}"
+
+
+def order(evidence):
+    """C7: first occurrences of a build's events come in their order, and who begins anywhere finds the same records."""
+    highest = {}
+    for message in evidence.messages:
+        if message.topic == BUILD_EVENTS:
+            sequence, last = message.data["sequence"], highest.get(message.key, 0)
+            if sequence > last + 1:
+                yield f"{message.key} jumps from {last} to {sequence}"
+            highest[message.key] = max(sequence, last)
+    known = {(message.topic, message.partition, message.offset): message for message in evidence.messages}
+    ends = collections.defaultdict(int)
+    for message in evidence.messages:
+        ends[message.topic, message.partition] = max(message.offset + 1, ends[message.topic, message.partition])
+    for found in evidence.rereads:
+        for message in found:
+            before = known.get((message.topic, message.partition, message.offset))
+            if before is None or (before.event_id, before.value) != (message.event_id, message.value):
+                yield f"{message.topic}/{message.partition}/{message.offset} is {message.event_id}, and was {before and before.event_id}"
+        if found and found[-1].offset + 1 < ends[found[0].topic, found[0].partition]:
+            yield f"{found[0].topic}/{found[0].partition} ends at {found[-1].offset + 1}, and had {ends[found[0].topic, found[0].partition]} records"
+
+
+def idle_share(evidence, window):
+    """How much of a window's time a build of it waited while a slot was free, without what a match may take."""
+    changes = []  # (time, change of waiting, change of taken slots)
+    for build in window.builds:
+        waits = None
+        for event in evidence.trail.get(build, []):
+            if event.data["phase"] == "queued" and waits is None:
+                waits = event.time
+                changes.append((event.time, 1, 0))
+            elif event.data["phase"] != "queued" and waits is not None:
+                waits = None
+                changes.append((event.time, -1, 0))
+    if not changes:
+        return 0.0
+    begin, end = min(change[0] for change in changes), max(change[0] for change in changes)
+    for attempt in evidence.attempts:
+        if attempt.ended is None or attempt.ended > begin:
+            changes.append((max(begin, attempt.assigned), 0, 1))
+            if attempt.ended is not None:
+                changes.append((attempt.ended, 0, -1))
+    idle, waiting, taken, since = 0.0, 0, 0, None
+    for time, more_waiting, more_taken in sorted(changes):
+        waiting, taken = waiting + more_waiting, taken + more_taken
+        if waiting > 0 and taken < window.slots:
+            since = time if since is None else since
+        elif since is not None:
+            idle += time - since if time - since > MATCH_S else 0
+            since = None
+    return idle / max(end - begin, 1.0)
+
+
+def conservation(evidence):
+    """C8: in quiet windows builds do not wait while a slot is free. All windows must show it: a moment of the machine's own is no lost wake-up."""
+    shares = [idle_share(evidence, window) for window in evidence.windows]
+    if shares and min(shares) > IDLE_SHARE:
+        yield f"builds waited while a slot was free, for {', '.join(f'{share:.1%}' for share in shares)} of the time of quiet windows"
+
+
+def dead_letters(evidence):
+    """C9: nothing was refused that one of us has written."""
+    yield from (f"{message.value[:200]!r}" for message in evidence.messages if message.topic == DEAD_LETTERS)
+
+
+def offsets(evidence):
+    """C10: what was applied is what is there: all that there was when it was quiet, and nothing that there is not."""
+    for row in evidence.offsets:
+        place = f"{row.consumer} has applied {row.topic}/{row.partition} up to {row.next}"
+        if row.next > row.end:
+            yield f"{place}, and its end is {row.end}"
+        if row.next < row.start:
+            yield f"{place}, and it begins at {row.start}"
+        if row.next < row.quiet_end:
+            yield f"{place}, and {row.quiet_end} were there long ago"
+
+
+def leftovers(evidence):
+    """C11: no process, lock, workspace, slot or claim of what has ended; nothing waits."""
+    yield from (f"{what}: {left}" for what, left in evidence.leftovers.items() if left)
+    for attempt in evidence.attempts:
+        if attempt.ended is None:
+            yield f"attempt {attempt.number} of {attempt.build} is {attempt.state} for ever"
+
+
+def webhooks(evidence):
+    """Guarantee 5: each end was told, under one id."""
+    for posted in evidence.posted.values():
+        ids = evidence.told.get(posted.inbox, set())
+        if len(ids) != 1:
+            yield f"{posted.task} was told under {len(ids)} ids"
+
+
+def surprises(evidence):
+    """What nobody expected."""
+    yield from evidence.surprises
+
+
+CHECKS = {
+    "C1": accepted,
+    "C2": answers,
+    "C3": agents,
+    "C4": publications,
+    "C5": tokens,
+    "C6": trail,
+    "C7": order,
+    "C8": conservation,
+    "C9": dead_letters,
+    "C10": offsets,
+    "C11": leftovers,
+    "webhooks": webhooks,
+    "surprises": surprises,
+}

@@ -1,110 +1,216 @@
-"""What is done to a running system, and undone again. A fault counts once its effect was seen."""
+"""What is done to a running system, and undone again; and which of it when: a plan that the seed alone decides.
 
-import os
-import pathlib
+Each lane does one thing after another, side by side with the others: never are two brokers away at once.
+"""
+
+import dataclasses
+import random
 import signal
+import socket
 import time
 
-from kiln_testing.services import start_beside
-from kiln_testing.system import is_stopped
-from kiln_testing.waiting import wait_for
+import confluent_kafka
+from kiln_testing.waiting import TooLate, wait_for
+
+LEASE_S = 6.0
+PAST_LEASE_S = (LEASE_S + 1, LEASE_S + 3)
+BROKERS = ("kafka-1", "kafka-2", "kafka-3")
+LINKED = ("gateway-2", "build-service-2", "executor-2")  # reach Kafka and Postgres by links
 
 
-def _send(pids, number):
-    for pid in pids:
-        os.kill(pid, number)
+@dataclasses.dataclass
+class Done:
+    """A fault that is over. `kind` is what was done to which kind of member."""
+
+    kind: str
+    member: str
+    began: float  # wall clock
+    ended: float
+    seen: bool  # it took effect
 
 
-def _gone(pid):
-    return not pathlib.Path("/proc", str(pid)).exists()
-
-
-def _wait_gone(pids, name):
-    wait_for(lambda: all(map(_gone, pids)), f"{name} to be gone")
-
-
-class Nemesis:
-    """One kind of fault against the processes of one name; `seconds` is how long it lasts, from and to."""
-
-    def __init__(self, kind, name, seconds=(0, 0)):
-        self.kind = kind
-        self.name = name
-        self.seconds = seconds
+@dataclasses.dataclass
+class Fault:
+    kind: str
+    member: str
+    seconds: float  # how long it lasts, once it has begun
 
     def __str__(self):
-        return f"{self.kind} {self.name.lower()}"
+        return f"{self.kind} ({self.member}, {self.seconds:.1f} s)"
 
-    def victims(self, system, random):
-        pids = system.pids(self.name)
-        return pids if self.name == "POSTGRES" else [random.choice(pids)]
-
-
-class Kill(Nemesis):
-    """Dead at once (or asked to end), and started again a while later."""
-
-    def __init__(self, name, number=signal.SIGKILL, seconds=(0, 3)):
-        super().__init__({signal.SIGKILL: "kill", signal.SIGTERM: "end", signal.SIGQUIT: "quit"}[number], name, seconds)
-        self.number = number
-
-    def run(self, system, random):
-        pids = self.victims(system, random)
-        _send(pids, self.number)
-        _wait_gone(pids, self.name)
-        time.sleep(random.uniform(*self.seconds))
-        system.up()
+    def run(self, scene):
+        """Does it and undoes it, for `seconds` or until the scene ends; whether its effect was seen."""
+        raise NotImplementedError
 
 
-class Freeze(Nemesis):
-    """It stands still, and goes on as if no time had passed."""
+@dataclasses.dataclass
+class End(Fault):
+    """Gone, by a signal; and started again as it was."""
 
-    def __init__(self, name, seconds):
-        super().__init__("freeze", name, seconds)
+    number: int = signal.SIGKILL
+    whole: bool = False  # with all of its processes
 
-    def run(self, system, random):
-        pids = self.victims(system, random)
-        _send(pids, signal.SIGSTOP)
+    def run(self, scene):
+        member = scene.fleet.members[self.member]
+        with member.life:
+            member.end(self.number, self.whole)
+            scene.rest(self.seconds)
+            member.start()
+        if member.kind == "kafka":
+            scene.wait_replicated(member)
+        return True
+
+
+@dataclasses.dataclass
+class Freeze(Fault):
+    """Stands still, and goes on as if no time had passed."""
+
+    whole: bool = True
+
+    def run(self, scene):
+        member = scene.fleet.members[self.member]
+        with member.life:
+            try:
+                member.freeze(self.whole)
+                scene.rest(self.seconds)
+            finally:
+                member.thaw()
+        return True
+
+
+@dataclasses.dataclass
+class Net(Fault):
+    """What one member says to another is held, lost with its connection, or late."""
+
+    ends: tuple = ()  # what it speaks to
+    mode: str = "pass"
+    delay_s: float = 0.0
+
+    def run(self, scene):
+        names = [f"{self.member}/{end}" for end in self.ends]
+        scene.links.set(names, self.mode, self.delay_s)
         try:
-            wait_for(lambda: all(map(is_stopped, pids)), f"{self.name} to stand still")
-            time.sleep(random.uniform(*self.seconds))
+            scene.rest(self.seconds)
+            return scene.links.touched(names) > 0
         finally:
-            _send(pids, signal.SIGCONT)
+            scene.links.set(names, "pass")
 
 
-class Join(Nemesis):
-    """One more instance, which works for a while and is then killed or asked to end."""
+def _ends(kind, members, number, seconds, **more):
+    return [lambda chance, member=member: End(kind, member, chance.uniform(*seconds), number, **more) for member in members]
 
-    def __init__(self, name, seconds):
-        super().__init__("join", name, seconds)
 
-    def run(self, system, random):
-        service = start_beside(system, self.name)
+def _freezes(kind, members, seconds, whole=True):
+    return [lambda chance, member=member: Freeze(kind, member, chance.uniform(*seconds), whole) for member in members]
+
+
+def _nets(kind, members, ends, mode, seconds, delays=(0, 0)):
+    return [lambda chance, member=member: Net(kind, member, chance.uniform(*seconds), ends, mode, chance.uniform(*delays)) for member in members]
+
+
+BOTH = ("{}-1", "{}-2")
+
+
+def both(kind):
+    return [form.format(kind) for form in BOTH]
+
+
+# Of each row one entry is taken at a time, so that kinds with many members do not crowd out the others.
+LANES = {
+    "services": [
+        _ends("kill gateway", both("gateway"), signal.SIGKILL, (0, 2)),
+        _ends("kill build-service", both("build-service"), signal.SIGKILL, (0, 2)),
+        _ends("kill executor", both("executor"), signal.SIGKILL, (0, 1)),
+        _ends("kill executor's host", both("executor"), signal.SIGKILL, (0, 2), whole=True),
+        _ends("kill notifier", ["notifier"], signal.SIGKILL, (0, 2)),
+        _ends("end gateway", both("gateway"), signal.SIGTERM, (0, 0.5)),
+        _ends("end build-service", both("build-service"), signal.SIGTERM, (0, 0.5)),
+        _ends("end executor", both("executor"), signal.SIGTERM, (0, 0.5)),
+        _freezes("freeze gateway", both("gateway"), (0.5, 3)),
+        _freezes("freeze build-service", both("build-service"), (0.5, 3)),
+        _freezes("freeze build-service for long", both("build-service"), (7, 9)),  # past the group's session
+        _freezes("freeze executor's host", both("executor"), PAST_LEASE_S),
+        _freezes("freeze executor", both("executor"), PAST_LEASE_S, whole=False),
+    ],
+    "network": [
+        _nets("part from Kafka", LINKED, BROKERS, "hold", (1, 9)),
+        _nets("part from a broker", [LINKED[1], LINKED[2]], BROKERS[:1], "hold", (2, 8)),
+        _nets("part from Postgres", LINKED[:2], ("postgres",), "hold", (1, 8)),
+        _nets("lose answers of Kafka", LINKED, BROKERS, "answers", (1, 6)),
+        _nets("lose requests to Kafka", LINKED[:1], BROKERS, "requests", (1, 6)),
+        _nets("lose answers of Postgres", [LINKED[1]], ("postgres",), "answers", (1, 6)),
+        _nets("cut from Kafka", LINKED, BROKERS, "cut", (0.2, 4)),
+        _nets("cut from Postgres", LINKED[:2], ("postgres",), "cut", (0.2, 3)),
+        _nets("delay Kafka", LINKED, BROKERS, "pass", (2, 5), (0.02, 0.4)),
+        _nets("delay Postgres", LINKED[:2], ("postgres",), "pass", (2, 5), (0.01, 0.1)),
+    ],
+    "stores": [
+        _ends("kill broker", BROKERS, signal.SIGKILL, (0, 2)),
+        _freezes("freeze broker", BROKERS, (1, 8)),  # also past its session
+        _ends("kill Postgres", ["postgres"], signal.SIGKILL, (0, 1), whole=True),
+        _freezes("freeze Postgres", ["postgres"], (0.5, 4)),
+        _ends("end broker", BROKERS, signal.SIGTERM, (0, 1)),
+        _ends("quit Postgres", ["postgres"], signal.SIGQUIT, (0, 1)),
+    ],
+}
+PAUSES_S = {"services": (0.2, 1.5), "network": (0.5, 2), "stores": (2, 5)}
+
+
+def plan(seed, lane):
+    """Endless: (pause before it, fault). Every kind of a lane comes once before any comes again."""
+    chance = random.Random(f"{seed} {lane}")
+    while True:
+        rows = list(LANES[lane])
+        chance.shuffle(rows)
+        for row in rows:
+            yield chance.uniform(*PAUSES_S[lane]), chance.choice(row)(chance)
+
+
+class Scene:
+    """Where it is played: the members, the links, and when it is over."""
+
+    def __init__(self, system, fleet, links, over):
+        self.fleet = fleet
+        self.links = links
+        self.over = over  # an Event: what lasts is undone at once
+        self.brokers = system.brokers
+        self.done = []  # of all lanes
+        self.wrong = []
+
+    def rest(self, seconds):
+        self.over.wait(seconds)
+
+    def wait_replicated(self, member):
+        """A broker that was started has caught up, or takes so long that the next fault may as well come."""
+        host, _, port = self.brokers.split(",")[BROKERS.index(member.name)].rpartition(":")
+        admin = confluent_kafka.Consumer({"bootstrap.servers": self.brokers, "group.id": "kiln-chaos", "log_level": 0, "error_cb": lambda _: None})
+
+        def whole():
+            try:
+                socket.create_connection((host, int(port)), 5).close()
+                topics = admin.list_topics(timeout=5).topics.values()
+            except (confluent_kafka.KafkaException, OSError):
+                return False
+            return all(len(partition.isrs) == len(BROKERS) for topic in topics for partition in topic.partitions.values())
+
         try:
-            service.find_ports(listens=False)
-            service.wait_ready()
-            time.sleep(random.uniform(*self.seconds))
+            wait_for(whole, "all replicas to be in sync", 30, poll=0.3)
+        except TooLate:
+            pass
         finally:
-            if random.random() < 0.5:
-                service.process.kill()
-                service.process.wait(60)
-            else:
-                service.end()
+            admin.close()
 
-
-def all_of(lease_s):
-    """`lease_s`: what a freeze must outlast to be noticed."""
-    return [
-        Kill("GATEWAY"),
-        Kill("BUILD_SERVICE"),
-        Kill("BUILD_SERVICE", signal.SIGTERM),
-        Kill("NOTIFIER"),
-        Kill("EXECUTOR"),
-        Kill("EXECUTOR", signal.SIGTERM),
-        Kill("KAFKA", seconds=(0, 2)),
-        Kill("POSTGRES", signal.SIGQUIT, seconds=(0, 2)),
-        Freeze("BUILD_SERVICE", (1, 9)),
-        Freeze("EXECUTOR", (1, 1.5 * lease_s)),
-        Freeze("GATEWAY", (0.5, 2)),
-        Freeze("KAFKA", (0.5, 3)),
-        Freeze("POSTGRES", (0.5, 3)),
-        Join("build-service", (1, 5)),
-    ]
+    def play(self, lane, seed, say):
+        """One lane, until it is over."""
+        for pause, fault in plan(seed, lane):
+            self.rest(pause)
+            if self.over.is_set():
+                return
+            began = time.time()
+            try:
+                seen = fault.run(self)
+            except Exception as error:  # pylint: disable=broad-exception-caught  # it must be seen
+                self.wrong.append(f"{fault}: {error!r}")
+                return
+            self.done.append(Done(fault.kind, fault.member, began, time.time(), seen))
+            say(began, fault, time.time() - began, seen)

@@ -1,0 +1,190 @@
+"""The processes of a system as things that can be killed, frozen, and started again just as they were."""
+
+import concurrent.futures
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+from kiln_testing.services import environment_of, tree
+from kiln_testing.system import is_stopped
+from kiln_testing.waiting import wait_for
+
+
+def is_gone(pid):
+    """A zombie is gone too."""
+    try:
+        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def send(pid, number):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+class Member:
+    """One process, and how to start it again. `life` is held by whoever does something to it."""
+
+    def __init__(self, fleet, name, argv, environment, cwd, log, pid=None):
+        self.fleet = fleet
+        self.name = name
+        self.kind = name.rpartition("-")[0] if name[-1].isdigit() else name
+        self.argv = argv
+        self.environment = environment
+        self.cwd = cwd
+        self.log = log
+        self.pid = pid
+        self.process = None
+        self.worker_id = None
+        self.life = threading.RLock()
+        self.wanted = pid is not None
+        self.frozen = []
+        self.deaths = []  # wall-clock times
+
+    @classmethod
+    def of_pid(cls, fleet, name, pid):
+        proc = pathlib.Path("/proc", str(pid))
+        argv = [part.decode() for part in (proc / "cmdline").read_bytes().split(b"\0")[:-1]]
+        argv[0] = str((proc / "exe").readlink())
+        return cls(fleet, name, argv, environment_of(pid), str((proc / "cwd").readlink()), fleet.system.folder / "log" / f"{name}.log", pid)
+
+    def start(self):
+        with self.life:
+            if self.kind == "postgres":  # it may be somebody else's number by now
+                pathlib.Path(self.cwd, "postmaster.pid").unlink(missing_ok=True)
+            with self.log.open("ab") as log:
+                self.process = self.fleet.starter.submit(self._popen, log).result()
+            self.pid = self.process.pid
+            self.wanted = True
+
+    def _popen(self, log):
+        # It ends with the thread that has started it, which lives as long as this program.
+        command = ["setpriv", "--pdeathsig", "KILL"]
+        if os.geteuid() == 0:
+            user = self.fleet.system.env["KILN_RUN_USER"]
+            command += ["--reuid", user, "--regid", user, "--init-groups"]
+        return subprocess.Popen(
+            [*command, "--", *self.argv],
+            env=self.environment,
+            cwd=self.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def is_dead(self):
+        return self.process.poll() is not None if self.process is not None else is_gone(self.pid)
+
+    def end(self, number, whole=False, deadline=60.0):
+        """Ends it, or the whole tree of its processes; SIGKILL after the deadline. True when the signal was enough."""
+        with self.life:
+            self.wanted = False
+            pids = tree(self.pid) if whole else [self.pid]
+            for pid in pids:
+                send(pid, number)
+            enough = True
+            try:
+                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to end", deadline)
+            except AssertionError:
+                enough = False
+                for pid in pids:
+                    send(pid, signal.SIGKILL)
+                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to be gone")
+            self.deaths.append(time.time())
+            return enough
+
+    def freeze(self, whole):
+        """All threads of it stand still when this returns, and all of its descendants if wanted."""
+        with self.life:
+
+            def stop_new():
+                new = [pid for pid in (tree(self.pid) if whole else [self.pid]) if pid not in self.frozen]
+                for pid in new:
+                    send(pid, signal.SIGSTOP)
+                self.frozen += new
+                return not new
+
+            wait_for(stop_new, f"all of {self.name} to be stopped")
+            wait_for(lambda: all(is_stopped(pid) or is_gone(pid) for pid in self.frozen), f"{self.name} to stand still")
+
+    def thaw(self):
+        with self.life:
+            for pid in self.frozen:
+                send(pid, signal.SIGCONT)
+            self.frozen = []
+
+    def last_words(self):
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return " | ".join(lines[-3:])[-600:]
+
+
+class Fleet:
+    """All members. What ends by itself is started again, and told."""
+
+    def __init__(self, system):
+        self.system = system
+        self.starter = concurrent.futures.ThreadPoolExecutor(1, "starter")
+        self.members = {}
+        self.surprises = []  # sentences
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+
+    def adopt(self, name, pid):
+        return self._add(Member.of_pid(self, name, pid))
+
+    def another(self, like, name, folder=None, **environment):
+        """One more like a member, with these variables; not started."""
+        log = self.system.folder / "log" / f"{name}.log"
+        return self._add(Member(self, name, like.argv, like.environment | environment, folder or like.cwd, log))
+
+    def _add(self, member):
+        self.members[member.name] = member
+        return member
+
+    def of(self, kind):
+        return [member for member in self.members.values() if member.kind == kind]
+
+    def watch(self):
+        self.thread.start()
+
+    def _supervise(self):
+        while not self.closing.wait(0.25):
+            for member in self.members.values():
+                if member.wanted and member.is_dead() and member.life.acquire(blocking=False):
+                    try:
+                        self._revive(member)
+                    finally:
+                        member.life.release()
+
+    def _revive(self, member):
+        if not member.wanted or not member.is_dead():
+            return  # somebody was at it
+        status = member.process.returncode if member.process is not None else "unknown"
+        self.surprises.append(f"{member.name} ended by itself with {status}: {member.last_words()}")
+        member.deaths.append(time.time())
+        member.start()
+
+    def close(self):
+        """Ends all that it has started."""
+        self.closing.set()
+        if self.thread.is_alive():
+            self.thread.join(60)
+        for member in self.members.values():
+            member.thaw()
+            if member.process is not None:
+                member.wanted = False
+                send(member.pid, signal.SIGTERM if member.kind == "executor" else signal.SIGKILL)
+        for member in self.members.values():
+            if member.process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    member.process.wait(10)
+                    continue
+                member.process.kill()
+                member.process.wait(30)
+        self.starter.shutdown()

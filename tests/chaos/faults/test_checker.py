@@ -1,0 +1,408 @@
+"""The checker bites: a run without fault passes, and each violation of C1 to C11, forged into it, is found by the check that is for it, and legal
+oddities are not taken for violations.
+"""
+
+import copy
+import hashlib
+import itertools
+import json
+
+import checker
+import nemeses
+import pytest
+from bots import Posted, Seen
+from evidence import Attempt, Entry, Event, Evidence, Message, Offset, Row, Update, Window
+
+LOST, WON, QUIET = "build-lost", "build-won", "build-quiet"  # the first attempt of LOST was lost
+
+
+class Forge:
+    """Makes evidence of a small run in which all is well."""
+
+    def __init__(self):
+        self.evidence = Evidence()
+        self.offsets = {}
+
+    def message(self, topic, key, type_, data, event_id=None, digest=None):
+        offset = self.offsets.setdefault(topic, itertools.count())
+        value = json.dumps(data).encode()
+        made = Message(topic, 0, next(offset), key, type_, event_id or f"{topic}/{key}/{type_}", value, data, digest)
+        self.evidence.messages.append(made)
+        return made
+
+    def event(self, build, time, type_, status, phase, attempt):
+        rows = self.evidence.trail.setdefault(build, [])
+        before = rows[-1].hash if rows else bytes(32)
+        data = {"build_id": build, "sequence": len(rows) + 1, "status": status, "phase": phase, "attempt": attempt}
+        made = self.message(checker.BUILD_EVENTS, build, type_, data, f"build/{build}/{len(rows) + 1}")
+        digest = hashlib.sha256(before + made.value).digest()
+        made.hash = digest.hex()
+        rows.append(Event(len(rows) + 1, type_, time, made.value, digest, data))
+
+    def assigned(self, build, number, worker, begin, end, state="finished", reason="completed"):
+        lease = f"lease-{build}-{number}"
+        data = {"build_id": build, "attempt": number, "lease_id": lease, "worker_id": worker, "incarnation": {"counter": 1, "nonce": "n"}}
+        self.message("kiln.build.assignments", worker, "attempt.assign", data)
+        self.evidence.attempts.append(Attempt(build, number, lease, worker, "run", state, begin, begin + 0.1, end, reason))
+        self.event(build, begin, "build.phase", "pending", "assigned", number)
+
+    def ran(self, build, number, worker, begin, end):
+        self.event(build, begin, "build.started", "running", "preparing", number)
+        self.event(build, begin + 0.1, "build.phase", "running", "agent", number)
+        self.evidence.journal += [Entry(begin + 0.1, worker, "agent starts", build, number), Entry(end, worker, "agent ended", build, number)]
+
+    def requested(self, build, time):
+        self.message("kiln.build.requests", build, "build.requested", {"build_id": build})
+        self.event(build, time, "build.pending", "pending", "queued", 0)
+        self.evidence.posted[build] = Posted(build, "p", "main", True, f"/{build}")
+        self.evidence.told[f"/{build}"] = {f"build/{build}/end"}
+
+    def completed(self, build, number, worker, time):
+        sha = f"sha-{build}"
+        self.event(build, time, "build.phase", "running", "pushing", number)
+        self.evidence.journal.append(Entry(time, worker, "push begins", build, number))
+        self.evidence.updates.append(Update("p", "refs/heads/main", sha, build))
+        self.evidence.commits[build] = {sha}
+        self.event(build, time + 0.5, "build.completed", "completed", None, number)
+        self.evidence.rows[build] = Row("completed", sha, None)
+
+
+@pytest.fixture
+def run():
+    """One build goes through, one loses its first worker; a third waits for its turn in a quiet window."""
+    forge = Forge()
+    forge.requested(WON, 10)
+    forge.assigned(WON, 1, "w1", 10.01, 12.5)
+    forge.ran(WON, 1, "w1", 10.2, 11.9)
+    forge.completed(WON, 1, "w1", 12)
+    forge.requested(LOST, 20)
+    forge.assigned(LOST, 1, "w1", 20.1, 30, "lost", "lease_expired")
+    forge.ran(LOST, 1, "w1", 20.2, 25)
+    forge.event(LOST, 30, "build.attempt_lost", "pending", "queued", 1)
+    forge.assigned(LOST, 2, "w2", 30.1, 32.5)
+    forge.ran(LOST, 2, "w2", 30.3, 31.9)
+    forge.completed(LOST, 2, "w2", 32)
+    forge.requested(QUIET, 100)
+    forge.assigned(QUIET, 1, "w1", 100.1, 105)
+    forge.ran(QUIET, 1, "w1", 100.2, 103)
+    forge.completed(QUIET, 1, "w1", 104)
+    evidence = forge.evidence
+    evidence.windows = [Window({QUIET}, 1)]
+    evidence.seen = [
+        Seen(LOST, 20, 20.1, 200, "pending", "queued", 0),
+        Seen(LOST, 21, 21.1, 200, "running", "agent", 1),
+        Seen(LOST, 30, 30.1, 200, "pending", "queued", 1),
+        Seen(LOST, 33, 33.1, 200, "completed", None, 2),
+    ]
+    evidence.offsets = [Offset("kiln-build-service", "kiln.build.requests", 0, 3, 0, 3, 3)]
+    evidence.rereads = [[message for message in evidence.messages if message.topic == checker.BUILD_EVENTS][4:]]
+    evidence.forge = forge
+    return evidence
+
+
+def found(evidence):
+    """The names of the checks that found something."""
+    return {text.partition(":")[0] for text in checker.violations(evidence)}
+
+
+def test_a_run_in_which_all_is_well_has_no_violation(run):
+    assert not list(checker.violations(run))
+
+
+def remove(evidence, *types, build=None):
+    evidence.messages = [message for message in evidence.messages if message.type not in types or build not in (None, message.build)]
+
+
+def rehash(events):
+    digest = bytes(32)
+    for event in events:
+        digest = event.hash = hashlib.sha256(digest + event.body).digest()
+
+
+# C1
+
+
+def forge_c1_request_lost(run):
+    remove(run, "build.requested", build=WON)
+
+
+def forge_c1_row_lost(run):
+    del run.rows[WON]
+
+
+def forge_c1_never_ends(run):
+    run.rows[WON] = Row("pending", None, None)
+
+
+def forge_c1_row_from_nowhere(run):
+    run.rows["nobody's"] = Row("failed", None, "internal")
+
+
+# C2
+
+
+def forge_c2_404(run):
+    run.seen.append(Seen(WON, 10, 10.1, 404))
+
+
+def forge_c2_backwards(run):
+    run.seen.append(Seen(LOST, 34, 34.1, 200, "running", "agent", 2))
+
+
+def forge_c2_back_to_an_earlier_attempt(run):
+    run.seen.append(Seen(LOST, 31, 31.1, 200, "running", "agent", 1))
+
+
+def forge_c2_an_end_that_was_none(run):
+    run.seen.append(Seen(LOST, 34, 34.1, 200, "failed", None, 2))
+
+
+# C3
+
+
+def forge_c3_a_second_agent_by_its_lock(run):
+    run.doubles.append(Entry(0, "", "double", LOST, 2))
+
+
+def forge_c3_a_second_agent_by_the_journals(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+
+
+def forge_c3_push_after_the_lease(run):
+    run.journal.append(Entry(30.5, "w1", "push begins", LOST, 1))
+
+
+def forge_c3_push_by_another_worker(run):
+    run.journal.append(Entry(11, "w2", "push begins", WON, 1))
+
+
+# C4
+
+
+def forge_c4_two_pushes(run):
+    run.updates.append(Update("p", "refs/heads/main", "sha-other", WON))
+
+
+def forge_c4_another_commit_than_named(run):
+    run.rows[WON].sha = "sha-other"
+
+
+def forge_c4_completed_without_a_push(run):
+    run.updates = [update for update in run.updates if update.build != WON]
+    del run.commits[WON]
+
+
+def forge_c4_push_of_a_build_that_failed(run):
+    run.rows[WON] = Row("failed", None, "git_conflict")
+
+
+def forge_c4_two_commits(run):
+    run.commits[WON].add("sha-other")
+
+
+# C5
+
+
+def assignment(run, build, number):
+    return next(message for message in run.messages if message.type == "attempt.assign" and (message.build, message.data["attempt"]) == (build, number))
+
+
+def forge_c5_a_lease_twice(run):
+    assignment(run, LOST, 2).data["lease_id"] = assignment(run, LOST, 1).data["lease_id"]
+
+
+def forge_c5_two_leases_of_an_attempt(run):
+    again = copy.deepcopy(assignment(run, WON, 1))
+    again.data["lease_id"] = "lease-other"
+    run.messages.append(again)
+
+
+def forge_c5_a_lease_of_two_workers(run):
+    again = copy.deepcopy(assignment(run, WON, 1))
+    again.data["worker_id"] = "w2"
+    run.messages.append(again)
+
+
+# C6
+
+
+def forge_c6_not_on_kafka(run):
+    remove(run, "build.completed", build=WON)
+
+
+def forge_c6_not_in_the_trail(run):
+    del run.trail[WON][-1]
+
+
+def forge_c6_another_body(run):
+    run.trail[WON][1].body += b" "
+    rehash(run.trail[WON])
+
+
+def forge_c6_broken_chain(run):
+    run.trail[WON][1].hash = bytes(32)
+
+
+def forge_c6_two_ends(run):
+    run.forge.event(WON, 13, "build.failed", "failed", None, 1)
+
+
+# C7
+
+
+def forge_c7_out_of_order(run):
+    one, two = [at for at, message in enumerate(run.messages) if message.topic == checker.BUILD_EVENTS and message.key == WON][2:4]
+    run.messages[one], run.messages[two] = run.messages[two], run.messages[one]
+
+
+def forge_c7_another_record_at_an_offset(run):
+    run.rereads[0][1] = copy.copy(run.rereads[0][1])
+    run.rereads[0][1].event_id = "build/other/1"
+
+
+def forge_c7_a_shorter_log(run):
+    del run.rereads[0][-1]
+
+
+# C8
+
+
+def forge_c8_waits_beside_a_free_slot(run):
+    run.windows[0].slots = 2
+    for event in run.trail[QUIET][1:]:
+        event.time += 1
+    for attempt in run.attempts:
+        if attempt.build == QUIET:
+            attempt.assigned, attempt.ended = attempt.assigned + 1, attempt.ended + 1
+
+
+# C9
+
+
+def forge_c9_a_dead_letter(run):
+    run.forge.message(checker.DEAD_LETTERS, WON, "build.requested", {"build_id": WON})
+
+
+# C10
+
+
+def forge_c10_beyond_the_end(run):
+    run.offsets[0].next = 4
+
+
+def forge_c10_behind(run):
+    run.offsets[0].next = 2
+
+
+def forge_c10_before_the_start(run):
+    run.offsets[0].start = run.offsets[0].end = run.offsets[0].quiet_end = 5
+    run.offsets[0].next = 4
+
+
+# C11
+
+
+def forge_c11_a_process(run):
+    run.leftovers["processes of agents"] = [4711]
+
+
+def forge_c11_a_claim(run):
+    run.leftovers["project slots"] = 1
+
+
+def forge_c11_an_attempt_for_ever(run):
+    run.attempts[0].state, run.attempts[0].ended = "accepted", None
+
+
+FORGED = {name: forge for name, forge in globals().items() if name.startswith("forge_")}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_the_check_that_is_for_it_finds(run, name):
+    FORGED[name](run)
+    assert name.split("_")[1].upper() in found(run)
+
+
+def test_every_check_of_the_protocol_has_a_forged_violation():
+    assert {name.split("_")[1].upper() for name in FORGED} == {f"C{number}" for number in range(1, 12)}
+
+
+def test_an_end_that_was_not_told_and_what_nobody_expected_are_found(run):
+    run.told.clear()
+    run.surprises.append("gateway-1 ended by itself with -6")
+    assert found(run) == {"webhooks", "surprises"}
+
+
+# What is legal
+
+
+def test_running_may_become_pending_when_the_attempt_is_lost(run):
+    run.seen.append(Seen(LOST, 30.2, 30.3, 200, "pending", "assigned", 2))
+    assert not found(run)
+
+
+def test_an_answer_that_was_asked_for_before_the_newer_one_came_may_be_older(run):
+    run.seen.append(Seen(LOST, 32.9, 40, 200, "running", "agent", 2))
+    assert not found(run)
+
+
+def test_repeated_events_and_assignments_are_legal(run):
+    for message in [message for message in run.messages if message.key in (WON, "w1")]:
+        run.messages.append(copy.copy(message))
+        run.messages[-1].offset += 1000
+    run.rereads = []
+    assert not found(run)
+
+
+def test_a_frozen_host_may_wake_up_beside_its_successor(run):
+    run.doubles.append(Entry(0, "", "double", LOST, 2))
+    run.journal.append(Entry(31, "w1", "push begins", LOST, 1))
+    run.freezes.append(("w1", 22, 30.5))
+    assert not found(run)
+
+
+def test_a_freeze_of_another_host_excuses_nothing(run):
+    run.doubles.append(Entry(0, "", "double", LOST, 2))
+    run.freezes.append(("w2", 22, 30.5))
+    assert found(run) == {"C3"}
+
+
+def test_an_executor_that_was_killed_has_no_agents_left(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    run.deaths.append(("w1", 24))
+    assert not found(run)
+
+
+def test_a_commit_that_was_found_late_is_no_violation(run):
+    run.rows[WON] = Row("failed", None, "worker_lost")
+    run.forge.event(WON, 13, "build.late_commit", "failed", None, 1)
+    assert "C4" not in found(run)
+
+
+def test_a_window_in_which_the_machine_was_busy_is_no_lost_wake_up(run):
+    forge_c8_waits_beside_a_free_slot(run)
+    run.windows.append(Window(set(), 2))
+    assert not found(run)
+
+
+def test_what_a_match_takes_is_not_counted(run):
+    run.windows[0].slots = 2
+    assert checker.idle_share(run, run.windows[0]) == 0
+
+
+# The plan
+
+
+@pytest.mark.parametrize("lane", nemeses.LANES)
+def test_the_seed_decides_the_faults(lane):
+    def first(seed):
+        return [(pause, str(fault)) for pause, fault in itertools.islice(nemeses.plan(seed, lane), 50)]
+
+    assert first(7) == first(7)
+    assert first(7) != first(8)
+
+
+@pytest.mark.parametrize("lane", nemeses.LANES)
+def test_every_kind_comes_once_before_any_comes_again(lane):
+    kinds = [fault.kind for _, fault in itertools.islice(nemeses.plan(3, lane), len(nemeses.LANES[lane]))]
+    assert len(set(kinds)) == len(kinds)
