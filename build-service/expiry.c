@@ -111,6 +111,12 @@ static int load_builds(struct expiry *expiry, struct pg_conn *conn, struct error
 	return rc;
 }
 
+/* Its accept was applied after the last heartbeat, and before this transaction: its lease has only begun. */
+static bool was_accepted_meanwhile(struct expiry *expiry, const struct lease_due *due, const struct held_attempt *held)
+{
+	return !due->silent && held->accepted && leases_accepted(expiry->leases, due->worker_id, &held->token);
+}
+
 static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
 {
 	enum loss_reason reason = LOSS_NOT_HELD;
@@ -121,7 +127,7 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 		accepted += worker->held[i].accepted && is_due(due, &worker->held[i].token);
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_due(due, &held->token))
+		if (!is_due(due, &held->token) || was_accepted_meanwhile(expiry, due, held))
 			continue;
 		struct build *build = build_set_find(&expiry->set, held->token.build_id);
 		const struct occurrence occurrence = {

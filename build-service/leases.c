@@ -14,6 +14,7 @@ struct lease {
 	struct token token;
 	int64_t listed_ms; /* the last time it was listed, or first seen in the database */
 	int lacking;
+	bool accepted;
 	uint64_t round; /* the worker's, when the database last had it */
 };
 
@@ -142,6 +143,17 @@ int leases_listed(struct leases *leases, const char *worker_id, const struct tok
 		lease->lacking++;
 	}
 	return lease->lacking;
+}
+
+bool leases_accepted(struct leases *leases, const char *worker_id, const struct token *token)
+{
+	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	if (lease == NULL || lease->accepted)
+		return false;
+	lease->accepted = true;
+	lease->listed_ms = clock_boot_ms();
+	return true;
 }
 
 void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id)

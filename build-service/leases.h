@@ -34,6 +34,10 @@ void leases_heard(struct leases *leases, const char *worker_id, int32_t partitio
 /* For each attempt that the database says it holds, after leases_heard. Returns how many heartbeats in a row have
  * lacked it, this one included. */
 int leases_listed(struct leases *leases, const char *worker_id, const struct token *token, bool listed);
+/* The database says that it was accepted. True when that is news here: then its lease begins anew. For the worker, a
+ * lease runs from the newest heartbeat that Kafka acknowledged, which after a late accept is one that does not list it
+ * yet; counted from the assignment, it could be over here while the worker still pushes. */
+bool leases_accepted(struct leases *leases, const char *worker_id, const struct token *token);
 void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id);
 
 /* A worker with something that ran out. */

@@ -94,6 +94,8 @@ static void mind_leases(struct worker_decisions *decisions, const struct worker 
 		if (held->freed)
 			continue;
 		int lacking = leases_listed(decisions->leases, worker->id, &held->token, lists(event, &held->token));
+		if (held->accepted)
+			(void)leases_accepted(decisions->leases, worker->id, &held->token); /* news or not */
 		/* Given to an earlier incarnation it would be ignored. */
 		if (lacking > 0 && lacking % LACKING_BEFORE_RESEND == 0 && !held->accepted &&
 			incarnation_equal(&held->incarnation, &worker->incarnation))

@@ -61,11 +61,11 @@ def answers(evidence):
 
 
 def excused(evidence, attempts):
-    """Two agents of a build may live at once only when one's host stood still past its lease, or had its accept come too late."""
+    """Two agents of a build may live at once only when the host of one stood still past its lease, or the accept of one came too late to be applied."""
     for attempt in attempts:
         if attempt.state != "lost":
             continue
-        if attempt.reason == "accept_timeout":
+        if attempt.accepted is None:
             return True
         if any(worker == attempt.worker and began <= attempt.ended + SLACK_S and ended >= attempt.assigned for worker, began, ended in evidence.freezes):
             return True

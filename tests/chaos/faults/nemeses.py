@@ -153,7 +153,7 @@ LANES = {
         _ends("quit Postgres", ["postgres"], signal.SIGQUIT, (0, 1)),
     ],
 }
-PAUSES_S = {"services": (0.2, 1.5), "network": (0.5, 2), "stores": (2, 5)}
+PAUSES_S = {"services": (0.5, 2.5), "network": (1, 4), "stores": (3, 7)}
 
 
 def plan(seed, lane):

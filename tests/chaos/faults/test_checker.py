@@ -361,6 +361,13 @@ def test_a_frozen_host_may_wake_up_beside_its_successor(run):
     assert not found(run)
 
 
+def test_an_accept_that_came_too_late_is_no_violation(run):
+    lost = next(attempt for attempt in run.attempts if attempt.state == "lost")
+    lost.accepted, lost.reason = None, "accept_timeout"
+    run.journal.append(Entry(31, "w1", "push begins", LOST, 1))
+    assert not found(run)
+
+
 def test_a_freeze_of_another_host_excuses_nothing(run):
     run.doubles.append(Entry(0, "", "double", LOST, 2))
     run.freezes.append(("w2", 22, 30.5))

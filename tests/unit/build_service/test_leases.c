@@ -1,0 +1,76 @@
+#include "tests/unit/unit.h"
+
+#include "build-service/leases.h"
+#include "common/base/clock.h"
+
+#define LEASE_MS 200
+#define PATIENCE_MS 60000
+#define TRIES 100
+static const char worker[] = "01890000-0000-7000-8000-00000000000a";
+static const struct token token = {.build_id = "01890000-0000-7000-8000-000000000001",
+								   .attempt = 1,
+								   .lease_id = "01890000-0000-7000-8000-0000000000aa"};
+
+/* Heartbeats that lack the attempt, until it is due. */
+static bool becomes_due(struct leases *leases)
+{
+	struct lease_due due;
+	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
+		leases_heard(leases, worker, 0);
+		(void)leases_listed(leases, worker, &token, false);
+		if (leases_due(leases, &due, 1) == 1 && !due.silent && due.tokens_len == 1)
+			return true;
+	}
+	return false;
+}
+
+TEST(an_attempt_that_heartbeats_lack_is_due_when_its_lease_is_over)
+{
+	struct leases *leases = leases_new(LEASE_MS);
+	assert_true(becomes_due(leases));
+	leases_free(leases);
+}
+
+TEST(the_lease_begins_anew_with_the_accept_once)
+{
+	/* Again when the machine stood still between the two looks for as long as a lease lasts. */
+	for (int i = 0; i < TRIES; i++) {
+		struct leases *leases = leases_new(LEASE_MS);
+		assert_true(becomes_due(leases));
+		int64_t before_ms = clock_boot_ms();
+		struct lease_due due = {.partition = 0};
+		memcpy(due.worker_id, worker, sizeof(worker));
+		assert_true(leases_accepted(leases, worker, &token));
+		bool still = leases_still_due(leases, &due);
+		bool in_time = clock_boot_ms() - before_ms < LEASE_MS;
+		bool again = leases_accepted(leases, worker, &token);
+		bool later = becomes_due(leases);
+		leases_free(leases);
+		assert_false(again);
+		assert_true(later);
+		if (in_time) {
+			assert_false(still);
+			return;
+		}
+	}
+	fail_msg("the machine never gave two looks within a lease");
+}
+
+TEST(an_attempt_that_is_not_minded_here_is_no_news)
+{
+	struct leases *leases = leases_new(LEASE_MS);
+	assert_false(leases_accepted(leases, worker, &token));
+	leases_heard(leases, worker, 0);
+	assert_false(leases_accepted(leases, worker, &token));
+	leases_free(leases);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_attempt_that_heartbeats_lack_is_due_when_its_lease_is_over),
+		cmocka_unit_test(the_lease_begins_anew_with_the_accept_once),
+		cmocka_unit_test(an_attempt_that_is_not_minded_here_is_no_news),
+	};
+	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
+}
