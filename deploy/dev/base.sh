@@ -67,12 +67,13 @@ random_hex() { od -An -N "${1:-16}" -tx1 /dev/urandom | tr -d ' \n'; }
 # quoted VALUE: for any POSIX shell, not only bash.
 quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 
-# write_file MODE PATH <text: whole or not at all, never readable by others meanwhile.
+# write_file MODE PATH [own] <text: whole or not at all, never readable by others meanwhile; given to the run user, if wanted, before it is there.
 write_file() {
     local temp
     temp=$(mktemp "$2.XXXXXX")
     cat >"$temp"
     chmod "$1" "$temp"
+    ${3:-:} "$temp"
     mv -f -- "$temp" "$2"
 }
 

@@ -128,8 +128,7 @@ prepare_services() {
     for ((n = 1; n <= EXECUTORS; n++)); do run_dir "$RUN/executor-$n" 0700; done
     jq -n --arg prefix "$GIT_URL" --arg token "$(secret git-token)" \
         '{url_prefix: $prefix, username: "kiln", token: $token}' |
-        write_file 0600 "$RUN/credentials/$GIT_CREDENTIAL.json"
-    own "$RUN/credentials/$GIT_CREDENTIAL.json"
+        write_file 0600 "$RUN/credentials/$GIT_CREDENTIAL.json" own
     for agent in "$ROOT"/deploy/dev/agents/*; do
         cmp -s -- "$agent" "$RUN/agents/${agent##*/}" ||
             write_file 0755 "$RUN/agents/${agent##*/}" <"$agent"

@@ -123,8 +123,8 @@ class Bots:
         return answer
 
     def _spec(self, chance, project, inbox):
-        """Most are pushed, to branches of their own or to the one that all want; some want the second executor."""
-        pushes = chance.random() < 0.6
+        """About half are pushed, to branches of their own or to the one that all want; some want the second executor."""
+        pushes = chance.random() < 0.45
         branch = "main" if chance.random() < 0.25 else f"b-{uuid.uuid4().hex[:8]}"
         body = spec(
             self.command,

@@ -171,20 +171,15 @@ class Fleet:
         member.start()
 
     def close(self):
-        """Ends all that it has started."""
+        """Ends all of them: their data goes too."""
         self.closing.set()
         if self.thread.is_alive():
             self.thread.join(60)
         for member in self.members.values():
+            member.wanted = False
             member.thaw()
-            if member.process is not None:
-                member.wanted = False
-                send(member.pid, signal.SIGTERM if member.kind == "executor" else signal.SIGKILL)
+            for pid in [] if member.is_dead() else tree(member.pid):
+                send(pid, signal.SIGKILL)
         for member in self.members.values():
-            if member.process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    member.process.wait(10)
-                    continue
-                member.process.kill()
-                member.process.wait(30)
+            wait_for(member.is_dead, f"{member.name} to be gone")
         self.starter.shutdown()
