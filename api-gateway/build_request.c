@@ -2,6 +2,7 @@
 
 #include "api-gateway/audit.h"
 #include "api-gateway/template_render.h"
+#include "common/artifacts/glob.h"
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
@@ -60,11 +61,13 @@ static void check_artifacts(const struct build_request *build, struct schema_pro
 	int index = 0;
 	cJSON_ArrayForEach(glob, build->spec.at[SPEC_ARTIFACTS])
 	{
-		const char *text = cJSON_IsString(glob) ? glob->valuestring : "";
+		CLEANUP(glob_free_p) struct glob *parsed = NULL;
+		struct error err = ERROR_INIT;
 		char field[32];
 		(void)snprintf(field, sizeof(field), "artifacts/%d", index++);
-		if (str_equal(text, "..") || str_starts(text, "../") || str_ends(text, "/..") || strstr(text, "/../") != NULL)
-			complain(build, field, "pattern", "\"..\" leaves the workspace", problems);
+		const char *text = cJSON_IsString(glob) ? glob->valuestring : "";
+		if (text[0] != '\0' && strchr("/!", text[0]) == NULL && glob_new(text, &parsed, &err) < 0)
+			complain(build, field, "pattern", err.message, problems); /* the others the schema has refused */
 	}
 }
 

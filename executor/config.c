@@ -87,7 +87,18 @@ const struct config_option executor_options[] = {
 	 .help = "name on the commits that Kiln makes"},
 	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost",
 	 .help = "e-mail address on the commits that Kiln makes"},
-	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .help = "directory of the artifact store"},
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir),
+	 .help = "directory of the artifact store, which executors and gateways share; unset: artifacts are not kept"},
+	{"KILN_ARTIFACTS_MAX_FILES", CONFIG_INT, AT(artifacts_max_files), .fallback = "100", .min = 1, .max = 1000,
+	 .help = "artifacts that a build may have; of more files, the first in the order of their paths are kept"},
+	{"KILN_ARTIFACTS_MAX_FILE_BYTES", CONFIG_INT, AT(artifacts_max_file_bytes), .fallback = "268435456", .min = 1,
+	 .max = 1024 * GIB, .help = "largest artifact in bytes; a larger one is left out"},
+	{"KILN_ARTIFACTS_MAX_BYTES", CONFIG_INT, AT(artifacts_max_bytes), .fallback = "1073741824", .min = 1,
+	 .max = 1024 * GIB, .help = "bytes that a build's artifacts may have together; what does not fit is left out"},
+	{"KILN_ARTIFACTS_TIMEOUT_MS", CONFIG_INT, AT(artifacts_timeout_ms), .fallback = "60000", .min = 100, .max = DAY_MS,
+	 .help = "milliseconds for finding and copying a build's artifacts; what is not done by then is left out"},
+	{"KILN_ARTIFACTS_DAYS", CONFIG_INT, AT(artifacts_days), .fallback = "30", .min = 0, .max = 36500,
+	 .help = "days for which artifacts are kept; 0: for ever"},
 
 	{"KILN_HEARTBEAT_MS", CONFIG_INT, AT(heartbeat_ms), .fallback = "5000", .min = 100, .max = 10000,
 	 .help = "milliseconds between heartbeats"},
@@ -160,7 +171,8 @@ int executor_config_check(const struct executor_config *config, struct error *er
 	if (check_absolute("KILN_STATE_DIR", config->state_dir, err) < 0 ||
 		check_absolute("KILN_BWRAP_PROGRAM", config->bwrap_program, err) < 0 ||
 		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
-		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0)
+		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0 ||
+		check_absolute("KILN_ARTIFACTS_DIR", config->artifacts_dir, err) < 0)
 		return -1;
 	return check_prices(config, err) < 0 ? -1 : check_agents(config, err);
 }

@@ -35,7 +35,8 @@ struct executor_config {
 	char *credentials_dir;
 	char *git_base_url, *git_allow;
 	char *committer_name, *committer_email;
-	char *artifacts_dir;
+	char *artifacts_dir; /* NULL: artifacts are not kept */
+	int64_t artifacts_max_files, artifacts_max_file_bytes, artifacts_max_bytes, artifacts_timeout_ms, artifacts_days;
 
 	int64_t heartbeat_ms, dead_man_ms, resend_ms;
 	int64_t kill_grace_ms;

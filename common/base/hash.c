@@ -23,15 +23,37 @@ static void fetch_sha256(void)
 	CHECK(sha256_md != NULL);
 }
 
-static void digest(const struct part *parts, size_t count, uint8_t ret[SHA256_SIZE])
+/* No struct of that name exists: it is OpenSSL's context. */
+static EVP_MD_CTX *context(struct sha256_run *run)
+{
+	return (EVP_MD_CTX *)(void *)run;
+}
+
+struct sha256_run *sha256_begin(void)
 {
 	CHECK(pthread_once(&sha256_once, fetch_sha256) == 0);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	CHECK(ctx != NULL && EVP_DigestInit_ex2(ctx, sha256_md, NULL) == 1);
+	return (struct sha256_run *)(void *)ctx;
+}
+
+void sha256_add(struct sha256_run *run, const void *data, size_t len)
+{
+	CHECK(len == 0 || EVP_DigestUpdate(context(run), data, len) == 1);
+}
+
+void sha256_end(struct sha256_run *run, uint8_t ret[SHA256_SIZE])
+{
+	CHECK(ret == NULL || EVP_DigestFinal_ex(context(run), ret, NULL) == 1);
+	EVP_MD_CTX_free(context(run));
+}
+
+static void digest(const struct part *parts, size_t count, uint8_t ret[SHA256_SIZE])
+{
+	struct sha256_run *run = sha256_begin();
 	for (size_t i = 0; i < count; i++)
-		CHECK(parts[i].len == 0 || EVP_DigestUpdate(ctx, parts[i].data, parts[i].len) == 1);
-	CHECK(EVP_DigestFinal_ex(ctx, ret, NULL) == 1);
-	EVP_MD_CTX_free(ctx);
+		sha256_add(run, parts[i].data, parts[i].len);
+	sha256_end(run, ret);
 }
 
 void sha256(const void *data, size_t len, uint8_t ret[SHA256_SIZE])

@@ -82,6 +82,7 @@ static int read_run(struct assignment *assignment, const cJSON *spec, struct err
 	assignment->auto_commit = json_get_bool(spec, "auto_commit", false);
 	assignment->auto_push = json_get_bool(spec, "auto_push", false);
 	assignment->agent = json_get(spec, "agent");
+	assignment->artifacts = json_get(spec, "artifacts");
 	assignment->timeout_s = json_get_int(spec, "timeout_s", 0);
 	if (assignment->prompt == NULL)
 		return wrong(err, "prompt");

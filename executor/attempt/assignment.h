@@ -25,7 +25,8 @@ struct assignment {
 	const char *project_name;
 	const char *prompt, *commit_message; /* message may be NULL */
 	bool auto_commit, auto_push;
-	const cJSON *agent; /* {provider, model, command, …} */
+	const cJSON *agent;     /* {provider, model, command, …} */
+	const cJSON *artifacts; /* globs; may be NULL */
 	int64_t timeout_s;
 	const char *git_url, *credential; /* credential may be NULL */
 	bool create_missing;

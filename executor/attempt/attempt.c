@@ -181,7 +181,13 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	if (rc < 0)
 		return outcome_fail(&attempt->outcome, err.kind == ERR_INTERNAL ? "internal" : "agent_failed",
 							err.kind == ERR_INTERNAL, "%s", err.message);
-	return judge_agent(attempt, end);
+	rc = judge_agent(attempt, end);
+	if (rc == 0)
+		(void)attempt_phase(attempt, "committing", NULL); /* nobody waits for it */
+	/* Also of an agent that failed: its reports are what one wants to see then. */
+	if (end != AGENT_CANCELLED)
+		attempt_keep_artifacts(attempt);
+	return rc;
 }
 
 static int run(struct attempt *attempt, const struct code_agent **agent, struct agent_program *program)
@@ -201,7 +207,6 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 	if (run_agent(attempt, *agent, program) < 0)
 		return -1;
 
-	(void)attempt_phase(attempt, "committing", NULL); /* nobody waits for it */
 	if (attempt_commit(attempt, &made) < 0 || attempt_check_cancelled(attempt) < 0)
 		return -1;
 	if (!made.changed || !attempt->assignment.auto_push)

@@ -58,6 +58,9 @@ void attempt_run(struct attempt *attempt);
 int attempt_prepare(struct attempt *attempt);
 /* The same without workspace and agent: for settling and tidying. */
 int attempt_open_remote(struct attempt *attempt);
+/* Keeps the artifacts of what the agent left, as far as they can be kept; the outcome and the log say which. Fails
+ * nothing. */
+void attempt_keep_artifacts(struct attempt *attempt);
 /* Commits what the agent left; ret_made->changed false: nothing. Sets files_changed. */
 int attempt_commit(struct attempt *attempt, struct commit_made *ret_made);
 /* PROTOCOL.md section 7: the commit to the branch, or nothing. */

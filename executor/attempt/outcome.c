@@ -15,6 +15,7 @@ void outcome_init(struct outcome *outcome)
 	*outcome = (struct outcome){.completed = true, .started_ms = clock_boot_ms()};
 	agent_report_init(&outcome->report);
 	buffer_init(&outcome->files_changed, MAX_FILES_CHANGED_BYTES);
+	artifact_list_init(&outcome->artifacts);
 }
 
 void outcome_release(struct outcome *outcome)
@@ -22,6 +23,7 @@ void outcome_release(struct outcome *outcome)
 	agent_report_release(&outcome->report);
 	output_tail_release(&outcome->output);
 	buffer_release(&outcome->files_changed);
+	artifact_list_release(&outcome->artifacts);
 }
 
 int outcome_fail(struct outcome *outcome, const char *error_class, bool retryable, const char *format, ...)
@@ -107,7 +109,7 @@ static void write_result(struct json_writer *w, const struct outcome *outcome)
 	else
 		json_raw(w, "files_changed", "[]");
 	json_int(w, "duration_ms", clock_boot_ms() - outcome->started_ms);
-	json_raw(w, "artifacts", "[]");
+	artifact_list_write(w, &outcome->artifacts);
 	if (outcome->provider != NULL)
 		agent_report_write(w, "agent", outcome->provider, &outcome->report);
 	else

@@ -8,6 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "executor/agents/agent.h"
+#include "executor/artifacts/list.h"
 #include "executor/attempt/log.h"
 #include "executor/attempt/output_tail.h"
 #include "executor/git/remote.h"
@@ -28,6 +29,7 @@ struct outcome {
 	struct output_tail output;
 	const struct secrets *secrets; /* masked in output and error; NULL: none are known */
 	struct buffer files_changed;   /* JSON array; empty = [] */
+	struct artifact_list artifacts;
 	int64_t started_ms;            /* clock_boot_ms */
 };
 

@@ -301,6 +301,15 @@ static int open_signals(void)
 	return fd;
 }
 
+/* Attempts open it themselves; what is wrong with it the operator hears now. */
+static int open_artifacts(struct daemon *daemon, struct error *err)
+{
+	const char *path = daemon->config->artifacts_dir;
+	if (path != NULL && artifact_directory_new(path, &daemon->artifacts, err) < 0)
+		return error_prefix(err, "KILN_ARTIFACTS_DIR");
+	return 0;
+}
+
 static int start(struct daemon *daemon, struct error *err)
 {
 	const struct executor_config *config = daemon->config;
@@ -314,13 +323,13 @@ static int start(struct daemon *daemon, struct error *err)
 		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
 		heartbeats_init(daemon, &settings, err) < 0)
 		return -1;
-	if (sandbox_find(config->sandbox)->set_up(config, err) < 0)
+	if (sandbox_find(config->sandbox)->set_up(config, err) < 0 || open_artifacts(daemon, err) < 0)
 		return -1;
 	agent_offers_find(config, &daemon->offers);
 	sender_init(&daemon->sender, daemon->producer, daemon->mailbox);
 	if (start_ops(daemon, err) < 0)
 		return -1;
-	daemon->janitor = janitor_start(config->state_dir);
+	daemon->janitor = janitor_start(config, daemon->artifacts);
 	daemon->assignments = assignments_start(&settings, daemon->identity.worker_id, daemon->mailbox);
 	return 0;
 }
@@ -331,6 +340,7 @@ static void stop(struct daemon *daemon)
 	ops_server_stop();
 	assignments_stop(daemon->assignments);
 	janitor_stop(daemon->janitor);
+	artifact_store_free(daemon->artifacts);
 	kafka_producer_free(daemon->producer, FLUSH_MS);
 	kafka_producer_free(daemon->heartbeat_producer, 0);
 	sender_release(&daemon->sender);

@@ -42,6 +42,7 @@ struct daemon {
 	struct mailbox *mailbox;
 	struct kafka_producer *producer, *heartbeat_producer;
 	struct assignments *assignments;
+	struct artifact_store *artifacts; /* NULL: they are not kept */
 	struct janitor *janitor;
 	struct sender sender;
 	struct reported reported;

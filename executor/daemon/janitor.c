@@ -19,9 +19,14 @@
 
 #define IDLE_MS 60000
 #define SLICE_MS 1000 /* then it looks whether it is to stop */
+#define ARTIFACTS_EVERY_MS 3600000
+#define DAY_S 86400
 
 struct janitor {
 	const char *state_dir;
+	struct artifact_store *store; /* NULL: none */
+	int64_t artifacts_days;
+	int64_t artifacts_due_ms;
 	struct wakeup wakeup;
 	atomic_bool stop;
 	pthread_t thread;
@@ -52,20 +57,44 @@ static void empty_trash(struct janitor *janitor)
 		(void)closedir(dir); /* read only */
 }
 
+static bool is_stopped(void *ctx)
+{
+	struct janitor *janitor = ctx;
+	return atomic_load(&janitor->stop);
+}
+
+/* Every executor of the store does it: it is the same whoever is first. */
+static void remove_old_artifacts(struct janitor *janitor)
+{
+	struct artifact_store *store = janitor->store;
+	if (store == NULL || janitor->artifacts_days == 0 || clock_boot_ms() < janitor->artifacts_due_ms)
+		return;
+	janitor->artifacts_due_ms = clock_boot_ms() + ARTIFACTS_EVERY_MS;
+	int64_t before_s = clock_wall_us() / 1000000 - janitor->artifacts_days * DAY_S, removed = 0;
+	struct error err = ERROR_INIT;
+	if (store->remove_old(store, before_s, is_stopped, janitor, &removed, &err) < 0 && err.kind != ERR_CANCELLED)
+		log_warn("old artifacts cannot be removed", "error", err.message, NULL);
+	if (removed > 0)
+		log_info("old artifacts removed", "contents", LOG_INT(removed), NULL);
+}
+
 static void *work(void *arg)
 {
 	struct janitor *janitor = arg;
 	while (!atomic_load(&janitor->stop)) {
 		empty_trash(janitor);
+		remove_old_artifacts(janitor);
 		(void)wakeup_wait(&janitor->wakeup, IDLE_MS); /* woken or not: it looks */
 	}
 	return NULL;
 }
 
-struct janitor *janitor_start(const char *state_dir)
+struct janitor *janitor_start(const struct executor_config *config, struct artifact_store *store)
 {
 	struct janitor *janitor = xcalloc(1, sizeof(*janitor));
-	janitor->state_dir = state_dir;
+	janitor->state_dir = config->state_dir;
+	janitor->store = store;
+	janitor->artifacts_days = config->artifacts_days;
 	wakeup_init(&janitor->wakeup);
 	CHECK(pthread_create(&janitor->thread, NULL, work, janitor) == 0);
 	return janitor;

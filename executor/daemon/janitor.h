@@ -1,11 +1,14 @@
-/* A thread that removes what was moved to STATE/trash: workspaces of ended attempts, broken mirrors. Removing may take
- * long; nobody waits for it. */
+/* A thread that removes what was moved to STATE/trash: workspaces of ended attempts, broken mirrors; and, at its start
+ * and every hour, artifacts that are too old. Removing may take long; nobody waits for it. */
 #pragma once
+
+#include "common/artifacts/artifact_store.h"
+#include "executor/config.h"
 
 struct janitor;
 
-/* `state_dir` is the caller's and outlives it. */
-struct janitor *janitor_start(const char *state_dir);
+/* `config` and `store` (NULL: none) are the caller's and outlive it. */
+struct janitor *janitor_start(const struct executor_config *config, struct artifact_store *store);
 void janitor_wake(struct janitor *janitor);
 void janitor_stop(struct janitor *janitor);
 

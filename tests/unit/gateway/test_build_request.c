@@ -158,6 +158,7 @@ TEST(rules_beyond_the_schema_are_checked)
 						"/agent/command");
 	assert_string_equal(complaint("{\"prompt\":\"p\",\"template\":\"gone\"}"), "/template");
 	assert_string_equal(complaint("{\"prompt\":\"p\",\"artifacts\":[\"ok/**\",\"a/../../b\"]}"), "/artifacts/1");
+	assert_string_equal(complaint("{\"prompt\":\"p\",\"artifacts\":[\"a[b\"]}"), "/artifacts/0");
 	project.agent = NULL;
 	assert_string_equal(complaint("{\"prompt\":\"p\"}"), "/agent");
 	project.agent = agent;
