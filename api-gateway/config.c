@@ -43,7 +43,9 @@ const struct config_option gateway_options[] = {
 	{"KILN_IDLE_TIMEOUT_MS", CONFIG_INT, FIELD(idle_timeout_ms), .fallback = "60000", .min = 100, .max = 3600000,
 	 .help = "milliseconds for which a connection is kept after an answer"},
 	{"KILN_WRITE_TIMEOUT_MS", CONFIG_INT, FIELD(write_timeout_ms), .fallback = "30000", .min = 100, .max = 600000,
-	 .help = "milliseconds for a client to take an answer, streams apart; then the connection is reset"},
+	 .help = "milliseconds for a client to take an answer (of an artifact, each 128 KiB), streams apart; then the "
+			 "connection "
+			 "is reset"},
 	{"KILN_REQUEST_TIMEOUT_MS", CONFIG_INT, FIELD(request_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,
 	 .help = "milliseconds from a request's arrival to its answer; then it is 503"},
 	{"KILN_RECENT_BYTES", CONFIG_INT, FIELD(recent_bytes), .fallback = "8388608", .min = 65536, .max = 17179869184,
@@ -64,6 +66,10 @@ const struct config_option gateway_options[] = {
 	{"KILN_STREAM_STALL_MS", CONFIG_INT, FIELD(stream_stall_ms), .fallback = "30000", .min = 1000, .max = 3600000,
 	 .help = "milliseconds in which a stream's reader must take what it is given, 256 KiB at most; else it is cut, and "
 			 "may resume"},
+	{"KILN_MAX_DOWNLOADS", CONFIG_INT, FIELD(max_downloads), .fallback = "256", .min = 0, .max = 100000,
+	 .help = "artifacts that may be sent at once, each with 128 KiB of memory; more are 503"},
+	{"KILN_MAX_DOWNLOADS_PER_TOKEN", CONFIG_INT, FIELD(max_downloads_per_token), .fallback = "64", .min = 0,
+	 .max = 100000, .help = "of them with the same token; more are 429"},
 	{"KILN_MAX_WAIT_S", CONFIG_INT, FIELD(max_wait_s), .fallback = "30", .min = 0, .max = 600,
 	 .help = "longest `Prefer: wait` that is applied, in seconds; less than the time-out of any proxy in front"},
 	{"KILN_MAX_WAITS", CONFIG_INT, FIELD(max_waits), .fallback = "1000", .min = 0, .max = 1000000,
@@ -92,6 +98,9 @@ const struct config_option gateway_options[] = {
 	 .help =
 		 "origins whose pages may use the API from a browser, such as https://app.example.org, separated by commas; "
 		 "* is all. Unset: none"},
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, FIELD(artifacts_dir),
+	 .help =
+		 "directory of the artifact store, which executors and gateways share; unset: artifacts cannot be had here"},
 };
 const size_t gateway_options_len = ARRAY_LEN(gateway_options);
 

@@ -34,6 +34,8 @@ struct gateway_config {
 	int64_t stream_heartbeat_ms;
 	int64_t worker_fresh_ms; /* the build service's */
 	int64_t stream_stall_ms;
+	int64_t max_downloads;
+	int64_t max_downloads_per_token;
 	int64_t max_wait_s;
 	int64_t max_waits;
 	int64_t max_waits_per_token;
@@ -46,6 +48,7 @@ struct gateway_config {
 	char *webhook_allow;
 	char *model_prices; /* the executors'; NULL: not known here */
 	char *cors_origins;
+	char *artifacts_dir; /* NULL: artifacts cannot be had here */
 };
 
 extern const struct config_option gateway_options[];

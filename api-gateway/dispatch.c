@@ -108,6 +108,15 @@ static int find_route(struct request *request, struct slice path)
 	return problem_answer(request, PROBLEM_INTERNAL, "The route table is broken.");
 }
 
+static void read_file_fields(struct request *request, struct slice path)
+{
+	if ((request->route->flags & ROUTE_FILE) == 0)
+		return;
+	request->rest.data = routes_rest(request->route, path.data, path.len, &request->rest.len);
+	request->range = header_by_name(request->h2o, "range");
+	request->if_range = header_by_name(request->h2o, "if-range");
+}
+
 static void read_preferences(struct request *request)
 {
 	if ((request->route->flags & ROUTE_WAITS) == 0)
@@ -148,6 +157,7 @@ static int read_head(struct request *request)
 	request->if_match = list_header_by_name(h2o, "if-match");
 	request->if_none_match = list_header_by_name(h2o, "if-none-match");
 	read_preferences(request);
+	read_file_fields(request, path);
 	request->idempotency_key = header_by_name(h2o, "idempotency-key");
 	request->last_event_id = header_by_name(h2o, "last-event-id");
 	return 0;
@@ -168,7 +178,7 @@ static int read_parameters(struct request *request)
 /* Only what is read: a write is not refused for the form of its answer. */
 static int negotiate(struct request *request)
 {
-	if (strcmp(request->route->method, "GET") != 0)
+	if (strcmp(request->route->method, "GET") != 0 || (request->route->flags & ROUTE_FILE) != 0)
 		return 0;
 	const char *const *offers = request->route->offers != NULL ? request->route->offers : json_only;
 	struct slice accept = list_header_by_name(request->h2o, "accept");

@@ -1,6 +1,7 @@
 /*
  * Entity tags (RFC 9110 section 8.8.3) and the lists of them in If-Match and If-None-Match. A project's tag is its
- * version in quotes, which If-Match compares; everything else that is read has a tag made of the answer's bytes.
+ * version in quotes, which If-Match compares; an artifact's is its SHA-256; everything else that is read has a tag made
+ * of the answer's bytes.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 
-#define ETAG_SIZE 40
+#define ETAG_SIZE 68 /* an artifact's is a SHA-256 */
 
 void etag_format(int64_t version, char ret[ETAG_SIZE]);
 /* The same bytes have the same tag, at any gateway; others have another. */

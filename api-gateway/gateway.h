@@ -11,9 +11,11 @@
 #include "common/kafka/producer.h"
 
 struct admission;
+struct artifact_store;
 struct build_reads;
 struct caches;
 struct cors;
+struct downloads;
 struct guesses;
 struct key_index;
 struct key_lookups;
@@ -54,8 +56,10 @@ struct gateway {
 	struct workers *workers;
 	struct build_reads *build_reads;
 	struct streams *streams;
-	struct admission *admission; /* NULL: no limit (rate_limit.h) */
-	struct guesses *guesses;     /* as well */
+	struct artifact_store *artifacts; /* NULL: there is none here */
+	struct downloads *downloads;      /* NULL as well */
+	struct admission *admission;      /* NULL: no limit (rate_limit.h) */
+	struct guesses *guesses;          /* as well */
 	_Atomic bool draining;
 };
 

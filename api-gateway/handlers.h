@@ -19,6 +19,8 @@ route_handler build_explain;    /* why it waits */
 route_handler build_events;     /* the trail, as JSON or a stream */
 route_handler build_logs;       /* lines, as JSON, text or a stream */
 
+route_handler build_artifact; /* bytes, whole or by range */
+
 route_handler project_events; /* a stream of what happens to a project and its builds */
 route_handler all_events;     /* a stream of everything */
 

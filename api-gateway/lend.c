@@ -1,5 +1,6 @@
 #include "api-gateway/lend.h"
 
+#include "api-gateway/downloads.h"
 #include "api-gateway/server.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -56,6 +57,8 @@ static void come_back(struct request *request)
 {
 	if (request->plan != NULL)
 		stream_begin(request);
+	else if (request->download != NULL)
+		download_begin(request);
 	else
 		request_send(request);
 	request_unref(request);

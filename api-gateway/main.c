@@ -4,6 +4,7 @@
 #include "api-gateway/caches.h"
 #include "api-gateway/config.h"
 #include "api-gateway/cors.h"
+#include "api-gateway/downloads.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/key_index.h"
 #include "api-gateway/key_lookups.h"
@@ -18,6 +19,7 @@
 #include "api-gateway/tls.h"
 #include "api-gateway/topic_tail.h"
 #include "api-gateway/workers.h"
+#include "common/artifacts/artifact_store.h"
 #include "common/model/prices.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -82,6 +84,15 @@ static int make_guards(struct error *err)
 	return cors_new(config.cors_origins, &gateway.cors, err);
 }
 
+static int open_artifacts(struct error *err)
+{
+	if (config.artifacts_dir == NULL)
+		return 0;
+	if (artifact_directory_new(config.artifacts_dir, &gateway.artifacts, err) < 0)
+		return error_prefix(err, "KILN_ARTIFACTS_DIR");
+	return downloads_start(&gateway, &gateway.downloads, err);
+}
+
 /* Kafka and Postgres may be away: all of these begin without them and find them later. */
 static int start_parts(struct error *err)
 {
@@ -108,6 +119,8 @@ static int start_parts(struct error *err)
 		build_reads_start(&gateway, &gateway.build_reads, err) < 0)
 		return -1;
 	rate_limit_start(&gateway);
+	if (open_artifacts(err) < 0)
+		return -1;
 	return streams_start(&gateway, kafka(), err);
 }
 
@@ -194,6 +207,8 @@ static int run(struct error *err)
 	build_reads_stop(gateway.build_reads);
 	workers_stop(gateway.workers); /* they ask the tails */
 	key_lookups_stop(gateway.key_lookups);
+	downloads_stop(gateway.downloads);
+	artifact_store_free(gateway.artifacts);
 	streams_stop(&gateway);
 	tail_stop(&gateway);
 	caches_stop(gateway.caches);

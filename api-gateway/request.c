@@ -3,6 +3,7 @@
 #include <h2o/http1.h>
 
 #include "api-gateway/cors.h"
+#include "api-gateway/downloads.h"
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/rate_limit.h"
@@ -181,6 +182,7 @@ void request_unref(struct request *request)
 {
 	if (--request->refs > 0)
 		return;
+	download_free(request->download);
 	token_unref(request->token);
 	project_unref(request->project);
 	template_unref(request->template);
@@ -205,9 +207,10 @@ void request_detach(struct request *request)
 {
 	if (request->copies != NULL)
 		return;
-	struct slice *slices[] = {&request->body,         &request->content_type,  &request->content_encoding,
-							  &request->if_match,     &request->if_none_match, &request->idempotency_key,
-							  &request->last_event_id};
+	struct slice *slices[] = {&request->body,          &request->content_type,  &request->content_encoding,
+							  &request->if_match,      &request->if_none_match, &request->idempotency_key,
+							  &request->last_event_id, &request->rest,          &request->range,
+							  &request->if_range};
 	size_t size = 1;
 	for (size_t i = 0; i < ARRAY_LEN(slices); i++)
 		size += slices[i]->len + 1;
@@ -280,6 +283,15 @@ void request_send(struct request *request)
 	request->answered = true;
 	request_watch_writing(request);
 	send_answer(request, &request->answer);
+}
+
+void request_begin(struct request *request, size_t length, h2o_generator_t *generator)
+{
+	request->answered = true;
+	request_watch_writing(request);
+	add_head(request, &request->answer);
+	request->h2o->res.content_length = length;
+	h2o_start_response(request->h2o, generator);
 }
 
 void request_upgrade(struct request *request, h2o_iovec_t first,

@@ -77,9 +77,11 @@ struct request {
 
 	/* In h2o's memory at first; request_detach moves them into `copies`. */
 	struct slice body, content_type, content_encoding, if_match, if_none_match, idempotency_key, last_event_id;
+	struct slice rest, range, if_range; /* of routes with ROUTE_FILE */
 	char *copies;
 
-	struct stream_plan *plan; /* the answer is a stream (streams.h); NULL: it is `answer` */
+	struct stream_plan *plan;  /* the answer is a stream (streams.h); NULL: it is `answer` */
+	struct download *download; /* its body is a file (downloads.h); NULL: it is the answer's own */
 
 	int64_t started_us;            /* clock_boot_us */
 	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
@@ -114,6 +116,8 @@ void request_detach(struct request *request);
 void request_post(struct request *request, void (*on_loop)(struct request *request));
 /* Loop: sends request->answer (once; later calls and requests whose client has gone do nothing). */
 void request_send(struct request *request);
+/* Loop: sends the head of request->answer; h2o_send and `generator` are to bring a body of that length. */
+void request_begin(struct request *request, size_t length, h2o_generator_t *generator);
 /* Loop: sends another answer than request->answer, which somebody may still be writing. It is released. */
 void request_send_other(struct request *request, struct answer *answer);
 /* Loop: sends the head of request->answer and `first`, which must live as long as the process; then the socket is the

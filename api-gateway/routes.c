@@ -37,6 +37,7 @@ const struct route gateway_routes[] = {
 	{"POST",   "/builds/{taskId}/retry",       SCOPE_BUILDS_WRITE, 0, build_retry, 0, NULL},
 	{"GET",    "/builds/{taskId}/events",      SCOPE_BUILDS_READ,  0, build_events, PAGE | QUERY_AFTER, json_or_stream},
 	{"GET",    "/builds/{taskId}/logs",        SCOPE_BUILDS_READ,  0, build_logs, PAGE | QUERY_AFTER, json_text_or_stream},
+	{"GET",    "/builds/{taskId}/artifacts/{path}", SCOPE_BUILDS_READ, ROUTE_FILE, build_artifact, 0, NULL},
 	{"GET",    "/projects/{id}/events",        SCOPE_BUILDS_READ,  0, project_events, 0, stream},
 	{"GET",    "/events",                      SCOPE_ADMIN,        ROUTE_ON_LOOP, all_events, 0, stream},
 
@@ -66,17 +67,15 @@ struct segment {
 	size_t len;
 };
 
-/* The segments of "/a/b"; -1 when it has no leading slash or too many. "/a/" has an empty one at the end, which fits
- * nothing. */
+/* The segments of "/a/b"; -1 when it has no leading slash. "/a/" has an empty one at the end, which fits nothing. The
+ * last one of many has all the rest, slashes included: it fits nothing but what takes the rest. */
 static int split(const char *path, size_t len, struct segment segments[SEGMENTS_MAX])
 {
 	if (len == 0 || path[0] != '/')
 		return -1;
 	int count = 0;
 	for (const char *at = path + 1, *end = path + len;;) {
-		const char *slash = memchr(at, '/', (size_t)(end - at));
-		if (count == SEGMENTS_MAX)
-			return -1;
+		const char *slash = count < SEGMENTS_MAX - 1 ? memchr(at, '/', (size_t)(end - at)) : NULL;
 		segments[count++] = (struct segment){at, (size_t)((slash != NULL ? slash : end) - at)};
 		if (slash == NULL)
 			return count;
@@ -85,23 +84,24 @@ static int split(const char *path, size_t len, struct segment segments[SEGMENTS_
 }
 
 /* How well a path fits: 0 not, 1 through a {…}, 2 letter by letter. ret_param_index: the segment of the {…}, or -1. */
-static int fits(const char *pattern, const struct segment *segments, int count, int *ret_param_index)
+static int fits(const struct route *route, const struct segment *segments, int count, int *ret_param_index)
 {
 	int index = 0, param = -1;
-	for (const char *at = pattern + 1;; index++) {
+	bool takes_rest = (route->flags & ROUTE_FILE) != 0;
+	for (const char *at = route->pattern + 1;; index++) {
 		const char *stop = strchrnul(at, '/');
 		if (index == count || segments[index].len == 0)
 			return 0;
 		size_t len = (size_t)(stop - at);
 		if (at[0] == '{')
-			param = index;
+			param = takes_rest && *stop == '\0' ? param : index;
 		else if (segments[index].len != len || memcmp(segments[index].text, at, len) != 0)
 			return 0;
 		if (*stop == '\0')
 			break;
 		at = stop + 1;
 	}
-	if (index + 1 != count)
+	if (index + 1 != count && !takes_rest)
 		return 0;
 	*ret_param_index = param;
 	return param < 0 ? 2 : 1;
@@ -113,7 +113,7 @@ static int best_fit(const struct segment *segments, int count)
 {
 	int best = 0, param;
 	for (size_t i = 0; i < gateway_routes_len; i++) {
-		int fit = fits(gateway_routes[i].pattern, segments, count, &param);
+		int fit = fits(&gateway_routes[i], segments, count, &param);
 		best = fit > best ? fit : best;
 	}
 	return best;
@@ -153,7 +153,7 @@ enum route_outcome routes_find(const char *method, size_t method_len, const char
 	int best = 0, best_param = -1;
 	for (size_t i = 0; i < gateway_routes_len; i++) {
 		int param;
-		int fit = fits(gateway_routes[i].pattern, segments, count, &param);
+		int fit = fits(&gateway_routes[i], segments, count, &param);
 		if (fit == 0 || fit < best)
 			continue;
 		if (fit > best)
@@ -171,6 +171,18 @@ enum route_outcome routes_find(const char *method, size_t method_len, const char
 	return outcome;
 }
 
+const char *routes_rest(const struct route *route, const char *path, size_t path_len, size_t *ret_len)
+{
+	const char *end = path + path_len;
+	for (const char *at = strchr(route->pattern, '/'); at != NULL; at = strchr(at + 1, '/')) {
+		const char *slash = memchr(path, '/', (size_t)(end - path));
+		CHECK(slash != NULL); /* the path fits the pattern */
+		path = slash + 1;
+	}
+	*ret_len = (size_t)(end - path);
+	return path;
+}
+
 void routes_allow(const char *path, size_t path_len, char *ret, size_t size)
 {
 	struct segment segments[SEGMENTS_MAX];
@@ -179,7 +191,7 @@ void routes_allow(const char *path, size_t path_len, char *ret, size_t size)
 	ret[0] = '\0';
 	int best = count > 0 ? best_fit(segments, count) : 0;
 	for (size_t i = 0; best > 0 && i < gateway_routes_len; i++) {
-		if (fits(gateway_routes[i].pattern, segments, count, &param) != best)
+		if (fits(&gateway_routes[i], segments, count, &param) != best)
 			continue;
 		const char *method = gateway_routes[i].method;
 		int len = snprintf(ret + used, size - used, "%s%s", used > 0 ? ", " : "",

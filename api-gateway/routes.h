@@ -20,6 +20,9 @@ enum route_flags {
 	ROUTE_PUBLIC = 1,  /* no token */
 	ROUTE_ON_LOOP = 2, /* the handler runs on the loop */
 	ROUTE_WAITS = 4,   /* takes Prefer: wait (build_wait.h) */
+	/* Answers with a file of any type: the pattern's last {…} takes the rest of the path, slashes included
+	 * (request->rest, as it came; the parameter is the {…} before it), Range counts and Accept does not. */
+	ROUTE_FILE = 8,
 };
 
 struct route {
@@ -44,6 +47,8 @@ enum route_outcome { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH
  */
 enum route_outcome routes_find(const char *method, size_t method_len, const char *path, size_t path_len,
 							   const struct route **ret_route, char ret_param[64]);
+/* Of a path that was found for a route with ROUTE_FILE: what its last {…} has taken, in `path`. */
+const char *routes_rest(const struct route *route, const char *path, size_t path_len, size_t *ret_len);
 /* "GET, HEAD, POST" of a path that exists. */
 void routes_allow(const char *path, size_t path_len, char *ret, size_t size);
 /* "METHOD PATH SCOPE" lines, in the order of the table. */

@@ -104,6 +104,28 @@ TEST(another_method_is_told_what_the_path_takes)
 	assert_int_equal(find("", "/me"), ROUTE_NO_METHOD);
 }
 
+static const char *rest_of(const char *path)
+{
+	size_t len = 0;
+	assert_int_equal(find("GET", path), ROUTE_FOUND);
+	assert_string_equal(route->pattern, "/builds/{taskId}/artifacts/{path}");
+	assert_string_equal(param, "id");
+	const char *rest = routes_rest(route, path, strlen(path), &len);
+	assert_int_equal(strlen(rest), len);
+	return rest;
+}
+
+TEST(the_path_of_an_artifact_takes_the_rest_as_it_came)
+{
+	assert_string_equal(rest_of("/builds/id/artifacts/a"), "a");
+	assert_string_equal(rest_of("/builds/id/artifacts/a/b%2Fc/../%00"), "a/b%2Fc/../%00");
+	assert_string_equal(rest_of("/builds/id/artifacts/1/2/3/4/5/6/7/8/9/"), "1/2/3/4/5/6/7/8/9/");
+	assert_int_equal(find("GET", "/builds/id/artifacts/"), ROUTE_NO_PATH);
+	assert_int_equal(find("GET", "/builds/id/artifacts//a"), ROUTE_NO_PATH);
+	assert_int_equal(find("GET", "/builds/id/artifacts"), ROUTE_NO_PATH);
+	assert_int_equal(find("PUT", "/builds/id/artifacts/a/b"), ROUTE_NO_METHOD);
+}
+
 TEST(no_route_is_there_twice)
 {
 	for (size_t i = 0; i < gateway_routes_len; i++) {
@@ -125,6 +147,7 @@ int main(void)
 		cmocka_unit_test(other_paths_do_not_exist),
 		cmocka_unit_test(a_parameter_longer_than_any_name_names_nothing),
 		cmocka_unit_test(another_method_is_told_what_the_path_takes),
+		cmocka_unit_test(the_path_of_an_artifact_takes_the_rest_as_it_came),
 		cmocka_unit_test(no_route_is_there_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
