@@ -216,6 +216,7 @@ enum applied action_advance(const struct transition_context *context, struct bui
 		extra.base_sha = occurrence->phase.base_sha;
 		extra.branch = occurrence->phase.branch;
 		extra.sandbox = occurrence->phase.sandbox;
+		extra.continued = occurrence->phase.continued;
 	}
 	if (phase == PHASE_PUSHING) {
 		build->pushing_seen = true;

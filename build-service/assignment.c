@@ -37,6 +37,7 @@ void assignment_take_row(struct assignment *assignment, const PGresult *rows, in
 	assignment->earlier = pg_text(rows, row, "earlier");
 	assignment->settle_end = pg_text(rows, row, "settle_end");
 	assignment->traceparent = pg_text(rows, row, "traceparent");
+	continued_take_row(&assignment->continued, rows, row);
 }
 
 int assignment_write(struct buffer *buf, const struct assignment *assignment)
@@ -63,6 +64,7 @@ int assignment_write(struct buffer *buf, const struct assignment *assignment)
 	json_string(&w, "branch", assignment->branch);
 	json_raw(&w, "earlier", assignment->earlier);
 	json_raw(&w, "settle_end", assignment->mode == MODE_SETTLE ? assignment->settle_end : NULL);
+	continued_write(&w, &assignment->continued);
 	json_string(&w, "assigned_at", assignment->assigned_at);
 	json_object_end(&w);
 	return buffer_ok(buf) && buf->len < (size_t)KAFKA_MAX_MESSAGE_BYTES - (size_t)64 * 1024 ? 0 : -1;

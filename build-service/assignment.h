@@ -2,6 +2,7 @@
 #pragma once
 
 #include "build-service/commands.h"
+#include "build-service/continued.h"
 #include "build-service/service.h"
 #include "build-service/transitions.h"
 #include "common/base/buffer.h"
@@ -19,6 +20,7 @@ struct assignment {
 	const char *project_id, *project_name;
 	const char *spec, *git, *earlier, *settle_end; /* JSON */
 	const char *base_sha, *branch;
+	struct continued continued;
 	const char *traceparent;
 };
 

@@ -116,6 +116,7 @@ struct build {
 	const char *callback_url;     /* NULL = none */
 	const char *request_hash_hex; /* NULL = none */
 	const char *template;         /* "name@version"; NULL = none */
+	bool continues;               /* has a continue_from, which read_assignments.sql looks up */
 	const char *asked_branch;     /* NULL = the remote's HEAD */
 	const char *origin;           /* JSON: where the POST came from; NULL = not from a gateway */
 

@@ -96,14 +96,15 @@ static bool has_limit(const PGresult *projects, const char *id)
 	return row < 0 /* such builds are refused */ || pg_text(projects, row, "concurrency") != NULL;
 }
 
-/* `projects` NULL: all are known to have no limit. */
+/* `projects` NULL: all are known to have no limit. What a build continues is looked up by the dispatcher. */
 static bool has_turn(const struct build *build, const PGresult *projects)
 {
-	return build->is_new && build->queue.waiting && (projects == NULL || !has_limit(projects, build->project_id));
+	return build->is_new && build->queue.waiting && !build->continues &&
+		   (projects == NULL || !has_limit(projects, build->project_id));
 }
 
 /* Builds of this batch that begin to wait and are the dispatcher's: lost ones, settling ones, those of projects with a
- * limit. */
+ * limit, and those that continue another. */
 static bool others_wait(const struct build_set *set, const PGresult *projects, const struct match_worker *workers,
 						size_t len)
 {

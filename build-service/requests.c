@@ -234,6 +234,7 @@ static void fill(struct arena *arena, const struct request *request, struct buil
 	build->callback_url = json_get_string(spec, "callback_url");
 	build->template = json_get_string(spec, "template");
 	build->asked_branch = json_get_string(spec, "branch");
+	build->continues = json_get_string(spec, "continue_from") != NULL;
 	build->origin = json_copy(arena, json_get(data, "origin"));
 	const char *hash = json_get_string(data, "request_hash");
 	build->request_hash_hex = hash != NULL && strlen(hash) == (size_t)SHA256_SIZE * 2 ? hash : NULL;

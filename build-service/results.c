@@ -10,6 +10,7 @@
 #define SHA_MAX (SHA_TEXT_SIZE - 1)
 #define BRANCH_MAX (BRANCH_TEXT_SIZE - 1)
 #define SANDBOX_MAX 64
+#define CONTINUED_MAX 16
 /* A terminal event holds the result, the metadata and a little more, and has to fit into one message. */
 #define RESULT_MAX_BYTES ((size_t)KAFKA_MAX_MESSAGE_BYTES - (size_t)1536 * 1024)
 #define CANONICAL_MAX_BYTES ((size_t)32 * 1024 * 1024)
@@ -35,8 +36,12 @@ static int read_phase(const cJSON *data, struct occurrence *occurrence, struct e
 	if (field_optional_text(data, "base_sha", SHA_MAX, &occurrence->phase.base_sha, err) < 0 ||
 		field_optional_text(data, "branch", BRANCH_MAX, &occurrence->phase.branch, err) < 0 ||
 		field_optional_text(data, "sandbox", SANDBOX_MAX, &occurrence->phase.sandbox, err) < 0 ||
+		field_optional_text(data, "continued", CONTINUED_MAX, &occurrence->phase.continued, err) < 0 ||
 		field_optional_text(data, "commit_sha", SHA_MAX, &occurrence->phase.commit_sha, err) < 0)
 		return -1;
+	if (occurrence->phase.continued != NULL && !str_equal(occurrence->phase.continued, "resumed") &&
+		!str_equal(occurrence->phase.continued, "context"))
+		return error_set(err, ERR_INVALID, "continued: neither resumed nor context");
 	if (!is_sha(occurrence->phase.base_sha) || !is_sha(occurrence->phase.commit_sha))
 		return error_set(err, ERR_INVALID, "base_sha or commit_sha: not an object name");
 	if (occurrence->phase.phase == PHASE_PUSHING && occurrence->phase.commit_sha == NULL)

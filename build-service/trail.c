@@ -55,6 +55,8 @@ static void write_body(struct buffer *body, const struct build *build, const str
 		json_bool(&w, "cancel_requested", true);
 	if (extra->commit_sha != NULL)
 		json_string(&w, "commit_sha", extra->commit_sha);
+	if (extra->continued != NULL)
+		json_string(&w, "continued", extra->continued);
 	if (extra->error_class != NULL) {
 		json_object_begin(&w, "error");
 		json_string(&w, "class", extra->error_class);

@@ -46,6 +46,7 @@ struct trail_extra {
 	const char *commit_sha;
 	const char *reason;
 	const char *sandbox;
+	const char *continued;
 	const char *error_class, *error_message; /* both or neither */
 	const char *result;                      /* canonical JSON */
 	int32_t lost_attempt;

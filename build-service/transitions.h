@@ -58,7 +58,7 @@ struct occurrence {
 		struct {
 			enum build_phase phase;
 			const char *base_sha, *branch, *commit_sha; /* NULL = not said */
-			const char *sandbox;                        /* as above; with PHASE_AGENT */
+			const char *sandbox, *continued;            /* as above; with PHASE_AGENT */
 		} phase;
 		struct {
 			enum outcome outcome;

@@ -1,4 +1,5 @@
 -- What attempt.assign says of a build. `earlier`: every attempt but the one that is held now.
+-- The build that it continues (`continue_from`) is told of when it is one of the same project; its texts as JSON, which may hold what is no text to Postgres (U+0000).
 -- $1 ids
 SELECT
 	b.id, b.project_id, b.project_name, r.spec, r.git, b.base_sha, b.branch, b.traceparent,
@@ -7,7 +8,14 @@ SELECT
 	CASE WHEN b.attempt = 0 THEN '[]' ELSE (
 		SELECT coalesce(json_agg(json_build_object('attempt', a.attempt, 'commit_sha', a.commit_sha) ORDER BY a.attempt), '[]')
 		FROM build_attempts a WHERE a.build_id = b.id AND NOT a.held)::text END AS earlier,
+	followed.id AS continue_from, earlier_build.id AS continued_id, earlier_build.finished_at IS NOT NULL AS continued_ended,
+	earlier_request.spec -> 'prompt' AS continued_prompt, earlier_build.result -> 'output' AS continued_output, earlier_build.result -> 'agent' AS continued_agent,
 	(extract(epoch FROM clock_timestamp() - b.queued_at) * 1000000)::bigint AS queued_us
 FROM build_audit b LEFT JOIN build_requests r ON r.build_id = b.id
+	LEFT JOIN LATERAL (
+		SELECT CASE WHEN r.spec -> 'continue_from' #>> '{}' ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN (r.spec -> 'continue_from' #>> '{}')::uuid END AS id
+	) AS followed ON true
+	LEFT JOIN build_audit earlier_build ON earlier_build.id = followed.id AND earlier_build.project_id = b.project_id
+	LEFT JOIN build_requests earlier_request ON earlier_request.build_id = earlier_build.id
 WHERE b.id = ANY ($1::uuid[])
 ORDER BY b.id

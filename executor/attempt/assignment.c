@@ -84,6 +84,11 @@ static int read_run(struct assignment *assignment, const cJSON *spec, struct err
 	assignment->agent = json_get(spec, "agent");
 	assignment->artifacts = json_get(spec, "artifacts");
 	assignment->timeout_s = json_get_int(spec, "timeout_s", 0);
+	const cJSON *continues = json_get(assignment->tree, "continues");
+	assignment->continues = cJSON_IsObject(continues) ? continues : NULL;
+	const char *other = json_get_string(continues, "build_id");
+	if (assignment->continues != NULL && (other == NULL || !uuid_is_valid(other, strlen(other))))
+		return wrong(err, "continues");
 	if (assignment->prompt == NULL)
 		return wrong(err, "prompt");
 	if (json_get_string(assignment->agent, "provider") == NULL)

@@ -27,6 +27,7 @@ struct assignment {
 	bool auto_commit, auto_push;
 	const cJSON *agent;     /* {provider, model, command, …} */
 	const cJSON *artifacts; /* globs; may be NULL */
+	const cJSON *continues; /* {build_id, problem, prompt, output, provider, session_id}; NULL = no other build */
 	int64_t timeout_s;
 	const char *git_url, *credential; /* credential may be NULL */
 	bool create_missing;

@@ -9,6 +9,7 @@
 #include "executor/agents/offers.h"
 #include "executor/attempt/agent_model.h"
 #include "executor/attempt/agent_run.h"
+#include "executor/attempt/continuing.h"
 #include "executor/git/credentials.h"
 #include "executor/proxy/key.h"
 
@@ -23,8 +24,10 @@ uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *c
 	json_string(&w, "base_sha", attempt->base_sha[0] != '\0' ? attempt->base_sha : NULL);
 	json_string(&w, "branch", attempt->branch_ref[0] != '\0' ? attempt->refs.branch : NULL);
 	json_string(&w, "commit_sha", commit_sha);
-	if (str_equal(phase, "agent"))
+	if (str_equal(phase, "agent")) {
 		json_string(&w, "sandbox", attempt->sandbox->name);
+		json_string(&w, "continued", attempt->continued);
+	}
 	json_object_end(&w);
 	CHECK(buffer_ok(&text));
 	return daemon_link_send(attempt->link, FRAME_PHASE, text.data, text.len, true);
@@ -153,7 +156,7 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 		.config = attempt->config,
 		.agent = agent,
 		.program = program,
-		.prompt = attempt->assignment.prompt,
+		.prompt = attempt->prompt,
 		.sandbox = attempt->sandbox,
 		.sandbox_spec = &spec,
 		.lock_fd = attempt->lock_fd,
@@ -199,7 +202,7 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 						 "this build runs unsandboxed (KILN_SANDBOX=%s): its agent can do what the executor's user can",
 						 attempt->sandbox->name);
 	(void)attempt_phase(attempt, "preparing", NULL); /* nobody waits for it */
-	if (find_agent(attempt, agent, program) < 0 || attempt_prepare(attempt) < 0 ||
+	if (attempt_continue(attempt) < 0 || find_agent(attempt, agent, program) < 0 || attempt_prepare(attempt) < 0 ||
 		attempt_check_cancelled(attempt) < 0 || find_agent(attempt, agent, program) < 0)
 		return -1;
 
@@ -250,6 +253,8 @@ void attempt_run(struct attempt *attempt)
 	agent_program_release(&program);
 	model_proxy_free(attempt->model_proxy);
 	free(attempt->model_socket);
+	free(attempt->prompt);
 	attempt->model_proxy = NULL;
 	attempt->model_socket = NULL;
+	attempt->prompt = NULL;
 }

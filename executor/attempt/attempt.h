@@ -27,6 +27,8 @@ struct attempt {
 	struct assignment assignment;
 	struct attempt_log log;
 	struct outcome outcome;
+	char *prompt;          /* the agent's: the spec's, with what comes before it */
+	const char *continued; /* "context"; NULL = the build continues none */
 	int lock_fd;
 	struct model_prices *prices;
 	struct model_proxy *model_proxy; /* NULL: the agent has no model */

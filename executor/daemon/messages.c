@@ -60,6 +60,8 @@ void messages_phase(struct daemon *daemon, const struct held *held, const cJSON 
 	json_string(&draft.w, "commit_sha", json_get_string(phase, "commit_sha"));
 	if (json_get_string(phase, "sandbox") != NULL)
 		json_string(&draft.w, "sandbox", json_get_string(phase, "sandbox"));
+	if (json_get_string(phase, "continued") != NULL)
+		json_string(&draft.w, "continued", json_get_string(phase, "continued"));
 	struct sent sent = draft_end(&draft, SENT_FRAME, TOPIC_BUILD_RESULTS, "attempt.phase", held->token.build_id);
 	sent.serial = held->serial;
 	sent.frame_id = frame_id;
