@@ -1,140 +1,46 @@
-/* address_guard_resolve: getaddrinfo has no deadline, so it runs on a thread that may outlive the call. */
-#include "common/http/address_guard.h"
-
+/* address_guard_resolve: a look-up that is waited for. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <poll.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/http/address_guard.h"
+#include "common/http/address_look_up.h"
 
-/* Shared by the caller and the thread; the last one frees it. */
-struct look_up {
-	pthread_mutex_t mutex;
-	pthread_cond_t cond;
-	unsigned owners;
-	bool done;
-	int status; /* getaddrinfo's */
-	struct addrinfo *found;
-	char port[8];
-	char host[]; /* NUL-terminated */
-};
-
-static void look_up_give_up(struct look_up *look_up)
+static bool wait_until_done(const struct address_look_up *look_up, int64_t deadline_ms)
 {
-	pthread_mutex_lock(&look_up->mutex);
-	unsigned owners = --look_up->owners;
-	pthread_mutex_unlock(&look_up->mutex);
-	if (owners > 0)
-		return;
-	if (look_up->found != NULL)
-		freeaddrinfo(look_up->found);
-	pthread_cond_destroy(&look_up->cond);
-	pthread_mutex_destroy(&look_up->mutex);
-	free(look_up);
-}
+	struct pollfd done = {.fd = address_look_up_fd(look_up), .events = POLLIN};
+	int count;
 
-static void *look_up_thread(void *ctx)
-{
-	struct look_up *look_up = ctx;
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-
-	int status = getaddrinfo(look_up->host, look_up->port, &hints, &found);
-	pthread_mutex_lock(&look_up->mutex);
-	look_up->status = status;
-	look_up->found = status == 0 ? found : NULL;
-	look_up->done = true;
-	pthread_cond_signal(&look_up->cond);
-	pthread_mutex_unlock(&look_up->mutex);
-	look_up_give_up(look_up);
-	return NULL;
-}
-
-static struct look_up *look_up_new(const char *host, int port)
-{
-	size_t len = strlen(host);
-	struct look_up *look_up = xcalloc(1, sizeof(*look_up) + len + 1);
-	pthread_condattr_t monotonic;
-
-	memcpy(look_up->host, host, len + 1);
-	(void)snprintf(look_up->port, sizeof(look_up->port), "%u", (unsigned)(uint16_t)port); /* fits: five digits */
-	pthread_mutex_init(&look_up->mutex, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&look_up->cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	look_up->owners = 2;
-	return look_up;
-}
-
-static int look_up_start(struct look_up *look_up)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256UL * 1024);
-	int status = pthread_create(&thread, &attr, look_up_thread, look_up);
-	pthread_attr_destroy(&attr);
-	return status;
-}
-
-static bool look_up_wait(struct look_up *look_up, int64_t deadline_ms)
-{
-	pthread_mutex_lock(&look_up->mutex);
-	while (!look_up->done && clock_left_ms(deadline_ms) > 0) {
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		int64_t ns = until.tv_nsec + (int64_t)clock_left_ms(deadline_ms) * 1000000;
-		until.tv_sec += ns / 1000000000;
-		until.tv_nsec = ns % 1000000000;
-		pthread_cond_timedwait(&look_up->cond, &look_up->mutex, &until);
-	}
-	bool done = look_up->done;
-	pthread_mutex_unlock(&look_up->mutex);
-	return done;
+	do {
+		count = poll(&done, 1, clock_left_ms(deadline_ms));
+	} while (count < 0 && errno == EINTR);
+	return count > 0;
 }
 
 int address_guard_resolve(const struct address_guard *guard, const char *host, int port, int64_t deadline_ms,
 						  char (*ret_addresses)[INET6_ADDRSTRLEN], size_t max, size_t *ret_len, struct error *err)
 {
-	struct look_up *look_up = look_up_new(host, port);
-	size_t len = 0;
-	int result = -1;
+	struct address_look_up *look_up = NULL;
+	struct sockaddr_storage *found = xcalloc(max, sizeof(*found));
+	size_t found_len = 0, len = 0;
+	int result;
 
-	int status = look_up_start(look_up);
-	if (status != 0) {
-		look_up->owners = 1;
-		(void)error_set_errno(err, status, "cannot start a thread to resolve %s", host); /* result is -1 already */
-		goto out;
-	}
-	if (!look_up_wait(look_up, deadline_ms)) {
-		(void)error_set(err, ERR_UNAVAILABLE, "%s does not resolve in time", host);
-		goto out;
-	}
-	if (look_up->status != 0) {
-		(void)error_set(err, ERR_UNAVAILABLE, "%s does not resolve: %s", host, gai_strerror(look_up->status));
-		goto out;
-	}
-	for (const struct addrinfo *found = look_up->found; found != NULL && len < max; found = found->ai_next) {
-		if (!address_guard_permits(guard, host, found->ai_addr))
-			continue;
-		if (getnameinfo(found->ai_addr, found->ai_addrlen, ret_addresses[len], INET6_ADDRSTRLEN, NULL, 0,
-						NI_NUMERICHOST) == 0)
+	result = address_look_up_start(host, port, &look_up, err);
+	if (result == 0 && !wait_until_done(look_up, deadline_ms))
+		result = error_set(err, ERR_UNAVAILABLE, "%s does not resolve in time", host);
+	if (result == 0)
+		result = address_look_up_take(look_up, guard, found, max, &found_len, err);
+	for (size_t i = 0; i < found_len; i++) {
+		if (getnameinfo((const struct sockaddr *)&found[i], sizeof(found[i]), ret_addresses[len], INET6_ADDRSTRLEN,
+						NULL, 0, NI_NUMERICHOST) == 0)
 			len++;
 	}
-	if (len == 0) {
-		(void)error_set(err, ERR_DENIED, "%s has no public address, and the allow-list does not name it", host);
-		goto out;
-	}
-	*ret_len = len;
-	result = 0;
-out:
-	look_up_give_up(look_up);
+	if (result == 0)
+		*ret_len = len;
+	address_look_up_free(look_up);
+	free(found);
 	return result;
 }
