@@ -50,6 +50,14 @@ static void admit(struct call *call, const struct request_head *head)
 	struct model_proxy *proxy = call->connection->proxy;
 	enum model_protocol protocol = proxy->options.api.protocol;
 	struct error err = ERROR_INIT;
+	if (head->path_len > 0 && head->path[0] != '/') {
+		call_refuse(call, 403, "Kiln: requests for other servers are not passed on; https:// goes by CONNECT");
+		return;
+	}
+	if (proxy->options.api.base_url == NULL) {
+		call_refuse(call, 403, "Kiln: this agent has no model; https:// goes by CONNECT");
+		return;
+	}
 	if (!is_token(call, request_head_find(head, "x-api-key"), "") &&
 		!is_token(call, request_head_find(head, "authorization"), "Bearer ")) {
 		call_refuse(call, 401, "Kiln: this is not the key that the agent was given");
@@ -250,7 +258,7 @@ void call_end(struct call *call, const char *cut)
 		return;
 	call->ended = true;
 	CLEANUP(buffer_release_p) struct buffer line;
-	buffer_init(&line, 1024);
+	buffer_init(&line, MODEL_PROXY_LINE_BYTES);
 	int64_t now_us = clock_boot_us();
 	bool answered = call->head_sent && call->status >= 200 && call->status < 300;
 	/* The model has all of the request and may be at work, paid for, when an agent goes before the first byte. */
@@ -273,7 +281,6 @@ void call_end(struct call *call, const char *cut)
 		(void)buffer_appendf(&line, ": %s", call->refusal); /* as above */
 	else if (cut != NULL)
 		(void)buffer_appendf(&line, "; %s", cut); /* as above */
-	(void)buffer_append_char(&line, '\n');        /* as above */
 	proxy_tell(proxy, line.data);
 }
 

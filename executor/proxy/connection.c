@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "executor/proxy/inside.h"
 
 #define READ_BYTES ((size_t)16 * 1024)
@@ -43,7 +44,7 @@ void connection_free(struct connection *connection)
 	list_remove(&connection->node);
 	connection->proxy->connections_len--;
 	call_free(connection->call);
-	(void)close(connection->fd); /* a socket */
+	close_p(&connection->fd);
 	buffer_release(&connection->in);
 	buffer_release(&connection->out);
 	free(connection);
@@ -119,9 +120,14 @@ static bool take_head(struct connection *connection)
 		return false;
 	}
 	connection->keep_alive = head.keep_alive;
+	if (head.is_connect) {
+		tunnel_take(connection, &head, (size_t)size);
+		return false;
+	}
 	/* The agent asks whether somebody is there (Claude Code does), and learns that it is. */
 	if (head.method_len == 4 && memcmp(head.method, "HEAD", 4) == 0 && head.path_len == 1 && head.body_bytes == 0) {
 		connection_answer(connection, 200, NULL, true);
+		connection->finishing = !connection->keep_alive;
 		buffer_consume(in, (size_t)size);
 		return true;
 	}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <curl/curl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,11 +19,14 @@
 #include "executor/proxy/request_head.h"
 
 #define MODEL_PROXY_CONNECTIONS 32
+#define MODEL_PROXY_TUNNELS 64 /* besides the connections */
 #define MODEL_PROXY_TOKEN_SIZE 64
+#define MODEL_PROXY_LINE_BYTES ((size_t)1024) /* the longest access line */
 
 struct model_proxy {
 	struct model_proxy_options options;
 	char token[MODEL_PROXY_TOKEN_SIZE];
+	char authorization[2 * MODEL_PROXY_TOKEN_SIZE]; /* "Basic …": a proxy's user and password, of a CONNECT */
 	int listen_fd, port;
 	pthread_t thread;
 	bool started;
@@ -31,6 +35,8 @@ struct model_proxy {
 	CURLM *multi;
 	struct list_node connections; /* struct connection */
 	size_t connections_len;
+	struct list_node tunnels; /* struct tunnel */
+	size_t tunnels_len;
 	struct model_meter meter;
 	char *last_key;
 	int64_t accept_ms; /* nobody is accepted before */
@@ -49,7 +55,7 @@ struct model_proxy {
 struct connection {
 	struct list_node node;
 	struct model_proxy *proxy;
-	int fd;
+	int fd; /* -1: a tunnel's now */
 	struct buffer in, out;
 	size_t head_seen; /* bytes of `in` that were no whole head yet */
 	struct call *call;
@@ -144,9 +150,27 @@ void connection_write(struct connection *connection);
 void connection_answer(struct connection *connection, int status, const char *message, bool head_only);
 void connection_due_in(struct connection *connection, int64_t ms);
 
+/* ---- tunnel.c: CONNECT */
+
+struct tunnel; /* its `node` comes first */
+
+/* Refuses, or takes the connection's descriptor and what was read behind the head, which leaves the connection dead. */
+void tunnel_take(struct connection *connection, const struct request_head *head, size_t head_size);
+/* After every turn, as connection_tend. */
+bool tunnel_tend(struct tunnel *tunnel, int64_t now_ms);
+int64_t tunnel_due_ms(const struct tunnel *tunnel);
+#define TUNNEL_FDS 2
+/* What is to be polled for; how many. */
+size_t tunnel_fds(const struct tunnel *tunnel, struct pollfd fds[TUNNEL_FDS]);
+/* One of them was ready: tunnel_tend sees to it. */
+void tunnel_ready(struct tunnel *tunnel);
+/* `cut`: why it has not come to its own end, NULL = it has. */
+void tunnel_free(struct tunnel *tunnel, const char *cut);
+
 /* ---- proxy.c */
 
-/* The meter has changed, and this is the line of the call that changed it. */
+/* The meter has changed, and this is the line of the call that changed it (without its newline; whatever is no
+ * printable ASCII becomes a question mark). */
 void proxy_tell(struct model_proxy *proxy, const char *line);
 void proxy_tell_key(struct model_proxy *proxy, const char *key);
 /* A call goes on. */

@@ -26,7 +26,12 @@
 #define BACKLOG 128
 #define STACK_BYTES ((size_t)256 * 1024)
 #define TOKEN_BYTES 20
-#define LINES_HIGH_BYTES (MODEL_PROXY_LINES_BYTES / 2)
+#define BASIC "Basic "
+#define LINES_HIGH_BYTES ((size_t)32 * 1024)
+/* What is under way when it is reached ends in a line each; a turn of the loop may refuse one on each connection. */
+_Static_assert(LINES_HIGH_BYTES + (2 * MODEL_PROXY_CONNECTIONS + MODEL_PROXY_TUNNELS) * MODEL_PROXY_LINE_BYTES <=
+				   MODEL_PROXY_LINES_BYTES,
+			   "lines have room");
 
 void model_proxy_warm_up(void)
 {
@@ -136,36 +141,68 @@ static int64_t tend(struct model_proxy *proxy)
 		if (connection_tend(connection, now_ms) && connection->due_ms < due_ms)
 			due_ms = connection->due_ms;
 	}
+	LIST_FOR_EACH (node, &proxy->tunnels) {
+		struct tunnel *tunnel = (struct tunnel *)node;
+		if (tunnel_tend(tunnel, now_ms) && tunnel_due_ms(tunnel) < due_ms)
+			due_ms = tunnel_due_ms(tunnel);
+	}
 	return due_ms;
+}
+
+/* What one turn waits for, and for whom; for neither: the listener. */
+struct waiting {
+	unsigned len;
+	struct curl_waitfd fds[1 + MODEL_PROXY_CONNECTIONS + TUNNEL_FDS * MODEL_PROXY_TUNNELS];
+	struct connection *connections[1 + MODEL_PROXY_CONNECTIONS + TUNNEL_FDS * MODEL_PROXY_TUNNELS];
+	struct tunnel *tunnels[1 + MODEL_PROXY_CONNECTIONS + TUNNEL_FDS * MODEL_PROXY_TUNNELS];
+};
+
+static void wait_for(struct waiting *waiting, int fd, short events, struct connection *connection,
+					 struct tunnel *tunnel)
+{
+	waiting->connections[waiting->len] = connection;
+	waiting->tunnels[waiting->len] = tunnel;
+	waiting->fds[waiting->len++] = (struct curl_waitfd){
+		.fd = fd,
+		.events = (short)((events & POLLIN ? CURL_WAIT_POLLIN : 0) | (events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
+}
+
+static void wait_for_all(struct model_proxy *proxy, struct waiting *waiting)
+{
+	waiting->len = 0;
+	if (may_accept(proxy, clock_boot_ms()))
+		wait_for(waiting, proxy->listen_fd, POLLIN, NULL, NULL);
+	LIST_FOR_EACH (node, &proxy->connections) {
+		struct connection *connection = LIST_ITEM(node, struct connection, node);
+		short events = connection_events(connection);
+		if (events != 0) /* else its end would be told again and again */
+			wait_for(waiting, connection->fd, events, connection, NULL);
+	}
+	LIST_FOR_EACH (node, &proxy->tunnels) {
+		struct tunnel *tunnel = (struct tunnel *)node;
+		struct pollfd fds[TUNNEL_FDS];
+		size_t len = tunnel_fds(tunnel, fds);
+		for (size_t i = 0; i < len; i++)
+			wait_for(waiting, fds[i].fd, fds[i].events, NULL, tunnel);
+	}
 }
 
 static void wait_and_serve(struct model_proxy *proxy, int64_t due_ms)
 {
-	struct curl_waitfd fds[MODEL_PROXY_CONNECTIONS + 1];
-	struct connection *waiting[MODEL_PROXY_CONNECTIONS + 1] = {NULL};
-	unsigned len = 0;
-	if (may_accept(proxy, clock_boot_ms()))
-		fds[len++] = (struct curl_waitfd){.fd = proxy->listen_fd, .events = CURL_WAIT_POLLIN};
-	LIST_FOR_EACH (node, &proxy->connections) {
-		struct connection *connection = LIST_ITEM(node, struct connection, node);
-		short events = connection_events(connection);
-		if (events == 0)
-			continue; /* its end would be told again and again */
-		waiting[len] = connection;
-		fds[len++] = (struct curl_waitfd){
-			.fd = connection->fd,
-			.events = (short)((events & POLLIN ? CURL_WAIT_POLLIN : 0) | (events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
-	}
-	CHECK(curl_multi_poll(proxy->multi, fds, len, clock_left_ms(due_ms), NULL) == CURLM_OK);
-	for (unsigned i = 0; i < len; i++) {
-		short events = fds[i].revents;
+	struct waiting waiting;
+	wait_for_all(proxy, &waiting);
+	CHECK(curl_multi_poll(proxy->multi, waiting.fds, waiting.len, clock_left_ms(due_ms), NULL) == CURLM_OK);
+	for (unsigned i = 0; i < waiting.len; i++) {
+		short events = waiting.fds[i].revents;
 		if (events == 0)
 			continue;
-		if (waiting[i] == NULL)
+		if (waiting.tunnels[i] != NULL)
+			tunnel_ready(waiting.tunnels[i]);
+		else if (waiting.connections[i] == NULL)
 			accept_some(proxy);
 		else
-			connection_ready(waiting[i], (short)((events & CURL_WAIT_POLLIN ? POLLIN : 0) |
-												 (events & CURL_WAIT_POLLOUT ? POLLOUT : 0)));
+			connection_ready(waiting.connections[i], (short)((events & CURL_WAIT_POLLIN ? POLLIN : 0) |
+															 (events & CURL_WAIT_POLLOUT ? POLLOUT : 0)));
 	}
 }
 
@@ -194,6 +231,8 @@ static void *proxy_thread(void *ctx)
 			call_end(connection->call, "the attempt has ended");
 		connection_free(connection);
 	}
+	LIST_FOR_EACH (node, &proxy->tunnels)
+		tunnel_free((struct tunnel *)node, "the attempt has ended");
 	return NULL;
 }
 
@@ -207,8 +246,16 @@ static void publish(struct model_proxy *proxy)
 
 void proxy_tell(struct model_proxy *proxy, const char *line)
 {
+	char plain[MODEL_PROXY_LINE_BYTES];
+	size_t len = 0;
+	/* Methods, paths, names of models and what servers say stand in it: none of them makes a line of its own, or speaks
+	 * to somebody's terminal. */
+	for (; *line != '\0' && len < sizeof(plain) - 2; line++)
+		plain[len++] = *line >= ' ' && *line <= '~' ? *line : '?';
+	plain[len++] = '\n';
+	plain[len] = '\0';
 	pthread_mutex_lock(&proxy->mutex);
-	CHECK(buffer_append_str(&proxy->lines, line) == 0); /* above half of it there are no new requests */
+	CHECK(buffer_append_str(&proxy->lines, plain) == 0); /* above LINES_HIGH_BYTES there are no new requests */
 	publish(proxy);
 	pthread_mutex_unlock(&proxy->mutex);
 }
@@ -284,22 +331,39 @@ const char *model_proxy_token(const struct model_proxy *proxy)
 	return proxy->token;
 }
 
+const char *model_proxy_basic(const struct model_proxy *proxy)
+{
+	return proxy->authorization + strlen(BASIC);
+}
+
+static void make_token(struct model_proxy *proxy)
+{
+	uint8_t random[TOKEN_BYTES];
+	CLEANUP(buffer_release_p) struct buffer basic;
+	random_bytes(random, sizeof(random));
+	memcpy(proxy->token, "kiln-", 5);
+	hex_encode(random, sizeof(random), proxy->token + 5);
+	CLEANUP(free_p) char *user = xasprintf(MODEL_PROXY_USER ":%s", proxy->token);
+	buffer_init(&basic, sizeof(proxy->authorization));
+	CHECK(base64_append(&basic, user, strlen(user)) == 0);
+	int len = snprintf(proxy->authorization, sizeof(proxy->authorization), BASIC "%s", basic.data);
+	CHECK(len > 0 && (size_t)len < sizeof(proxy->authorization));
+}
+
 int model_proxy_new(const struct model_proxy_options *options, struct model_proxy **ret_proxy, struct error *err)
 {
 	struct model_proxy *proxy = xcalloc(1, sizeof(*proxy));
-	uint8_t random[TOKEN_BYTES];
 	proxy->options = *options;
 	proxy->listen_fd = -1;
 	proxy->meter = (struct model_meter){.prices = options->prices, .limits = options->limits};
 	proxy->told = proxy->meter;
 	list_init(&proxy->connections);
+	list_init(&proxy->tunnels);
 	if (open_listener(proxy, err) < 0) {
 		free(proxy);
 		return -1;
 	}
-	random_bytes(random, sizeof(random));
-	memcpy(proxy->token, "kiln-", 5);
-	hex_encode(random, sizeof(random), proxy->token + 5);
+	make_token(proxy);
 	pthread_mutex_init(&proxy->mutex, NULL);
 	wakeup_init(&proxy->wakeup);
 	buffer_init(&proxy->lines, MODEL_PROXY_LINES_BYTES);

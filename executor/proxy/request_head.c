@@ -88,7 +88,8 @@ ptrdiff_t request_head_parse(const char *data, size_t len, size_t seen, struct r
 		return refuse(431, "the request's head is longer than 32 KiB", ret_status, ret_why);
 	if (size < 0)
 		return refuse(400, "this is no HTTP request, or has more than 64 headers", ret_status, ret_why);
-	if (minor != 1)
+	head->is_connect = head->method_len == 7 && memcmp(head->method, "CONNECT", 7) == 0;
+	if (minor != 1 && !head->is_connect)
 		return refuse(505, "HTTP/1.1 is spoken here", ret_status, ret_why);
 	const char *mark = memchr(head->path, '?', head->path_len);
 	head->query = mark != NULL ? mark + 1 : head->path + head->path_len;

@@ -1,6 +1,7 @@
 /*
- * The head of an agent's request, HTTP/1.1 only, read by picohttpparser (in Debian's libh2o-evloop) and then strictly:
- * no folded lines, one way to say how long the body is. Everything points into the bytes that were parsed.
+ * The head of an agent's request, HTTP/1.1 only (a CONNECT may be HTTP/1.0: Python's is, up to 3.11), read by
+ * picohttpparser (in Debian's libh2o-evloop) and then strictly: no folded lines, one way to say how long the body is.
+ * Everything points into the bytes that were parsed.
  */
 #pragma once
 
@@ -27,7 +28,7 @@ struct request_head {
 	struct phr_header headers[REQUEST_MAX_HEADERS];
 	size_t headers_len;
 	int64_t body_bytes; /* -1: chunked */
-	bool keep_alive, expects_continue;
+	bool keep_alive, expects_continue, is_connect;
 };
 
 /* Bytes of the head, 0 when it is not whole yet, -1 when it is none that is taken: then *ret_status and *ret_why say
