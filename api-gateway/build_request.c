@@ -157,6 +157,11 @@ void agent_write(struct json_writer *w, const char *key, const cJSON *agent)
 	json_object_end(w);
 }
 
+void network_write(struct json_writer *w, const char *network)
+{
+	json_raw(w, "network", network != NULL ? network : "{\"allow\":[]}");
+}
+
 static int compare_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -238,6 +243,7 @@ static void write_spec(struct json_writer *w, const struct build_request *build,
 	write_text(w, spec, SPEC_CONTINUE_FROM);
 	write_flag(w, spec, SPEC_WAIT_FOR_PIPELINE);
 	json_string(w, "on_red", on_red != NULL ? on_red : "none");
+	network_write(w, build->project->network);
 	json_object_end(w);
 }
 
@@ -335,11 +341,19 @@ bool build_request_write(const struct build_request *build, struct buffer *promp
 	return true;
 }
 
-void build_request_write_again(const struct build_request *build, const char *spec, struct buffer *value)
+void build_request_write_again(const struct build_request *build, const cJSON *spec, struct buffer *value)
 {
 	struct json_writer w;
+	const cJSON *member;
 	begin_record(&w, build, value);
-	json_raw(&w, "spec", spec);
+	json_object_begin(&w, "spec");
+	cJSON_ArrayForEach(member, spec)
+	{
+		if (!str_equal(member->string, "network"))
+			json_tree(&w, member->string, member);
+	}
+	network_write(&w, build->project->network);
+	json_object_end(&w);
 	end_record(&w, build);
 }
 

@@ -49,9 +49,9 @@ bool build_request_render(const struct build_request *build, struct buffer *prom
 bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
 						 struct schema_problems *problems);
 
-/* The same for a build that repeats another one (build->retry_of): `spec` is the JSON of that one, resolved as it is.
- */
-void build_request_write_again(const struct build_request *build, const char *spec, struct buffer *value);
+/* The same for a build that repeats another one (build->retry_of): `spec` is that one's, resolved as it is. Of the
+ * network it gets what the project has now. */
+void build_request_write_again(const struct build_request *build, const cJSON *spec, struct buffer *value);
 
 /* SHA-256 of the canonical form of the posted body. */
 void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[SHA256_SIZE]);
@@ -61,5 +61,7 @@ void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[S
 bool project_git_url(const struct gateway_config *config, const char *git_url, const char *name, struct buffer *ret);
 /* An agent with every field, from one as posted (checked by the schema). */
 void agent_write(struct json_writer *w, const char *key, const cJSON *agent);
+/* The member `network` of a project and of a resolved spec, from a project's JSON (NULL: it names nothing). */
+void network_write(struct json_writer *w, const char *network);
 /* Rules of an agent beyond the schema: `command` goes with the provider of that name, and only with it. */
 void agent_check(const cJSON *agent, const char *pointer, struct schema_problems *problems);

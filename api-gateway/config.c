@@ -89,6 +89,8 @@ const struct config_option gateway_options[] = {
 	 .help = "name of the credential for KILN_GIT_BASE_URL"},
 	{"KILN_GIT_ALLOW", CONFIG_STRING, FIELD(git_allow),
 	 .help = "private destinations that a git_url may name: CIDRs, addresses or host names, each with :port if wanted"},
+	{"KILN_NETWORK_ALLOW", CONFIG_STRING, FIELD(network_allow),
+	 .help = "private destinations that a project's network.allow may name, in the same form: what executors have"},
 	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
 	 .help = "private destinations that a callback_url may name, in the same form"},
 	{"KILN_MODEL_PRICES", CONFIG_STRING, FIELD(model_prices),

@@ -44,7 +44,7 @@ struct gateway_config {
 	char *database_url;
 	char *git_base_url;
 	char *git_base_credential;
-	char *git_allow;
+	char *git_allow, *network_allow;
 	char *webhook_allow;
 	char *model_prices; /* the executors'; NULL: not known here */
 	char *cors_origins;

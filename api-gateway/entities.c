@@ -22,6 +22,7 @@ static void free_project(struct shared *self)
 	free(project->branch);
 	free(project->credential);
 	free(project->agent);
+	free(project->network);
 	free(project);
 }
 
@@ -98,6 +99,7 @@ struct project *project_from_row(const PGresult *result, int row)
 	project->branch = xstrdup(pg_text(result, row, "branch"));
 	project->credential = xstrdup(pg_text(result, row, "credential"));
 	project->agent = xstrdup(pg_text(result, row, "agent"));
+	project->network = xstrdup(pg_text(result, row, "network"));
 	project->version = pg_int(result, row, "version", 0);
 	project->provisional = pg_text(result, row, "provisional_build") != NULL;
 	project->deleted = pg_bool(result, row, "deleted");

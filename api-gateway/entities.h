@@ -29,6 +29,7 @@ struct project {
 	char *branch;     /* NULL */
 	char *credential; /* NULL */
 	char *agent;      /* JSON with every field, or NULL */
+	char *network;    /* JSON as posted, or NULL */
 	int64_t version;
 	bool provisional;
 	bool deleted;

@@ -41,6 +41,7 @@ struct gateway {
 	struct schema_set *schemas;
 	struct body_schemas bodies;
 	struct address_guard *git_guard;
+	struct address_guard *network_guard;
 	struct address_guard *webhook_guard;
 	struct model_prices *model_prices; /* NULL: not known here */
 	struct cors *cors;                 /* NULL: off */

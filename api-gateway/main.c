@@ -77,6 +77,8 @@ static int make_guards(struct error *err)
 {
 	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
 		return error_prefix(err, "KILN_GIT_ALLOW");
+	if (address_guard_new(config.network_allow, &gateway.network_guard, err) < 0)
+		return error_prefix(err, "KILN_NETWORK_ALLOW");
 	if (address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0)
 		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
 	if (config.model_prices != NULL && model_prices_new(config.model_prices, &gateway.model_prices, err) < 0)

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/http/network_rules.h"
 #include "common/kafka/topics.h"
 #include "common/pg/outbox.h"
 #include "kiln_gateway_sql.h"
@@ -37,6 +38,7 @@ static void write_identity(struct json_writer *w, const struct gateway_config *c
 	json_string(w, "credential", pg_text(rows, row, "credential"));
 	json_raw(w, "concurrency", concurrency);
 	json_raw(w, "agent", pg_text(rows, row, "agent"));
+	network_write(w, pg_text(rows, row, "network"));
 }
 
 static void write_history(struct json_writer *w, const PGresult *rows, int row)
@@ -103,6 +105,14 @@ void project_values_from(struct project_values *values, const cJSON *body)
 	buffer_init(&values->settings, VALUES_MAX_BYTES);
 	struct json_writer w;
 	const cJSON *agent = json_get(body, "agent"), *metadata = json_get(body, "metadata");
+	const cJSON *allow = json_get(json_get(body, "network"), "allow");
+	buffer_init(&values->network, VALUES_MAX_BYTES);
+	if (cJSON_GetArraySize(allow) > 0) {
+		json_writer_init(&w, &values->network);
+		json_object_begin(&w, NULL);
+		json_tree(&w, "allow", allow);
+		json_object_end(&w);
+	}
 	if (cJSON_IsObject(agent)) {
 		json_writer_init(&w, &values->agent);
 		agent_write(&w, NULL, agent);
@@ -115,13 +125,15 @@ void project_values_from(struct project_values *values, const cJSON *body)
 	else
 		json_raw(&w, "metadata", "{}");
 	json_object_end(&w);
-	CHECK(buffer_ok(&values->agent) && buffer_ok(&values->settings)); /* bounded by the body's size */
+	/* bounded by the body's size */
+	CHECK(buffer_ok(&values->agent) && buffer_ok(&values->network) && buffer_ok(&values->settings));
 }
 
 void project_values_release(struct project_values *values)
 {
 	free(values->concurrency);
 	buffer_release(&values->agent);
+	buffer_release(&values->network);
 	buffer_release(&values->settings);
 }
 
@@ -159,6 +171,30 @@ void project_check_git_url(const struct gateway *gateway, const char *url, const
 						   "http:// is not allowed for this host: use https:// or ssh://");
 }
 
+/* Addresses that are written out; what a name resolves to, the executor looks at. */
+static void check_network(const struct gateway *gateway, const cJSON *allow, const char *pointer,
+						  struct schema_problems *problems)
+{
+	const cJSON *entry;
+	int index = 0;
+	cJSON_ArrayForEach(entry, allow)
+	{
+		char at[POINTER_MAX];
+		struct network_place place;
+		struct error err = ERROR_INIT;
+		(void)snprintf(at, sizeof(at), "%.100s/network/allow/%d", pointer, index++);
+		if (!cJSON_IsString(entry) || index > NETWORK_RULES_MAX)
+			continue; /* the schema complains */
+		if (network_rule_read(entry->valuestring, &place, NULL, &err) < 0)
+			schema_problem_add(problems, at, "format", "%s", err.message);
+		else if (place.is_literal && !ip_is_public(&place.ip) &&
+				 !address_guard_names_host(gateway->network_guard, place.host, place.port))
+			schema_problem_add(problems, at, "address_not_allowed",
+							   "%s is not a public address, and the operator (KILN_NETWORK_ALLOW) does not allow it",
+							   place.host);
+	}
+}
+
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems)
 {
@@ -179,6 +215,7 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 		(void)snprintf(at, sizeof(at), "%.100s/agent", pointer);
 		agent_check(agent, at, problems);
 	}
+	check_network(gateway, json_get(json_get(body, "network"), "allow"), pointer, problems);
 }
 
 void project_secret_make(struct project_secret *ret)
@@ -204,7 +241,8 @@ static int insert_in_tx(struct request *request, struct pg_conn *conn, const cha
 							values->agent.len > 0 ? values->agent.data : NULL,
 							values->settings.data,
 							secret->hex,
-							provisional_build};
+							provisional_build,
+							values->network.len > 0 ? values->network.data : NULL};
 	PGresult *rows = NULL;
 	if (pg_query(conn, &sql_project_insert, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;

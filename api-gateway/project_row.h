@@ -18,6 +18,7 @@ struct project_values {
 	const char *name, *git_url, *branch, *credential; /* of the body; NULL: not set */
 	char *concurrency;
 	struct buffer agent;    /* with every field; empty: none */
+	struct buffer network;  /* {allow}; empty: it names nothing */
 	struct buffer settings; /* {description, metadata} */
 };
 void project_values_from(struct project_values *values, const cJSON *body);

@@ -2,6 +2,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/str.h"
+#include "common/http/address_guard.h"
 #include "common/model/prices.h"
 #include "executor/sandbox/sandbox.h"
 
@@ -58,6 +59,11 @@ const struct config_option executor_options[] = {
 			 "{\"NAME\": {\"input\": 3, \"output\": 15, \"cache_read\": 0.3, \"cache_write\": 3.75}}"},
 	{"KILN_MODEL_IDLE_TIMEOUT_MS", CONFIG_INT, AT(model_idle_timeout_ms), .fallback = "600000", .min = 1000,
 	 .max = DAY_MS, .help = "milliseconds for which the model's API may say nothing in the middle of a call"},
+	{"KILN_NETWORK_ALLOW", CONFIG_STRING, AT(network_allow),
+	 .help = "private addresses that a project's network.allow may open to agents: CIDRs, addresses or host names, each "
+			 "with :port if wanted, comma-separated"},
+	{"KILN_NETWORK_IDLE_TIMEOUT_MS", CONFIG_INT, AT(network_idle_timeout_ms), .fallback = "300000", .min = 1000,
+	 .max = DAY_MS, .help = "milliseconds for which a connection that network.allow has opened may stand without a byte"},
 	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
 	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
 	{"KILN_AGENT_NO_PROGRESS_S", CONFIG_INT, AT(agent_no_progress_s), .fallback = "1800", .min = 0, .max = 31536000,
@@ -149,6 +155,21 @@ static int check_agents(const struct executor_config *config, struct error *err)
 	return 0;
 }
 
+/* What each attempt's child makes of them again. */
+static int check_allow_lists(const struct executor_config *config, struct error *err)
+{
+	const struct {
+		const char *name, *value;
+	} lists[] = {{"KILN_GIT_ALLOW", config->git_allow}, {"KILN_NETWORK_ALLOW", config->network_allow}};
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct address_guard *guard = NULL;
+		if (address_guard_new(lists[i].value, &guard, err) < 0)
+			return error_prefix(err, "%s", lists[i].name);
+		address_guard_free(guard);
+	}
+	return 0;
+}
+
 int executor_config_check(const struct executor_config *config, struct error *err)
 {
 	if (sandbox_find(config->sandbox) == NULL)
@@ -174,5 +195,7 @@ int executor_config_check(const struct executor_config *config, struct error *er
 		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0 ||
 		check_absolute("KILN_ARTIFACTS_DIR", config->artifacts_dir, err) < 0)
 		return -1;
-	return check_prices(config, err) < 0 ? -1 : check_agents(config, err);
+	if (check_prices(config, err) < 0 || check_allow_lists(config, err) < 0)
+		return -1;
+	return check_agents(config, err);
 }

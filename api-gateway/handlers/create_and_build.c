@@ -140,6 +140,9 @@ static void compare_settings(const struct work *work, const struct project_value
 	const char *agent = values->agent.len > 0 ? values->agent.data : NULL;
 	if (json_get(work->project_body, "agent") != NULL && !same_json(agent, pg_text(work->rows, 0, "agent")))
 		complain(problems, "agent");
+	const char *network = values->network.len > 0 ? values->network.data : NULL;
+	if (json_get(work->project_body, "network") != NULL && !same_json(network, pg_text(work->rows, 0, "network")))
+		complain(problems, "network");
 }
 
 static int compare(struct work *work)

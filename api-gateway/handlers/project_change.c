@@ -53,7 +53,7 @@ static int finish(struct request *request, struct db *db, const PGresult *rows, 
 static cJSON *patchable(const PGresult *rows)
 {
 	static const char *const texts[] = {"git_url", "branch", "credential"};
-	static const char *const documents[] = {"concurrency", "agent"};
+	static const char *const documents[] = {"concurrency", "agent", "network"};
 	cJSON *document = NULL;
 	struct error err = ERROR_INIT;
 	const char *settings = pg_text(rows, 0, "settings");
@@ -120,9 +120,10 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 		return -1;
 	CLEANUP(project_values_release) struct project_values values;
 	project_values_from(&values, merged);
-	const char *params[] = {pg_text(old, 0, "id"), values.git_url,     values.branch,
-							values.credential,     values.concurrency, values.agent.len > 0 ? values.agent.data : NULL,
-							values.settings.data};
+	const char *params[] = {pg_text(old, 0, "id"), values.git_url,
+							values.branch,         values.credential,
+							values.concurrency,    values.agent.len > 0 ? values.agent.data : NULL,
+							values.settings.data,  values.network.len > 0 ? values.network.data : NULL};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	if (pg_query(db->conn, &sql_project_update, params, ARRAY_LEN(params), &rows, &err) < 0)

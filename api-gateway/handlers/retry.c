@@ -1,6 +1,7 @@
 /*
  * POST /builds/{taskId}/retry: a new build of the same spec, as it was resolved then (PROTOCOL.md section 8). Where its
- * git is, and by which credential, is the project's as it is now: a retry is what one does after having put that right.
+ * git is, by which credential, and what its agent may reach, is the project's as it is now: a retry is what one does
+ * after having put that right.
  */
 #include "api-gateway/accept.h"
 #include "api-gateway/build_lookup.h"
@@ -134,7 +135,7 @@ static int start(struct again *again)
 {
 	CLEANUP(buffer_release_p) struct buffer value;
 	buffer_init(&value, RECORD_MAX_BYTES);
-	build_request_write_again(&again->build, pg_text(again->found.row, 0, "spec"), &value);
+	build_request_write_again(&again->build, again->spec, &value);
 	if (!buffer_ok(&value))
 		return accept_problem(again->request, ERR_INVALID);
 	return accept_send(again->request, &again->db, &again->build, &value);

@@ -28,6 +28,8 @@ struct agent_task {
 	/* For agents with a model: what they take for its API (http://HOST:PORT; the vendor's paths begin behind it) and
 	 * for its key. Both are the model proxy's (proxy/proxy.h): no agent is given a real key. */
 	const char *model_url, *model_key;
+	/* The proxy to what the project's network.allow names (http://USER:PASSWORD@HOST:PORT); NULL: it names nothing. */
+	const char *network_proxy;
 };
 
 struct code_agent {
@@ -58,7 +60,8 @@ extern const struct code_agent code_agent_claude_code;
 extern const struct code_agent code_agent_command;
 extern const struct code_agent code_agent_opencode;
 
-/* What all adapters do with their agent's environment: PATH, HOME, TMPDIR, LANG and KILN_*. */
+/* What all adapters do with their agent's environment: PATH, HOME, TMPDIR, LANG, KILN_*, and the proxy where there is
+ * one. */
 void agent_program_environment(struct agent_program *program, const struct agent_task *task);
 /* "ended with exit status 3", "was ended by signal 9": for messages. */
 void agent_ending(int status, char *text, size_t size);

@@ -110,8 +110,10 @@ static int set_environment(const struct agent_task *task, struct agent_program *
 		return error_set(err, ERR_INVALID, "OpenCode's configuration is too long");
 	for (size_t i = 0; i < ARRAY_LEN(off); i++)
 		agent_program_env(program, off[i], "1");
-	/* It installs a plug-in of 95 MB into each HOME unless its registry is out of reach. */
-	agent_program_env(program, "NPM_CONFIG_REGISTRY", "http://127.0.0.1:9/");
+	/* It installs a plug-in of 95 MB into each HOME unless its registry is out of reach. A project that opens something
+	 * may have opened a registry, for npm to be used. */
+	if (task->network_proxy == NULL)
+		agent_program_env(program, "NPM_CONFIG_REGISTRY", "http://127.0.0.1:9/");
 	return 0;
 }
 

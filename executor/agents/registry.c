@@ -21,6 +21,17 @@ const struct code_agent *code_agent_find(const char *provider)
 	return NULL;
 }
 
+/* In both spellings: some programs know the one, some the other. Servers of the agent's own are on its loopback. */
+static void set_proxy(struct agent_program *program, const char *url)
+{
+	static const char *const proxies[] = {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"};
+	static const char *const exceptions[] = {"NO_PROXY", "no_proxy"};
+	for (size_t i = 0; i < ARRAY_LEN(proxies); i++)
+		agent_program_env(program, proxies[i], url);
+	for (size_t i = 0; i < ARRAY_LEN(exceptions); i++)
+		agent_program_env(program, exceptions[i], "127.0.0.1,localhost,::1");
+}
+
 void agent_program_environment(struct agent_program *program, const struct agent_task *task)
 {
 	char attempt[24];
@@ -37,6 +48,8 @@ void agent_program_environment(struct agent_program *program, const struct agent
 	agent_program_env(program, "KILN_LEASE_ID", task->token->lease_id);
 	agent_program_env(program, "KILN_PROJECT", task->project);
 	agent_program_env(program, "KILN_BRANCH", task->branch);
+	if (task->network_proxy != NULL)
+		set_proxy(program, task->network_proxy);
 }
 
 void agent_ending(int status, char *text, size_t size)

@@ -33,27 +33,42 @@ static int make_proxy(struct attempt *attempt, const struct code_agent *agent)
 				   .budget_usd = budget_of(attempt)},
 		.prices = attempt->prices,
 		.idle_ms = attempt->config->model_idle_timeout_ms,
+		.rules = attempt->assignment.network,
+		.guard = attempt->network_guard,
+		.tunnel_idle_ms = attempt->config->network_idle_timeout_ms,
 	};
-	agent->model_api(attempt->config, &options.api);
+	if (agent->model_api != NULL)
+		agent->model_api(attempt->config, &options.api);
 	if (attempt->sandbox->confines)
 		attempt->model_socket = xasprintf("%s/" SOCKET_NAME, attempt->workspace.root);
 	options.socket_path = attempt->model_socket;
-	if (look_at_key(attempt, options.api.key_file, &err) < 0)
+	if (options.api.base_url != NULL && look_at_key(attempt, options.api.key_file, &err) < 0)
 		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
 	if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
 		return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
 	secrets_add(&attempt->log.secrets, model_proxy_token(attempt->model_proxy));
+	secrets_add(&attempt->log.secrets, model_proxy_basic(attempt->model_proxy));
 	return 0;
 }
 
-int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, char **ret_url)
+int attempt_open_proxy(struct attempt *attempt, const struct code_agent *agent, char **ret_model_url,
+					   char **ret_network_proxy)
 {
+	bool has_network = network_rules_len(attempt->assignment.network) > 0;
+	if (agent->model_api == NULL && !has_network)
+		return 0;
 	if (attempt->model_proxy == NULL && make_proxy(attempt, agent) < 0)
 		return -1;
-	if (attempt->sandbox->confines)
-		*ret_url = xstrdup("http://" SANDBOX_MODEL_ADDRESS);
-	else
-		*ret_url = xasprintf("http://127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
+	CLEANUP(free_p) char *address = xstrdup(SANDBOX_MODEL_ADDRESS);
+	if (!attempt->sandbox->confines) {
+		free(address);
+		address = xasprintf("127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
+	}
+	if (agent->model_api != NULL)
+		*ret_model_url = xasprintf("http://%s", address);
+	if (has_network)
+		*ret_network_proxy =
+			xasprintf("http://" MODEL_PROXY_USER ":%s@%s", model_proxy_token(attempt->model_proxy), address);
 	return 0;
 }
 

@@ -1,4 +1,5 @@
-/* The model of an attempt's agent: the proxy to it, from the build's limits to what the result says. */
+/* The model of an attempt's agent, and its network: the proxy to them, from the build's limits to what the result says.
+ */
 #pragma once
 
 #include <stdint.h>
@@ -7,9 +8,11 @@
 #include "executor/agents/agent.h"
 #include "executor/attempt/attempt.h"
 
-/* Makes the attempt's proxy, which listens from then on; *ret_url is what the agent takes for its model's API, to be
- * freed. Again: only the URL. -1: the outcome says why. */
-int attempt_open_model(struct attempt *attempt, const struct code_agent *agent, char **ret_url) MUST_CHECK;
+/* For an agent with a model, or a project whose network.allow names something, makes the attempt's proxy, which listens
+ * from then on. *ret_model_url is what the agent takes for its model's API, *ret_network_proxy what it goes by to other
+ * servers; both to be freed, NULL when there is none. Again: only the URLs. -1: the outcome says why. */
+int attempt_open_proxy(struct attempt *attempt, const struct code_agent *agent, char **ret_model_url,
+					   char **ret_network_proxy) MUST_CHECK;
 /* Whether the build's limits can be kept with this model (NULL: the agent's own choice). -1 as above. */
 int attempt_check_model(struct attempt *attempt, const char *model) MUST_CHECK;
 

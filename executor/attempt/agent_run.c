@@ -331,7 +331,7 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	if (rc < 0)
 		return -1;
 	run->agent->finish(run->report, status);
-	if (run->model_proxy != NULL)
+	if (run->agent->model_api != NULL)
 		agent_model_count(run->model_proxy, run->report);
 	if (run->report->text != NULL)
 		output_tail_add(run->output, run->report->text, strlen(run->report->text));

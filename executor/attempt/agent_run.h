@@ -27,7 +27,7 @@ struct agent_run {
 	struct daemon_link *link;
 	struct output_tail *output;      /* standard output, of agents that speak no protocol there; else the answer */
 	struct agent_report *report;     /* filled by the adapter */
-	struct model_proxy *model_proxy; /* has been started, and is stopped here; NULL: the agent has no model */
+	struct model_proxy *model_proxy; /* has been started, and is stopped here; NULL: neither a model nor a network */
 };
 
 enum agent_end {

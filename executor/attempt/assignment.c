@@ -95,7 +95,7 @@ static int read_run(struct assignment *assignment, const cJSON *spec, struct err
 		return wrong(err, "agent");
 	if (assignment->timeout_s < 1 || assignment->timeout_s > MAX_TIMEOUT_S)
 		return wrong(err, "timeout_s");
-	return 0;
+	return network_rules_new(json_get(json_get(spec, "network"), "allow"), &assignment->network, err);
 }
 
 static int read_settle(struct assignment *assignment, struct error *err)
@@ -163,5 +163,6 @@ void assignment_release(struct assignment *assignment)
 {
 	cJSON_Delete(assignment->tree);
 	free(assignment->announced);
+	network_rules_free(assignment->network);
 	*assignment = (struct assignment){.tree = NULL};
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "common/http/network_rules.h"
 #include "common/json/json.h"
 #include "executor/git/remote.h"
 #include "executor/token.h"
@@ -28,6 +29,7 @@ struct assignment {
 	const cJSON *agent;     /* {provider, model, command, …} */
 	const cJSON *artifacts; /* globs; may be NULL */
 	const cJSON *continues; /* {build_id, problem, prompt, output, provider, session_id}; NULL = no other build */
+	struct network_rules *network; /* what the agent may reach besides its model; MODE_RUN */
 	int64_t timeout_s;
 	const char *git_url, *credential; /* credential may be NULL */
 	bool create_missing;

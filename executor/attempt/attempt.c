@@ -69,7 +69,8 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
 	const struct sandbox_view view = attempt->sandbox->view(&spec);
 	CLEANUP(free_p) char *model_url = NULL;
-	if (agent->model_api != NULL && attempt_open_model(attempt, agent, &model_url) < 0)
+	CLEANUP(free_p) char *network_proxy = NULL;
+	if (attempt_open_proxy(attempt, agent, &model_url, &network_proxy) < 0)
 		return -1;
 	struct agent_task task = {
 		.config = attempt->config,
@@ -81,7 +82,8 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 		.home = view.home,
 		.tmp = view.tmp,
 		.model_url = model_url,
-		.model_key = attempt->model_proxy != NULL ? model_proxy_token(attempt->model_proxy) : NULL,
+		.model_key = model_url != NULL ? model_proxy_token(attempt->model_proxy) : NULL,
+		.network_proxy = network_proxy,
 	};
 	/* The branch is known only after the remote was looked at: then this is called again. */
 	if (attempt->branch_ref[0] != '\0')

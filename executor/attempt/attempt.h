@@ -20,7 +20,8 @@
 
 struct attempt {
 	const struct executor_config *config;
-	const struct address_guard *guard;
+	const struct address_guard *guard;         /* of git */
+	const struct address_guard *network_guard; /* of what the project opens to its agent */
 	const struct sandbox *sandbox;
 	const char *agent_versions; /* as the daemon has found them (agents/offers.h) */
 	struct daemon_link *link;
@@ -31,7 +32,7 @@ struct attempt {
 	const char *continued; /* "context"; NULL = the build continues none */
 	int lock_fd;
 	struct model_prices *prices;
-	struct model_proxy *model_proxy; /* NULL: the agent has no model */
+	struct model_proxy *model_proxy; /* NULL: the agent has no model, and no network */
 	char *model_socket;              /* where the proxy listens for a confined agent; else NULL */
 
 	struct git_remote remote;

@@ -107,10 +107,11 @@ int run_attempt_main(const char *agent_versions)
 {
 	struct executor_config config = {.slots = 0};
 	struct error err = ERROR_INIT;
-	struct address_guard *guard = NULL;
+	struct address_guard *guard = NULL, *network_guard = NULL;
 	struct model_prices *prices = NULL;
 	if (config_load(executor_options, executor_options_len, &config, &err) < 0 ||
 		address_guard_new(config.git_allow, &guard, &err) < 0 ||
+		address_guard_new(config.network_allow, &network_guard, &err) < 0 ||
 		model_prices_new(config.model_prices, &prices, &err) < 0) {
 		(void)fprintf(stderr, "kiln-executor run-attempt: %s\n", err.message);
 		return 2;
@@ -131,6 +132,7 @@ int run_attempt_main(const char *agent_versions)
 	attempt.config = &config;
 	attempt.agent_versions = agent_versions;
 	attempt.guard = guard;
+	attempt.network_guard = network_guard;
 	attempt.sandbox = sandbox_find(config.sandbox); /* the daemon has checked the name */
 	attempt.prices = prices;
 	attempt.link = &link;

@@ -30,7 +30,6 @@ REFUSED = [
     ("GET", "/healthz"),
     ("DELETE", "/v1/models/claude-x"),
     ("POST", "/v1/messages?key=%2f"),
-    ("CONNECT", "127.0.0.1:80"),
     ("POST", "http://127.0.0.1:80/v1/messages"),
 ]
 
