@@ -31,12 +31,11 @@ struct scene {
 	char base_url[64], key_file[256], socket_path[512];
 };
 
-static void begin(struct scene *scene, const char *answer, struct model_limits limits, bool on_socket)
+/* With a model on this port. */
+static void open_proxy(struct scene *scene, int port, struct model_limits limits, bool on_socket)
 {
 	struct error err = ERROR_INIT;
-	memset(scene, 0, sizeof(*scene));
-	tiny_server_start(&scene->model, answer, strlen(answer));
-	(void)snprintf(scene->base_url, sizeof(scene->base_url), "http://127.0.0.1:%d", scene->model.port);
+	(void)snprintf(scene->base_url, sizeof(scene->base_url), "http://127.0.0.1:%d", port);
 	folder_write("key", KEY "\n");
 	(void)snprintf(scene->key_file, sizeof(scene->key_file), "%s/key", folder);
 	/* Longer than an address of a socket may be. */
@@ -53,6 +52,13 @@ static void begin(struct scene *scene, const char *answer, struct model_limits l
 	};
 	assert_int_equal(model_proxy_new(&options, &scene->proxy, &err), 0);
 	assert_int_equal(model_proxy_start(scene->proxy, &err), 0);
+}
+
+static void begin(struct scene *scene, const char *answer, struct model_limits limits, bool on_socket)
+{
+	memset(scene, 0, sizeof(*scene));
+	tiny_server_start(&scene->model, answer, strlen(answer));
+	open_proxy(scene, scene->model.port, limits, on_socket);
 }
 
 /* Then the counts are final, and the model may be asked what it has seen. */
@@ -91,16 +97,9 @@ static int connect_to(const struct scene *scene)
 	return fd;
 }
 
-/* One request on a connection of its own; the whole answer. */
-static char *ask(const struct scene *scene, const char *head, const char *token, const char *body)
+/* All that comes until the end; closes. */
+static char *read_all(int fd)
 {
-	int fd = connect_to(scene);
-	CLEANUP(free_p)
-	char *request = xasprintf(
-		"%s HTTP/1.1\r\nHost: h\r\nx-api-key: %s\r\nConnection: close\r\nContent-Length: "
-		"%zu\r\n\r\n%s",
-		head, token, strlen(body), body);
-	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
 	struct buffer answer;
 	buffer_init(&answer, 1 << 20);
 	ssize_t got;
@@ -113,6 +112,65 @@ static char *ask(const struct scene *scene, const char *head, const char *token,
 	} while (got > 0);
 	(void)close(fd);
 	return buffer_detach(&answer, &(size_t){0});
+}
+
+/* One request on a connection of its own; the whole answer. */
+static char *ask(const struct scene *scene, const char *head, const char *token, const char *body)
+{
+	int fd = connect_to(scene);
+	CLEANUP(free_p)
+	char *request = xasprintf(
+		"%s HTTP/1.1\r\nHost: h\r\nx-api-key: %s\r\nConnection: close\r\nContent-Length: "
+		"%zu\r\n\r\n%s",
+		head, token, strlen(body), body);
+	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+	return read_all(fd);
+}
+
+/* A model that is the test itself: a listener. */
+static int begin_as_model(struct scene *scene)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memset(scene, 0, sizeof(*scene));
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	open_proxy(scene, ntohs(address.sin_port), (struct model_limits){.max_turns = 0}, false);
+	return fd;
+}
+
+/* Until `wanted` has come. */
+static void read_until(int fd, const char *wanted)
+{
+	struct buffer text;
+	buffer_init(&text, 1 << 20);
+	do {
+		char *room = buffer_reserve(&text, 4096);
+		assert_non_null(room);
+		ssize_t got = recv(fd, room, 4096, 0);
+		assert_true(got > 0);
+		buffer_commit(&text, (size_t)got);
+	} while (strstr(text.data, wanted) == NULL);
+	buffer_release(&text);
+}
+
+/* The access lines, when there are some. */
+static char *take_lines(struct scene *scene)
+{
+	struct buffer lines;
+	struct pollfd told = {.fd = model_proxy_fd(scene->proxy), .events = POLLIN};
+	buffer_init(&lines, 2 * MODEL_PROXY_LINES_BYTES);
+	while (lines.len == 0) {
+		char *key = NULL;
+		assert_int_equal(poll(&told, 1, PATIENCE_MS), 1);
+		model_proxy_take(scene->proxy, &lines, &key);
+		model_key_free(key);
+	}
+	return buffer_detach(&lines, &(size_t){0});
 }
 
 static const char plain_answer[] =
@@ -231,6 +289,141 @@ TEST(its_end_cuts_what_is_under_way)
 	end(&scene);
 }
 
+TEST(an_agent_that_leaves_before_the_head_of_the_answer_has_used_the_model)
+{
+	struct scene scene;
+	int listener = begin_as_model(&scene);
+	int fd = connect_to(&scene);
+	CLEANUP(free_p)
+	char *request = xasprintf("POST /v1/messages HTTP/1.1\r\nx-api-key: %s\r\nContent-Length: %zu\r\n\r\n" BODY,
+							  model_proxy_token(scene.proxy), strlen(BODY));
+	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+	int model = accept(listener, NULL, NULL);
+	assert_true(model >= 0);
+	read_until(model, BODY); /* it has all of it, and is at work */
+	(void)close(fd);
+	CLEANUP(free_p) char *lines = take_lines(&scene);
+	assert_non_null(strstr(lines, "[model API] POST /v1/messages: 0 in "));
+	assert_non_null(strstr(lines, "(estimated); the agent has hung up\n"));
+	struct model_meter meter = model_proxy_meter(scene.proxy);
+	assert_int_equal(meter.turns, 1);
+	assert_int_equal(meter.usage.input, (strlen(BODY) + 3) / 4);
+	assert_true(meter.cost_usd > 0);
+	(void)close(model);
+	(void)close(listener);
+	end(&scene);
+}
+
+TEST(an_answer_in_the_middle_of_a_long_request_reaches_the_agent_and_the_rest_does_not_jam)
+{
+	enum { PIECE = 1 << 16, PIECES = 128 };
+	static const char early[] =
+		"HTTP/1.1 413 Too much\r\ncontent-type: application/json\r\ncontent-length: 5\r\n\r\n\"no\"\n";
+	static char piece[PIECE];
+	struct scene scene;
+	int listener = begin_as_model(&scene);
+	int fd = connect_to(&scene);
+	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+	CLEANUP(free_p)
+	char *head =
+		xasprintf("POST /v1/messages HTTP/1.1\r\nx-api-key: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+				  model_proxy_token(scene.proxy), PIECE * PIECES);
+	memset(piece, ' ', sizeof(piece));
+	assert_int_equal(send(fd, head, strlen(head), MSG_NOSIGNAL), strlen(head));
+	assert_int_equal(send(fd, piece, PIECE, MSG_NOSIGNAL), PIECE);
+	int model = accept(listener, NULL, NULL);
+	assert_true(model >= 0);
+	read_until(model, "\r\n\r\n");
+	assert_int_equal(send(model, early, strlen(early), MSG_NOSIGNAL), strlen(early));
+	/* The model reads no more: what comes now goes nowhere. */
+	for (int i = 1; i < PIECES; i++) {
+		size_t done = 0;
+		while (done < PIECE) {
+			ssize_t sent = send(fd, piece + done, PIECE - done, MSG_NOSIGNAL);
+			assert_true(sent > 0);
+			done += (size_t)sent;
+		}
+	}
+	CLEANUP(free_p) char *answer = read_all(fd);
+	assert_true(str_starts(answer, "HTTP/1.1 413 "));
+	assert_true(str_ends(answer, "\r\n\r\n\"no\"\n"));
+	(void)close(model);
+	(void)close(listener);
+	end(&scene);
+}
+
+static char *ask_first(const struct scene *scene, const char *token)
+{
+	int fd = connect_to(scene);
+	CLEANUP(free_p)
+	char *head =
+		xasprintf("POST /v1/messages HTTP/1.1\r\nx-api-key: %s\r\nExpect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
+				  token, strlen(BODY));
+	assert_int_equal(send(fd, head, strlen(head), MSG_NOSIGNAL), strlen(head));
+	return read_all(fd);
+}
+
+TEST(who_asks_before_it_sends_is_refused_at_once)
+{
+	struct scene scene;
+	begin(&scene, plain_answer, (struct model_limits){.budget_usd = 0.000001}, false);
+	CLEANUP(free_p) char *stranger = ask_first(&scene, "kiln-of-somebody-else");
+	assert_true(str_starts(stranger, "HTTP/1.1 401 "));
+	CLEANUP(free_p) char *last = ask(&scene, "POST /v1/messages", model_proxy_token(scene.proxy), BODY);
+	assert_true(str_starts(last, "HTTP/1.1 200 "));
+	CLEANUP(free_p) char *spent = ask_first(&scene, model_proxy_token(scene.proxy));
+	assert_true(str_starts(spent, "HTTP/1.1 400 "));
+	assert_null(strstr(stranger, "100 Continue"));
+	assert_null(strstr(spent, "100 Continue"));
+	stop(&scene);
+	assert_int_equal(scene.model.requests, 1);
+	end(&scene);
+}
+
+TEST(nothing_of_a_call_makes_another_line_of_the_log_or_speaks_to_a_terminal)
+{
+	/* A model whose name has a line end, and a forged line behind it. */
+	static const char name[] = "m\\n[model API] POST /v1/messages: 200 in 0.001 s: forged\\u001b[2J";
+	CLEANUP(free_p)
+	char *body = xasprintf("{\"model\":\"%s\",\"usage\":{\"input_tokens\":7,\"output_tokens\":3}}", name);
+	CLEANUP(free_p)
+	char *answer = xasprintf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
+							 strlen(body), body);
+	static const char *const heads[] = {
+		"GET /v1/models/a\xe2\x80\xa8[model",
+		"GET /v1/\xc2\x9b"
+		"2J",
+		"GET /v1/\xc2\x85[model",
+		"GET /v1/%0a[model%20API]%20POST%20/v1/x:",
+		"PO\x7f /v1/messages\t",
+		"GET http://a/\xff",
+	};
+	struct scene scene;
+	struct buffer lines;
+	char *key = NULL;
+	begin(&scene, answer, (struct model_limits){.max_turns = 0}, false);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		free(ask(&scene, heads[i], model_proxy_token(scene.proxy), ""));
+	free(ask(&scene, "POST /v1/messages", model_proxy_token(scene.proxy), BODY));
+	stop(&scene);
+	buffer_init(&lines, 2 * MODEL_PROXY_LINES_BYTES);
+	model_proxy_take(scene.proxy, &lines, &key);
+	model_key_free(key);
+	size_t count = 0;
+	for (const char *line = lines.data; *line != '\0'; line += strcspn(line, "\n") + 1) {
+		assert_true(str_starts(line, "[model API] "));
+		assert_true(strstr(line, ": 403 in ") != NULL || str_starts(line, "[model API] POST /v1/messages: 200 in "));
+		for (const char *c = line; *c != '\n'; c++)
+			assert_true(*c >= ' ' && *c <= '~');
+		count++;
+	}
+	assert_true(count >= ARRAY_LEN(heads)); /* one is no request at all */
+	assert_non_null(strstr(lines.data, "m?[model API]"));
+	buffer_release(&lines);
+	end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +433,10 @@ int main(void)
 		cmocka_unit_test(what_is_refused_does_not_reach_the_model),
 		cmocka_unit_test(each_call_is_told_in_a_line_and_a_new_key_once),
 		cmocka_unit_test(its_end_cuts_what_is_under_way),
+		cmocka_unit_test(an_agent_that_leaves_before_the_head_of_the_answer_has_used_the_model),
+		cmocka_unit_test(an_answer_in_the_middle_of_a_long_request_reaches_the_agent_and_the_rest_does_not_jam),
+		cmocka_unit_test(who_asks_before_it_sends_is_refused_at_once),
+		cmocka_unit_test(nothing_of_a_call_makes_another_line_of_the_log_or_speaks_to_a_terminal),
 	};
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
