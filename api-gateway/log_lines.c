@@ -1,8 +1,10 @@
 #include "api-gateway/log_lines.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "api-gateway/sse.h"
+#include "common/base/log.h"
 
 #define ATTEMPT_MAX INT32_MAX
 #define LINE_MAX_NUMBER UINT32_MAX
@@ -37,6 +39,74 @@ bool log_line_write(struct json_writer *w, int64_t attempt, int64_t sequence, co
 		json_tree(w, "truncated", json_get(line, "truncated"));
 	json_object_end(w);
 	return true;
+}
+
+bool log_gap_before(int64_t after, int64_t attempt, int64_t first_line, struct log_gap *ret_gap)
+{
+	int64_t first = log_sequence(attempt, first_line);
+	int64_t expected = after >> 32 == attempt ? after + 1 : log_sequence(attempt, 1);
+	if (first <= expected || first <= after)
+		return false;
+	*ret_gap = (struct log_gap){.from = expected, .to = first - 1};
+	return true;
+}
+
+void log_gap_text(const struct log_gap *gap, char text[LOG_GAP_TEXT])
+{
+	(void)snprintf(text, LOG_GAP_TEXT,
+				   "[gap: lines %" PRId64 " to %" PRId64 " of attempt %" PRId64 " are missing]", /* 20 digits each */
+				   gap->from & UINT32_MAX, gap->to & UINT32_MAX, gap->to >> 32);
+}
+
+void log_gap_write(struct json_writer *w, const struct log_gap *gap)
+{
+	char text[LOG_GAP_TEXT];
+	log_gap_text(gap, text);
+	json_object_begin(w, NULL);
+	json_int(w, "sequence", gap->to);
+	json_int(w, "attempt", gap->to >> 32);
+	json_null(w, "time");
+	json_string(w, "stream", "kiln");
+	json_string(w, "text", text);
+	json_object_begin(w, "gap");
+	json_int(w, "from", gap->from);
+	json_int(w, "to", gap->to);
+	json_int(w, "lines", gap->to - gap->from + 1);
+	json_object_end(w);
+	json_object_end(w);
+}
+
+void log_gap_sse(struct buffer *buf, const struct log_gap *gap)
+{
+	char id[24];
+	CLEANUP(buffer_release_p) struct buffer item;
+	buffer_init(&item, ITEM_MAX);
+	struct json_writer w;
+	json_writer_init(&w, &item);
+	log_gap_write(&w, gap);
+	(void)snprintf(id, sizeof(id), "%" PRId64, gap->to); /* 20 characters at most */
+	sse_event(buf, id, LOG_GAP_TYPE, item.data, item.len);
+}
+
+void log_chunk_read(const PGresult *rows, int row, const char *build_id, struct log_chunk *ret_chunk)
+{
+	struct log_chunk chunk = {
+		.attempt = pg_int(rows, row, "attempt", 0),
+		.first_line = pg_int(rows, row, "first_line", 1),
+		.lines_len = pg_int(rows, row, "line_count", 0),
+	};
+	struct error err = ERROR_INIT;
+	const char *text = pg_text(rows, row, "lines");
+	if (text != NULL && json_parse(text, strlen(text), &chunk.lines, &err) < 0)
+		log_error("unreadable log record", "build_id", build_id, "attempt", LOG_INT(chunk.attempt), "first_line",
+				  LOG_INT(chunk.first_line), "error", err.message, NULL);
+	*ret_chunk = chunk;
+}
+
+void log_chunk_release(struct log_chunk *chunk)
+{
+	cJSON_Delete(chunk->lines);
+	chunk->lines = NULL;
 }
 
 int64_t log_lines_sse(struct buffer *buf, const struct log_record *record, int64_t after, size_t max_bytes)

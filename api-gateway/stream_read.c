@@ -70,15 +70,25 @@ static int find_log_end(struct stream_read *read, struct gateway *gateway, int32
 	return topic_tail_ends(gateway->tail, &position, 1, ASK_KAFKA_MS, &read->log_end, err);
 }
 
-/* Returns how many lines were looked at, -1 for an unreadable record. */
-static int64_t write_log_record(struct stream_read *read, const PGresult *rows, int row, struct error *err)
+static void write_missing(struct stream_read *read, int64_t attempt, int64_t line)
 {
-	const char *text = pg_text(rows, row, "lines");
-	CLEANUP(cJSON_Delete_p) cJSON *lines = NULL;
-	if (json_parse(text, strlen(text), &lines, err) < 0)
-		return -1;
+	struct log_gap gap;
+	if (!log_gap_before(read->last, attempt, line, &gap))
+		return;
+	log_gap_sse(&read->bytes, &gap);
+	read->last = gap.to;
+}
+
+/* Returns how many lines were looked at. */
+static int64_t write_log_record(struct stream_read *read, const struct log_chunk *chunk)
+{
+	write_missing(read, chunk->attempt, chunk->first_line);
+	if (chunk->lines == NULL) { /* they cannot be read */
+		write_missing(read, chunk->attempt, chunk->first_line + chunk->lines_len);
+		return chunk->lines_len;
+	}
 	const struct log_record record = {
-		.attempt = pg_int(rows, row, "attempt", 0), .first_line = pg_int(rows, row, "first_line", 1), .lines = lines};
+		.attempt = chunk->attempt, .first_line = chunk->first_line, .lines = chunk->lines};
 	int64_t before = log_sequence(record.attempt, record.first_line) - 1;
 	if (read->last > before)
 		before = read->last;
@@ -96,10 +106,9 @@ static int read_lines(struct stream_read *read, struct pg_conn *conn, struct err
 		return -1;
 	int64_t lines = 0;
 	for (int row = 0; row < PQntuples(rows) && !read->more; row++) {
-		int64_t looked_at = write_log_record(read, rows, row, err);
-		if (looked_at < 0)
-			return -1;
-		lines += looked_at;
+		CLEANUP(log_chunk_release) struct log_chunk chunk;
+		log_chunk_read(rows, row, read->key, &chunk);
+		lines += write_log_record(read, &chunk);
 	}
 	read->more = read->more || lines >= PAGE_LINES; /* where the statement stops */
 	return check_size(read, err);

@@ -24,46 +24,75 @@ static bool is_full(const struct lines *lines)
 	return lines->left == 0 || (lines->page == NULL && lines->request->answer.body.len >= TEXT_PAGE_BYTES);
 }
 
-static void write_line(struct lines *lines, int64_t sequence, int64_t attempt, const cJSON *line)
+static void write_text(struct lines *lines, const char *text)
 {
-	if (lines->page == NULL) {
-		const char *text = json_get_string(line, "text");
-		if (text == NULL)
-			return;
-		struct buffer *body = &lines->request->answer.body;
-		(void)buffer_append_str(body, text); /* request_send looks at buffer_ok */
-		(void)buffer_append_char(body, '\n');
+	struct buffer *body = &lines->request->answer.body;
+	if (text == NULL)
 		return;
-	}
-	(void)log_line_write(&lines->page->w, attempt, sequence, line); /* one without text is none */
+	(void)buffer_append_str(body, text); /* request_send looks at buffer_ok */
+	(void)buffer_append_char(body, '\n');
 }
 
-/* One record's lines after lines->after. -1: it is not readable. */
-static int write_record(struct lines *lines, const PGresult *rows, int row)
+static void write_line(struct lines *lines, int64_t sequence, int64_t attempt, const cJSON *line)
 {
-	int64_t attempt = pg_int(rows, row, "attempt", 0), number = pg_int(rows, row, "first_line", 1);
-	const char *text = pg_text(rows, row, "lines");
-	CLEANUP(cJSON_Delete_p) cJSON *array = NULL;
-	struct error err = ERROR_INIT;
-	if (json_parse(text, strlen(text), &array, &err) < 0) {
-		log_error("unreadable log record", "build_id", lines->request->param, "error", err.message, NULL);
-		return problem_answer(lines->request, PROBLEM_INTERNAL, "A record of the log cannot be read.");
+	if (lines->page == NULL)
+		write_text(lines, json_get_string(line, "text"));
+	else
+		(void)log_line_write(&lines->page->w, attempt, sequence, line); /* one without text is none */
+}
+
+static void write_gap(struct lines *lines, const struct log_gap *gap)
+{
+	char text[LOG_GAP_TEXT];
+	log_gap_text(gap, text);
+	if (lines->page == NULL)
+		write_text(lines, text);
+	else
+		log_gap_write(&lines->page->w, gap);
+}
+
+/* Room for one more item, which ends with this sequence. */
+static bool take_place(struct lines *lines, int64_t sequence)
+{
+	if (is_full(lines)) {
+		lines->more = true;
+		return false;
 	}
+	lines->after = sequence;
+	lines->left -= lines->left > 0;
+	return true;
+}
+
+/* What is missing before a line of an attempt. False: the page is full. */
+static bool write_missing(struct lines *lines, int64_t attempt, int64_t line)
+{
+	struct log_gap gap;
+	if (!log_gap_before(lines->after, attempt, line, &gap))
+		return true;
+	if (!take_place(lines, gap.to))
+		return false;
+	write_gap(lines, &gap);
+	return true;
+}
+
+/* One record's lines after lines->after, and what is missing before them. */
+static void write_record(struct lines *lines, const struct log_chunk *chunk)
+{
+	int64_t number = chunk->first_line;
 	const cJSON *line;
-	cJSON_ArrayForEach(line, array)
+	if (!write_missing(lines, chunk->attempt, number))
+		return;
+	cJSON_ArrayForEach(line, chunk->lines)
 	{
-		int64_t sequence = log_sequence(attempt, number++);
+		int64_t sequence = log_sequence(chunk->attempt, number++);
 		if (sequence <= lines->after)
 			continue;
-		if (is_full(lines)) {
-			lines->more = true;
-			return 0;
-		}
-		write_line(lines, sequence, attempt, line);
-		lines->after = sequence;
-		lines->left -= lines->left > 0;
+		if (!take_place(lines, sequence))
+			return;
+		write_line(lines, sequence, chunk->attempt, line);
 	}
-	return 0;
+	if (chunk->lines == NULL)                                                  /* it cannot be read */
+		(void)write_missing(lines, chunk->attempt, number + chunk->lines_len); /* `more` says it */
 }
 
 /* Records after lines->after, until the page is full or the log's end. */
@@ -79,8 +108,9 @@ static int write_records(struct lines *lines, struct db *db)
 			return db_problem(lines->request, &err);
 		int64_t before = lines->after;
 		for (int row = 0; row < PQntuples(rows) && !lines->more; row++) {
-			if (write_record(lines, rows, row) < 0)
-				return -1;
+			CLEANUP(log_chunk_release) struct log_chunk chunk;
+			log_chunk_read(rows, row, lines->request->param, &chunk);
+			write_record(lines, &chunk);
 		}
 		if (lines->after == before)
 			return 0; /* nothing new: the end */

@@ -25,8 +25,8 @@ class Event:
 
 
 def lines(events):
-    """The log lines that these events are, which number themselves."""
-    assert all(event.type == "build.log" and event.id == str(event.json["sequence"]) for event in events)
+    """The log lines that these events are, or the gaps in their places, which number themselves."""
+    assert all(event.type == ("gap" if "gap" in event.json else "build.log") and event.id == str(event.json["sequence"]) for event in events)
     return [event.json for event in events]
 
 
