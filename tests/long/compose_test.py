@@ -17,6 +17,7 @@ import time
 
 import httpx
 import standardwebhooks
+import yaml
 
 from compose.engine import engine, install, run
 from kiln_testing.places import ROOT
@@ -26,6 +27,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = "kilntest"
 SERVICES = ("gateway", "build-service", "notifier", "executor")
 SKIPPED = 77
+SANDBOX = ROOT / "deploy" / "compose" / "sandbox.yaml"
+DEMO_AGENT = {"provider": "command", "command": "demo"}
 
 
 def skip(why):
@@ -112,34 +115,30 @@ def prepare_images(docker, folder):
     say("stand-ins for apache/kafka:4.2.0 and postgres:15")
 
 
+def run_build(compose, project, build):
+    """Creates the project, posts the build, and waits for its end: (the 202's body, the build)."""
+    token = compose.output("run", "--rm", "--no-deps", "-T", "--entrypoint", "cat", "migrate", "/var/lib/kiln/admin-token").strip()
+    with httpx.Client(base_url=f"http://127.0.0.1:{compose.port}", timeout=30, headers={"Authorization": f"Bearer {token}"}) as api:
+        answer = api.post("/project/create-and-build", json={"project": project, "build": {"prompt": "Say hello from a container."} | build})
+        assert answer.status_code == 202, answer.text
+        task = answer.json()["task_id"]
+
+        def ended():
+            shown = api.get(f"/builds/{task}").raise_for_status().json()
+            return shown if shown["finished_at"] else None
+
+        build = wait_for(ended, f"build {task} to end", deadline=120, poll=0.1)
+    assert build["status"] == "completed", build
+    return answer.json(), build
+
+
 def main_job(compose, docker):
     """One build from POST to commit and webhook."""
-    api = httpx.Client(base_url=f"http://127.0.0.1:{compose.port}", timeout=30)
-    token = compose.output("run", "--rm", "--no-deps", "-T", "--entrypoint", "cat", "migrate", "/var/lib/kiln/admin-token").strip()
-    api.headers["Authorization"] = f"Bearer {token}"
     network = docker.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", f"{PROJECT}_default").strip()
     receiver = Receiver()
-    answer = api.post(
-        "/project/create-and-build",
-        json={
-            "project": {"name": "hello", "agent": {"provider": "command", "command": "demo"}},
-            "build": {
-                "prompt": "Say hello from a container.",
-                "auto_commit": True,
-                "auto_push": True,
-                "callback_url": f"http://{network}:{receiver.server_port}/done",
-            },
-        },
-    )
-    assert answer.status_code == 202, answer.text
-    task, secret = answer.json()["task_id"], answer.json()["project"]["webhook_secret"]
-
-    def ended():
-        build = api.get(f"/builds/{task}").raise_for_status().json()
-        return build if build["finished_at"] else None
-
-    build = wait_for(ended, f"build {task} to end", deadline=60, poll=0.1)
-    assert build["status"] == "completed", build
+    callback = f"http://{network}:{receiver.server_port}/done"
+    accepted, build = run_build(compose, {"name": "hello", "agent": DEMO_AGENT}, {"auto_commit": True, "auto_push": True, "callback_url": callback})
+    task, secret = accepted["task_id"], accepted["project"]["webhook_secret"]
     say("a build has completed")
 
     with tempfile.TemporaryDirectory() as clone:
@@ -153,6 +152,25 @@ def main_job(compose, docker):
     payload = standardwebhooks.Webhook(secret).verify(body, headers)
     assert payload["type"] == "build.completed" and payload["data"]["task_id"] == task, payload
     say("its webhook came, signed")
+
+
+def sandboxed_job(compose, docker):
+    """One more executor, with the options of deploy/compose/sandbox.yaml (this docker-compose does not know all of them): its builds run in the sandbox."""
+    like = compose.containers("executor")[0]
+    env = json.loads(compose.inspect(like, "{{json .Config.Env}}"))
+    options = [f"--env={one}" for one in env if not one.startswith(("PATH=", "KILN_SANDBOX=", "KILN_LABELS="))]
+    options += [f"--security-opt={one}" for one in yaml.safe_load(SANDBOX.read_text(encoding="utf-8"))["services"]["executor"]["security_opt"]]
+    agents = f"{ROOT}/deploy/dev/agents:/etc/kiln/agents:ro"
+    credentials = f"{ROOT}/deploy/compose/credentials:/etc/kiln/credentials:ro"
+    container = docker.docker("run", "-d", "--init", f"--network={PROJECT}_default", "-v", agents, "-v", credentials, *options,
+                              "--env=KILN_SANDBOX=bwrap", "--env=KILN_LABELS=sandboxed", "kiln/executor").strip()  # fmt: skip
+    try:
+        run_build(compose, {"name": "sandboxed", "agent": DEMO_AGENT}, {"labels": ["sandboxed"]})
+        sandbox = compose.output("exec", "-T", "postgres", "psql", "-U", "kiln", "-Atc", "select sandbox from workers where 'sandboxed' = any(labels)").strip()
+        assert sandbox == "bwrap", sandbox
+        say("a build has completed in the sandbox")
+    finally:
+        docker.docker("rm", "-f", container)
 
 
 def test(docker, folder):
@@ -171,6 +189,8 @@ def test(docker, folder):
         workers = compose.output("exec", "-T", "postgres", "psql", "-U", "kiln", "-Atc", "select count(*) from workers where state = 'active'").strip()
         assert workers == "2", f"{workers} workers"
         main_job(compose, docker)
+
+        sandboxed_job(compose, docker)
 
         # Again: migrations and topics are there, the first token stays.
         compose("up", "-d", "--no-build", "--scale", "executor=2")
