@@ -35,3 +35,5 @@ void kafka_tsan_threads(void);
 
 /* For tests: makes the handle fatal as librdkafka would. */
 void kafka_producer_break(struct kafka_producer *producer);
+/* For tests: is anything on its way, or waits for its acknowledgement? */
+bool kafka_producer_waits(struct kafka_producer *producer);

@@ -471,3 +471,12 @@ void kafka_producer_break(struct kafka_producer *producer)
 	(void)rd_kafka_test_fatal_error(producer->handle, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
 	gate_leave(&producer->gate);
 }
+
+bool kafka_producer_waits(struct kafka_producer *producer)
+{
+	if (!gate_enter(&producer->gate))
+		return true;
+	bool waits = rd_kafka_outq_len(producer->handle) > 0;
+	gate_leave(&producer->gate);
+	return waits;
+}

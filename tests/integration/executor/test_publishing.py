@@ -338,3 +338,19 @@ def test_without_a_fence_an_announced_commit_on_a_rewritten_branch_is_the_public
         repository, agents.write("exit 9"), build_id=attempt.build_id, attempt=2, base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": tip}]
     )  # fmt: skip
     assert second["published"] and second["result"]["commit_sha"] == tip == repository.tip() and "agent" not in again.phases()
+
+
+def test_without_fences_what_was_published_and_taken_back_is_not_published_again(executor, agents, site, place):
+    """The answer to the push is lost, and before the next look somebody reverts the commit: rebased once more it would be a change again."""
+    repository = site.repository()
+    site.server_git(repository, "config", "receive.advertiseAtomic", "false")
+    take_back = f"git -c user.name=x -c user.email=x@localhost commit-tree {repository.tip()}^{{tree}} -p refs/heads/main -m 'Taken back'"
+    # After the update and before the server says so; a post-receive hook comes too late for that.
+    repository.hook(
+        "reference-transaction",
+        f"[ $1 = committed ] && grep -q refs/heads/main && [ ! -e {place}/cut ] || exit 0; touch {place}/cut; git update-ref refs/heads/main $({take_back}); kill -9 $PPID\n",
+    )
+    finished, attempt = executor.run(repository, agents.write(MAKE))
+    assert finished["outcome"] == "completed" and finished["published"] and (place / "cut").exists()
+    with repository.clone() as clone:
+        assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]] == [clone.git("rev-parse", "HEAD^")]

@@ -312,6 +312,38 @@ static void a_row_that_commits_late_is_published_late(void **state)
 	outbox_relay_free(relay);
 }
 
+static void a_row_that_commits_while_a_higher_one_is_on_its_way_is_not_deleted_with_it(void **state)
+{
+	(void)state;
+	struct pg_settings settings = test_pg(&database);
+	settings.idle_in_transaction_timeout_ms = 120000;
+	struct pg_conn *slow = pg_conn_new(&settings);
+	struct outbox_rows rows;
+	struct error err = ERROR_INIT;
+	outbox_rows_init(&rows, 65536);
+	add(&rows, TOPIC_BUILD_EVENTS, 0, 1);
+	assert_ok(pg_begin(slow, &err), err);
+	assert_ok(outbox_rows_insert(&rows, slow, &err), err);
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
+	outbox_rows_clear(&rows);
+	add(&rows, TOPIC_BUILD_EVENTS, 1, 1);
+	assert_becomes(!kafka_producer_waits(producer), 60000);
+	test_freeze_kafka();
+	assert_ok(pg_begin(conn, &err), err);
+	assert_ok(outbox_rows_insert(&rows, conn, &err), err);
+	assert_ok(pg_commit(conn, &err), err);
+	outbox_relay_wake(relay);
+	assert_becomes(kafka_producer_waits(producer), 60000);
+	assert_ok(pg_commit(slow, &err), err);
+	test_thaw_kafka();
+	assert_becomes(waiting_rows() == 0, 60000);
+	int repeats;
+	check_order(2, 1, &repeats);
+	outbox_rows_release(&rows);
+	pg_conn_free(slow);
+	outbox_relay_free(relay);
+}
+
 static void a_row_that_cannot_be_published_holds_up_its_key_only(void **state)
 {
 	(void)state;
@@ -410,6 +442,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fatal_producer_errors_lose_nothing_and_keep_the_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_a_frozen_broker_has_not_acknowledged_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_row_that_commits_late_is_published_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_row_that_commits_while_a_higher_one_is_on_its_way_is_not_deleted_with_it,
+										set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_row_that_cannot_be_published_holds_up_its_key_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_notify_wakes_other_instances, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lost_database_connection_is_made_again, set_up, tear_down),
