@@ -38,8 +38,13 @@ static void add_loss(struct worker_decisions *decisions, const struct loss *loss
 	decisions->losses[decisions->losses_len++] = *loss;
 }
 
+/* Once, however many heartbeats of a backlog lack it. */
 static void add_resend(struct worker_decisions *decisions, const struct token *token)
 {
+	for (size_t i = 0; i < decisions->resend_len; i++) {
+		if (token_equal(&decisions->resend[i], token))
+			return;
+	}
 	if (decisions->resend_len == decisions->resend_size) {
 		decisions->resend_size = decisions->resend_size == 0 ? 16 : decisions->resend_size * 2;
 		decisions->resend = xreallocarray(decisions->resend, decisions->resend_size, sizeof(*decisions->resend));

@@ -13,6 +13,7 @@ from kiln_testing.client import BrokenContract, Client
 
 # Fate unknown, or nothing done: the same key makes it one build.
 AGAIN = (429, 500, 502, 503, 504)
+PATIENCE_S = 110
 
 
 @dataclasses.dataclass
@@ -146,12 +147,16 @@ class Bots:
         project = chance.choice(self.projects)
         posted, body = self._spec(chance, project, self.receiver.inbox())
         headers = {"Idempotency-Key": str(uuid.uuid4())}
+        end = time.monotonic() + PATIENCE_S
         while True:
             answer = self._ask(chance.choice(clients), "POST", f"/projects/{project['id']}/builds", body | fields, headers=headers)
             if answer is not None and answer.status_code == 202:
                 break
             if answer is not None and answer.status_code not in AGAIN:
                 self.say_wrong(f"a POST was answered {answer.status_code}: {answer.text[:300]}")
+                return None
+            if time.monotonic() > end:
+                self.say_wrong(f"no gateway has accepted a POST within {PATIENCE_S} s; the last answer: {answer and answer.text[:300]}")
                 return None
             time.sleep(0.2)
         posted.task = answer.json()["task_id"]

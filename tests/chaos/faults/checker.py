@@ -80,10 +80,10 @@ def lives(evidence):
     for time, worker, what, token in sorted(entries, key=lambda entry: entry[0]):
         if what == "agent starts":
             open_ones[worker, token] = time
-        elif what in ("agent ended", "agent is killed", "child has died", "attempt finished") and (worker, token) in open_ones:
+        elif what in ("agent ended", "agent is killed", "attempt finished") and (worker, token) in open_ones:
             found[token] = (open_ones.pop((worker, token)), time)
-        elif what == "death":
-            for key in [key for key in open_ones if key[0] == worker]:
+        elif what in ("death", "child has died"):
+            for key in [key for key in open_ones if key[0] == worker and (token is None or token[0] == key[1][0])]:
                 found[key[1]] = (open_ones.pop(key), time)
     for (_, token), time in open_ones.items():
         found[token] = (time, float("inf"))

@@ -12,6 +12,7 @@ from kiln_testing.repositories import git
 from reader import DOUBLE, reread
 
 JOURNAL = re.compile(r"^(\S+Z) \w+ kiln-executor: (agent starts|agent ended|agent is killed|push begins|push ended|attempt accepted|attempt finished) build_id=(\S+) attempt=(\d+)")
+CHILD_DEATH = re.compile(r"^(\S+Z) \w+ kiln-executor: an attempt's child has died build_id=(\S+)")
 LEFT_IN_TABLES = {
     "held attempts": "select count(*) from build_attempts where held",
     "project slots": "select count(*) from project_slots",
@@ -33,6 +34,8 @@ def journals(executors):
         for line in member.log.read_text(encoding="utf-8", errors="replace").splitlines():
             if match := JOURNAL.match(line):
                 found.append(Entry(seconds(match[1]), member.worker_id, match[2], match[3], int(match[4])))
+            elif match := CHILD_DEATH.match(line):
+                found.append(Entry(seconds(match[1]), member.worker_id, "child has died", match[2], 0))
     return found
 
 

@@ -14,6 +14,9 @@ from kiln_testing.system import is_stopped
 from kiln_testing.waiting import wait_for
 
 
+MAX_SURPRISES = 20
+
+
 def is_gone(pid):
     """A zombie is gone too."""
     try:
@@ -55,12 +58,21 @@ class Member:
 
     def start(self):
         with self.life:
-            if self.kind == "postgres":  # it may be somebody else's number by now
-                pathlib.Path(self.cwd, "postmaster.pid").unlink(missing_ok=True)
+            if self.kind == "postgres":
+                self._tidy_postgres()
             with self.log.open("ab") as log:
                 self.process = self.fleet.starter.submit(self._popen, log).result()
             self.pid = self.process.pid
             self.wanted = True
+
+    def _tidy_postgres(self):
+        """A child of the dead one, made a moment before its death, keeps the shared memory; the number in the file may be somebody else's by now."""
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and str((entry / "cwd").readlink()) == self.cwd:
+                    send(int(entry.name), signal.SIGKILL)
+                    wait_for(lambda entry=entry: is_gone(int(entry.name)), "an orphan of Postgres to be gone")
+        pathlib.Path(self.cwd, "postmaster.pid").unlink(missing_ok=True)
 
     def _popen(self, log):
         # It ends with the thread that has started it, which lives as long as this program.
@@ -85,6 +97,8 @@ class Member:
         """Ends it, or the whole tree of its processes; SIGKILL after the deadline. True when the signal was enough."""
         with self.life:
             self.wanted = False
+            if whole:
+                send(self.pid, signal.SIGSTOP)  # or it has one more child than was counted, which keeps Postgres' memory
             pids = tree(self.pid) if whole else [self.pid]
             for pid in pids:
                 send(pid, number)
@@ -166,7 +180,8 @@ class Fleet:
         if not member.wanted or not member.is_dead():
             return  # somebody was at it
         status = member.process.returncode if member.process is not None else "unknown"
-        self.surprises.append(f"{member.name} ended by itself with {status}: {member.last_words()}")
+        if len(self.surprises) < MAX_SURPRISES:
+            self.surprises.append(f"{member.name} ended by itself with {status}: {member.last_words()}")
         member.deaths.append(time.time())
         member.start()
 

@@ -153,7 +153,7 @@ LANES = {
         _ends("quit Postgres", ["postgres"], signal.SIGQUIT, (0, 1)),
     ],
 }
-PAUSES_S = {"services": (0.5, 2.5), "network": (1, 4), "stores": (3, 7)}
+PAUSES_S = {"services": (1, 4), "network": (1, 5), "stores": (4, 9)}
 
 
 def plan(seed, lane):

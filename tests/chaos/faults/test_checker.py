@@ -380,6 +380,12 @@ def test_an_executor_that_was_killed_has_no_agents_left(run):
     assert not found(run)
 
 
+def test_a_child_that_has_died_has_no_agent_left(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    run.journal.append(Entry(24, "w1", "child has died", LOST, 0))
+    assert not found(run)
+
+
 def test_a_commit_that_was_found_late_is_no_violation(run):
     run.rows[WON] = Row("failed", None, "worker_lost")
     run.forge.event(WON, 13, "build.late_commit", "failed", None, 1)
