@@ -99,6 +99,7 @@ class Window:
 
     builds: set
     slots: int
+    busy: float = 0.0  # seconds: the longest that something small took meanwhile
 
 
 @dataclasses.dataclass
