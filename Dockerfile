@@ -37,8 +37,12 @@ COPY --from=build /src/build/release/bin/kiln-migrate /usr/local/bin/
 ENTRYPOINT ["kiln-migrate"]
 
 FROM base AS gateway
+USER root
+RUN install -d -o kiln -g kiln -m 0755 /var/lib/kiln/artifacts
+USER kiln
 COPY --from=build /src/build/release/bin/kiln-gateway /usr/local/bin/
-ENV KILN_LISTEN=0.0.0.0:8080
+ENV KILN_LISTEN=0.0.0.0:8080 \
+    KILN_ARTIFACTS_DIR=/var/lib/kiln/artifacts
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["kiln-healthy"]
 ENTRYPOINT ["kiln-gateway"]

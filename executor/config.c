@@ -103,7 +103,7 @@ const struct config_option executor_options[] = {
 	 .max = 1024 * GIB, .help = "bytes that a build's artifacts may have together; what does not fit is left out"},
 	{"KILN_ARTIFACTS_TIMEOUT_MS", CONFIG_INT, AT(artifacts_timeout_ms), .fallback = "60000", .min = 100, .max = DAY_MS,
 	 .help = "milliseconds for finding and copying a build's artifacts; what is not done by then is left out"},
-	{"KILN_ARTIFACTS_DAYS", CONFIG_INT, AT(artifacts_days), .fallback = "30", .min = 0, .max = 36500,
+	{"KILN_RETENTION_ARTIFACTS_DAYS", CONFIG_INT, AT(artifacts_days), .fallback = "30", .min = 0, .max = 36500,
 	 .help = "days for which artifacts are kept; 0: for ever"},
 
 	{"KILN_HEARTBEAT_MS", CONFIG_INT, AT(heartbeat_ms), .fallback = "5000", .min = 100, .max = 10000,

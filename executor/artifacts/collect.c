@@ -165,6 +165,6 @@ void collect_own(const struct collect *collect, int fd, const char *path, struct
 	struct error err = ERROR_INIT;
 	if (put(&c, fd, path, &err) == 0)
 		say(collect, "artifact kept: %s", path);
-	else
+	else if (err.kind != ERR_CANCELLED)
 		leave_out(&c, path, reason_of(&err), err.message);
 }

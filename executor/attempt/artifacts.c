@@ -1,9 +1,17 @@
-/* What the agent left and the build's globs name, into the artifact store. */
+/* Into the artifact store: what the agent left and the build's globs name, and commits that are in no remote. */
 #include "executor/attempt/attempt.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
+#include "common/base/str.h"
 #include "executor/artifacts/collect.h"
+#include "executor/git/export.h"
 
 struct globs {
 	struct glob *items[FIND_MAX_GLOBS];
@@ -44,31 +52,19 @@ static void read_globs(struct attempt *attempt, struct globs *globs)
 	}
 }
 
-static void leave_all_out(struct attempt *attempt, const char *reason, const char *detail)
+static void tell_left_out(struct attempt *attempt, const char *path, const char *reason, const char *detail)
 {
-	attempt_log_kiln(&attempt->log, "artifacts: %s", detail);
-	(void)artifact_list_leave_out(&attempt->outcome.artifacts, NULL, reason, detail); /* it is the first one */
+	attempt_log_kiln(&attempt->log, "%s: %s", path != NULL ? path : "artifacts", detail);
+	(void)artifact_list_leave_out(&attempt->outcome.artifacts, path, reason, detail); /* the log has it anyway */
 }
 
-static void collect(struct attempt *attempt, const struct globs *globs)
+/* The store, and the limits. False: there is none, which was told. `path` is what was to be kept, NULL: many things. */
+static bool begin(struct attempt *attempt, const char *path, struct collect *ret_request)
 {
 	const struct executor_config *config = attempt->config;
-	CLEANUP(artifact_store_free_p) struct artifact_store *store = NULL;
 	struct error err = ERROR_INIT;
-	if (config->artifacts_dir == NULL) {
-		leave_all_out(attempt, "no_store", "they are not kept: this worker has no KILN_ARTIFACTS_DIR");
-		return;
-	}
-	if (artifact_directory_new(config->artifacts_dir, &store, &err) < 0) {
-		log_error("artifact store", "error", err.message, NULL);
-		leave_all_out(attempt, "store_failed", "they are not kept: the artifact store cannot be opened");
-		return;
-	}
-	const struct collect request = {
-		.store = store,
+	*ret_request = (struct collect){
 		.files = attempt->workspace.files,
-		.globs = globs->items,
-		.globs_len = globs->len,
 		.max_files = (size_t)config->artifacts_max_files,
 		.max_file_bytes = config->artifacts_max_file_bytes,
 		.max_bytes = config->artifacts_max_bytes,
@@ -77,14 +73,76 @@ static void collect(struct attempt *attempt, const struct globs *globs)
 		.say = say,
 		.ctx = attempt,
 	};
-	collect_artifacts(&request, &attempt->outcome.artifacts);
+	if (config->artifacts_dir == NULL) {
+		tell_left_out(attempt, path, "no_store", "not kept: this worker has no KILN_ARTIFACTS_DIR");
+		return false;
+	}
+	if (artifact_directory_new(config->artifacts_dir, &ret_request->store, &err) < 0) {
+		log_error("artifact store", "error", err.message, NULL);
+		tell_left_out(attempt, path, "store_failed", "not kept: the artifact store cannot be opened");
+		return false;
+	}
+	return true;
 }
 
 void attempt_keep_artifacts(struct attempt *attempt)
 {
 	CLEANUP(globs_release) struct globs globs = {.len = 0};
+	struct collect request;
 	read_globs(attempt, &globs);
-	if (globs.len > 0)
-		collect(attempt, &globs);
+	if (globs.len > 0 && begin(attempt, NULL, &request)) {
+		request.globs = globs.items;
+		request.globs_len = globs.len;
+		collect_artifacts(&request, &attempt->outcome.artifacts);
+		artifact_store_free(request.store);
+	}
 	attempt_mark(attempt, "artifacts kept");
+}
+
+/* A file without a name, where git's own go. */
+static int make_file(const struct attempt *attempt, int *ret_fd, struct error *err)
+{
+	CLEANUP(free_p) char *path = xasprintf("%s/export", attempt->workspace.scratch);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(err, errno, "%s", path);
+	(void)unlink(path); /* it goes with the workspace anyway */
+	*ret_fd = fd;
+	return 0;
+}
+
+static void keep(struct attempt *attempt, const struct collect *request, const char *path, const git_oid *base,
+				 const git_oid *commit)
+{
+	CLEANUP(close_p) int fd = -1;
+	struct error err = ERROR_INIT;
+	git_repository *repo = attempt->workspace.repo;
+	bool is_bundle = str_equal(path, ARTIFACT_COMMIT_BUNDLE);
+	if (make_file(attempt, &fd, &err) < 0 ||
+		(is_bundle ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &err)
+				   : export_patch(repo, base, commit, fd, &err)) < 0) {
+		tell_left_out(attempt, path, "unreadable", err.message);
+		return;
+	}
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	collect_own(request, fd, path, &attempt->outcome.artifacts);
+}
+
+static void keep_own(struct attempt *attempt, const char *path, const git_oid *base, const git_oid *commit)
+{
+	struct collect request;
+	if (!begin(attempt, path, &request))
+		return;
+	keep(attempt, &request, path, base, commit);
+	artifact_store_free(request.store);
+}
+
+void attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit)
+{
+	keep_own(attempt, ARTIFACT_COMMIT_BUNDLE, base, commit);
+}
+
+void attempt_keep_patch(struct attempt *attempt, const git_oid *base, const git_oid *commit)
+{
+	keep_own(attempt, ARTIFACT_WORK_PATCH, base, commit);
 }

@@ -214,8 +214,12 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 
 	if (attempt_commit(attempt, &made) < 0 || attempt_check_cancelled(attempt) < 0)
 		return -1;
-	if (!made.changed || !attempt->assignment.auto_push)
+	if (!made.changed)
 		return 0;
+	if (!attempt->assignment.auto_push) {
+		attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
+		return 0;
+	}
 	return attempt_publish(attempt, &made);
 }
 

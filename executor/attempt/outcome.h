@@ -30,7 +30,7 @@ struct outcome {
 	const struct secrets *secrets; /* masked in output and error; NULL: none are known */
 	struct buffer files_changed;   /* JSON array; empty = [] */
 	struct artifact_list artifacts;
-	int64_t started_ms;            /* clock_boot_ms */
+	int64_t started_ms; /* clock_boot_ms */
 };
 
 void outcome_init(struct outcome *outcome);

@@ -122,8 +122,11 @@ static enum step rebase(struct publication *p)
 	git_oid_text(&tip, attempt->refs.tip);
 	struct commit_made made;
 	if (commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip, &made,
-					  &err) < 0)
+					  &err) < 0) {
+		if (err.kind == ERR_CONFLICT)
+			attempt_keep_patch(attempt, p->has_onto ? &p->onto : NULL, &p->commit);
 		return fail(p, &err);
+	}
 	attempt_log_kiln(&attempt->log, "%s has moved to %.12s: rebased", attempt->refs.branch, attempt->refs.tip);
 	if (!made.changed) {
 		attempt_log_kiln(&attempt->log, "the branch has all of these changes already: there is nothing to push");

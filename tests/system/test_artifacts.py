@@ -9,7 +9,9 @@ import time
 
 import pytest
 from kiln_testing import raw
+from kiln_testing.agents import Gate
 from kiln_testing.client import slug
+from kiln_testing.repositories import git
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
 
@@ -276,6 +278,49 @@ def test_an_executors_limits_hold_and_old_contents_go(kiln):
         build = run(kiln, "head -c 60 /dev/zero > a; head -c 60 /dev/zero > b; head -c 40 /dev/zero > c", ["?"], labels=[label])
         wait_for(lambda: not path.exists(), "the old content to be removed")
     assert set(kept(build)) == {"a", "c"} and left_out(build) == {"b": "too_large"}
+
+
+def test_a_commit_that_is_not_pushed_is_kept_as_a_bundle(kiln, tmp_path):
+    project, repository = kiln.seeded()
+    script = "echo own > own.txt; git add own.txt; git commit -qm own; head -c 1000 /dev/zero > work.bin"
+    build = kiln.wait_end(kiln.run(project, script, auto_commit=True))
+    sha = build["result"]["commit_sha"]
+    assert list(kept(build)) == ["kiln/commit.bundle"] and repository.tip() != sha
+    file = tmp_path / "commit.bundle"
+    file.write_bytes(kiln.api.get(link(build, "kiln/commit.bundle"), expect=200).content)
+    with repository.clone() as clone:
+        clone.git("fetch", "-q", str(file), "main")
+        assert clone.git("rev-parse", "FETCH_HEAD") == sha
+        assert clone.git("log", "--format=%s", "HEAD..FETCH_HEAD").splitlines()[-1] == "own"
+        clone.git("checkout", "-q", "FETCH_HEAD")
+        clone.git("fsck", "--strict")
+        assert clone.files() == ["README.md", "own.txt", "work.bin"]
+
+
+def test_the_bundle_of_an_empty_repositorys_first_commit_needs_nothing(kiln, tmp_path):
+    build = kiln.wait_end(kiln.run(kiln.project(), "echo x > x.txt", auto_commit=True))
+    file = tmp_path / "commit.bundle"
+    file.write_bytes(kiln.api.get(link(build, "kiln/commit.bundle"), expect=200).content)
+    git("clone", "-q", "--branch", "main", str(file), str(tmp_path / "clone"))
+    assert git("rev-parse", "HEAD", cwd=tmp_path / "clone").strip() == build["result"]["commit_sha"]
+
+
+def test_a_conflict_keeps_the_work_as_a_patch(kiln, tmp_path):
+    project, repository = kiln.seeded({"a.txt": "one\n", "b.txt": "b\n"})
+    gate = Gate(kiln)
+    script = f"echo two > a.txt; rm b.txt; head -c 100 /dev/zero > z.bin; {gate.script}"
+    task = kiln.run(project, script, auto_commit=True, auto_push=True)
+    kiln.wait_phase(task, "agent")
+    repository.seed({"a.txt": "three\n"})
+    gate.open()
+    build = kiln.wait_end(task)
+    assert build["result"]["error"]["class"] == "git_conflict" and list(kept(build)) == ["kiln/work.patch"]
+    file = tmp_path / "work.patch"
+    file.write_bytes(kiln.api.get(link(build, "kiln/work.patch"), expect=200).content)
+    with repository.clone() as clone:
+        clone.git("checkout", "-q", "HEAD~1")
+        clone.git("apply", "--index", str(file))
+        assert clone.read("a.txt") == "two\n" and clone.files() == ["a.txt", "z.bin"]
 
 
 def test_an_artifact_that_is_no_longer_kept_is_404(kiln):

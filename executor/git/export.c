@@ -1,0 +1,115 @@
+#include "executor/git/export.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "common/base/buffer.h"
+#include "executor/git/remote.h"
+
+#define HEAD_BYTES 1024
+
+/* Where a callback of libgit2 writes, and what stopped it. */
+struct sink {
+	int fd, errnum;
+};
+
+static int sink_write(struct sink *sink, const void *data, size_t len)
+{
+	const char *at = data;
+	while (len > 0) {
+		ssize_t written = write(sink->fd, at, len);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0) {
+			sink->errnum = written < 0 ? errno : EIO;
+			return -1;
+		}
+		at += written;
+		len -= (size_t)written;
+	}
+	return 0;
+}
+
+static int failed(const struct sink *sink, const char *what, struct error *err)
+{
+	if (sink->errnum != 0)
+		return error_set_errno(err, sink->errnum, "%s", what);
+	return git_library_error(err, ERR_INTERNAL, "%s", what);
+}
+
+static int write_pack(void *data, size_t len, void *payload)
+{
+	return sink_write(payload, data, len);
+}
+
+static int write_line(const git_diff_delta *delta, const git_diff_hunk *hunk, const git_diff_line *line, void *payload)
+{
+	(void)delta;
+	(void)hunk;
+	bool has_sign = line->origin == GIT_DIFF_LINE_ADDITION || line->origin == GIT_DIFF_LINE_DELETION ||
+					line->origin == GIT_DIFF_LINE_CONTEXT;
+	if (has_sign && sink_write(payload, &line->origin, 1) < 0)
+		return -1;
+	return sink_write(payload, line->content, line->content_len);
+}
+
+static int bundle(git_packbuilder *pack, git_revwalk *walk, const git_oid *base, const git_oid *commit, const char *ref,
+				  struct sink *sink)
+{
+	CLEANUP(buffer_release_p) struct buffer head;
+	char sha[GIT_SHA_SIZE];
+	buffer_init(&head, HEAD_BYTES);
+	(void)buffer_append_str(&head, "# v2 git bundle\n"); /* all of it fits: a ref has GIT_REF_SIZE bytes */
+	if (base != NULL) {
+		git_oid_text(base, sha);
+		(void)buffer_appendf(&head, "-%s where the build began\n", sha); /* as above */
+	}
+	git_oid_text(commit, sha);
+	(void)buffer_appendf(&head, "%s %s\n\n", sha, ref); /* as above */
+	CHECK(buffer_ok(&head));
+	if (git_revwalk_push(walk, commit) < 0 || (base != NULL && git_revwalk_hide(walk, base) < 0) ||
+		git_packbuilder_insert_walk(pack, walk) < 0 || sink_write(sink, head.data, head.len) < 0)
+		return -1;
+	return git_packbuilder_foreach(pack, write_pack, sink);
+}
+
+int export_bundle(git_repository *repo, const git_oid *base, const git_oid *commit, const char *ref, int fd,
+				  struct error *err)
+{
+	struct sink sink = {.fd = fd};
+	git_packbuilder *pack = NULL;
+	git_revwalk *walk = NULL;
+	int rc = git_packbuilder_new(&pack, repo) < 0 || git_revwalk_new(&walk, repo) < 0
+				 ? -1
+				 : bundle(pack, walk, base, commit, ref, &sink);
+	if (rc != 0)
+		rc = failed(&sink, "the commit's bundle", err);
+	git_revwalk_free(walk);
+	git_packbuilder_free(pack);
+	return rc;
+}
+
+static int print_patch(git_repository *repo, const git_oid *base, const git_oid *commit, struct sink *sink)
+{
+	CLEANUP(git_commit_free_p) git_commit *old_commit = NULL;
+	CLEANUP(git_commit_free_p) git_commit *new_commit = NULL;
+	CLEANUP(git_tree_free_p) git_tree *old_tree = NULL;
+	CLEANUP(git_tree_free_p) git_tree *new_tree = NULL;
+	CLEANUP(git_diff_free_p) git_diff *diff = NULL;
+	git_diff_options options;
+	CHECK(git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION) == 0);
+	options.flags = GIT_DIFF_SHOW_BINARY | GIT_DIFF_IGNORE_SUBMODULES;
+	options.id_abbrev = GIT_OID_HEXSZ; /* so that `git apply --3way` finds what was changed */
+	if ((base != NULL &&
+		 (git_commit_lookup(&old_commit, repo, base) < 0 || git_commit_tree(&old_tree, old_commit) < 0)) ||
+		git_commit_lookup(&new_commit, repo, commit) < 0 || git_commit_tree(&new_tree, new_commit) < 0 ||
+		git_diff_tree_to_tree(&diff, repo, old_tree, new_tree, &options) < 0)
+		return -1;
+	return git_diff_print(diff, GIT_DIFF_FORMAT_PATCH, write_line, sink);
+}
+
+int export_patch(git_repository *repo, const git_oid *base, const git_oid *commit, int fd, struct error *err)
+{
+	struct sink sink = {.fd = fd};
+	return print_patch(repo, base, commit, &sink) == 0 ? 0 : failed(&sink, "the work as a patch", err);
+}

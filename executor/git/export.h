@@ -1,0 +1,16 @@
+/* Commits as files that git reads: for work that is in no remote. */
+#pragma once
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/library.h"
+
+/* A bundle (gitformat-bundle(5), version 2) of base..commit, in which `ref` is the commit. It needs `base` where it is
+ * fetched; NULL: it has all that it needs. `fd` is written from its position on. */
+int export_bundle(git_repository *repo, const git_oid *base, const git_oid *commit, const char *ref, int fd,
+				  struct error *err) MUST_CHECK;
+
+/* What the commit changes against `base` (NULL: nothing is there) as one patch for `git apply`, binary files included.
+ */
+int export_patch(git_repository *repo, const git_oid *base, const git_oid *commit, int fd,
+				 struct error *err) MUST_CHECK;
