@@ -5,10 +5,13 @@
 
 #include "api-gateway/sse.h"
 #include "common/base/log.h"
+#include "common/kafka/topics.h"
+#include "common/pack/pack.h"
 
 #define ATTEMPT_MAX INT32_MAX
 #define LINE_MAX_NUMBER UINT32_MAX
 #define ITEM_MAX ((size_t)256 * 1024)
+#define LINES_MAX_BYTES ((size_t)KAFKA_MAX_MESSAGE_BYTES * 2) /* as in the log store */
 
 int log_record_of(const cJSON *data, struct log_record *ret_record, struct error *err)
 {
@@ -88,6 +91,20 @@ void log_gap_sse(struct buffer *buf, const struct log_gap *gap)
 	sse_event(buf, id, LOG_GAP_TYPE, item.data, item.len);
 }
 
+/* As the log store has packed them. */
+static int read_lines(const PGresult *rows, int row, cJSON **ret_lines, struct error *err)
+{
+	CLEANUP(buffer_release_p) struct buffer packed;
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&packed, LINES_MAX_BYTES);
+	buffer_init(&text, LINES_MAX_BYTES);
+	if (pg_bytes(rows, row, "lines", &packed) < 0)
+		return error_set(err, ERR_INVALID, "the record is too long");
+	if (unpack(packed.len > 0 ? packed.data : "", packed.len, LINES_MAX_BYTES, &text, err) < 0)
+		return -1;
+	return json_parse(text.len > 0 ? text.data : "", text.len, ret_lines, err);
+}
+
 void log_chunk_read(const PGresult *rows, int row, const char *build_id, struct log_chunk *ret_chunk)
 {
 	struct log_chunk chunk = {
@@ -96,8 +113,7 @@ void log_chunk_read(const PGresult *rows, int row, const char *build_id, struct 
 		.lines_len = pg_int(rows, row, "line_count", 0),
 	};
 	struct error err = ERROR_INIT;
-	const char *text = pg_text(rows, row, "lines");
-	if (text != NULL && json_parse(text, strlen(text), &chunk.lines, &err) < 0)
+	if (chunk.lines_len > 0 && read_lines(rows, row, &chunk.lines, &err) < 0)
 		log_error("unreadable log record", "build_id", build_id, "attempt", LOG_INT(chunk.attempt), "first_line",
 				  LOG_INT(chunk.first_line), "error", err.message, NULL);
 	*ret_chunk = chunk;

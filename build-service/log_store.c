@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
+#include "common/pack/pack.h"
 #include "common/pg/inbox.h"
 #include "kiln_build_service_sql.h"
 
@@ -17,9 +18,11 @@
 #define TICK_MS 1000
 #define LINGER_MS 20 /* readers of a stored log do not see it */
 #define LINES_MAX_BYTES ((size_t)KAFKA_MAX_MESSAGE_BYTES * 2)
+#define PACKED_MAX_BYTES (LINES_MAX_BYTES + LINES_MAX_BYTES / 8) /* while it is packed */
 #define STACK_BYTES ((size_t)512 * 1024)
 
 struct log_store {
+	struct packer *packer;
 	struct rows rows;
 	struct inbox *inbox;
 	pthread_t thread;
@@ -41,7 +44,9 @@ static int add_record(struct log_store *store, const struct inbox_record *record
 	if (!cJSON_IsArray(lines))
 		return error_set(err, ERR_INVALID, "lines: not a list");
 	CLEANUP(buffer_release_p) struct buffer text;
+	CLEANUP(buffer_release_p) struct buffer packed;
 	buffer_init(&text, LINES_MAX_BYTES);
+	buffer_init(&packed, PACKED_MAX_BYTES);
 	struct json_writer w;
 	json_writer_init(&w, &text);
 	json_tree(&w, NULL, lines);
@@ -51,7 +56,8 @@ static int add_record(struct log_store *store, const struct inbox_record *record
 	rows_int(&store->rows, token.attempt);
 	rows_int(&store->rows, first_line);
 	rows_int(&store->rows, cJSON_GetArraySize(lines));
-	rows_bytes(&store->rows, text.data, text.len);
+	CHECK(packer_append(store->packer, text.data, text.len, &packed) == 0);
+	rows_bytes(&store->rows, packed.data, packed.len);
 	return 0;
 }
 
@@ -89,6 +95,7 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 {
 	static const char *const topics[] = {TOPIC_BUILD_LOGS};
 	struct log_store *store = xcalloc(1, sizeof(*store));
+	store->packer = packer_new();
 	rows_init(&store->rows, 5);
 	static struct metric lag_seconds = INBOX_LAG_SECONDS(LOG_CONSUMER_NAME);
 	const struct inbox_options options = {
@@ -106,6 +113,7 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 		.handler = {.ctx = store, .apply = apply},
 	};
 	if (inbox_new(&options, &store->inbox, err) < 0) {
+		packer_free(store->packer);
 		free(store);
 		return -1;
 	}
@@ -127,6 +135,7 @@ void log_store_stop(struct log_store *store)
 	CHECK(pthread_join(store->thread, NULL) == 0);
 	inbox_free(store->inbox);
 	rows_release(&store->rows);
+	packer_free(store->packer);
 	free(store);
 }
 

@@ -1,6 +1,6 @@
 /*
  * kiln.build.logs into build_logs: an inbox of its own (consumer kiln-log-store), so that a flood of logs never delays
- * a build. A record's place is (build, attempt, first line): repeats land on it.
+ * a build. A record's place is (build, attempt, first line): repeats land on it. Each is packed (common/pack/pack.h).
  */
 #pragma once
 

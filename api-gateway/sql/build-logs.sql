@@ -5,7 +5,7 @@ FROM (
 	SELECT attempt, first_line, line_count, lines, coalesce(sum(new_lines) OVER earlier, 0) AS lines_before
 	FROM (
 		(
-			SELECT attempt, first_line, line_count, convert_from(lines, 'UTF8') AS lines,
+			SELECT attempt, first_line, line_count, lines,
 				CASE WHEN attempt = $2::bigint THEN least(line_count, first_line + line_count - 1 - $3::bigint) ELSE line_count END AS new_lines
 			FROM build_logs
 			WHERE build_id = $1::uuid AND (attempt, first_line + line_count - 1) > ($2::bigint, $3::bigint)

@@ -142,6 +142,8 @@ const char *pg_text(const PGresult *result, int row,
 					const char *column); /* NULL for SQL NULL; valid as long as the result */
 int64_t pg_int(const PGresult *result, int row, const char *column, int64_t if_null);
 bool pg_bool(const PGresult *result, int row, const char *column);
+/* A bytea. Appends it; nothing for SQL NULL. -1 when the buffer is full. */
+int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out) MUST_CHECK;
 /* The first row whose column is `text`; -1: none, also of a result that is NULL. */
 int pg_find_row(const PGresult *result, const char *column, const char *text);
 

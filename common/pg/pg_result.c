@@ -45,6 +45,21 @@ bool pg_bool(const PGresult *result, int row, const char *column)
 	return text != NULL && text[0] == 't';
 }
 
+int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out)
+{
+	const char *text = pg_text(result, row, column);
+	if (text == NULL)
+		return 0;
+	CHECK(text[0] == '\\' && text[1] == 'x'); /* not a bytea, or an old bytea_output: a bug */
+	size_t len = strlen(text + 2) / 2;
+	char *to = buffer_reserve(out, len);
+	if (to == NULL)
+		return -1;
+	CHECK(hex_decode(text + 2, 2 * len, to, len) == 0);
+	buffer_commit(out, len);
+	return 0;
+}
+
 int pg_find_row(const PGresult *result, const char *column, const char *text)
 {
 	for (int row = 0; row < PQntuples(result); row++) { /* 0 of NULL */

@@ -2,6 +2,7 @@
 import json
 import uuid
 
+from kiln_testing.unpack import unpack
 from kiln_testing.waiting import wait_for
 from playing import LOGS, new_id
 
@@ -14,7 +15,7 @@ def log(gateway, build, first_line, *texts, attempt=1):
 
 def stored(database, build):
     rows = database.sql("select attempt, first_line, line_count, lines from build_logs where build_id = %s order by attempt, first_line", build)
-    return [(attempt, first, count, json.loads(bytes(lines))) for attempt, first, count, lines in rows]
+    return [(attempt, first, count, json.loads(unpack(bytes(lines)))) for attempt, first, count, lines in rows]
 
 
 def test_log_records_are_stored_once(gateway, shared_database):
@@ -42,3 +43,14 @@ def test_an_illegible_log_record_is_a_dead_letter_and_the_rest_is_stored(gateway
     gateway.sender.flush()
     wait_for(lambda: len(stored(shared_database, build)) == 1, "the good one")
     wait_for(lambda: shared_database.sql("select count(*) from dead_letters where consumer = 'kiln-log-store'")[0][0] == before + 1, "the dead letter")
+
+
+def test_what_is_stored_is_packed(gateway, shared_database):
+    """Log lines are much alike: a tenth is left of these."""
+    build = new_id()
+    lines = log(gateway, build, 1, *(f"[{n}/600] Building C object executor/CMakeFiles/kiln_executor.dir/attempt/file-{n}.c.o" for n in range(600)))
+    gateway.sender.flush()
+    wait_for(lambda: len(stored(shared_database, build)) == 1, "the record")
+    assert stored(shared_database, build) == [(1, 1, 600, lines)]
+    ((size,),) = shared_database.sql("select length(lines) from build_logs where build_id = %s", build)
+    assert size < len(json.dumps(lines)) / 10
