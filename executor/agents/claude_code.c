@@ -1,7 +1,7 @@
 /*
  * Provider `claude-code`: Anthropic's Claude Code, run as `claude -p` with stream-json on standard output. What it
  * prints, and when its exit status lies, was measured with 2.1.332 (docs/agents.md). Everything that counts is in its
- * last event, `result`; the events before are for the log and for limits.
+ * last event, `result`; the events before are for the log. What it took is the model proxy's to say.
  */
 #include "executor/agents/agent.h"
 
@@ -22,7 +22,6 @@ struct claude_state {
 	char subtype[64], ended_by[64]; /* of the result */
 	char why[256];
 	int64_t api_status;
-	char last_message[80]; /* id: the blocks of one message come as an event each */
 };
 
 static struct claude_state *state_of(struct agent_report *report)
@@ -135,28 +134,10 @@ static void read_system(struct agent_report *report, const cJSON *event, struct 
 	}
 }
 
-/* A lower bound until the result comes: what the model writes is counted there only. */
-static void count_message(struct agent_report *report, const cJSON *message)
-{
-	struct claude_state *state = state_of(report);
-	const char *id = json_get_string(message, "id"), *model = json_get_string(message, "model");
-	const cJSON *usage = json_get(message, "usage");
-	if (id == NULL || str_equal(model, "<synthetic>") || str_equal(id, state->last_message))
-		return;
-	(void)snprintf(state->last_message, sizeof(state->last_message), "%s", id);
-	agent_count(&report->turns, 1);
-	agent_count(&report->tokens_input, json_get_int(usage, "input_tokens", -1));
-	agent_count(&report->tokens_input, json_get_int(usage, "cache_creation_input_tokens", -1));
-	agent_count(&report->tokens_cached, json_get_int(usage, "cache_read_input_tokens", -1));
-	agent_count(&report->tokens_output, json_get_int(usage, "output_tokens", -1));
-}
-
 static void read_assistant(struct agent_report *report, const cJSON *event, struct buffer *log)
 {
-	const cJSON *message = json_get(event, "message"), *content = json_get(message, "content"), *block;
+	const cJSON *content = json_get(json_get(event, "message"), "content"), *block;
 	bool own = json_get_string(event, "parent_tool_use_id") == NULL; /* else a subagent's */
-	if (own)
-		count_message(report, message);
 	if (!cJSON_IsArray(content))
 		return;
 	cJSON_ArrayForEach(block, content)
@@ -185,20 +166,6 @@ static void read_user(const cJSON *event, struct buffer *log)
 	}
 }
 
-static void read_counts(struct agent_report *report, const cJSON *event)
-{
-	const cJSON *usage = json_get(event, "usage"), *cost = json_get(event, "total_cost_usd");
-	int64_t input = json_get_int(usage, "input_tokens", -1);
-	int64_t created = json_get_int(usage, "cache_creation_input_tokens", 0);
-	report->turns = json_get_int(event, "num_turns", report->turns);
-	if (input >= 0)
-		report->tokens_input = input + (created > 0 ? created : 0);
-	report->tokens_output = json_get_int(usage, "output_tokens", report->tokens_output);
-	report->tokens_cached = json_get_int(usage, "cache_read_input_tokens", report->tokens_cached);
-	if (cJSON_IsNumber(cost) && cost->valuedouble >= 0)
-		report->cost_usd = cost->valuedouble;
-}
-
 static void keep(char *field, size_t size, const char *text)
 {
 	(void)snprintf(field, size, "%s", text != NULL ? text : "");
@@ -220,7 +187,6 @@ static void read_result(struct agent_report *report, const cJSON *event)
 	keep(state->why, sizeof(state->why), first_error != NULL ? first_error : result);
 	agent_report_take(&report->session_id, json_get_string(event, "session_id"));
 	agent_report_take(&report->text, result);
-	read_counts(report, event);
 	report->denials_len = 0;
 	if (cJSON_IsArray(denials)) {
 		cJSON_ArrayForEach(denial, denials)
@@ -256,8 +222,6 @@ static void finish(struct agent_report *report, int status)
 		agent_report_fail(report, NULL, false, "the agent %s and gave no result", ending);
 	else if (str_equal(state->subtype, "error_max_turns"))
 		agent_report_fail(report, "turn_limit", false, "%s", why);
-	else if (str_equal(state->subtype, "error_max_budget_usd"))
-		agent_report_fail(report, "budget_exceeded", false, "%s", why);
 	else if (state->is_error && (state->api_status != 0 || str_equal(state->ended_by, "api_error")))
 		agent_report_model_failed(report, state->api_status, state->why[0] != '\0' ? state->why : NULL);
 	else if (state->is_error || !str_equal(state->subtype, "success"))

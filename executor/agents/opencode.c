@@ -1,8 +1,8 @@
 /*
  * Provider `opencode`: OpenCode, run as `opencode run --format json`. What it prints was measured with 1.18.33
- * (docs/agents.md): there is no event of the end, so that the answer is its last text, tokens are summed over its
- * steps, and whether it came to an end is told by the last step's reason; its exit status is 0 also when a refused
- * permission has ended it, and a model whose streams end early keeps it busy for ever.
+ * (docs/agents.md): there is no event of the end, so that the answer is its last text, and whether it came to an end is
+ * told by the last step's reason; its exit status is 0 also when a refused permission has ended it, and a model whose
+ * streams end early keeps it busy for ever.
  */
 #include "executor/agents/agent.h"
 
@@ -156,15 +156,8 @@ static void read_tool(struct agent_report *report, const cJSON *part, struct buf
 static void read_step_end(struct agent_report *report, const cJSON *part)
 {
 	struct opencode_state *state = state_of(report);
-	const cJSON *tokens = json_get(part, "tokens"), *cache = json_get(tokens, "cache");
 	const char *reason = json_get_string(part, "reason");
 	(void)snprintf(state->reason, sizeof(state->reason), "%s", reason != NULL ? reason : "unknown");
-	agent_count(&report->turns, 1);
-	agent_count(&report->tokens_input, json_get_int(tokens, "input", -1));
-	agent_count(&report->tokens_input, json_get_int(cache, "write", -1));
-	agent_count(&report->tokens_cached, json_get_int(cache, "read", -1));
-	agent_count(&report->tokens_output, json_get_int(tokens, "output", -1));
-	agent_count(&report->tokens_output, json_get_int(tokens, "reasoning", -1));
 	state->broken = str_equal(state->reason, "unknown") ? state->broken + 1 : 0;
 	if (state->broken >= BROKEN_STEPS) {
 		report->hopeless = true;

@@ -69,12 +69,6 @@ void agent_report_model_failed(struct agent_report *report, int64_t status, cons
 		agent_report_fail(report, "model_unavailable", passes, "%s", why);
 }
 
-void agent_count(int64_t *field, int64_t more)
-{
-	if (more >= 0)
-		*field = (*field < 0 ? 0 : *field) + more;
-}
-
 static void write_count(struct json_writer *w, const char *key, int64_t value)
 {
 	if (value < 0)

@@ -20,9 +20,11 @@ struct agent_report {
 
 	char *text; /* the answer so far, NULL = none; not for agents whose output is the answer */
 	char *version, *model, *session_id;
-	int64_t turns, tokens_input, tokens_output, tokens_cached; /* -1 = not known; input is without cached */
-	double cost_usd;                                           /* negative = not known */
-	char denials[AGENT_MAX_DENIALS][AGENT_TOOL_NAME_BYTES];    /* tools whose use was refused, in order */
+	/* As the model proxy has counted them (attempt/agent_model.h); adapters have no say. -1 = not known; input is
+	 * without cached. */
+	int64_t turns, tokens_input, tokens_output, tokens_cached;
+	double cost_usd;                                        /* negative = not known */
+	char denials[AGENT_MAX_DENIALS][AGENT_TOOL_NAME_BYTES]; /* tools whose use was refused, in order */
 	size_t denials_len;
 
 	bool hopeless; /* it will not end by itself, or must not go on: error_class and message say why */
@@ -45,5 +47,3 @@ void agent_report_fail(struct agent_report *report, const char *error_class, boo
 void agent_report_denied(struct agent_report *report, const char *tool);
 /* What an answer of the model's API with this HTTP status (0: none came) means for the build. */
 void agent_report_model_failed(struct agent_report *report, int64_t status, const char *why);
-/* Adds to what is not known yet as to 0; negative adds nothing. */
-void agent_count(int64_t *field, int64_t more);

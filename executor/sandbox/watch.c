@@ -47,6 +47,12 @@ static bool memory_is_over(const struct watch *watch, int64_t *used)
 	return *used > limit;
 }
 
+static void say_memory(const struct watch *watch, char *why, size_t why_size)
+{
+	(void)snprintf(why, why_size, "the agent took more than %lld bytes of memory",
+				   (long long)watch->spec->config->agent_memory_bytes);
+}
+
 static bool look_at_processes(struct watch *watch, int64_t now_ms, char *why, size_t why_size)
 {
 	const struct executor_config *config = watch->spec->config;
@@ -55,8 +61,7 @@ static bool look_at_processes(struct watch *watch, int64_t now_ms, char *why, si
 	int64_t wait_ms = MAX_LOOK_MS;
 	if (watch->cgroup == NULL) {
 		if (memory_is_over(watch, &usage.memory_bytes)) {
-			(void)snprintf(why, why_size, "the agent took more than %lld bytes of memory",
-						   (long long)config->agent_memory_bytes);
+			say_memory(watch, why, why_size);
 			return true;
 		}
 		wait_ms = (config->agent_memory_bytes - usage.memory_bytes) / BYTES_PER_MS;
@@ -142,7 +147,6 @@ bool watch_explains_end(const struct watch *watch, char *why, size_t why_size)
 {
 	if (watch->cgroup == NULL || !cgroup_was_out_of_memory(watch->cgroup))
 		return false;
-	(void)snprintf(why, why_size, "the agent took more than %lld bytes of memory",
-				   (long long)watch->spec->config->agent_memory_bytes);
+	say_memory(watch, why, why_size);
 	return true;
 }

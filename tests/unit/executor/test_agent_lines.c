@@ -36,7 +36,8 @@ TEST(lines_are_whole_however_they_are_cut)
 		begin("opencode");
 		add_recorded("opencode", "work", pieces[i]);
 		agent_lines_end(&lines);
-		assert_int_equal(report.turns, 5);
+		code_agent_opencode.finish(&report, 0);
+		assert_true(report.success); /* the last step was read, and no other broke */
 		assert_string_equal(report.text, "HELLO.md says hello, and so does src/hello.sh; I ran it.");
 		end();
 	}

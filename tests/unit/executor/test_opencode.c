@@ -12,11 +12,8 @@ TEST(a_whole_run_is_read)
 	assert_true(report->success);
 	assert_string_equal(report->text, "HELLO.md says hello, and so does src/hello.sh; I ran it.");
 	assert_string_equal(report->session_id, "ses_dde1a1830ffedgZzSuaYjwGMFq");
-	assert_int_equal(report->turns, 5);
-	assert_int_equal(report->tokens_input, 5000);
-	assert_int_equal(report->tokens_output, 250);
-	assert_int_equal(report->tokens_cached, 1000);
-	assert_true(report->cost_usd < 0); /* it knows no prices */
+	assert_int_equal(report->turns, -1); /* the model proxy's to count */
+	assert_int_equal(report->tokens_output, -1);
 	assert_non_null(strstr(replay.said.data, "I'll write the page and the program.\n[write] {"));
 	assert_non_null(strstr(replay.said.data, "\n[result] Hello from an agent.\n"));
 	replay_end(&replay);
