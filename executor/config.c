@@ -66,6 +66,8 @@ const struct config_option executor_options[] = {
 	 .max = DAY_MS, .help = "milliseconds for which a connection that network.allow has opened may stand without a byte"},
 	{"KILN_AGENT_OUTPUT_LIMIT", CONFIG_INT, AT(agent_output_limit_bytes), .fallback = "67108864", .min = 1024,
 	 .max = 64 * GIB, .help = "bytes that an agent may print before its build ends with output_limit"},
+	{"KILN_SESSIONS_BYTES", CONFIG_INT, AT(sessions_bytes), .fallback = "268435456", .min = 0, .max = INT64_C(1) << 50,
+	 .help = "sessions of ended agents that are kept for builds which continue theirs; the oldest go, 0 keeps none"},
 	{"KILN_AGENT_NO_PROGRESS_S", CONFIG_INT, AT(agent_no_progress_s), .fallback = "1800", .min = 0, .max = 31536000,
 	 .help = "seconds for which an agent may print nothing and have nothing to do with its model before its build ends "
 			 "with no_progress; 0: for ever"},

@@ -32,6 +32,7 @@ struct executor_config {
 	int64_t network_idle_timeout_ms;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;
 	int64_t agent_no_progress_s; /* 0 = never */
+	int64_t sessions_bytes;      /* of all sessions that are kept; 0 = none */
 	int64_t agent_memory_bytes, agent_disk_bytes, agent_max_files, agent_cpu_s;
 
 	char *credentials_dir;

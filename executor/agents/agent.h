@@ -25,6 +25,7 @@ struct agent_task {
 	const cJSON *agent; /* the spec's {provider, model, command, max_turns, …} */
 	const char *project, *branch;
 	const char *files, *home, *tmp; /* absolute paths: working directory, HOME, TMPDIR */
+	const char *session_id;         /* that it goes on with; its file is there (session_path). NULL: a new one */
 	/* For agents with a model: what they take for its API (http://HOST:PORT; the vendor's paths begin behind it) and
 	 * for its key. Both are the model proxy's (proxy/proxy.h): no agent is given a real key. */
 	const char *model_url, *model_key;
@@ -47,6 +48,9 @@ struct code_agent {
 	 * NULL: the output is log and result as it is. Fills the report and appends to `log` what a person wants to read,
 	 * in whole lines (say.h). `log` may be full: then the rest is left out. */
 	void (*read_event)(struct agent_report *report, const cJSON *event, struct buffer *log);
+	/* Where it keeps the session of this id, one file, below HOME, when `files` is its working directory; the caller
+	 * frees it. For agents whose sessions can go on in another HOME; NULL: they cannot. */
+	char *(*session_path)(const char *session_id, const char *files);
 	/* The agent has ended (wait status): sets success, and otherwise error_class and message. */
 	void (*finish)(struct agent_report *report, int status);
 };

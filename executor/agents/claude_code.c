@@ -5,6 +5,7 @@
  */
 #include "executor/agents/agent.h"
 
+#include <ctype.h>
 #include <sys/wait.h>
 
 #include "common/base/alloc.h"
@@ -80,6 +81,8 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		agent_program_arg_copy(program, fixed[i]);
 	agent_program_arg_copy(program, "--append-system-prompt=" UNATTENDED);
+	if (task->session_id != NULL)
+		agent_program_arg(program, xasprintf("--resume=%s", task->session_id));
 	program->model = xstrdup(model != NULL ? model : task->config->claude_code_model);
 	if (program->model != NULL)
 		agent_program_arg(program, xasprintf("--model=%s", program->model));
@@ -87,6 +90,17 @@ static int prepare(const struct agent_task *task, struct agent_program *program,
 		agent_program_arg(program, xasprintf("--max-turns=%lld", (long long)turns));
 	set_environment(task, program);
 	return 0;
+}
+
+/* Measured with 2.1.332: the folder is named for the working directory, what is no letter or digit being a dash. */
+static char *session_path(const char *session_id, const char *files)
+{
+	CLEANUP(free_p) char *folder = xstrdup(files);
+	for (char *c = folder; *c != '\0'; c++) {
+		if (!isalnum((unsigned char)*c))
+			*c = '-';
+	}
+	return xasprintf(".claude/projects/%s/%s.jsonl", folder, session_id);
 }
 
 /* ---- the log */
@@ -238,6 +252,7 @@ const struct code_agent code_agent_claude_code = {
 	.versioned = versioned,
 	.model_api = model_api,
 	.prepare = prepare,
+	.session_path = session_path,
 	.read_event = read_event,
 	.finish = finish,
 };

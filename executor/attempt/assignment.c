@@ -116,6 +116,9 @@ static int read_all(struct assignment *assignment, struct error *err)
 	if (token_read(tree, &assignment->token, err) < 0 || read_mode(tree, &assignment->mode, err) < 0)
 		return -1;
 	assignment->project_name = json_get_string(json_get(tree, "project"), "name");
+	assignment->project_id = json_get_string(json_get(tree, "project"), "id");
+	if (assignment->project_id != NULL && !uuid_is_valid(assignment->project_id, strlen(assignment->project_id)))
+		assignment->project_id = NULL;
 	assignment->git_url = json_get_string(git, "url");
 	assignment->credential = json_get_string(git, "credential");
 	assignment->create_missing = json_get_bool(git, "create_missing", false);

@@ -23,8 +23,8 @@ struct assignment {
 	cJSON *tree;
 	struct token token;
 	enum attempt_mode mode;
-	const char *project_name;
-	const char *prompt, *commit_message; /* message may be NULL */
+	const char *project_name, *project_id; /* id: NULL = not a UUID */
+	const char *prompt, *commit_message;   /* message may be NULL */
 	bool auto_commit, auto_push;
 	const cJSON *agent;     /* {provider, model, command, …} */
 	const cJSON *artifacts; /* globs; may be NULL */

@@ -81,6 +81,7 @@ static int find_agent(struct attempt *attempt, const struct code_agent **ret_age
 		.files = view.files,
 		.home = view.home,
 		.tmp = view.tmp,
+		.session_id = attempt->resumed_session,
 		.model_url = model_url,
 		.model_key = model_url != NULL ? model_proxy_token(attempt->model_proxy) : NULL,
 		.network_proxy = network_proxy,
@@ -180,6 +181,8 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	int rc = attempt->model_proxy != NULL ? model_proxy_start(attempt->model_proxy, &err) : 0;
 	if (rc == 0)
 		rc = agent_run(&run, &end, &err);
+	if (rc == 0)
+		attempt_keep_session(attempt, agent);
 	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
 	if (rc < 0 && err.kind == ERR_UNAVAILABLE)
 		return outcome_fail(&attempt->outcome, "sandbox_unavailable", true, "%s", err.message);

@@ -29,7 +29,8 @@ struct attempt {
 	struct attempt_log log;
 	struct outcome outcome;
 	char *prompt;          /* the agent's: the spec's, with what comes before it */
-	const char *continued; /* "context"; NULL = the build continues none */
+	const char *continued; /* "resumed", "context"; NULL = the build continues none */
+	const char *resumed_session;
 	int lock_fd;
 	struct model_prices *prices;
 	struct model_proxy *model_proxy; /* NULL: the agent has no model, and no network */

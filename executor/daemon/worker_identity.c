@@ -50,7 +50,7 @@ int write_file_durably(int dir_fd, const char *name, const char *text, size_t le
 
 static int make_folders(const char *state_dir, int *ret_fd, struct error *err)
 {
-	static const char *const folders[] = {"locks", "results", "mirrors", "work", "spares", "trash"};
+	static const char *const folders[] = {"locks", "results", "mirrors", "work", "spares", "sessions", "trash"};
 	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
 		return error_set_errno(err, errno, "%s", state_dir);
 	int fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -45,6 +45,7 @@ READING = [
     reads("credentials", "{ROOT}/credentials/git.json"),
     reads("another build's workspace", "{ROOT}/state/work/other/files/secret"),
     reads("another build's home", "{ROOT}/state/work/other/home/secret"),
+    reads("another build's session", "{ROOT}/state/sessions/project.build.session"),
     reads("another repository's mirror", "{ROOT}/state/mirrors/other.git/objects/secret"),
     sh("the host's accounts", "grep -qv '^root:\\|^agent:\\|^nobody:' /etc/passwd && echo ESCAPED"),
     sh("the host's configuration", "[ -e /etc/fstab -o -e /etc/debian_version -o -e /etc/shadow ] && echo ESCAPED"),

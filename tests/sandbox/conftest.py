@@ -35,6 +35,7 @@ class World:
         self.file("state/work/other/files/secret")
         self.file("state/work/other/home/secret")
         self.file("state/mirrors/other.git/objects/secret")
+        self.file("state/sessions/project.build.session")
         self.restock()
         self.servers = Servers(self.root)
         if os.geteuid() == 0:

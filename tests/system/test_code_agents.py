@@ -253,6 +253,30 @@ def test_a_budget_is_not_taken_with_a_model_that_has_no_price(kiln, lab):
     assert lab.model.asked(prompt) == []
 
 
+# -- going on
+
+
+def continued(kiln, task):
+    return [item["data"].get("continued") for item in kiln.trail(task) if item["type"] == "build.phase" and item["data"]["phase"] == "agent"]
+
+
+def test_claude_code_goes_on_with_its_session_and_opencode_is_told_of_it(kiln, lab):
+    project, _ = kiln.seeded()
+    first, prompt = lab.post(kiln, project, "claude-code", Say("This was first."), Say("This was second."))
+    build = kiln.wait_end(first, DEADLINE)
+    assert build["result"]["output"] == "This was first.", build["result"]
+    follow_up = {"prompt": "And then?", "labels": [lab.label], "max_attempts": 1, "continue_from": first}
+    resumed, told = [kiln.post(project, {**follow_up, "agent": {"provider": provider}}) for provider in ("claude-code", "opencode")]
+    build = kiln.wait_end(resumed, DEADLINE)
+    assert build["status"] == "completed" and build["result"]["output"] == "This was second.", build["result"]
+    assert continued(kiln, resumed) == ["resumed"]
+    said = [str(request["request"]["messages"]) for request in lab.model.asked(prompt) if request["path"].startswith("/v1/messages")][-1]
+    assert said.index(prompt) < said.index("This was first.") < said.index("And then?") and "answered earlier" not in said
+    assert kiln.wait_end(told, DEADLINE)["status"] == "completed" and continued(kiln, told) == ["context"]
+    said = [str(request["request"]["messages"]) for request in lab.model.asked(prompt) if request["path"].startswith("/v1/chat/completions")][-1]
+    assert said.index(prompt) < said.index("This was first.") < said.index("And then?") and "answered earlier" in said
+
+
 # -- what workers say
 
 
