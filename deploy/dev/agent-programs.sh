@@ -3,7 +3,8 @@
 # shellcheck shell=bash
 
 AGENT_PROGRAMS=         # folder with claude and opencode
-AGENTS=0                # 1: executors offer them, and a scripted model stands in for the vendors'
+AGENTS=0                # 1: executors offer them
+VENDOR=0                # 1: with a key of a vendor's API; 0: a scripted model stands in for the vendors'
 
 need_agent_programs() {
     local versions
@@ -46,9 +47,53 @@ opencode_package() {
     echo "$name"
 }
 
+# api_key OPTION FILE: prints the key that is in there, on one line.
+api_key() {
+    local key
+    [ -n "$2" ] || fail_usage "$1 needs a file"
+    if [ ! -f "$2" ] || [ ! -r "$2" ]; then fail_usage "$1: there is no readable file '$2'"; fi
+    key=$(head -c 4097 -- "$2" | tr -d '\0')        # a line end behind it is no part of it
+    case $key in
+        *[![:graph:]]*) fail_usage "$1: '$2' is not one line with a key" ;;
+        ????????*) printf '%s' "$key" ;;
+        *) fail_usage "$1: '$2' has no key in it" ;;
+    esac
+}
+
+is_anthropics() { case $1 in sk-ant-*) ;; *) return 1 ;; esac; }
+
+# take_api_key KEY: for the run user's services to read.
+take_api_key() {
+    run_dir "$RUN/secrets" 0700
+    printf '%s\n' "$1" | write_file 0600 "$RUN/secrets/vendor-key"
+    own "$RUN/secrets/vendor-key"
+}
+
+# The key goes to its own vendor, or to where KILN_*_BASE_URL of the caller says; models and prices are the caller's too.
+vendor_environment() {
+    local key=$RUN/secrets/vendor-key url=https://api.openai.com/v1 api=openai model=gpt-5
+    if is_anthropics "$(cat -- "$key")"; then
+        url=https://api.anthropic.com/v1 api=anthropic model=claude-sonnet-4-5
+    fi
+    if [ "$api" = anthropic ] || [ -n "${KILN_CLAUDE_CODE_BASE_URL:-}" ]; then
+        ENVIRONMENT+=(
+            "KILN_CLAUDE_CODE_PROGRAM=$AGENT_PROGRAMS/claude"
+            "KILN_CLAUDE_CODE_KEY_FILE=$key"
+        )
+    fi
+    ENVIRONMENT+=(
+        "KILN_OPENCODE_PROGRAM=$AGENT_PROGRAMS/opencode"
+        "KILN_OPENCODE_KEY_FILE=$key"
+        "KILN_OPENCODE_BASE_URL=${KILN_OPENCODE_BASE_URL:-$url}"
+        "KILN_OPENCODE_API=${KILN_OPENCODE_API:-$api}"
+        "KILN_OPENCODE_MODEL=${KILN_OPENCODE_MODEL:-$model}"
+    )
+}
+
 # agents_environment: what an executor needs to offer them.
 agents_environment() {
     [ "$AGENTS" = 1 ] || return 0
+    if [ "$VENDOR" = 1 ]; then vendor_environment; return; fi
     local url=http://127.0.0.1:${PORTS[model-api]}
     ENVIRONMENT+=(
         "KILN_CLAUDE_CODE_PROGRAM=$AGENT_PROGRAMS/claude"

@@ -2,12 +2,13 @@
 # shellcheck shell=bash
 
 cmd_demo() {
-    local agent=command start options=()
+    local agent=command start options=() key_file='' key model=scripted
     now_ms; start=$NOW_MS
     while [ $# -gt 0 ]; do
         case $1 in
             --agent) agent=${2:-}; shift ;;
             --agent=*) agent=${1#*=} ;;
+            --api-key-file) key_file=${2:-}; key=$(api_key "$1" "$key_file") || exit; shift ;;
             *) fail_usage "demo: unknown option $1" ;;
         esac
         shift
@@ -17,6 +18,13 @@ cmd_demo() {
         claude-code|opencode) options=(--agents) ;;
         *) fail_usage "--agent is command, claude-code or opencode" ;;
     esac
+    if [ -n "$key_file" ]; then
+        [ "$agent" != command ] || fail_usage "--api-key-file goes with --agent claude-code or opencode"
+        [ "$agent" != claude-code ] || [ -n "${KILN_CLAUDE_CODE_BASE_URL:-}" ] || is_anthropics "$key" ||
+            fail_usage "--api-key-file: claude-code wants a key of Anthropic's (sk-ant-...)"
+        options=(--api-key-file "$key_file")
+        model=vendor
+    fi
     say "1. Set-up"
     need RUN BUILD DEMO
     choose_place
@@ -30,7 +38,7 @@ cmd_demo() {
     say "3. One build, from POST to commit and webhook"
     (
         source_env
-        exec "$PYTHON" "$ROOT/deploy/dev/demo.py" "$agent" </dev/null
+        exec "$PYTHON" "$ROOT/deploy/dev/demo.py" "$agent" "$model" </dev/null
     ) || die "the demo failed; ./dev status and ./dev logs SERVICE tell more"
     demo_next
 }

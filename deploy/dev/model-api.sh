@@ -1,6 +1,8 @@
 # The scripted model of tests/support, as a daemon: the vendors' protocols, no vendor.
 # shellcheck shell=bash
 
+has_scripted_model() { [ "$AGENTS" = 1 ] && [ "$VENDOR" = 0 ]; }
+
 model_api_begin() {
     local source copy
     run_dir "$RUN/lib"

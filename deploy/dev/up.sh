@@ -10,11 +10,11 @@ load_settings() {
     local name value
     [ -f "$DEV/settings" ] || return 0
     while IFS='=' read -r name value; do
-        case $name in EXECUTORS|SLOTS|BROKERS|AGENTS) printf -v "$name" '%s' "$value" ;; esac
+        case $name in EXECUTORS|SLOTS|BROKERS|AGENTS|VENDOR) printf -v "$name" '%s' "$value" ;; esac
     done <"$DEV/settings"
 }
 save_settings() {
-    printf 'EXECUTORS=%s\nSLOTS=%s\nBROKERS=%s\nAGENTS=%s\n' "$EXECUTORS" "$SLOTS" "$BROKERS" "$AGENTS" |
+    printf 'EXECUTORS=%s\nSLOTS=%s\nBROKERS=%s\nAGENTS=%s\nVENDOR=%s\n' "$EXECUTORS" "$SLOTS" "$BROKERS" "$AGENTS" "$VENDOR" |
         write_file 0644 "$DEV/settings"
 }
 
@@ -23,7 +23,7 @@ number() {
 }
 
 cmd_up() {
-    local preset=release build=1 infra=0 executors='' slots=${KILN_SLOTS:-} brokers='' agents=''
+    local preset=release build=1 infra=0 executors='' slots=${KILN_SLOTS:-} brokers='' agents='' key=''
     while [ $# -gt 0 ]; do
         case $1 in
             --executors) number "$1" "${2:-}"; executors=$2; shift ;;
@@ -31,6 +31,7 @@ cmd_up() {
             --brokers)   case ${2:-} in 1|3) brokers=$2 ;; *) fail_usage "--brokers is 1 or 3" ;; esac; shift ;;
             --preset)    preset=${2:?--preset needs a name}; shift ;;
             --agents)    agents=1 ;;
+            --api-key-file) key=$(api_key "$1" "${2:-}") || exit; agents=1; shift ;;
             --no-build)  build=0 ;;
             --infra)     infra=1 ;;
             *) fail_usage "up: unknown option $1" ;;
@@ -46,6 +47,13 @@ cmd_up() {
         die "this Kafka has $BROKERS broker(s): ./dev down --clean first"
     fi
     EXECUTORS=${executors:-$EXECUTORS} SLOTS=${slots:-$SLOTS} BROKERS=${brokers:-$BROKERS} AGENTS=${agents:-$AGENTS}
+    if [ -n "$key" ]; then
+        take_api_key "$key"
+        VENDOR=1
+    elif [ -n "$agents" ]; then
+        VENDOR=0
+        rm -f -- "$RUN/secrets/vendor-key"
+    fi
     save_settings
     run_dir "$RUN/home"
     run_dir "$RUN/tmp"
@@ -78,7 +86,8 @@ infra_begin() {
         KAFKA=$KAFKA_BROKERS_LIST
     fi
     git_server_begin
-    if [ "$AGENTS" = 1 ]; then need_agent_programs; model_api_begin; fi
+    [ "$AGENTS" = 0 ] || need_agent_programs
+    ! has_scripted_model || model_api_begin
     if [ -n "${KILN_DATABASE_URL:-}" ]; then OWNER_URL=$KILN_DATABASE_URL; else postgres_begin; fi
 }
 
@@ -87,7 +96,7 @@ infra_finish() {
     local start=$NOW_MS
     [ -n "${KILN_DATABASE_URL:-}" ] || postgres_finish
     git_server_finish
-    [ "$AGENTS" = 0 ] || model_api_finish
+    ! has_scripted_model || model_api_finish
     [ -n "${KILN_KAFKA_BROKERS:-}" ] || { kafka_finish; KAFKA=$KAFKA_BROKERS_LIST; }
     now_ms
     took "Postgres, Kafka and git answer after" $((NOW_MS - start))

@@ -7,6 +7,8 @@ The agent is a stand-in for Claude Code that does what its prompt says in Python
 import json
 import pathlib
 import shutil
+import ssl
+import subprocess
 import textwrap
 import uuid
 
@@ -16,6 +18,7 @@ from kiln_testing.agents import Gate
 from kiln_testing.code_agents import ANSWER_USD, code_agents
 from kiln_testing.waiting import wait_for
 from model_api.script import Cut, Fail, Finish, Redirect, Reflect, Say, Stall
+from model_api.server import Model
 
 STAND_IN = pathlib.Path(kiln_testing.__file__).with_name("stand_in_agent.py")
 DEADLINE = 400.0
@@ -255,6 +258,35 @@ def test_a_changed_key_file_counts_from_the_next_call_on(kiln, lab):
     finally:
         lab.agents.key_file.write_text(lab.key, encoding="ascii")
     assert lab.asked(second)[0]["headers"]["x-api-key"] == new
+
+
+@pytest.fixture
+def secure_model(shared_system, tmp_path):
+    """A model behind TLS, as the vendors' are: (its URL, the file of who vouches for it, itself)."""
+    certificate = pathlib.Path(shared_system.env["KILN_STATE_DIR"]).parent / f"model-{uuid.uuid4().hex[:12]}.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key", "-out", certificate], check=True, capture_output=True)
+    shared_system.give(certificate, 0o644)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, tmp_path / "key")
+    model = Model()
+    model.server.socket = context.wrap_socket(model.server.socket, server_side=True)
+    model.start()
+    yield f"https://localhost:{model.server.server_port}", certificate, model
+    model.close()
+    certificate.unlink()
+
+
+def test_a_vendors_api_is_reached_by_tls_and_gets_no_key_from_who_does_not_trust_it(kiln, shared_system, place, project, secure_model):
+    url, certificate, model = secure_model
+    mark = model.script(Say("hello"))
+    with stand_ins(shared_system, place, KILN_CLAUDE_CODE_BASE_URL=url, SSL_CERT_FILE=str(certificate)) as agents:
+        lab = Lab(agents, project)
+        assert lab.run(kiln, f"say(ask({mark!r})[0])")[1] == ["200"]
+        assert [request["headers"]["x-api-key"] for request in model.asked(mark)] == [lab.key]
+    with stand_ins(shared_system, place, KILN_CLAUDE_CODE_BASE_URL=url) as agents:
+        _, said = Lab(agents, project).run(kiln, f"say(ask({mark!r})[0])")
+        assert said == ["502"] and len(model.asked(mark)) == 1
 
 
 # -- what is let through
