@@ -13,6 +13,9 @@ import sys
 
 import yaml
 
+# The same in C, five times as quick, where PyYAML was built with it.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # Files whose entries are shared, and the section of components where they go.
 SECTIONS = {"parameters.yaml": "parameters", "headers.yaml": "headers", "responses.yaml": "responses"}
 DROPPED = {"$schema"}
@@ -32,7 +35,7 @@ class Bundler:
     def load(self, path):
         if path not in self.files:
             with open(path, encoding="utf-8") as file:
-                self.files[path] = json.load(file) if path.endswith(".json") else yaml.safe_load(file)
+                self.files[path] = json.load(file) if path.endswith(".json") else yaml.load(file, LOADER)
         return self.files[path]
 
     def find(self, path, pointer):
