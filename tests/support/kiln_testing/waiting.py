@@ -7,12 +7,14 @@ class TooLate(AssertionError):
     """The condition did not come true in time."""
 
 
-def wait_for(condition, what, deadline=120.0, poll=0.02):
+def wait_for(condition, what, deadline=120.0, poll=None):
     """The first true value of condition(); TooLate with the last one after `deadline` seconds.
 
-    AssertionErrors of the condition count as "not yet" and are shown when it is too late.
+    AssertionErrors of the condition count as "not yet" and are shown when it is too late. Asked every `poll` seconds; without it
+    the more seldom the longer it takes: a question may cost a connection or a walk through /proc, and others need the processor.
     """
-    end = time.monotonic() + deadline
+    begin = time.monotonic()
+    end = begin + deadline
     last = None
     while True:
         try:
@@ -21,9 +23,10 @@ def wait_for(condition, what, deadline=120.0, poll=0.02):
                 return last
         except AssertionError as error:
             last = error
-        if time.monotonic() >= end:
+        now = time.monotonic()
+        if now >= end:
             raise TooLate(f"after {deadline:g} s still waiting for {what}; last seen: {last!r}")
-        time.sleep(poll)
+        time.sleep(min(0.1, max(0.02, (now - begin) / 20)) if poll is None else poll)
 
 
 def stays(condition, what, seconds, poll=0.02):
