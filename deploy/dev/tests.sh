@@ -7,7 +7,7 @@ cmd_test() {
     local long=0 first=${TEST_PRESETS[0]} others=("${TEST_PRESETS[@]:1}")
     local preset out builder options=() running=() rc=0
     if [ "${1:-}" = --long ]; then long=1; shift; fi
-    set_up_tests
+    set_up_tests "build $first"
     # Tests that take longer carry the label "long".
     if [ $long = 1 ]; then
         export KILN_TEST_LONG=1
@@ -18,7 +18,6 @@ cmd_test() {
     out=$(mktemp -d)
     # shellcheck disable=SC2064  # the name is known now
     trap "rm -rf -- '$out'" EXIT
-    build "$first"
     # The sanitizers are built beside tests that mostly wait, and tested side by side.
     nice_builds "${others[@]}" >"$out/builds" 2>&1 &
     builder=$!
@@ -50,20 +49,36 @@ run_tests() {
     (cd "$ROOT" && ctest --preset "$1" -j "$2" "${@:3}" </dev/null)
 }
 
-# Everything that tests use, so that none of them has to install or download.
+# set_up_tests [COMMAND]: everything that tests use, so that none of them has to install or download; COMMAND is done meanwhile.
 set_up_tests() {
+    local what out running=() failed=0
     need RUN BUILD TEST FUZZ
     choose_place
     lock_place
+    # Side by side: downloads wait for others, a build only for the processor.
+    out=$(mktemp -d)
+    for what in need_kafka need_agent_programs need_test_python "$@"; do
+        $what >"$out/${#running[@]}" 2>&1 &
+        running+=($!)
+    done
+    for what in "${!running[@]}"; do
+        wait "${running[what]}" || failed=1
+        cat -- "$out/$what"
+    done
+    rm -rf -- "$out"
+    [ $failed = 0 ] || die "the set-up failed"
+    # All of it is there; once more for what it is called.
     need_kafka
     need_agent_programs
-    need_python "$ROOT/deploy/dev/requirements.txt" "$ROOT/tests/requirements.txt"
+    need_test_python
     unlock_place
     # python3 is the one with the tests' packages, in whatever a test starts.
     export PATH=${PYTHON%/*}:$PATH
     export KILN_TEST_KAFKA_LIBS=$KAFKA_HOME/libs
     export KILN_TEST_AGENT_PROGRAMS=$AGENT_PROGRAMS
 }
+
+need_test_python() { need_python "$ROOT/deploy/dev/requirements.txt" "$ROOT/tests/requirements.txt"; }
 
 # count_tests FILE: sums the summaries of ctest. Nothing run is not a success.
 count_tests() {
