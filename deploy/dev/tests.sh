@@ -21,7 +21,7 @@ cmd_test() {
     # The sanitizers are built beside tests that mostly wait, and tested side by side.
     nice_builds "${others[@]}" >"$out/builds" 2>&1 &
     builder=$!
-    run_tests "$first" $((2 * $(nproc) + 1)) "${options[@]}" "$@" 2>&1 | tee "$out/$first" || rc=1
+    run_tests "$first" $((3 * $(nproc))) "${options[@]}" "$@" 2>&1 | tee "$out/$first" || rc=1
     wait "$builder" || { cat -- "$out/builds"; die "the other presets do not build"; }
     cat -- "$out/builds"
     for preset in "${others[@]}"; do
