@@ -125,7 +125,7 @@ class BuildService:
         with self.lock:
             return [r for r in self.records if (kind is None or r.type == kind) and r.data and all(r.data.get(k) == v for k, v in wanted.items())]
 
-    def wait(self, deadline=60.0, count=1, **wanted):
+    def wait(self, deadline=120.0, count=1, **wanted):
         wait_for(lambda: len(self.seen(**wanted)) >= count, f"record with {wanted}", deadline=deadline)
         return self.seen(**wanted)[count - 1]
 
@@ -163,16 +163,16 @@ class Attempt:
     def release(self, last=True):
         self.command("attempt.released", last=last)
 
-    def wait(self, kind, deadline=60.0, **more):
+    def wait(self, kind, deadline=120.0, **more):
         try:
             return self.service.wait(type=kind, deadline=deadline, **self.token, **more)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.executor.log()[-3000:]}") from error
 
-    def phase(self, phase, deadline=60.0):
+    def phase(self, phase, deadline=120.0):
         return self.wait("attempt.phase", deadline, phase=phase)
 
-    def finished(self, deadline=60.0):
+    def finished(self, deadline=120.0):
         return self.wait("attempt.finished", deadline).data
 
     def phases(self):
@@ -252,7 +252,7 @@ class Executor:
     def _ready_lines(self):
         return [line for line in self.lines() if line["msg"] == "worker is ready"] if self.log_path.exists() else []
 
-    def wait_hello(self, deadline=60.0):
+    def wait_hello(self, deadline=120.0):
         """What it has said of itself since its start. Other suites' executors greet on the same topic: its log tells which it is."""
 
         def said():
@@ -311,7 +311,7 @@ class Executor:
         self.attempts.append(one)
         return one
 
-    def run(self, *arguments, deadline=60.0, **options):
+    def run(self, *arguments, deadline=120.0, **options):
         """Assigns and waits for the end: the data of attempt.finished, and the attempt."""
         one = self.attempt(*arguments, **options).assign()
         finished = one.finished(deadline)
