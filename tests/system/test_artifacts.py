@@ -348,14 +348,15 @@ def test_a_large_artifact_comes_back_whole(kiln, large):
 def test_a_reader_that_takes_nothing_is_cut_and_hurts_nobody(kiln, large):
     with ready_gateway(kiln.system, KILN_WRITE_TIMEOUT_MS="500") as gateway, raw.connect(gateway.url, window=WINDOW) as sock:
         sock.sendall(raw.head(kiln.api.token, "GET", link(large, "large.bin")))
-        wait_for(lambda: gateway.metric("kiln_gateway_downloads") == 1, "the download to begin")
-        wait_for(lambda: gateway.metric("kiln_gateway_downloads") == 0, "the download to be cut")
+        wait_for(lambda: gateway.metric('kiln_http_cut_connections_total{reason="write"}') == 1, "the download to be cut")
+        wait_for(lambda: gateway.metric("kiln_gateway_downloads") == 0, "its place to be given back")
         assert kiln.at(gateway).get(link(large, "large.bin"), headers={"Range": "bytes=-1"}, expect=206).content
         assert len(raw.read_all(sock)) < LARGE_BYTES
 
 
 def test_downloads_have_limits_and_a_client_that_leaves_gives_its_place_back(kiln, large):
-    with ready_gateway(kiln.system, KILN_MAX_DOWNLOADS="2", KILN_MAX_DOWNLOADS_PER_TOKEN="1") as gateway:
+    variables = {"KILN_MAX_DOWNLOADS": "2", "KILN_MAX_DOWNLOADS_PER_TOKEN": "1", "KILN_WRITE_TIMEOUT_MS": "600000"}
+    with ready_gateway(kiln.system, **variables) as gateway:
         api, other, third = kiln.at(gateway), kiln.at(gateway, kiln.token(["builds:read"])), kiln.at(gateway, kiln.token(["builds:read"]))
         path = link(large, "large.bin")
         with contextlib.ExitStack() as stack:
