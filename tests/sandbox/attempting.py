@@ -19,7 +19,7 @@ from kiln_testing.system import free_folder
 SERVER = pathlib.Path(__file__).resolve().parent.parent / "support" / "git-server" / "git_server.py"
 ATTEMPT, ACK, LEASE, PHASE, LOG, ASK_LEASE, RESULT = 1, 3, 4, 5, 6, 7, 8  # executor/frames.h
 HEADER = struct.Struct("=IIQ")
-TIMEOUT_S = 120
+TIMEOUT_S = 250
 # git's own check of what is pushed; for .gitmodules, which are only text to Kiln, it is off.
 STRICT = {"receive.fsckObjects": "true", **{f"receive.fsck.gitmodules{what}": "ignore" for what in ("Url", "Path", "Name", "Update", "Symlink")}}
 
@@ -109,7 +109,7 @@ class Repository:
     def ask(self, *arguments, check=True, text=None):
         done = subprocess.run(
             ["git", "-c", "safe.directory=*", "--git-dir", str(self.bare), *arguments], cwd="/", env=EMPTY_ENV, input=text or "", capture_output=True, encoding="utf-8", errors="replace",
-            check=check, timeout=60,
+            check=check, timeout=200,
         )  # fmt: skip
         return done.stdout.strip()
 
@@ -133,7 +133,7 @@ class Child:
             **settings,
         }  # fmt: skip
 
-    def run(self, repository, command, build_id=None, project="demo", timeout_s=60, agent=None, meanwhile=None, **spec):
+    def run(self, repository, command, build_id=None, project="demo", timeout_s=200, agent=None, meanwhile=None, **spec):
         """`meanwhile` is called when the agent has been started, and before anything can be pushed."""
         ours, its = socket.socketpair()
         process = subprocess.Popen(

@@ -81,7 +81,7 @@ class Place:
         environment = {**EMPTY_ENV, "HOME": str(self.site.root), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
                        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.site.mirror_of(self.repository) / "objects")}  # fmt: skip
         done = subprocess.run(
-            ["git", *map(self.fill, arguments)], cwd=self.workspace / "files", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            ["git", *map(self.fill, arguments)], cwd=self.workspace / "files", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200,
             check=False,
         )  # fmt: skip
         return done.stdout + done.stderr
