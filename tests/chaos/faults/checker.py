@@ -246,9 +246,14 @@ def idle_share(evidence, window):
     return idle / max(end - begin, 1.0)
 
 
+def is_quiet(evidence, window):
+    """The machine was not busy, and no worker missed an accept, after which its free slots are not given away for a while."""
+    return window.busy <= BUSY_S and not any(attempt.state == "lost" and attempt.build in window.builds for attempt in evidence.attempts)
+
+
 def conservation(evidence):
     """C8: in quiet windows builds do not wait while a slot is free. A wake-up that is lost is lost in every window; a machine that was busy says nothing."""
-    shares = [idle_share(evidence, window) for window in evidence.windows if window.busy <= BUSY_S]
+    shares = [idle_share(evidence, window) for window in evidence.windows if is_quiet(evidence, window)]
     if shares and min(shares) > IDLE_SHARE:
         yield f"builds waited while a slot was free, for {', '.join(f'{share:.1%}' for share in shares)} of the time of quiet windows"
 

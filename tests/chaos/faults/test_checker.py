@@ -404,6 +404,12 @@ def test_a_window_in_which_the_machine_was_busy_says_nothing(run):
     assert not found(run)
 
 
+def test_a_window_in_which_an_accept_was_missed_says_nothing(run):
+    forge_c8_waits_beside_a_free_slot(run)
+    next(attempt for attempt in run.attempts if attempt.build == QUIET).state = "lost"
+    assert "C8" not in found(run)
+
+
 def test_what_a_match_takes_is_not_counted(run):
     run.windows[0].slots = 2
     assert checker.idle_share(run, run.windows[0]) == 0
