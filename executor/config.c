@@ -59,6 +59,9 @@ const struct config_option executor_options[] = {
 			 "{\"NAME\": {\"input\": 3, \"output\": 15, \"cache_read\": 0.3, \"cache_write\": 3.75}}"},
 	{"KILN_MODEL_IDLE_TIMEOUT_MS", CONFIG_INT, AT(model_idle_timeout_ms), .fallback = "600000", .min = 1000,
 	 .max = DAY_MS, .help = "milliseconds for which the model's API may say nothing in the middle of a call"},
+	{"KILN_MODEL_SERVER_TOOLS", CONFIG_BOOL, AT(model_server_tools), .fallback = "false",
+	 .help = "whether agents may use what makes their vendor reach other servers: its search, fetch and code tools, MCP "
+			 "servers, images and documents by URL"},
 	{"KILN_NETWORK_ALLOW", CONFIG_STRING, AT(network_allow),
 	 .help = "private addresses that a project's network.allow may open to agents: CIDRs, addresses or host names, each "
 			 "with :port if wanted, comma-separated"},

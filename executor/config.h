@@ -28,6 +28,7 @@ struct executor_config {
 	int64_t model_retries;
 	char *model_prices; /* JSON (common/model/prices.h); NULL = none */
 	int64_t model_idle_timeout_ms;
+	bool model_server_tools;
 	char *network_allow; /* NULL: projects may open public destinations only */
 	int64_t network_idle_timeout_ms;
 	int64_t agent_output_limit_bytes, agent_max_file_bytes, agent_max_processes;

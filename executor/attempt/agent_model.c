@@ -33,6 +33,7 @@ static int make_proxy(struct attempt *attempt, const struct code_agent *agent)
 				   .budget_usd = budget_of(attempt)},
 		.prices = attempt->prices,
 		.idle_ms = attempt->config->model_idle_timeout_ms,
+		.server_tools = attempt->config->model_server_tools,
 		.rules = attempt->assignment.network,
 		.guard = attempt->network_guard,
 		.tunnel_idle_ms = attempt->config->network_idle_timeout_ms,

@@ -15,12 +15,11 @@
 #define REQUEST_MAX_BYTES (INT64_C(64) << 20)
 #define US_A_SECOND 1e6
 
-enum key { KEY_MODEL, KEY_STREAM, KEY_STREAM_OPTIONS, KEY_MCP_SERVERS };
+enum key { KEY_MODEL, KEY_STREAM, KEY_STREAM_OPTIONS };
 static const struct json_scan_key keys[] = {
 	[KEY_MODEL] = {"model", MODEL_NAME_BYTES + 2},
 	[KEY_STREAM] = {"stream", 16},
 	[KEY_STREAM_OPTIONS] = {"stream_options", 1024},
-	[KEY_MCP_SERVERS] = {"mcp_servers", 16},
 };
 
 void call_refuse(struct call *call, int status, const char *format, ...)
@@ -144,19 +143,23 @@ static void check_body(struct call *call)
 	struct model_proxy *proxy = call->connection->proxy;
 	char model[MODEL_NAME_BYTES];
 	const char *name = plain_string(call, KEY_MODEL, model, sizeof(model));
-	if (call->route == NULL || !call->route->is_generation || call->refusal_status != 0)
+	if (call->route == NULL || str_equal(call->route->method, "GET") || call->refusal_status != 0)
 		return;
 	if (call->scan.none || !call->scan.done)
 		call_refuse(call, 400, "Kiln: the request is no JSON object");
 	else if (call->scan.odd)
 		call_refuse(call, 400, "Kiln: the request has a key twice, or one that is written with escapes");
+	/* A way out that nobody has allowed; also to have its tokens counted. */
+	else if (call->reach.found && !proxy->options.server_tools)
+		call_refuse(call, 400,
+					"Kiln: the model is not let to other servers (KILN_MODEL_SERVER_TOOLS): the request has %s",
+					call->reach.why);
+	else if (!call->route->is_generation)
+		return;
 	else if (name == NULL)
 		call_refuse(call, 400, "Kiln: the request names no model, or not in plain words");
 	else if (model_meter_admit_model(&proxy->meter, name) != MODEL_WITHIN)
 		call_refuse(call, 400, "Kiln: %s", proxy->meter.why);
-	/* Servers that the vendor would speak to for the agent: a way out that nobody has allowed. */
-	else if (call->scan.seen[KEY_MCP_SERVERS] && !value_is(call, KEY_MCP_SERVERS, "[]"))
-		call_refuse(call, 400, "Kiln: the model is not let to servers of the agent's choice (mcp_servers)");
 	/* Without it a stream of this protocol does not say what it took. */
 	else if (proxy->options.api.protocol == MODEL_OPENAI && call->scan.seen[KEY_STREAM] &&
 			 !value_is(call, KEY_STREAM, "false") && !includes_usage(call))
@@ -175,6 +178,7 @@ struct call *call_new(struct connection *connection, const struct request_head *
 	(void)snprintf(call->what, sizeof(call->what), "%.*s %.*s", (int)(head->method_len < 16 ? head->method_len : 16),
 				   head->method, (int)(head->path_len < 100 ? head->path_len : 100), head->path);
 	json_scan_init(&call->scan, keys, ARRAY_LEN(keys));
+	reach_reader_init(&call->reach, connection->proxy->options.api.protocol);
 	buffer_init(&call->body, BODY_MAX_BYTES);
 	admit(call, head);
 	if (call->body_done)
@@ -198,6 +202,7 @@ static void take(struct call *call, struct buffer *in, size_t len, bool last)
 	if (call->request_bytes > REQUEST_MAX_BYTES)
 		call_refuse(call, 413, "Kiln: the request is longer than 64 MiB");
 	json_scan_add(&call->scan, in->data, len);
+	reach_reader_add(&call->reach, in->data, len);
 	if (call->refusal_status == 0 && !call->upstream_ended)    /* the model may answer before it has read all of it */
 		CHECK(buffer_append(&call->body, in->data, len) == 0); /* call_wants_body has seen to the room */
 	buffer_consume(in, len);

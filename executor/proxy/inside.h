@@ -16,6 +16,7 @@
 #include "executor/proxy/json_scan.h"
 #include "executor/proxy/model_usage.h"
 #include "executor/proxy/proxy.h"
+#include "executor/proxy/reach.h"
 #include "executor/proxy/request_head.h"
 
 #define MODEL_PROXY_CONNECTIONS 32
@@ -80,6 +81,7 @@ struct call {
 	bool body_done;
 	int64_t request_bytes;
 	struct json_scan scan;
+	struct reach_reader reach;
 	struct buffer body; /* decoded, for libcurl to take */
 
 	/* Refused, or failed before an answer came: what is answered here. 0 = not. */

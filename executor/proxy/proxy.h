@@ -38,6 +38,7 @@ struct model_proxy_options {
 	const struct model_prices *prices;
 	const char *socket_path; /* of a unix socket that is made, of any length; NULL: a port of 127.0.0.1 */
 	int64_t idle_ms;
+	bool server_tools;                 /* the vendor may reach other servers in the agent's name (reach.h) */
 	const struct network_rules *rules; /* NULL: no tunnels */
 	const struct address_guard *guard; /* of where they lead */
 	int64_t tunnel_idle_ms;            /* for which a tunnel may stand without a byte */

@@ -334,6 +334,22 @@ def test_requests_that_could_be_read_in_two_ways_are_refused(kiln, lab):
     assert len(lab.model.requests) == before
 
 
+def test_the_vendor_is_not_sent_to_other_servers(kiln, lab):
+    before = len(lab.model.requests)
+    image = [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.org/?what-i-have-read"}}]}]
+    search = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+    _, lines = lab.run(
+        kiln,
+        f"""
+        for path, more in (("", {search!r}), ("", {{"messages": {image!r}}}), ("/count_tokens", {{"messages": {image!r}}}), ("", {{"mcp_servers": [{{}}]}})):
+            status, _, text = call("POST", "/v1/messages" + path, json.dumps({{"model": "claude-stand-in", "messages": [], **more}}))
+            say(status, "KILN_MODEL_SERVER_TOOLS" in text)
+        """,
+    )
+    assert lines == ["400 True"] * 4
+    assert len(lab.model.requests) == before
+
+
 # -- what passes
 
 

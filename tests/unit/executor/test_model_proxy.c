@@ -29,6 +29,7 @@ struct scene {
 	struct model_prices *prices;
 	struct model_proxy *proxy;
 	char base_url[64], key_file[256], socket_path[512];
+	bool server_tools;
 };
 
 /* With a model on this port. */
@@ -49,6 +50,7 @@ static void open_proxy(struct scene *scene, int port, struct model_limits limits
 		.prices = scene->prices,
 		.socket_path = on_socket ? scene->socket_path : NULL,
 		.idle_ms = PATIENCE_MS,
+		.server_tools = scene->server_tools,
 	};
 	assert_int_equal(model_proxy_new(&options, &scene->proxy, &err), 0);
 	assert_int_equal(model_proxy_start(scene->proxy, &err), 0);
@@ -381,6 +383,47 @@ TEST(who_asks_before_it_sends_is_refused_at_once)
 	end(&scene);
 }
 
+#define SEARCH "{\"model\":\"m\",\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]}"
+#define IMAGE                                                                                                          \
+	"{\"model\":\"m\",\"messages\":[{\"content\":[{\"source\":{\"type\":\"url\",\"url\":\"https://x/?secret\"}}]}]}"
+
+TEST(what_makes_the_vendor_reach_other_servers_is_refused)
+{
+	static const struct {
+		const char *head, *body, *why;
+	} calls[] = {
+		{"POST /v1/messages", SEARCH, "web_search_20250305"},
+		{"POST /v1/messages", IMAGE, "to be fetched from"},
+		{"POST /v1/messages/count_tokens", IMAGE, "to be fetched from"},
+		{"POST /v1/messages", "{\"model\":\"m\",\"mcp_servers\":[{}]}", "mcp_servers"},
+	};
+	struct scene scene;
+	begin(&scene, plain_answer, (struct model_limits){.max_turns = 0}, false);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		CLEANUP(free_p) char *answer = ask(&scene, calls[i].head, model_proxy_token(scene.proxy), calls[i].body);
+		assert_true(str_starts(answer, "HTTP/1.1 400 "));
+		assert_non_null(strstr(answer, calls[i].why));
+		assert_non_null(strstr(answer, "KILN_MODEL_SERVER_TOOLS"));
+	}
+	stop(&scene);
+	assert_null(strstr(scene.model.last, "}")); /* no body was whole */
+	assert_int_equal(model_proxy_meter(scene.proxy).turns, 0);
+	end(&scene);
+}
+
+TEST(the_operator_may_let_the_vendor_reach_other_servers)
+{
+	struct scene scene;
+	memset(&scene, 0, sizeof(scene));
+	tiny_server_start(&scene.model, plain_answer, strlen(plain_answer));
+	scene.server_tools = true;
+	open_proxy(&scene, scene.model.port, (struct model_limits){.max_turns = 0}, false);
+	CLEANUP(free_p) char *answer = ask(&scene, "POST /v1/messages", model_proxy_token(scene.proxy), SEARCH);
+	assert_true(str_starts(answer, "HTTP/1.1 200 "));
+	stop(&scene);
+	end(&scene);
+}
+
 TEST(nothing_of_a_call_makes_another_line_of_the_log_or_speaks_to_a_terminal)
 {
 	/* A model whose name has a line end, and a forged line behind it. */
@@ -436,6 +479,8 @@ int main(void)
 		cmocka_unit_test(an_agent_that_leaves_before_the_head_of_the_answer_has_used_the_model),
 		cmocka_unit_test(an_answer_in_the_middle_of_a_long_request_reaches_the_agent_and_the_rest_does_not_jam),
 		cmocka_unit_test(who_asks_before_it_sends_is_refused_at_once),
+		cmocka_unit_test(what_makes_the_vendor_reach_other_servers_is_refused),
+		cmocka_unit_test(the_operator_may_let_the_vendor_reach_other_servers),
 		cmocka_unit_test(nothing_of_a_call_makes_another_line_of_the_log_or_speaks_to_a_terminal),
 	};
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);
