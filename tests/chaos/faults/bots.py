@@ -142,9 +142,9 @@ class Bots:
         )
         return Posted("", project["name"], branch, pushes, inbox.path), body
 
-    def post_one(self, chance, clients, **fields):
+    def post_one(self, chance, clients, projects, **fields):
         """A build that is accepted sooner or later, by whichever gateway; None when it was refused."""
-        project = chance.choice(self.projects)
+        project = chance.choice(projects)
         posted, body = self._spec(chance, project, self.receiver.inbox())
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         end = time.monotonic() + PATIENCE_S
@@ -174,7 +174,7 @@ class Bots:
         due = time.monotonic()
         while not self.ending.is_set():
             if self._has_room():
-                posted = self.post_one(chance, clients)
+                posted = self.post_one(chance, clients, self.projects)
                 if posted is not None and chance.random() < 0.06:
                     time.sleep(chance.choice((0, 0.3, 1)))
                     answer = self._ask(chance.choice(clients), "POST", f"/builds/{posted.task}/cancel")
