@@ -99,7 +99,10 @@ static void mask_tree(const struct secrets *secrets, cJSON *tree)
 	cJSON *item;
 	mask_text(secrets, tree->string);
 	mask_text(secrets, tree->valuestring);
-	cJSON_ArrayForEach(item, tree) mask_tree(secrets, item);
+	cJSON_ArrayForEach(item, tree)
+	{
+		mask_tree(secrets, item);
+	}
 }
 
 static void take_line(struct agent_lines *lines, const char *line, size_t len)

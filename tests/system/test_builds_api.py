@@ -45,6 +45,7 @@ def test_a_build_shows_its_resolved_spec(kiln):
         "continue_from": None,
         "wait_for_pipeline": False,
         "on_red": "none",
+        "network": {"allow": []},
     }
     assert (build["attempt"], build["attempts_used"], build["max_attempts"], build["worker_id"]) == (0, 0, 3, None)
     assert (build["result"], build["started_at"], build["finished_at"]) == (None, None, None)

@@ -29,7 +29,7 @@ MISLEADING = [
     "{{7*7}}",
     "a" * 1000,
 ]
-VARIABLES = ("{id}", "{name}", "{taskId}", "{type}")
+VARIABLES = ("{id}", "{name}", "{taskId}", "{type}", "{path}")
 
 
 def in_path(operation, text):
