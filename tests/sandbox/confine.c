@@ -26,7 +26,12 @@
 #define MAX_TEXT_BYTES ((size_t)4 * 1024 * 1024)
 #define PROMPT_MAX_BYTES 65536
 
-static const char *const ends[] = {"exited", "timed_out", "printed_too_much", "cancelled", "stopped"};
+static const char *const ends[] = {[AGENT_EXITED] = "exited",
+								   [AGENT_TIMED_OUT] = "timed_out",
+								   [AGENT_MADE_NO_PROGRESS] = "made_no_progress",
+								   [AGENT_PRINTED_TOO_MUCH] = "printed_too_much",
+								   [AGENT_CANCELLED] = "cancelled",
+								   [AGENT_STOPPED] = "stopped"};
 
 static NORETURN void give_up(const char *message)
 {
