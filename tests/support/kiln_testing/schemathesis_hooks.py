@@ -42,6 +42,8 @@ ERRORS = [
     ("*/callback_url", "format"),
     ("*/git_url", "address_not_allowed"),
     ("*/git_url", "format"),
+    ("*/network/allow/*", "address_not_allowed"),
+    ("*/network/allow/*", "format"),
     # Said in words.
     ("*/name", "reserved_name"),
     ("*/artifacts/*", "pattern"),
