@@ -76,7 +76,7 @@ static int commit(struct attempt *attempt, struct commit_made *ret_made)
 	struct error err = ERROR_INIT;
 	struct agent_commits agent;
 	const git_oid *base = attempt->has_start ? &attempt->start : NULL;
-	if (agent_commits_import(&attempt->workspace, base, &agent, &err) < 0)
+	if (agent_commits_import(&attempt->workspace, &attempt->remote, base, &agent, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	if (agent.notice[0] != '\0')
 		attempt_log_kiln(&attempt->log, "%s", agent.notice);

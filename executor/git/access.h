@@ -17,7 +17,7 @@
 
 /* The remote of one attempt. Strings and guard are the caller's and outlive it. */
 struct git_remote {
-	const char *url_text;
+	const char *url_text; /* NULL: for a command that needs no connection (command.h) */
 	struct git_url url;
 	const char *credential;      /* name, or NULL */
 	const char *credentials_dir; /* or NULL */

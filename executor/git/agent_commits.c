@@ -188,12 +188,15 @@ static int copy_all(struct import *import, struct error *err)
 	return 0;
 }
 
-static int import_from(struct workspace *workspace, int files_fd, const git_oid *tip, struct agent_commits *commits,
-					   struct error *err)
+static int import_from(struct workspace *workspace, const struct git_remote *remote, int files_fd, const git_oid *tip,
+					   struct agent_commits *commits, struct error *err)
 {
 	const char *why = NULL;
-	CLEANUP(git_odb_free_p) git_odb *from = agent_objects_open(workspace, files_fd, &why);
+	CLEANUP(git_odb_free_p) git_odb *from = NULL;
 	CLEANUP(git_odb_free_p) git_odb *to = NULL;
+	int rc = agent_objects_open(workspace, remote, files_fd, &from, &why, err);
+	if (rc < 0)
+		return -1;
 	if (git_repository_odb(&to, workspace->repo) < 0)
 		return git_library_error(err, ERR_INTERNAL, "workspace");
 	struct import import = {.repo = workspace->repo,
@@ -201,21 +204,21 @@ static int import_from(struct workspace *workspace, int files_fd, const git_oid 
 							.to = to,
 							.notice = commits->notice,
 							.notice_size = sizeof(commits->notice)};
-	if (from == NULL)
+	if (rc > 0)
 		return unusable(&import, why);
 	want(&import, tip, GIT_OBJECT_COMMIT);
-	int rc = copy_all(&import, err);
+	rc = copy_all(&import, err);
 	free(import.stack);
 	return rc;
 }
 
-static int import(struct workspace *workspace, int files_fd, const git_oid *base, struct agent_commits *commits,
-				  struct error *err)
+static int import(struct workspace *workspace, const struct git_remote *remote, int files_fd, const git_oid *base,
+				  struct agent_commits *commits, struct error *err)
 {
 	git_oid tip;
 	if (!read_head(files_fd, &tip) || (base != NULL && git_oid_equal(&tip, base)))
 		return 0;
-	int rc = import_from(workspace, files_fd, &tip, commits, err);
+	int rc = import_from(workspace, remote, files_fd, &tip, commits, err);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
 	commits->tip = tip;
@@ -226,12 +229,12 @@ static int import(struct workspace *workspace, int files_fd, const git_oid *base
 	return 0;
 }
 
-int agent_commits_import(struct workspace *workspace, const git_oid *base, struct agent_commits *ret_commits,
-						 struct error *err)
+int agent_commits_import(struct workspace *workspace, const struct git_remote *remote, const git_oid *base,
+						 struct agent_commits *ret_commits, struct error *err)
 {
 	struct agent_commits commits = {.found = false};
 	int files_fd = open(workspace->files, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int rc = files_fd < 0 ? 0 : import(workspace, files_fd, base, &commits, err);
+	int rc = files_fd < 0 ? 0 : import(workspace, remote, files_fd, base, &commits, err);
 	if (files_fd >= 0)
 		(void)close(files_fd); /* a directory */
 	if (rc == 0)

@@ -9,6 +9,7 @@
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "executor/git/access.h"
 #include "executor/git/workspace.h"
 
 struct agent_commits {
@@ -18,6 +19,7 @@ struct agent_commits {
 						 nothing to say */
 };
 
-/* `base` is where the attempt started (NULL = unborn). Fails only for reasons of our own (disk full). */
-int agent_commits_import(struct workspace *workspace, const git_oid *base, struct agent_commits *ret_commits,
-						 struct error *err) MUST_CHECK;
+/* `base` is where the attempt started (NULL = unborn). Once for a workspace. Fails only for reasons of our own (disk
+ * full), and with ERR_CANCELLED. */
+int agent_commits_import(struct workspace *workspace, const struct git_remote *remote, const git_oid *base,
+						 struct agent_commits *ret_commits, struct error *err) MUST_CHECK;

@@ -13,6 +13,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
+#include "executor/git/agent_packs.h"
 
 #define MAX_FILES 1000000
 
@@ -70,23 +71,41 @@ static bool are_plain(int files_fd)
 	return plain;
 }
 
-git_odb *agent_objects_open(const struct workspace *workspace, int files_fd, const char **ret_why)
+/* 0 too when there are none. */
+static int index_packs(const struct workspace *workspace, const struct git_remote *remote, int files_fd,
+					   const char *objects, const char **ret_why, struct error *err)
+{
+	int pack_fd = agent_open_plain(files_fd, ".git/objects/pack", O_RDONLY | O_DIRECTORY);
+	if (pack_fd < 0)
+		return 0;
+	int rc = agent_packs_index(workspace, remote, pack_fd, objects, ret_why, err);
+	(void)close(pack_fd); /* a directory */
+	return rc;
+}
+
+int agent_objects_open(const struct workspace *workspace, const struct git_remote *remote, int files_fd,
+					   git_odb **ret_odb, const char **ret_why, struct error *err)
 {
 	if (!are_plain(files_fd)) {
 		*ret_why = "not all of its objects are plain files";
-		return NULL;
+		return 1;
 	}
 	CLEANUP(free_p) char *path = xasprintf("%s/.git/objects", workspace->files);
+	CLEANUP(free_p) char *packs = xasprintf("%s/agent-objects", workspace->scratch);
+	int rc = index_packs(workspace, remote, files_fd, packs, ret_why, err);
+	if (rc != 0)
+		return rc;
 	git_odb *odb = NULL;
 	git_odb_backend *loose = NULL, *pack = NULL;
 	if (git_odb_new(&odb) < 0 || git_odb_backend_loose(&loose, path, -1, 0, 0, 0) < 0 ||
-		git_odb_add_backend(odb, loose, 2) < 0 || git_odb_backend_pack(&pack, path) < 0 ||
+		git_odb_add_backend(odb, loose, 2) < 0 || git_odb_backend_pack(&pack, packs) < 0 ||
 		git_odb_add_backend(odb, pack, 1) < 0) {
 		git_odb_free(odb);
 		*ret_why = "its object folder cannot be read";
-		return NULL;
+		return 1;
 	}
-	return odb;
+	*ret_odb = odb;
+	return 0;
 }
 
 /* Characters that HFS+ leaves out when it compares names (git's utf8.c, next_hfs_char), in UTF-8. */

@@ -6,15 +6,19 @@
 #pragma once
 
 #include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/access.h"
 #include "executor/git/library.h"
 #include "executor/git/workspace.h"
 
 /* Opens below the workspace without following any link; FIFOs and devices do not block. -1 with errno. */
 int agent_open_plain(int files_fd, const char *path, int flags);
 
-/* NULL when they cannot be used; `ret_why` (untouched else) says why, a constant. The agent's processes must be gone.
- */
-git_odb *agent_objects_open(const struct workspace *workspace, int files_fd, const char **ret_why) MUST_CHECK;
+/* 0; 1 = they cannot be used, and *ret_why, a constant, says why; -1 = our own failure. Packs are read by indexes of
+ * our own (agent_packs.h), which go with the workspace; `remote` is for the command that makes them. Once for a
+ * workspace. The agent's processes must be gone. */
+int agent_objects_open(const struct workspace *workspace, const struct git_remote *remote, int files_fd,
+					   git_odb **ret_odb, const char **ret_why, struct error *err) MUST_CHECK;
 
 /* Whether a tree may have an entry of this name: none that leads elsewhere, and none that is .git to any file system
  * (as git's own fsck has it). */

@@ -157,7 +157,8 @@ int git_command_start(struct git_command *command, const struct git_remote *remo
 									.interruptible = true};
 	buffer_init(&command->line, MAX_LINE_BYTES);
 	buffer_init(&command->errors, MAX_ERROR_BYTES);
-	if (git_access_open(remote, deadline_ms, &command->access, err) == 0 && start(command, git_dir, args, err) == 0)
+	if ((remote->url_text == NULL || git_access_open(remote, deadline_ms, &command->access, err) == 0) &&
+		start(command, git_dir, args, err) == 0)
 		return 0;
 	git_command_release(command);
 	return -1;

@@ -1,7 +1,7 @@
 /*
- * The git command line, for the network side only (ls-remote, fetch, push): protocol v2, an environment made from
- * nothing, no prompts, no redirects, no hooks, no system or user configuration, only http, https and ssh, a deadline,
- * and no process left behind. Called from the one thread of an attempt's child.
+ * The git command line, for the network side (ls-remote, fetch, push) and to check packs: protocol v2, an environment
+ * made from nothing, no prompts, no redirects, no hooks, no system or user configuration, only http, https and ssh, a
+ * deadline, and no process left behind. Called from the one thread of an attempt's child.
  */
 #pragma once
 
@@ -30,7 +30,8 @@ struct git_command {
 	bool interruptible;
 };
 
-/* Starts `git --git-dir=GIT_DIR ARGS…` (ends with NULL). On success git_command_wait must follow. */
+/* Starts `git --git-dir=GIT_DIR ARGS…` (ends with NULL). A remote without url_text: the command needs no connection. On
+ * success git_command_wait must follow. */
 int git_command_start(struct git_command *command, const struct git_remote *remote, const char *git_dir,
 					  const char *const *args, int64_t deadline_ms, git_line *on_line, void *ctx,
 					  struct error *err) MUST_CHECK;

@@ -87,6 +87,40 @@ READS = [
 
 FIFO = "rm -rf {F}; mkfifo {F}"
 
+
+def pack(text):
+    """Writes a pack with the index that the agent wants, and makes HEAD lead to its first object. An entry: kind, base (in front of the data), data, id (b"" = not in the index)."""
+    return r"""
+python3 - <<'END'
+import hashlib, struct, zlib
+D, E = b"\x11" * 20, b"\x22" * 20
+def number(value):
+    digits = [value & 127]
+    while value := value >> 7:
+        digits[-1] |= 128; digits.append(value & 127)
+    return bytes(digits)
+def delta(size, becomes, added):
+    kept = becomes - len(added)
+    return number(size) + number(becomes) + b"\xb0" + struct.pack("<H", kept) + (bytes([len(added)]) + added if added else b"")
+def put(head, entries):
+    body, index = b"PACK" + struct.pack(">II", 2, len(entries)), []
+    for kind, base, data, *name in entries:
+        first = kind << 4 | len(data) & 15
+        entry = (bytes([first | 128]) + number(len(data) >> 4) if len(data) > 15 else bytes([first])) + base + zlib.compress(data)
+        if (name or [head])[0]:
+            index.append(((name or [head])[0], zlib.crc32(entry), len(body)))
+        body += entry
+    body += hashlib.sha1(body).digest()
+    index.sort()
+    text = struct.pack(">II", 0xff744f63, 2) + b"".join(struct.pack(">I", sum(name[0] <= i for name, _, _ in index)) for i in range(256))
+    text += b"".join(name for name, _, _ in index) + b"".join(struct.pack(">I", crc) for _, crc, _ in index) + b"".join(struct.pack(">I", at) for _, _, at in index) + body[-20:]
+    path = ".git/objects/pack/pack-" + body[-20:].hex()
+    open(path + ".pack", "wb").write(body)
+    open(path + ".idx", "wb").write(text + hashlib.sha1(text).digest())
+    open(".git/refs/heads/{BRANCH}", "w").write(head.hex())
+""" + text + "\nEND"
+
+
 # What must not hold up the executor, nor break it.
 ODD = [
     *(Poison(f"a FIFO for {name}", FIFO.replace("{F}", name)) for name in (
@@ -129,6 +163,20 @@ END""", notice="cannot be used"),
     *(Poison(f"a commit whose tree has {label}", f"b=$(git hash-object -w README.md); t=$({{ printf '{mode} {name}\\0'; printf $b | sed 's/../\\\\x&/g' | xargs -0 printf; }} | git hash-object -w -t tree --literally --stdin); "
              "git update-ref HEAD $(git commit-tree -p HEAD -m bad $t); git read-tree HEAD^", notice="cannot be used")
       for label, mode, name in ((".git", "100644", ".git"), (".GIT", "100644", ".GIT"), ("..", "100644", ".."), ("a path for a name", "100644", "a/b"))),
+    Poison("a pack with an object that is its own base", pack("put(D, [(7, D, delta(9, 9, b''))])"), notice="a pack is broken"),
+    Poison("a pack with two objects that are each other's bases", pack("put(D, [(7, E, delta(9, 9, b'')), (7, D, delta(9, 9, b''), E)])"), notice="a pack is broken"),
+    Poison("a pack with an object twice, once with itself at its end", pack("""
+import subprocess
+text = subprocess.run(["git", "cat-file", "commit", "HEAD"], capture_output=True, check=True).stdout
+one, two = text + b"x", text + b"xy"
+a, b = (hashlib.sha1(b"commit %d\\0" % len(data) + data).digest() for data in (one, two))
+put(a, [(1, b"", one, b""), (7, a, delta(len(one), len(two), b"y"), b), (7, b, delta(len(two), len(one), b""), a)])"""), notice="a pack is broken"),
+    Poison("a pack with an object twice", pack("""
+import subprocess
+text = subprocess.run(["git", "cat-file", "commit", "HEAD"], capture_output=True, check=True).stdout
+one, two = text + b"x", text + b"xy"
+a, b = (hashlib.sha1(b"commit %d\\0" % len(data) + data).digest() for data in (one, two))
+put(a, [(1, b"", one, b""), (1, b"", one)])"""), notice="a pack has an object twice"),
     Poison("a commit whose tree has .git/hooks", "b=$(git hash-object -w README.md); "
            "h=$(printf \"100755 blob $b\\tpost-checkout\\n\" | git mktree); g=$(printf \"040000 tree $h\\thooks\\n\" | git mktree); "
            "t=$({ printf '40000 .git\\0'; printf $g | sed 's/../\\\\x&/g' | xargs -0 printf; } | git hash-object -w -t tree --literally --stdin); "

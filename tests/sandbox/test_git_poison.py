@@ -136,6 +136,18 @@ def test_the_executors_git_is_not_held_up_by(place, poison):
     assert poison.notice in end.log("kiln"), end.log("kiln")
 
 
+def test_an_agents_packs_are_taken_over_whatever_their_deltas_are(place):
+    """As `git gc` leaves them, and with bases by name."""
+    script = "seq 20000 >n.txt; git add n.txt; git commit -qm One; seq 20001 >n.txt; git commit -qam Two; git {OPTION} repack -adfq; git prune-packed; git verify-pack -v .git/objects/pack/*.idx | grep 'chain length = 1'"
+    for option in ("-c repack.useDeltaBaseOffset=true", "-c repack.useDeltaBaseOffset=false"):
+        end = place.run(git_poison.Poison("packs", script.replace("{OPTION}", option)))
+        is_published_as_it_should(place, end)
+        assert "chain length" in end.output and "cannot be used" not in end.log("kiln")
+        assert {"One", "Two"} <= set(place.repository.ask("log", "--format=%s", place.branch).splitlines())
+        place.repository.ask("update-ref", "-d", f"refs/heads/{place.branch}")
+        shutil.rmtree(place.workspace)
+
+
 def test_the_executors_git_does_not_run_a_merge_driver_when_it_rebases(place):
     def move():
         """Somebody else pushes to the branch, and to the same file."""
