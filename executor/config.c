@@ -121,6 +121,8 @@ const struct config_option executor_options[] = {
 	 .help = "milliseconds between SIGTERM and SIGKILL for an agent that is cancelled or out of time"},
 	{"KILN_GIT_TIMEOUT_MS", CONFIG_INT, AT(git_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds that one fetch or push may take"},
+	{"KILN_COMMIT_TIMEOUT_MS", CONFIG_INT, AT(commit_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
+	 .help = "milliseconds from the end of an agent until its commit is announced: keeping its artifacts, committing"},
 	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds for publishing, with all its repetitions"},
 };

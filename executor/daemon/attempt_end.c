@@ -33,7 +33,7 @@ static void make_end(const struct held *held, struct buffer *out)
 	if (held->cancelled)
 		(void)outcome_cancel(&outcome); /* it is set */
 	else if (held->kill_class != NULL)
-		(void)outcome_fail(&outcome, held->kill_class, true, "%s", held->kill_message); /* as above */
+		(void)outcome_fail(&outcome, held->kill_class, !held->kill_final, "%s", held->kill_message); /* as above */
 	else
 		(void)outcome_fail(&outcome, "internal", true, "the attempt's process died"); /* as above */
 	if (held->branch != NULL)

@@ -77,6 +77,7 @@ bool attempts_start(struct daemon *daemon, const struct token *token, const char
 	held->assignment_len = len;
 	held->child = child;
 	held->kill_ms = INT64_MAX;
+	held->commit_ms = INT64_MAX;
 	held->tidy = tidy;
 	list_append(&daemon->held, &held->node);
 	daemon->held_len++;
@@ -149,9 +150,12 @@ static void take_phase(struct daemon *daemon, struct held *held, const struct fr
 	}
 	replace(&held->base_sha, json_get_string(phase, "base_sha"));
 	replace(&held->branch, json_get_string(phase, "branch"));
+	if (str_equal(json_get_string(phase, "phase"), "committing"))
+		held->commit_ms = clock_boot_ms() + daemon->config->commit_timeout_ms;
 	if (str_equal(json_get_string(phase, "phase"), "pushing") && json_get_string(phase, "commit_sha") != NULL) {
 		held->pushing = true;
 		held->kill_ms = INT64_MAX;
+		held->commit_ms = INT64_MAX;
 		(void)snprintf(held->announced_sha, sizeof(held->announced_sha), "%s", json_get_string(phase, "commit_sha"));
 	}
 	held->forwarded++;
@@ -358,6 +362,11 @@ void attempts_tick(struct daemon *daemon, int64_t now_ms)
 			held->kill_ms = INT64_MAX;
 			attempts_kill(daemon, held, "cancelled", "cancelled by request");
 		}
+		if (now_ms >= held->commit_ms && !held->child_gone) {
+			held->commit_ms = INT64_MAX;
+			held->kill_final = held->kill_class == NULL;
+			attempts_kill(daemon, held, "agent_failed", "what the agent left could not be committed in time");
+		}
 	}
 	sweep(daemon, now_ms);
 	keep_spare(daemon, now_ms);
@@ -373,6 +382,8 @@ int64_t attempts_due_ms(const struct daemon *daemon)
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		if (held->kill_ms < due_ms)
 			due_ms = held->kill_ms;
+		if (held->commit_ms < due_ms)
+			due_ms = held->commit_ms;
 	}
 	return due_ms;
 }

@@ -28,7 +28,9 @@ struct held {
 
 	const char *kill_class; /* why we killed it; NULL = we did not */
 	const char *kill_message;
-	int64_t kill_ms; /* SIGKILL after a cancel; INT64_MAX = none */
+	bool kill_final;   /* another attempt would end the same way */
+	int64_t kill_ms;   /* SIGKILL after a cancel; INT64_MAX = none */
+	int64_t commit_ms; /* until when what the agent left must be committed; INT64_MAX = nothing is being committed */
 
 	char *successor; /* an assignment of the same build that came while this was ending */
 	size_t successor_len;

@@ -98,3 +98,17 @@ def test_no_token_is_left_where_an_agent_could_read_it(kiln):
     task = kiln.run(project, script)
     kiln.wait_end(task)
     assert token not in kiln.log_text(task)
+
+
+def test_what_cannot_be_committed_in_time_ends_its_build_and_frees_the_slot(kiln):
+    label = kiln.name("slow")
+    rules = "seq -f '*a*b*%.0f' 60000 > .gitignore; mkdir d; cd d; seq 10000 | xargs touch"  # each name against each rule: minutes
+    with kiln.system.executor(slots=1, labels=[label], KILN_COMMIT_TIMEOUT_MS="2000"):
+        project, repository = kiln.seeded()
+        slow = kiln.run(project, rules, auto_commit=True, auto_push=True, labels=[label])
+        after = kiln.run(project, "echo ran; exit 1", labels=[label])
+        build = kiln.wait_end(slow)
+        assert build["status"] == "failed" and build["result"]["error"]["class"] == "agent_failed", build["result"]
+        assert "could not be committed in time" in build["result"]["error"]["message"]
+        assert build["result"]["commit_sha"] is None and build["attempt"] == 1
+        assert "ran" in kiln.wait_end(after)["result"]["output"]
