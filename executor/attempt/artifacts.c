@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/artifacts/collect.h"
+#include "executor/attempt/memory_bound.h"
 #include "executor/git/export.h"
 
 struct globs {
@@ -117,10 +118,19 @@ static void keep(struct attempt *attempt, const struct collect *request, const c
 	CLEANUP(close_p) int fd = -1;
 	struct error err = ERROR_INIT;
 	git_repository *repo = attempt->workspace.repo;
+	const struct artifact_limits limits = {.max_bytes = request->max_file_bytes,
+										   .deadline_ms = request->deadline_ms,
+										   .stop = request->stop,
+										   .ctx = request->ctx};
 	bool is_bundle = str_equal(path, ARTIFACT_COMMIT_BUNDLE);
-	if (make_file(attempt, &fd, &err) < 0 ||
-		(is_bundle ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &err)
-				   : export_patch(repo, base, commit, fd, &err)) < 0) {
+	int rc = make_file(attempt, &fd, &err);
+	if (rc == 0) {
+		struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
+		rc = is_bundle ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, &err)
+					   : export_patch(repo, base, commit, fd, &limits, &err);
+		memory_bound_lift(&bound);
+	}
+	if (rc < 0) {
 		tell_left_out(attempt, path, "unreadable", err.message);
 		return;
 	}

@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
+#include "executor/attempt/memory_bound.h"
 #include "executor/attempt/settle.h"
 
 #define FIRST_BACKOFF_MS 100
@@ -121,8 +122,11 @@ static enum step rebase(struct publication *p)
 		return again_if_gone(p, &err);
 	git_oid_text(&tip, attempt->refs.tip);
 	struct commit_made made;
-	if (commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip, &made,
-					  &err) < 0) {
+	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
+	int rc = commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip,
+						   &made, &err);
+	memory_bound_lift(&bound);
+	if (rc < 0) {
 		if (err.kind == ERR_CONFLICT)
 			attempt_keep_patch(attempt, p->has_onto ? &p->onto : NULL, &p->commit);
 		return fail(p, &err);

@@ -4,26 +4,44 @@
 #include <unistd.h>
 
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "executor/git/remote.h"
 
 #define HEAD_BYTES 1024
 
 /* Where a callback of libgit2 writes, and what stopped it. */
 struct sink {
-	int fd, errnum;
+	int fd;
+	const struct artifact_limits *limits;
+	int64_t bytes;
+	struct error why; /* ERR_NONE: nothing of ours */
 };
+
+/* Asked in every callback: libgit2 stops at -1. */
+static int sink_check(struct sink *sink)
+{
+	const struct artifact_limits *limits = sink->limits;
+	if (sink->bytes > limits->max_bytes)
+		return error_set(&sink->why, ERR_LIMIT, "it has more than %lld bytes", (long long)limits->max_bytes);
+	if (clock_boot_ms() >= limits->deadline_ms)
+		return error_set(&sink->why, ERR_TIMEOUT, "making it took too long");
+	if (limits->stop != NULL && limits->stop(limits->ctx))
+		return error_set(&sink->why, ERR_CANCELLED, "cancelled");
+	return 0;
+}
 
 static int sink_write(struct sink *sink, const void *data, size_t len)
 {
 	const char *at = data;
+	sink->bytes += (int64_t)len;
+	if (sink_check(sink) < 0)
+		return -1;
 	while (len > 0) {
 		ssize_t written = write(sink->fd, at, len);
 		if (written < 0 && errno == EINTR)
 			continue;
-		if (written <= 0) {
-			sink->errnum = written < 0 ? errno : EIO;
-			return -1;
-		}
+		if (written <= 0)
+			return error_set_errno(&sink->why, written < 0 ? errno : EIO, "it cannot be written");
 		at += written;
 		len -= (size_t)written;
 	}
@@ -32,9 +50,19 @@ static int sink_write(struct sink *sink, const void *data, size_t len)
 
 static int failed(const struct sink *sink, const char *what, struct error *err)
 {
-	if (sink->errnum != 0)
-		return error_set_errno(err, sink->errnum, "%s", what);
+	if (sink->why.kind != ERR_NONE) {
+		*err = sink->why;
+		return error_prefix(err, "%s", what);
+	}
 	return git_library_error(err, ERR_INTERNAL, "%s", what);
+}
+
+static int pack_progress(int stage, uint32_t current, uint32_t total, void *payload)
+{
+	(void)stage;
+	(void)current;
+	(void)total;
+	return sink_check(payload);
 }
 
 static int write_pack(void *data, size_t len, void *payload)
@@ -67,16 +95,17 @@ static int bundle(git_packbuilder *pack, git_revwalk *walk, const git_oid *base,
 	git_oid_text(commit, sha);
 	(void)buffer_appendf(&head, "%s %s\n\n", sha, ref); /* as above */
 	CHECK(buffer_ok(&head));
-	if (git_revwalk_push(walk, commit) < 0 || (base != NULL && git_revwalk_hide(walk, base) < 0) ||
-		git_packbuilder_insert_walk(pack, walk) < 0 || sink_write(sink, head.data, head.len) < 0)
+	if (git_packbuilder_set_callbacks(pack, pack_progress, sink) < 0 || git_revwalk_push(walk, commit) < 0 ||
+		(base != NULL && git_revwalk_hide(walk, base) < 0) || git_packbuilder_insert_walk(pack, walk) < 0 ||
+		sink_write(sink, head.data, head.len) < 0)
 		return -1;
 	return git_packbuilder_foreach(pack, write_pack, sink);
 }
 
 int export_bundle(git_repository *repo, const git_oid *base, const git_oid *commit, const char *ref, int fd,
-				  struct error *err)
+				  const struct artifact_limits *limits, struct error *err)
 {
-	struct sink sink = {.fd = fd};
+	struct sink sink = {.fd = fd, .limits = limits, .why = ERROR_INIT};
 	git_packbuilder *pack = NULL;
 	git_revwalk *walk = NULL;
 	int rc = git_packbuilder_new(&pack, repo) < 0 || git_revwalk_new(&walk, repo) < 0
@@ -108,8 +137,9 @@ static int print_patch(git_repository *repo, const git_oid *base, const git_oid 
 	return git_diff_print(diff, GIT_DIFF_FORMAT_PATCH, write_line, sink);
 }
 
-int export_patch(git_repository *repo, const git_oid *base, const git_oid *commit, int fd, struct error *err)
+int export_patch(git_repository *repo, const git_oid *base, const git_oid *commit, int fd,
+				 const struct artifact_limits *limits, struct error *err)
 {
-	struct sink sink = {.fd = fd};
+	struct sink sink = {.fd = fd, .limits = limits, .why = ERROR_INIT};
 	return print_patch(repo, base, commit, &sink) == 0 ? 0 : failed(&sink, "the work as a patch", err);
 }

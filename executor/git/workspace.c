@@ -27,11 +27,14 @@ static char *make_agent_config(const char *user_name, const char *user_email)
 	return xasprintf("[user]\n\tname = \"%s\"\n\temail = \"%s\"\n", user_name, user_email);
 }
 
+/* What looking for deltas holds of the agent's objects, for bundles and pushes. */
+static const char our_config[] = "[pack]\n\twindowMemory = 268435456\n";
+
 static int make_repositories(const char *root, const char *agent_config, struct error *err)
 {
 	CLEANUP(free_p) char *ours = xasprintf("%s/kiln.git", root);
 	CLEANUP(free_p) char *agents = xasprintf("%s/files/.git", root);
-	if (make_folder(root, "files", 0755, err) < 0 || git_skeleton_make(ours, true, NULL, err) < 0)
+	if (make_folder(root, "files", 0755, err) < 0 || git_skeleton_make(ours, true, our_config, err) < 0)
 		return -1;
 	return git_skeleton_make(agents, false, agent_config, err);
 }
