@@ -56,7 +56,7 @@ static bool asked_to_stop(void *ctx)
 	return c->collect->stop(c->collect->ctx);
 }
 
-static const char *reason_of(const struct error *err)
+const char *collect_reason(const struct error *err)
 {
 	switch ((int)err->kind) {
 	case ERR_LIMIT:
@@ -73,10 +73,16 @@ static const char *reason_of(const struct error *err)
 	}
 }
 
-/* What this one may take. */
-static int check_size(const struct collection *c, int64_t size, int64_t *ret_max_bytes, struct error *err)
+static bool is_own(const char *path)
 {
-	int64_t left = c->collect->max_bytes - c->list->bytes;
+	return str_equal(path, ARTIFACT_COMMIT_BUNDLE) || str_equal(path, ARTIFACT_WORK_PATCH);
+}
+
+/* What this one may take. Kiln's own may hold the only copy of a commit: an agent's files do not count against it. */
+static int check_size(const struct collection *c, const char *path, int64_t size, int64_t *ret_max_bytes,
+					  struct error *err)
+{
+	int64_t left = is_own(path) ? c->collect->max_file_bytes : c->collect->max_bytes - c->list->bytes;
 	*ret_max_bytes = left < c->collect->max_file_bytes ? left : c->collect->max_file_bytes;
 	if (size > c->collect->max_file_bytes)
 		return error_set(err, ERR_LIMIT, "it has %lld bytes, and an artifact may have %lld", (long long)size,
@@ -96,9 +102,10 @@ static int put(const struct collection *c, int fd, const char *path, struct erro
 	struct stat info;
 	if (fstat(fd, &info) < 0)
 		return error_set_errno(err, errno, "it cannot be read");
-	if (check_size(c, info.st_size, &limits.max_bytes, err) < 0 || store->put(store, fd, &limits, &content, err) < 0)
+	if (check_size(c, path, info.st_size, &limits.max_bytes, err) < 0 ||
+		store->put(store, fd, &limits, &content, err) < 0)
 		return -1;
-	if (!artifact_list_add(c->list, path, &content))
+	if (!artifact_list_add(c->list, path, &content, is_own(path)))
 		return error_set(err, ERR_LIMIT, "the list of artifacts has no room for its path");
 	return 0;
 }
@@ -107,12 +114,12 @@ static void keep(const struct collection *c, int root_fd, const char *path)
 {
 	CLEANUP(close_p) int fd = -1;
 	struct error err = ERROR_INIT;
-	if (str_equal(path, ARTIFACT_COMMIT_BUNDLE) || str_equal(path, ARTIFACT_WORK_PATCH)) {
+	if (is_own(path)) {
 		leave_out(c, path, "reserved", "the name is Kiln's");
 		return;
 	}
 	if ((find_open(root_fd, path, &fd, &err) < 0 || put(c, fd, path, &err) < 0) && err.kind != ERR_CANCELLED)
-		leave_out(c, path, reason_of(&err), err.message);
+		leave_out(c, path, collect_reason(&err), err.message);
 }
 
 static void tell(const struct collection *c, const struct find *find)
@@ -159,12 +166,13 @@ void collect_artifacts(const struct collect *collect, struct artifact_list *list
 	say(collect, "artifacts: %zu kept, %lld bytes", list->items_len, (long long)list->bytes);
 }
 
-void collect_own(const struct collect *collect, int fd, const char *path, struct artifact_list *list)
+int collect_own(const struct collect *collect, int fd, const char *path, struct artifact_list *list, struct error *err)
 {
 	const struct collection c = {collect, list};
-	struct error err = ERROR_INIT;
-	if (put(&c, fd, path, &err) == 0)
+	int rc = put(&c, fd, path, err);
+	if (rc == 0)
 		say(collect, "artifact kept: %s", path);
-	else if (err.kind != ERR_CANCELLED)
-		leave_out(&c, path, reason_of(&err), err.message);
+	else if (err->kind != ERR_CANCELLED)
+		leave_out(&c, path, collect_reason(err), err->message);
+	return rc;
 }

@@ -31,5 +31,10 @@ struct collect {
 /* Adds to `list`. */
 void collect_artifacts(const struct collect *collect, struct artifact_list *list);
 
-/* One file of Kiln's own under this name, by the same limits. */
-void collect_own(const struct collect *collect, int fd, const char *path, struct artifact_list *list);
+/* One file of Kiln's own under this name. What the globs have taken leaves its place in the list and its bytes: it has
+ * max_file_bytes for itself. When it cannot be kept that is told as ever, but for a cancel, and is an error. */
+int collect_own(const struct collect *collect, int fd, const char *path, struct artifact_list *list,
+				struct error *err) MUST_CHECK;
+
+/* The `reason` in a result (schemas/build-result.json) of what could not be kept. */
+const char *collect_reason(const struct error *err);

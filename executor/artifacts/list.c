@@ -6,6 +6,7 @@
 
 /* A result has other parts too, and has to fit into a message. */
 #define MAX_ITEMS_BYTES ((size_t)1024 * 1024)
+#define OWN_BYTES ((size_t)1024) /* of MAX_ITEMS_BYTES, for Kiln's own */
 #define MAX_LEFT_OUT_BYTES ((size_t)256 * 1024)
 
 void artifact_list_init(struct artifact_list *list)
@@ -22,16 +23,16 @@ void artifact_list_release(struct artifact_list *list)
 }
 
 /* One more object, or none if there is no room. */
-static bool append(struct buffer *list, const struct buffer *object)
+static bool append(struct buffer *list, const struct buffer *object, size_t reserved)
 {
-	if (!buffer_ok(object) || list->len + object->len + 1 > list->max)
+	if (!buffer_ok(object) || list->len + object->len + 1 + reserved > list->max)
 		return false;
 	if (list->len > 0)
 		(void)buffer_append_char(list, ','); /* there is room */
 	return buffer_append(list, object->data, object->len) == 0;
 }
 
-bool artifact_list_add(struct artifact_list *list, const char *path, const struct artifact_content *content)
+bool artifact_list_add(struct artifact_list *list, const char *path, const struct artifact_content *content, bool own)
 {
 	CLEANUP(buffer_release_p) struct buffer object;
 	struct json_writer w;
@@ -43,7 +44,7 @@ bool artifact_list_add(struct artifact_list *list, const char *path, const struc
 	json_string(&w, "sha256", content->sha256);
 	json_string(&w, "media_type", media_type_of(path));
 	json_object_end(&w);
-	if (!append(&list->items, &object))
+	if (!append(&list->items, &object, own ? 0 : OWN_BYTES))
 		return false;
 	list->items_len++;
 	list->bytes += content->size;
@@ -76,7 +77,7 @@ bool artifact_list_leave_out(struct artifact_list *list, const char *path, const
 	CLEANUP(buffer_release_p) struct buffer object;
 	buffer_init(&object, MAX_LEFT_OUT_BYTES);
 	write_left_out(&object, path, reason, detail);
-	if (!append(&list->left_out, &object))
+	if (!append(&list->left_out, &object, 0))
 		return false;
 	list->left_out_named++;
 	return true;

@@ -21,8 +21,9 @@ struct artifact_list {
 void artifact_list_init(struct artifact_list *list);
 void artifact_list_release(struct artifact_list *list);
 
-/* `path` is UTF-8. False: the list has no room for it. */
-bool artifact_list_add(struct artifact_list *list, const char *path, const struct artifact_content *content) MUST_CHECK;
+/* `path` is UTF-8. `own`: of Kiln's own, for which some room is kept free. False: the list has no room for it. */
+bool artifact_list_add(struct artifact_list *list, const char *path, const struct artifact_content *content,
+					   bool own) MUST_CHECK;
 /* `path` is any bytes, or NULL: it is about all of them. `reason` is one of schemas/build-result.json. True: it is
  * named, and not only counted. */
 bool artifact_list_leave_out(struct artifact_list *list, const char *path, const char *reason, const char *detail);

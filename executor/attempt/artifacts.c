@@ -106,53 +106,70 @@ static int make_file(const struct attempt *attempt, int *ret_fd, struct error *e
 	CLEANUP(free_p) char *path = xasprintf("%s/export", attempt->workspace.scratch);
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_set_errno(err, errno, "%s", path);
+		return error_set(err, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
 	(void)unlink(path); /* it goes with the workspace anyway */
 	*ret_fd = fd;
 	return 0;
 }
 
-static void keep(struct attempt *attempt, const struct collect *request, const char *path, const git_oid *base,
-				 const git_oid *commit)
+static int export(struct attempt *attempt, const struct collect *request, const char *path, const git_oid *base,
+				  const git_oid *commit, int fd, struct error *err)
 {
-	CLEANUP(close_p) int fd = -1;
-	struct error err = ERROR_INIT;
 	git_repository *repo = attempt->workspace.repo;
 	const struct artifact_limits limits = {.max_bytes = request->max_file_bytes,
 										   .deadline_ms = request->deadline_ms,
 										   .stop = request->stop,
 										   .ctx = request->ctx};
-	bool is_bundle = str_equal(path, ARTIFACT_COMMIT_BUNDLE);
-	int rc = make_file(attempt, &fd, &err);
-	if (rc == 0) {
-		struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
-		rc = is_bundle ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, &err)
-					   : export_patch(repo, base, commit, fd, &limits, &err);
-		memory_bound_lift(&bound);
-	}
-	if (rc < 0) {
-		tell_left_out(attempt, path, "unreadable", err.message);
-		return;
-	}
-	CHECK(lseek(fd, 0, SEEK_SET) == 0);
-	collect_own(request, fd, path, &attempt->outcome.artifacts);
+	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
+	int rc = str_equal(path, ARTIFACT_COMMIT_BUNDLE)
+				 ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, err)
+				 : export_patch(repo, base, commit, fd, &limits, err);
+	memory_bound_lift(&bound);
+	return rc;
 }
 
-static void keep_own(struct attempt *attempt, const char *path, const git_oid *base, const git_oid *commit)
+static int keep(struct attempt *attempt, struct collect *request, const char *path, const git_oid *base,
+				const git_oid *commit, struct error *err)
+{
+	CLEANUP(close_p) int fd = -1;
+	if (make_file(attempt, &fd, err) < 0 || export(attempt, request, path, base, commit, fd, err) < 0) {
+		if (err->kind != ERR_CANCELLED)
+			tell_left_out(attempt, path, collect_reason(err), err->message);
+		return -1;
+	}
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	request->deadline_ms = clock_boot_ms() + attempt->config->artifacts_timeout_ms; /* making it had its own time */
+	return collect_own(request, fd, path, &attempt->outcome.artifacts, err);
+}
+
+static int keep_own(struct attempt *attempt, const char *path, const git_oid *base, const git_oid *commit,
+					struct error *err)
 {
 	struct collect request;
 	if (!begin(attempt, path, &request))
-		return;
-	keep(attempt, &request, path, base, commit);
+		return attempt->config->artifacts_dir == NULL
+				   ? 0
+				   : error_set(err, ERR_UNAVAILABLE, "the artifact store cannot be opened");
+	int rc = keep(attempt, &request, path, base, commit, err);
 	artifact_store_free(request.store);
+	return rc;
 }
 
-void attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit)
+int attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit)
 {
-	keep_own(attempt, ARTIFACT_COMMIT_BUNDLE, base, commit);
+	struct error err = ERROR_INIT;
+	if (keep_own(attempt, ARTIFACT_COMMIT_BUNDLE, base, commit, &err) == 0)
+		return 0;
+	if (err.kind == ERR_CANCELLED)
+		return outcome_cancel(&attempt->outcome);
+	bool too_large = err.kind == ERR_LIMIT;
+	return outcome_fail(&attempt->outcome, too_large ? "agent_failed" : "internal", !too_large,
+						"the commit could not be kept, and is nowhere else: %s", err.message);
 }
 
 void attempt_keep_patch(struct attempt *attempt, const git_oid *base, const git_oid *commit)
 {
-	keep_own(attempt, ARTIFACT_WORK_PATCH, base, commit);
+	struct error err = ERROR_INIT;
+	if (keep_own(attempt, ARTIFACT_WORK_PATCH, base, commit, &err) < 0)
+		log_debug("no patch", "error", err.message, NULL); /* the outcome says what is left out */
 }

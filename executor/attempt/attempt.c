@@ -219,10 +219,8 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 		return -1;
 	if (!made.changed)
 		return 0;
-	if (!attempt->assignment.auto_push) {
-		attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
-		return 0;
-	}
+	if (!attempt->assignment.auto_push)
+		return attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
 	return attempt_publish(attempt, &made);
 }
 

@@ -65,10 +65,12 @@ int attempt_open_remote(struct attempt *attempt);
 /* Keeps the artifacts of what the agent left, as far as they can be kept; the outcome and the log say which. Fails
  * nothing. */
 void attempt_keep_artifacts(struct attempt *attempt);
-/* The same for a commit that is not pushed, as ARTIFACT_COMMIT_BUNDLE; and for one that does not fit the branch, as
- * ARTIFACT_WORK_PATCH. `base` NULL: there is nothing below it. */
-void attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit);
+/* The same for a commit that does not fit the branch, as ARTIFACT_WORK_PATCH. `base` NULL: there is nothing below it.
+ */
 void attempt_keep_patch(struct attempt *attempt, const git_oid *base, const git_oid *commit);
+/* A commit that is not pushed, as ARTIFACT_COMMIT_BUNDLE. A step: with a store that does not take it the commit would
+ * be lost, and the attempt has failed. Without KILN_ARTIFACTS_DIR that is told only. */
+int attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit);
 /* Commits what the agent left; ret_made->changed false: nothing. Sets files_changed. */
 int attempt_commit(struct attempt *attempt, struct commit_made *ret_made);
 /* PROTOCOL.md section 7: the commit to the branch, or nothing. */

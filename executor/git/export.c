@@ -15,13 +15,15 @@ struct sink {
 	const struct artifact_limits *limits;
 	int64_t bytes;
 	struct error why; /* ERR_NONE: nothing of ours */
+	bool passed_limit;
 };
 
 /* Asked in every callback: libgit2 stops at -1. */
 static int sink_check(struct sink *sink)
 {
 	const struct artifact_limits *limits = sink->limits;
-	if (sink->bytes > limits->max_bytes)
+	sink->passed_limit = sink->bytes > limits->max_bytes;
+	if (sink->passed_limit)
 		return error_set(&sink->why, ERR_LIMIT, "it has more than %lld bytes", (long long)limits->max_bytes);
 	if (clock_boot_ms() >= limits->deadline_ms)
 		return error_set(&sink->why, ERR_TIMEOUT, "making it took too long");
@@ -48,13 +50,16 @@ static int sink_write(struct sink *sink, const void *data, size_t len)
 	return 0;
 }
 
+/* ERR_LIMIT is the caller's limit only. */
 static int failed(const struct sink *sink, const char *what, struct error *err)
 {
-	if (sink->why.kind != ERR_NONE) {
-		*err = sink->why;
-		return error_prefix(err, "%s", what);
-	}
-	return git_library_error(err, ERR_INTERNAL, "%s", what);
+	if (sink->why.kind == ERR_NONE)
+		(void)git_library_error(err, ERR_INTERNAL, "%s", what); /* told by its result */
+	else
+		(void)error_set(err, sink->why.kind, "%s: %s", what, sink->why.message); /* as above */
+	if (err->kind == ERR_LIMIT && !sink->passed_limit)
+		err->kind = ERR_UNAVAILABLE;
+	return -1;
 }
 
 static int pack_progress(int stage, uint32_t current, uint32_t total, void *payload)

@@ -1,5 +1,5 @@
 /* Commits as files that git reads: for work that is in no remote. Both end at their limits: ERR_LIMIT, ERR_TIMEOUT,
- * ERR_CANCELLED. */
+ * ERR_CANCELLED. A full disk is ERR_UNAVAILABLE. */
 #pragma once
 
 #include "common/artifacts/artifact_store.h"

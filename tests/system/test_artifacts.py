@@ -297,6 +297,16 @@ def test_a_commit_that_is_not_pushed_is_kept_as_a_bundle(kiln, tmp_path):
         assert clone.files() == ["README.md", "own.txt", "work.bin"]
 
 
+def test_an_agents_artifacts_leave_room_for_its_commit_and_a_commit_that_cannot_be_kept_fails_the_build(kiln):
+    label = kiln.name("narrow")
+    with kiln.system.executor(labels=[label], KILN_ARTIFACTS_MAX_BYTES="20000", KILN_ARTIFACTS_MAX_FILE_BYTES="20000"):
+        full = run(kiln, "echo full > .gitignore; head -c 20000 /dev/zero > full; head -c 10000 /dev/urandom > work.bin", ["full"], auto_commit=True, labels=[label])
+        lost = run(kiln, "head -c 30000 /dev/urandom > work.bin", [], auto_commit=True, labels=[label])
+    assert set(kept(full)) == {"full", "kiln/commit.bundle"} and full["status"] == "completed", full["result"]
+    assert lost["status"] == "failed" and lost["result"]["error"]["class"] == "agent_failed" and lost["result"]["commit_sha"] is None, lost["result"]
+    assert "20000 bytes" in lost["result"]["error"]["message"] and left_out(lost) == {"kiln/commit.bundle": "too_large"}
+
+
 def test_the_bundle_of_an_empty_repositorys_first_commit_needs_nothing(kiln, tmp_path):
     build = kiln.wait_end(kiln.run(kiln.project(), "echo x > x.txt", auto_commit=True))
     file = tmp_path / "commit.bundle"
