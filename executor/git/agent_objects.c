@@ -119,14 +119,12 @@ static size_t ignored_by_hfs(const char *text)
 	return b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf ? 3 : 0;
 }
 
-bool agent_objects_name_is_safe(const char *name)
+/* NTFS takes what follows a colon for a stream, and drops spaces and dots at the end. `part` ends at a backslash. */
+static bool is_git(const char *part)
 {
 	char plain[8];
 	size_t len = 0;
-	if (name[0] == '\0' || str_equal(name, ".") || str_equal(name, "..") || strchr(name, '/') != NULL)
-		return false;
-	/* NTFS takes what follows a colon for a stream, and drops spaces and dots at the end. */
-	for (const char *c = name; *c != '\0' && *c != ':' && *c != '\\' && len < sizeof(plain) - 1;) {
+	for (const char *c = part; *c != '\0' && *c != ':' && *c != '\\' && len < sizeof(plain) - 1;) {
 		size_t ignored = ignored_by_hfs(c);
 		if (ignored == 0)
 			plain[len++] = (char)tolower((unsigned char)*c++);
@@ -135,5 +133,19 @@ bool agent_objects_name_is_safe(const char *name)
 	while (len > 1 && (plain[len - 1] == ' ' || plain[len - 1] == '.'))
 		len--;
 	plain[len] = '\0';
-	return !str_equal(plain, ".git") && !str_equal(plain, "git~1");
+	return str_equal(plain, ".git") || str_equal(plain, "git~1");
+}
+
+bool agent_objects_name_is_safe(const char *name)
+{
+	if (name[0] == '\0' || str_equal(name, ".") || str_equal(name, "..") || strchr(name, '/') != NULL)
+		return false;
+	/* Windows has two separators. */
+	for (const char *part = name; part != NULL;) {
+		if (is_git(part))
+			return false;
+		const char *backslash = strchr(part, '\\');
+		part = backslash != NULL ? backslash + 1 : NULL;
+	}
+	return true;
 }

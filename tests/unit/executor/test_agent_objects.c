@@ -24,6 +24,10 @@ TEST(names_that_are_git_to_some_file_system_are_refused)
 									  "git~1",
 									  "GIT~1",
 									  ".git\\hooks",
+									  "a\\.git",
+									  "x\\git~1",
+									  "a\\b\\.GIT \\c",
+									  "\\.git",
 									  ".g\u200cit",
 									  "\ufeff.git",
 									  ".git\u200f",
@@ -36,8 +40,9 @@ TEST(names_that_are_git_to_some_file_system_are_refused)
 
 TEST(other_names_are_taken)
 {
-	static const char *const good[] = {".gitignore", ".gitmodules",   ".gita", "git",  "git~2",      "...", "a.git",
-									   ".git-x",     ".gitgitgitgit", "x",     "\xff", "\u00e4.git", " ",   ".g it"};
+	static const char *const good[] = {".gitignore", ".gitmodules", ".gita",         "git",    "git~2", "...",
+									   "a.git",      ".git-x",      ".gitgitgitgit", "x",      "\xff",  "\u00e4.git",
+									   " ",          ".g it",       "a\\b",          "a\\git", "\\"};
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		if (!agent_objects_name_is_safe(good[i]))
 			fail_msg("\"%s\" is refused", good[i]);
