@@ -18,7 +18,7 @@
 struct downloads {
 	struct artifact_store *store;
 	struct stream_limits *limits;
-	struct queue *queue; /* each download is in it once at most: to be read, or at its end */
+	struct queue *queue; /* each download is in it once at most: to be opened, to be read, or at its end */
 	pthread_t threads[READERS];
 	size_t threads_len;
 };
@@ -27,7 +27,10 @@ struct download {
 	h2o_generator_t generator; /* first */
 	struct downloads *downloads;
 	struct request *request; /* NULL: it is only to be closed */
-	struct artifact_blob blob;
+	char sha256[ARTIFACT_SHA256_SIZE];
+	int64_t size;              /* as the build's result says */
+	struct artifact_blob blob; /* without a store: it is not open */
+	enum error_kind failed;    /* why not */
 	uint8_t token_hash[SHA256_SIZE];
 	int64_t offset, left; /* of what is still to be read */
 	char *chunk;
@@ -39,6 +42,17 @@ static struct metric open_gauge = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_downloads", .help = "Artifacts that are being sent."};
 
 /* ---- the readers' threads */
+
+static void open_content(struct download *download)
+{
+	struct artifact_store *store = download->downloads->store;
+	struct error err = ERROR_INIT;
+	if (store->open(store, download->sha256, &download->blob, &err) == 0)
+		return;
+	download->failed = err.kind;
+	if (err.kind != ERR_NOT_FOUND)
+		log_error("artifact cannot be opened", "request_id", download->request->id, "error", err.message, NULL);
+}
 
 static void read_chunk(struct download *download)
 {
@@ -60,13 +74,15 @@ static void read_chunk(struct download *download)
 static void close_download(struct download *download)
 {
 	struct downloads *downloads = download->downloads;
-	downloads->store->close(&download->blob);
+	if (download->blob.store != NULL)
+		downloads->store->close(&download->blob);
 	stream_limits_give(downloads->limits, download->token_hash);
 	metric_add(&open_gauge, -1);
 	free(download->chunk);
 	free(download);
 }
 
+static void on_opened(struct request *request);
 static void on_read(struct request *request);
 
 static void *work(void *arg)
@@ -80,6 +96,9 @@ static void *work(void *arg)
 				return NULL;
 		} else if (download->request == NULL) {
 			close_download(download);
+		} else if (download->blob.store == NULL) {
+			open_content(download);
+			request_post(download->request, on_opened);
 		} else {
 			read_chunk(download);
 			request_post(download->request, on_read);
@@ -108,12 +127,17 @@ static void on_late(h2o_timeout_entry_t *entry)
 	end_short(request);
 }
 
-/* The request stays until on_read. */
-static void begin_read(struct request *request)
+/* The request stays until on_opened or on_read. */
+static void queue_turn(struct request *request, h2o_timeout_cb late)
 {
-	request_set_deadline(request, &request->loop->request_timeout, on_late);
+	request_set_deadline(request, &request->loop->request_timeout, late);
 	request_ref(request);
 	push(request->download);
+}
+
+static void begin_read(struct request *request)
+{
+	queue_turn(request, on_late);
 }
 
 static void send_chunk(struct request *request)
@@ -169,7 +193,7 @@ static int apply_range(struct request *request)
 {
 	struct download *download = request->download;
 	struct answer *answer = &request->answer;
-	int64_t size = download->blob.size;
+	int64_t size = download->size;
 	if (!wants_range(request))
 		return 0;
 	switch (range_read(request->range.data, request->range.len, size, &download->offset, &download->left)) {
@@ -188,12 +212,25 @@ static int apply_range(struct request *request)
 	return 0;
 }
 
-void download_begin(struct request *request)
+/* -1: the answer is a problem. */
+static int check_opened(struct request *request)
+{
+	const struct download *download = request->download;
+	if (download->blob.store == NULL && download->failed == ERR_NOT_FOUND)
+		return problem_answer(request, PROBLEM_NOT_FOUND, "The artifact is not kept any more.");
+	if (download->blob.store == NULL)
+		return problem_answer(request, PROBLEM_INTERNAL, "The artifact store cannot read it.");
+	if (download->blob.size == download->size)
+		return 0;
+	log_error("artifact has another size than its build says", "request_id", request->id, "sha256", download->sha256,
+			  NULL);
+	return problem_answer(request, PROBLEM_INTERNAL, "What the artifact store has is damaged.");
+}
+
+static void begin_sending(struct request *request)
 {
 	struct download *download = request->download;
-	if (request->answered || request->h2o == NULL)
-		return;
-	if (request->answer.status != 200 || apply_range(request) < 0) {
+	if (check_opened(request) < 0 || apply_range(request) < 0) {
 		request_send(request);
 		return;
 	}
@@ -202,6 +239,31 @@ void download_begin(struct request *request)
 		h2o_send(request->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
 	else
 		begin_read(request);
+}
+
+static void on_opened(struct request *request)
+{
+	if (!request->answered && request->h2o != NULL)
+		begin_sending(request);
+	request_unref(request);
+}
+
+static void on_unopened(h2o_timeout_entry_t *entry)
+{
+	struct request *request = CONTAINER_OF(entry, struct request, deadline);
+	log_error("the artifact store does not answer", "request_id", request->id, NULL);
+	(void)problem_answer(request, PROBLEM_OVERLOADED, "The artifact store does not answer."); /* the answer */
+	request_send(request);
+}
+
+void download_begin(struct request *request)
+{
+	if (request->answered || request->h2o == NULL)
+		return;
+	if (request->answer.status == 200)
+		queue_turn(request, on_unopened);
+	else
+		request_send(request);
 }
 
 /* ---- plans */
@@ -216,20 +278,19 @@ static int take_room(struct request *request)
 	return problem_answer(request, PROBLEM_OVERLOADED, "The gateway has as many downloads open as it may.");
 }
 
-int download_plan(struct request *request, struct artifact_blob *blob)
+int download_plan(struct request *request, const char *sha256, int64_t size)
 {
-	if (take_room(request) < 0) {
-		blob->store->close(blob);
+	if (take_room(request) < 0)
 		return -1;
-	}
 	struct download *download = xcalloc(1, sizeof(*download));
 	*download = (struct download){
 		.generator = {on_proceed, on_stop},
 		.downloads = request->gateway->downloads,
 		.request = request,
-		.blob = *blob,
-		.left = blob->size,
+		.size = size,
+		.left = size,
 	};
+	(void)snprintf(download->sha256, sizeof(download->sha256), "%s", sha256); /* it fits */
 	memcpy(download->token_hash, request->token->hash, sizeof(download->token_hash));
 	metric_add(&open_gauge, 1);
 	request->download = download;

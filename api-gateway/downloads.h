@@ -1,8 +1,10 @@
 /*
  * Answers that are contents of the artifact store: sent chunk by chunk as the client takes them, so that each takes
- * DOWNLOAD_CHUNK_BYTES whatever its size. Threads of their own read the store (a slow disk holds up nobody else, and
- * the loops never block on it), one chunk at a time for each download. A client has KILN_WRITE_TIMEOUT_MS for each
- * chunk, the store KILN_REQUEST_TIMEOUT_MS; then the connection ends, short of what Content-Length has said.
+ * DOWNLOAD_CHUNK_BYTES whatever its size. Threads of their own open, read and close what is in the store (a slow or
+ * hung disk holds up downloads and nothing else: no loop and no worker ever waits for it), one chunk at a time for each
+ * download. The store has KILN_REQUEST_TIMEOUT_MS to open it, or the answer is 503. Then a client has
+ * KILN_WRITE_TIMEOUT_MS for each chunk, the store KILN_REQUEST_TIMEOUT_MS; or the connection ends, short of what
+ * Content-Length has said.
  */
 #pragma once
 
@@ -24,10 +26,11 @@ int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, s
 /* After the loops have ended. */
 void downloads_stop(struct downloads *downloads);
 
-/* Worker: request->answer, a 200 without a body, will have this content for one. Takes the blob over in any case. -1:
- * too many are under way, and the answer is a problem. */
-int download_plan(struct request *request, struct artifact_blob *blob) MUST_CHECK;
-/* Loop: answers a request that has one, as far as the answer is still a 200: whole, by range, or (HEAD) its head. */
+/* Worker: request->answer, a 200 without a body, will have this content for one, a SHA-256 in hex and its size. -1: too
+ * many are under way, and the answer is a problem. */
+int download_plan(struct request *request, const char *sha256, int64_t size) MUST_CHECK;
+/* Loop: answers a request that has one, as far as the answer is still a 200: whole, by range, or (HEAD) its head; 404
+ * when it is not kept any more, 500 when it cannot be read or has another size. */
 void download_begin(struct request *request);
 /* The request that it belongs to is done with it; NULL is fine. */
 void download_free(struct download *download);

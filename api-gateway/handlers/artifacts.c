@@ -1,5 +1,5 @@
 /* GET /builds/{taskId}/artifacts/{path}: a content of the artifact store, found by the build's result. The path is only
- * compared with those of the result, and never opened. */
+ * compared with those of the result, and never opened; the content is opened by others (downloads.h). */
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/downloads.h"
 #include "api-gateway/handlers.h"
@@ -28,28 +28,6 @@ static const cJSON *find_item(const cJSON *result, const char *path)
 	return NULL;
 }
 
-static int open_content(struct request *request, const cJSON *item, struct artifact_blob *ret_blob)
-{
-	struct artifact_store *store = request->gateway->artifacts;
-	const char *sha256 = json_get_string(item, "sha256"), *path = json_get_string(item, "path");
-	struct error err = ERROR_INIT;
-	if (store == NULL)
-		return problem_answer(request, PROBLEM_NOT_FOUND,
-							  "This gateway has no artifact store (KILN_ARTIFACTS_DIR), so \"%s\" cannot be had here.",
-							  path);
-	if (store->open(store, sha256 != NULL ? sha256 : "", ret_blob, &err) < 0) {
-		if (err.kind == ERR_NOT_FOUND)
-			return problem_answer(request, PROBLEM_NOT_FOUND, "The artifact \"%s\" is not kept any more.", path);
-		log_error("artifact cannot be opened", "request_id", request->id, "error", err.message, NULL);
-		return problem_answer(request, PROBLEM_INTERNAL, "The artifact store cannot read it.");
-	}
-	if (ret_blob->size == json_get_int(item, "size", -1))
-		return 0;
-	store->close(ret_blob);
-	log_error("artifact has another size than its build says", "request_id", request->id, "sha256", sha256, NULL);
-	return problem_answer(request, PROBLEM_INTERNAL, "What the artifact store has is damaged.");
-}
-
 /* RFC 6266: the name for those who know ASCII only, and as it is. */
 static void add_disposition(struct answer *answer, const char *path)
 {
@@ -68,19 +46,32 @@ static void add_disposition(struct answer *answer, const char *path)
 	answer_field_text(answer, "content-disposition", value.data, value.len);
 }
 
-static void answer_content(struct request *request, const cJSON *item, struct artifact_blob *blob)
+static void answer_content(struct request *request, const cJSON *item)
 {
 	struct answer *answer = &request->answer;
-	if (download_plan(request, blob) < 0)
+	const char *path = json_get_string(item, "path"), *sha256 = json_get_string(item, "sha256");
+	if (request->gateway->artifacts == NULL) {
+		(void)problem_answer(request, PROBLEM_NOT_FOUND,
+							 "This gateway has no artifact store (KILN_ARTIFACTS_DIR), so \"%s\" cannot be had here.",
+							 path); /* the answer */
+		return;
+	}
+	uint8_t hash[SHA256_SIZE];
+	if (sha256 == NULL || hex_decode(sha256, strlen(sha256), hash, sizeof(hash)) < 0) {
+		log_error("unreadable result", "build_id", request->param, "error", "no SHA-256", NULL);
+		(void)problem_answer(request, PROBLEM_INTERNAL, "The build's result cannot be read."); /* the answer */
+		return;
+	}
+	if (download_plan(request, sha256, json_get_int(item, "size", -1)) < 0)
 		return;
 	answer_empty(answer, 200);
 	answer->content_type = media_type_known(json_get_string(item, "media_type"));
-	answer_field(answer, "etag", "\"%s\"", json_get_string(item, "sha256"));
+	answer_field(answer, "etag", "\"%s\"", sha256);
 	answer_field(answer, "accept-ranges", "bytes");
 	/* An agent may have written a page that would act as whoever looks at it. */
 	answer_field(answer, "content-security-policy", "default-src 'none'; sandbox");
 	answer_field(answer, "x-content-type-options", "nosniff");
-	add_disposition(answer, json_get_string(item, "path"));
+	add_disposition(answer, path);
 }
 
 bool build_artifact(struct request *request)
@@ -100,11 +91,10 @@ bool build_artifact(struct request *request)
 		return true;
 	}
 	const cJSON *item = find_item(result, path.data);
-	struct artifact_blob blob;
 	if (item == NULL)
 		(void)problem_answer(request, PROBLEM_NOT_FOUND, "The build has no artifact \"%s\"%s.", path.data,
 							 result == NULL ? " yet: it has not ended" : ""); /* the answer */
-	else if (open_content(request, item, &blob) == 0)
-		answer_content(request, item, &blob);
+	else
+		answer_content(request, item);
 	return true;
 }

@@ -12,7 +12,7 @@ from kiln_testing import raw
 from kiln_testing.agents import Gate
 from kiln_testing.client import slug
 from kiln_testing.repositories import git
-from kiln_testing.services import ready_gateway
+from kiln_testing.services import held_threads, ready_gateway
 from kiln_testing.waiting import wait_for
 
 LARGE_BYTES = 32 * 1024 * 1024
@@ -395,6 +395,22 @@ def test_a_content_that_is_cut_while_it_is_sent_ends_the_connection_short(kiln):
         assert len(begun) + len(raw.read_all(sock)) < LARGE_BYTES
     answer = kiln.api.get(link(build, "cut.bin"), expect=500)
     assert "damaged" in answer.json()["detail"]
+
+
+def test_a_store_that_hangs_holds_up_no_other_request(kiln, made):
+    """With one worker for everything: it opens nothing itself."""
+    with ready_gateway(kiln.system, KILN_WORKERS="1", KILN_REQUEST_TIMEOUT_MS="2000") as gateway:
+        api, path = kiln.at(gateway), link(made, "out/page.html")
+
+        def refused():
+            answer = api.get(path, expect=503)
+            return slug(answer) == "overloaded" and answer.json()["detail"]
+
+        with held_threads(gateway.process.pid, "gateway-files"):
+            assert wait_for(refused, "the store's time to pass") == "The artifact store does not answer."
+            api.get("/projects", expect=200)
+        wait_for(lambda: gateway.metric("kiln_gateway_downloads") == 0, "its place to be given back")
+        assert api.plain("GET", path).status_code == 200
 
 
 def test_a_gateway_without_a_store_says_so(kiln, made):

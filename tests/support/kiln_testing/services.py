@@ -1,6 +1,7 @@
 """More instances of a system's services, with the environment of the one that runs; and whole trees of processes stopped."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import random
@@ -135,6 +136,33 @@ def tree(pid):
     for one in found:
         found += parents.get(one, [])
     return found
+
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+
+
+def _ptrace(request, tid):
+    call = ctypes.CDLL(None, use_errno=True).ptrace
+    if call(ctypes.c_long(request), ctypes.c_long(tid), ctypes.c_long(0), ctypes.c_long(0)) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@contextlib.contextmanager
+def held_threads(pid, name):
+    """The threads of this name of a process that the tests have started stand still, as in a call that hangs; the others go on."""
+    tasks = [task for task in pathlib.Path("/proc", str(pid), "task").iterdir() if (task / "comm").read_text().strip() == name]
+    assert tasks, f"no thread is called {name}"
+    held = []
+    try:
+        for tid in (int(task.name) for task in tasks):
+            _ptrace(PTRACE_SEIZE, tid)
+            _ptrace(PTRACE_INTERRUPT, tid)
+            os.waitpid(tid, 0x40000000)  # __WALL: it stands still now
+            held.append(tid)
+        yield
+    finally:
+        for tid in held:
+            _ptrace(PTRACE_DETACH, tid)
 
 
 @contextlib.contextmanager
