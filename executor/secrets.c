@@ -243,10 +243,9 @@ static size_t mask_before(const struct secrets *secrets, char *text, size_t len,
 	return written + *end - read;
 }
 
-size_t secrets_mask(const struct secrets *secrets, char *text, size_t len)
+/* Masks all of text[0, len), and what may be a secret that was cut at its end. Returns the new length. */
+static size_t mask_all(const struct secrets *secrets, char *text, size_t len)
 {
-	if (secrets->len == 0)
-		return len;
 	size_t end = len;
 	len = mask_before(secrets, text, len, false, &end);
 	size_t cut = find_beginning(secrets, text, len);
@@ -254,6 +253,26 @@ size_t secrets_mask(const struct secrets *secrets, char *text, size_t len)
 		return len;
 	memcpy(text + cut, SECRET_MASK, sizeof(SECRET_MASK) - 1);
 	return cut + sizeof(SECRET_MASK) - 1;
+}
+
+size_t secrets_mask(const struct secrets *secrets, char *text, size_t len)
+{
+	return secrets->len > 0 ? mask_all(secrets, text, len) : len;
+}
+
+/* Masks what may be shown before more comes, and keeps the rest. Returns the length of what may be shown. */
+static size_t mask_stream(struct secrets_stream *stream, const struct secrets *secrets, char *text, size_t len)
+{
+	size_t end = find_beginning(secrets, text, len);
+	size_t shown = mask_before(secrets, text, len, true, &end);
+	stream->len = len - end;
+	if (stream->len > 0) {
+		if (stream->waiting == NULL)
+			stream->waiting = xmalloc(SECRETS_WAITING_BYTES);
+		CHECK(stream->len <= SECRETS_WAITING_BYTES);
+		memcpy(stream->waiting, text + end, stream->len);
+	}
+	return shown;
 }
 
 void secrets_stream_add(struct secrets_stream *stream, const struct secrets *secrets, const char *data, size_t len,
@@ -270,15 +289,7 @@ void secrets_stream_add(struct secrets_stream *stream, const struct secrets *sec
 		return;
 	char *text = out->data + start;
 	size_t all = out->len - start;
-	size_t end = last ? all : find_beginning(secrets, text, all);
-	size_t shown = mask_before(secrets, text, all, !last, &end);
-	stream->len = all - end;
-	if (stream->len > 0) {
-		if (stream->waiting == NULL)
-			stream->waiting = xmalloc(SECRETS_WAITING_BYTES);
-		CHECK(stream->len <= SECRETS_WAITING_BYTES);
-		memcpy(stream->waiting, text + end, stream->len);
-	}
+	size_t shown = last ? mask_all(secrets, text, all) : mask_stream(stream, secrets, text, all);
 	buffer_truncate(out, start + shown);
 }
 

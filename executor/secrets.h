@@ -46,7 +46,8 @@ struct secrets_stream {
 	char *waiting;
 	size_t len;
 };
-/* Appends to `out` what may be shown now; room for len + SECRETS_WAITING_BYTES is wanted. `last`: all of it. */
+/* Appends to `out` what may be shown now; room for len + SECRETS_WAITING_BYTES is wanted. `last`: all of it, as
+ * the end of a text. */
 void secrets_stream_add(struct secrets_stream *stream, const struct secrets *secrets, const char *data, size_t len,
 						bool last, struct buffer *out);
 void secrets_stream_release(struct secrets_stream *stream);
