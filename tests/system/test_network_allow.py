@@ -144,10 +144,18 @@ def test_the_proxy_is_in_the_environment_only_where_something_is_allowed(kiln, s
     show = "print(sorted(proxies())); print(os.environ.get('HTTPS_PROXY', '').partition('@')[2], os.environ.get('no_proxy'))\n"
     build, said = run_client(kiln, project, show, [label])
     assert said == [str(sorted(NAMES)), "127.0.0.1:8080 127.0.0.1,localhost,::1"]
-    assert "kiln-" not in kiln.log_text(build["task_id"])
     closed, _ = kiln.seeded()
     nothing = show + "print(socket.socket().connect_ex(('127.0.0.1', 8080)))\n"
     assert run_client(kiln, closed, nothing, [label])[1] == ["[]", " None", "111"]
+
+
+def test_the_proxys_password_is_masked_however_it_is_printed(kiln, server, label):
+    project, _ = kiln.seeded(network={"allow": [f"localhost:{server.port}"]})
+    show = "user = os.environ['HTTPS_PROXY'].partition('//')[2].partition('@')[0]\nprint(os.environ['HTTPS_PROXY'])\n"
+    show += "print('Basic', base64.b64encode(user.encode()).decode())\nprint(len(user) > len('kiln:kiln-') + 8)\n"
+    build, said = run_client(kiln, project, show, [label])
+    assert said == ["http://kiln:[masked]@127.0.0.1:8080", "Basic [masked]", "True"]
+    assert kiln.log_text(build["task_id"]).count("[masked]") == 2
 
 
 def test_a_private_address_needs_the_operators_word(kiln, server):
