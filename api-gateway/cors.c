@@ -10,11 +10,11 @@
 
 /* What a script may send beside what needs no leave, and what it may see. */
 static const char sent_fields[] =
-	"authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
-	"prefer, traceparent, tracestate, x-request-id";
+	"authorization, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, "
+	"prefer, range, traceparent, tracestate, x-request-id";
 static const char seen_fields[] =
-	"allow, content-location, etag, link, location, preference-applied, ratelimit, "
-	"ratelimit-policy, retry-after, www-authenticate, x-request-id";
+	"accept-ranges, allow, content-disposition, content-location, content-range, etag, link, location, "
+	"preference-applied, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id";
 
 struct cors {
 	bool any;
