@@ -111,10 +111,20 @@ static int load_builds(struct expiry *expiry, struct pg_conn *conn, struct error
 	return rc;
 }
 
-/* Its accept was applied after the last heartbeat, and before this transaction: its lease has only begun. */
-static bool was_accepted_meanwhile(struct expiry *expiry, const struct lease_due *due, const struct held_attempt *held)
+/* By what its build's lock gives: when the worker's attempts were read, another instance may have been about to commit
+ * the accept. */
+static bool is_accepted(const struct build *build, const struct token *token)
 {
-	return !due->silent && held->accepted && leases_accepted(expiry->leases, due->worker_id, &held->token);
+	struct token current;
+	build_token(build, &current);
+	return build->exists && build->attempt.state == ATTEMPT_ACCEPTED && token_equal(&current, token);
+}
+
+/* Its accept was applied after the last heartbeat, and before this transaction: its lease has only begun. */
+static bool was_accepted_meanwhile(struct expiry *expiry, const struct lease_due *due, const struct build *build,
+								   const struct token *token)
+{
+	return !due->silent && is_accepted(build, token) && leases_accepted(expiry->leases, due->worker_id, token);
 }
 
 static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
@@ -123,13 +133,15 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 	if (due->silent)
 		reason = worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
 	size_t accepted = 0, lost = 0;
-	for (size_t i = 0; i < worker->held_len; i++)
-		accepted += worker->held[i].accepted && is_due(due, &worker->held[i].token);
+	for (size_t i = 0; i < worker->held_len; i++) {
+		const struct token *token = &worker->held[i].token;
+		accepted += is_due(due, token) && is_accepted(build_set_find(&expiry->set, token->build_id), token);
+	}
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_due(due, &held->token) || was_accepted_meanwhile(expiry, due, held))
-			continue;
 		struct build *build = build_set_find(&expiry->set, held->token.build_id);
+		if (!is_due(due, &held->token) || was_accepted_meanwhile(expiry, due, build, &held->token))
+			continue;
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS, .token = held->token, .loss = {.reason = reason, .mass = accepted > 1}};
 		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)

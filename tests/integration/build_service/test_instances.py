@@ -211,6 +211,13 @@ def id_in_half(half, make=new_id):
     return next(one for one in iter(make, None) if partition_of(one, 12) // 6 == half)
 
 
+def hold_results(connection, build):
+    """Until its transaction is over, no result of this build is applied."""
+    connection.execute(
+        "select from consumer_offsets where consumer = 'kiln-build-service' and topic = %s and partition = %s for update", (RESULTS, partition_of(build, 12))
+    )
+
+
 def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     """One instance minds the worker's lease; the other has its result and cannot apply it."""
     services = [place.service(KILN_LEASE_MS="3000") for _ in range(2)]
@@ -221,12 +228,51 @@ def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     executor.accept(assign)
     place.gateway.wait(build, "running")
     with psycopg.connect(place.database.url) as other:
-        other.execute(
-            "select from consumer_offsets where consumer = 'kiln-build-service' and topic = %s and partition = %s for update", (RESULTS, partition_of(build, 12))
-        )
+        hold_results(other, build)
         executor.finish(assign)
         executor.freeze()
         stays(lambda: place.gateway.row(build)["status"] == "running", "the attempt", 6)  # twice its lease
     place.gateway.wait(build, "completed")
     assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
     place.check([build])
+
+
+def sessions(place, condition):
+    """The process ids of the build services' sessions that are like this."""
+    return place.gateway.sql(f"select pid from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
+
+
+HOLD_STARTS = """
+create function hold_start() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$;
+create trigger hold_start before insert on build_events for each row when (new.type = 'build.started') execute function hold_start();
+"""
+
+
+def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
+    """One instance minds the worker, whose heartbeats lack the attempt; the other has applied its accept, and commits it as the first one decides."""
+    settings = {"KILN_LEASE_MS": "5000", "KILN_ACCEPT_DEADLINE_MS": "120000"}
+    services = [place.service(**settings) for _ in range(2)]
+    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
+    executor = place.worker(works=False, worker_id=id_in_half(0))
+    build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
+    assign = executor.assigned(build)
+    executor.drop.add("attempt.assign")  # it is sent again and again
+    token = executor.held.pop(assign["lease_id"])
+    place.database.sql(HOLD_STARTS)
+    with psycopg.connect(place.database.url) as worker, psycopg.connect(place.database.url) as starts, psycopg.connect(place.database.url) as results:
+        starts.execute("select pg_advisory_xact_lock(4711)")
+        hold_results(results, build)
+        executor.phase({**assign, "lease_id": new_id()}, "preparing")  # stale: something that is to be applied before the lease may end
+        wait_for(lambda: sessions(place, "query like '%%next_offset FROM consumer_offsets%%'"), "the end of the lease to wait for it", poll=0.01)
+        worker.execute("select from workers where id = %s for update", (executor.id,))
+        executor.accept(assign)
+        results.rollback()
+        waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
+        [(holder,)] = wait_for(lambda: sessions(place, waiting), "the accept to be applied")
+        worker.rollback()
+        wait_for(lambda: sessions(place, f"{holder} = any(pg_blocking_pids(pid))"), "the end of the lease to wait for the build")
+        executor.held[assign["lease_id"]] = token
+        starts.rollback()
+    executor.finish(assign)
+    wait_for(lambda: place.gateway.attempts(build)[0]["state"] in ("finished", "lost"), "the attempt to end")
+    assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
