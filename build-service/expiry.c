@@ -120,11 +120,20 @@ static bool is_accepted(const struct build *build, const struct token *token)
 	return build->exists && build->attempt.state == ATTEMPT_ACCEPTED && token_equal(&current, token);
 }
 
-/* Its accept was applied after the last heartbeat, and before this transaction: its lease has only begun. */
-static bool was_accepted_meanwhile(struct expiry *expiry, const struct lease_due *due, const struct build *build,
-								   const struct token *token)
+/* Whose accept was applied after the last heartbeat, and before this transaction, is not due: its lease has only begun.
+ */
+static void spare_accepted(struct expiry *expiry, struct lease_due *due)
 {
-	return !due->silent && is_accepted(build, token) && leases_accepted(expiry->leases, due->worker_id, token);
+	size_t left = 0;
+	for (size_t i = 0; i < due->tokens_len; i++) {
+		const struct token *token = &due->tokens[i];
+		const struct build *build = build_set_find(&expiry->set, token->build_id);
+		bool spared =
+			build != NULL && is_accepted(build, token) && leases_accepted(expiry->leases, due->worker_id, token);
+		if (!spared)
+			due->tokens[left++] = *token;
+	}
+	due->tokens_len = left;
 }
 
 static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
@@ -139,9 +148,9 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 	}
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		struct build *build = build_set_find(&expiry->set, held->token.build_id);
-		if (!is_due(due, &held->token) || was_accepted_meanwhile(expiry, due, build, &held->token))
+		if (!is_due(due, &held->token))
 			continue;
+		struct build *build = build_set_find(&expiry->set, held->token.build_id);
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS, .token = held->token, .loss = {.reason = reason, .mass = accepted > 1}};
 		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
@@ -172,7 +181,7 @@ static int store_and_commit(struct expiry *expiry, struct pg_conn *conn, struct 
 	return rc;
 }
 
-static int expire(struct expiry *expiry, struct inbox *inbox, const struct lease_due *due, struct pg_conn *conn,
+static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *due, struct pg_conn *conn,
 				  struct error *err)
 {
 	build_set_begin(&expiry->set);
@@ -190,10 +199,11 @@ static int expire(struct expiry *expiry, struct inbox *inbox, const struct lease
 		build_set_want(&expiry->set, worker->held[i].token.build_id);
 	if (load_builds(expiry, conn, err) < 0)
 		return -1;
+	spare_accepted(expiry, due);
 	size_t lost = apply(expiry, due, worker);
 	if (store_and_commit(expiry, conn, err) < 0)
 		return -1;
-	if (lost > 0 || worker->state != WORKER_GONE)
+	if (lost > 0 || (due->silent && worker->state != WORKER_GONE))
 		log_warn(due->silent ? "worker not heard of any more" : "attempts not held any more", "worker_id",
 				 due->worker_id, "lost", LOG_INT(lost), NULL);
 	if (due->silent)

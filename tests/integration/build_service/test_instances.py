@@ -276,3 +276,4 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
     executor.finish(assign)
     wait_for(lambda: place.gateway.attempts(build)[0]["state"] in ("finished", "lost"), "the attempt to end")
     assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
+    assert not [line for line in services[0].lines() + services[1].lines() if line["msg"] == "attempts not held any more"]
