@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import itertools
 
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
 ENDED = ("completed", "failed", "cancelled")
@@ -62,7 +63,7 @@ def answers(evidence):
 
 
 def excused(evidence, attempts):
-    """Two agents of a build may live at once only when the host of one stood still past its lease, or the accept of one came too late to be applied."""
+    """Agents of these attempts may live at once only when the host of one stood still past its lease, or the accept of one came too late to be applied."""
     for attempt in attempts:
         if attempt.state != "lost":
             continue
@@ -91,19 +92,31 @@ def lives(evidence):
     return found
 
 
+def beside(found, build, number):
+    """The attempts whose agents lived when that of this one began, by lives(); when none is known to, the one before."""
+    if (build, number) not in found:
+        return {number - 1}
+    start = found[build, number][0]
+    others = {other for (owner, other), (begin, end) in found.items() if owner == build and begin - SLACK_S <= start <= end + SLACK_S}
+    return others - {number} or {number - 1}
+
+
 def agents(evidence):
     """C3: no two agents of a build at once, and no push begun outside of a lease."""
-    attempts = evidence.attempts_of()
+    by_token, found = {(attempt.build, attempt.number): attempt for attempt in evidence.attempts}, lives(evidence)
+
+    def pardoned(build, numbers):
+        return excused(evidence, [by_token[build, number] for number in numbers if (build, number) in by_token])
+
     for entry in evidence.doubles:
-        if not excused(evidence, attempts.get(entry.build, [])):
+        if not pardoned(entry.build, {entry.attempt, *beside(found, entry.build, entry.attempt)}):
             yield f"attempt {entry.attempt} of {entry.build} began while another one's agent lived"
     by_build = collections.defaultdict(list)
-    for (build, number), life in lives(evidence).items():
+    for (build, number), life in found.items():
         by_build[build].append((life, number))
-    for build, found in by_build.items():
-        found.sort()
-        for (one, first), (other, second) in zip(found, found[1:]):
-            if other[0] < one[1] - SLACK_S and not excused(evidence, attempts.get(build, [])):
+    for build, ones in by_build.items():
+        for (one, first), (other, second) in itertools.combinations(sorted(ones), 2):
+            if other[0] < one[1] - SLACK_S and not pardoned(build, {first, second}):
                 yield f"the agents of attempts {first} and {second} of {build} lived at once, by the journals"
     yield from pushes(evidence)
 

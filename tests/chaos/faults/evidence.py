@@ -122,10 +122,3 @@ class Evidence:
     told: dict = dataclasses.field(default_factory=dict)  # inbox -> {webhook-id}
     windows: list = dataclasses.field(default_factory=list)
     surprises: list = dataclasses.field(default_factory=list)  # sentences: of bots, supervisor, nemeses
-
-    def attempts_of(self):
-        """build -> its attempts, in their order."""
-        found = {}
-        for attempt in sorted(self.attempts, key=lambda one: one.number):
-            found.setdefault(attempt.build, []).append(attempt)
-        return found

@@ -176,6 +176,32 @@ def forge_c3_push_by_another_worker(run):
     run.journal.append(Entry(11, "w2", "push begins", WON, 1))
 
 
+def third_attempt(run, begin, end):
+    """Of LOST, whose first attempt is excused for two reasons."""
+    first = next(attempt for attempt in run.attempts if (attempt.build, attempt.number) == (LOST, 1))
+    first.accepted = None
+    run.freezes.append((first.worker, first.assigned, first.ended))
+    run.attempts.append(Attempt(LOST, 3, "lease-third", "w3", "run", "finished", begin, begin, end, "completed"))
+    run.journal += [Entry(begin, "w3", "agent starts", LOST, 3), Entry(end, "w3", "agent ended", LOST, 3)]
+
+
+def forge_c3_two_agents_after_an_attempt_that_is_excused(run):
+    third_attempt(run, 31, 31.5)  # the second one's lives from 30.4 to 31.9
+
+
+def forge_c3_a_second_agent_by_its_lock_after_an_attempt_that_is_excused(run):
+    third_attempt(run, 33, 34)
+    run.doubles.append(Entry(0, "", "double", LOST, 3))
+
+
+def forge_c3_an_agent_that_lives_on_while_one_that_is_excused_comes_and_goes(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    next(attempt for attempt in run.attempts if (attempt.build, attempt.number) == (LOST, 2)).state = "lost"
+    run.freezes.append(("w2", 30.2, 32))
+    run.attempts.append(Attempt(LOST, 3, "lease-third", "w3", "run", "finished", 33, 33, 34, "completed"))
+    run.journal += [Entry(33, "w3", "agent starts", LOST, 3), Entry(34, "w3", "agent ended", LOST, 3)]
+
+
 # C4
 
 
@@ -365,6 +391,14 @@ def test_an_accept_that_came_too_late_is_no_violation(run):
     lost = next(attempt for attempt in run.attempts if attempt.state == "lost")
     lost.accepted, lost.reason = None, "accept_timeout"
     run.journal.append(Entry(31, "w1", "push begins", LOST, 1))
+    assert not found(run)
+
+
+def test_an_agent_whose_accept_came_too_late_may_live_beside_its_successors(run):
+    third_attempt(run, 33, 34)
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    run.freezes.clear()
+    run.doubles += [Entry(0, "", "double", LOST, 2), Entry(0, "", "double", LOST, 3)]
     assert not found(run)
 
 
