@@ -189,8 +189,30 @@ size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max)
 	return len;
 }
 
+static bool was_due(const struct lease_due *then, const struct token *token)
+{
+	if (then->silent)
+		return true;
+	for (size_t i = 0; i < then->tokens_len; i++) {
+		if (token_equal(&then->tokens[i], token))
+			return true;
+	}
+	return false;
+}
+
 bool leases_still_due(struct leases *leases, struct lease_due *due)
 {
 	const struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
-	return worker != NULL && is_due(leases, worker, clock_boot_ms(), due);
+	const struct lease_due then = *due;
+	if (worker == NULL || !is_due(leases, worker, clock_boot_ms(), due))
+		return false;
+	if (due->silent)
+		return then.silent;
+	size_t left = 0;
+	for (size_t i = 0; i < due->tokens_len; i++) {
+		if (was_due(&then, &due->tokens[i]))
+			due->tokens[left++] = due->tokens[i];
+	}
+	due->tokens_len = left;
+	return left > 0;
 }

@@ -51,5 +51,6 @@ struct lease_due {
 /* Copies up to `max`. */
 size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max);
 /* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due
- * is as it is now. */
+ * is what still is of it. What ran out since then is not part of it, nor is the silence of a worker that was not silent
+ * then: what was waited for meanwhile had been written before. */
 bool leases_still_due(struct leases *leases, struct lease_due *due);

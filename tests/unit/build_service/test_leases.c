@@ -12,13 +12,12 @@ static const struct token token = {.build_id = "01890000-0000-7000-8000-00000000
 								   .lease_id = "01890000-0000-7000-8000-0000000000aa"};
 
 /* Heartbeats that lack the attempt, until it is due. */
-static bool becomes_due(struct leases *leases)
+static bool becomes_due(struct leases *leases, struct lease_due *due)
 {
-	struct lease_due due;
 	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
 		leases_heard(leases, worker, 0);
 		(void)leases_listed(leases, worker, &token, false);
-		if (leases_due(leases, &due, 1) == 1 && !due.silent && due.tokens_len == 1)
+		if (leases_due(leases, due, 1) == 1 && !due->silent && due->tokens_len == 1)
 			return true;
 	}
 	return false;
@@ -27,7 +26,8 @@ static bool becomes_due(struct leases *leases)
 TEST(an_attempt_that_heartbeats_lack_is_due_when_its_lease_is_over)
 {
 	struct leases *leases = leases_new(LEASE_MS);
-	assert_true(becomes_due(leases));
+	struct lease_due due;
+	assert_true(becomes_due(leases, &due));
 	leases_free(leases);
 }
 
@@ -36,15 +36,14 @@ TEST(the_lease_begins_anew_with_the_accept_once)
 	/* Again when the machine stood still between the two looks for as long as a lease lasts. */
 	for (int i = 0; i < TRIES; i++) {
 		struct leases *leases = leases_new(LEASE_MS);
-		assert_true(becomes_due(leases));
+		struct lease_due due;
+		assert_true(becomes_due(leases, &due));
 		int64_t before_ms = clock_boot_ms();
-		struct lease_due due = {.partition = 0};
-		memcpy(due.worker_id, worker, sizeof(worker));
 		assert_true(leases_accepted(leases, worker, &token));
 		bool still = leases_still_due(leases, &due);
 		bool in_time = clock_boot_ms() - before_ms < LEASE_MS;
 		bool again = leases_accepted(leases, worker, &token);
-		bool later = becomes_due(leases);
+		bool later = becomes_due(leases, &due);
 		leases_free(leases);
 		assert_false(again);
 		assert_true(later);
@@ -65,12 +64,57 @@ TEST(an_attempt_that_is_not_minded_here_is_no_news)
 	leases_free(leases);
 }
 
+/* Without a word from it. */
+static bool becomes_silent(struct leases *leases, struct lease_due *due)
+{
+	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
+		if (leases_due(leases, due, 1) == 1 && due->silent)
+			return true;
+	}
+	return false;
+}
+
+TEST(a_worker_that_became_silent_later_is_not_still_due)
+{
+	struct leases *leases = leases_new(LEASE_MS);
+	struct lease_due lacking, silent;
+	assert_true(becomes_due(leases, &lacking));
+	assert_true(becomes_silent(leases, &silent));
+	assert_false(leases_still_due(leases, &lacking));
+	assert_true(leases_still_due(leases, &silent));
+	leases_free(leases);
+}
+
+TEST(only_attempts_that_were_due_are_still_due)
+{
+	/* Again when the machine stood still between two looks for as long as a lease lasts: then the worker is silent. */
+	for (int i = 0; i < TRIES; i++) {
+		struct leases *leases = leases_new(LEASE_MS);
+		struct lease_due all, none, same;
+		assert_true(becomes_due(leases, &all));
+		same = none = all;
+		none.tokens[0].attempt++;
+		bool still = leases_still_due(leases, &same), other = leases_still_due(leases, &none);
+		(void)leases_due(leases, &all, 1);
+		leases_free(leases);
+		if (!all.silent) {
+			assert_true(still);
+			assert_int_equal(same.tokens_len, 1);
+			assert_false(other);
+			return;
+		}
+	}
+	fail_msg("the machine never gave two looks within a lease");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_attempt_that_heartbeats_lack_is_due_when_its_lease_is_over),
 		cmocka_unit_test(the_lease_begins_anew_with_the_accept_once),
 		cmocka_unit_test(an_attempt_that_is_not_minded_here_is_no_news),
+		cmocka_unit_test(a_worker_that_became_silent_later_is_not_still_due),
+		cmocka_unit_test(only_attempts_that_were_due_are_still_due),
 	};
 	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
 }
