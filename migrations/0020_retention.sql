@@ -13,11 +13,13 @@ CREATE VIEW prunable_builds AS
 -- The builds of tokens are found along build_audit_posted; these are the others, so that an ordinary build pays for neither.
 CREATE INDEX build_audit_unposted ON build_audit (created_at, id) WHERE owner IS NULL;
 
--- A BRIN index finds what is old by ranges of pages, which holds only until their space is used again; then it finds everything.
-DROP INDEX build_logs_retention;
 CREATE INDEX build_logs_stored ON build_logs (stored_at);
 
 CREATE INDEX webhook_deliveries_created ON webhook_deliveries (created_at);
 
 GRANT SELECT ON active_builds, prunable_builds TO kiln_build_service;
 GRANT SELECT, DELETE ON audit_log TO kiln_build_service;
+
+-- A BRIN index finds what is old by ranges of pages, which holds only until their space is used again; then it finds everything. Last, for it locks out
+-- even those who read logs, until the commit: not while an index is made.
+DROP INDEX build_logs_retention;
