@@ -15,7 +15,6 @@
 
 #define FOLDER "sessions"
 #define MAX_ID_BYTES 64
-#define MAX_FILES 4096
 #define CHUNK_BYTES 65536
 
 static bool is_plain_id(const char *id)
@@ -92,10 +91,28 @@ static int by_age(const void *a, const void *b)
 	return left->tv_nsec < right->tv_nsec ? -1 : left->tv_nsec > right->tv_nsec;
 }
 
+/* Into its place among SESSION_MAX_FILES; the oldest of them and it goes. */
+static void replace_oldest(int folder_fd, struct kept *kept, const struct kept *new, int64_t *total)
+{
+	struct kept *oldest = &kept[0];
+	for (size_t i = 1; i < SESSION_MAX_FILES; i++) {
+		if (by_age(&kept[i], oldest) < 0)
+			oldest = &kept[i];
+	}
+	struct kept gone = *new;
+	if (by_age(new, oldest) > 0) {
+		gone = *oldest;
+		*oldest = *new;
+	}
+	(void)unlinkat(folder_fd, gone.name, 0); /* ENOENT: another attempt was first */
+	*total -= gone.bytes;
+	free(gone.name);
+}
+
 /* Other attempts may do the same meanwhile: what is gone is gone. Takes the descriptor. */
 static void remove_oldest(int folder_fd, int64_t all_bytes)
 {
-	struct kept *kept = xcalloc(MAX_FILES, sizeof(*kept));
+	struct kept *kept = xcalloc(SESSION_MAX_FILES, sizeof(*kept));
 	size_t len = 0, at = 0;
 	int64_t total = 0;
 	DIR *dir = fdopendir(folder_fd);
@@ -103,12 +120,12 @@ static void remove_oldest(int folder_fd, int64_t all_bytes)
 		struct stat info;
 		if (entry->d_name[0] == '.' || fstatat(folder_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (len == MAX_FILES) { /* more than there ever are: not counted, so not kept */
-			(void)unlinkat(folder_fd, entry->d_name, 0);
-			continue;
-		}
-		total += info.st_size;
-		kept[len++] = (struct kept){xstrdup(entry->d_name), info.st_size, info.st_mtim};
+		const struct kept one = {xstrdup(entry->d_name), info.st_size, info.st_mtim};
+		total += one.bytes;
+		if (len < SESSION_MAX_FILES)
+			kept[len++] = one;
+		else
+			replace_oldest(folder_fd, kept, &one, &total);
 	}
 	qsort(kept, len, sizeof(*kept), by_age);
 	for (; at < len && total > all_bytes; at++) {

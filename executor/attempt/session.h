@@ -2,8 +2,8 @@
  * Sessions of agents that can go on with one (struct code_agent, session_path): a copy of the session's file, kept by
  * this worker under STATE/sessions when an agent has ended, and put into the HOME of an agent that continues its build.
  * Its name holds project, build and session, so that only a build of the same project can find it. Bounded: a file of
- * SESSION_MAX_BYTES, all of them KILN_SESSIONS_BYTES; the oldest go first. No agent sees the folder. What cannot be
- * kept or found is no error: the next build is told by context.
+ * SESSION_MAX_BYTES, all of them KILN_SESSIONS_BYTES and SESSION_MAX_FILES; the oldest go first. No agent sees the
+ * folder. What cannot be kept or found is no error: the next build is told by context.
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "executor/secrets.h"
 
 #define SESSION_MAX_BYTES ((size_t)16 * 1024 * 1024)
+#define SESSION_MAX_FILES 4096
 
 struct session {
 	const char *state_dir;

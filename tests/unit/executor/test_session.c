@@ -156,6 +156,28 @@ TEST(the_oldest_go_when_there_is_no_room)
 	assert_false(restore(PROJECT, BUILD, "four"));
 }
 
+TEST(the_oldest_go_when_there_are_too_many)
+{
+	char name[128], path[256];
+	folder_write("old/.claude/s.jsonl", "{}\n");
+	/* The order in which a folder is read is that of neither names nor ages, so three of them tell. */
+	for (int i = 0; i < SESSION_MAX_FILES + 2; i++) {
+		(void)snprintf(name, sizeof(name), "sessions/" PROJECT "." BUILD ".%d", i);
+		folder_write(name, "{}\n");
+		(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+		const struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+		assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	}
+	keep(BUILD, "new", PLENTY);
+	assert_int_equal(count_kept(), SESSION_MAX_FILES);
+	assert_true(restore(PROJECT, BUILD, "new"));
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(name, sizeof(name), "%d", i);
+		assert_false(restore(PROJECT, BUILD, name));
+	}
+	assert_true(restore(PROJECT, BUILD, "3"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +187,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_whole_file_of_lines_is_not_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_link_on_the_way_is_not_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_oldest_go_when_there_is_no_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_oldest_go_when_there_are_too_many, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
