@@ -6,7 +6,9 @@
 #include "common/pg/retention.h"
 #include "kiln_build_service_sql.h"
 
-enum { TASK_BUILDS, TASK_LOGS, TASK_AUDIT, TASKS };
+/* A build's log goes first, 500 records at a time: with its build it would all be in one statement, which must end in
+ * time. */
+enum { TASK_LOGS, TASK_BUILDS, TASK_AUDIT, TASKS };
 
 struct prune {
 	struct retention_task tasks[TASKS];
@@ -23,20 +25,22 @@ struct prune {
 		.kind = METRIC_GAUGE, .name = "kiln_retention_last_run_timestamp_seconds",                                     \
 		.help = "When this instance last found nothing more to remove.", .labels = "what=\"" what "\""                 \
 	}
-static struct metric removed[TASKS] = {REMOVED("builds"), REMOVED("log_records"), REMOVED("audit_entries")};
-static struct metric last_run[TASKS] = {LAST_RUN("builds"), LAST_RUN("log_records"), LAST_RUN("audit_entries")};
+static struct metric removed[TASKS] = {REMOVED("log_records"), REMOVED("builds"), REMOVED("audit_entries")};
+static struct metric last_run[TASKS] = {LAST_RUN("log_records"), LAST_RUN("builds"), LAST_RUN("audit_entries")};
 
 int prune_start(struct service *service, struct prune **ret_prune, struct error *err)
 {
 	const struct service_config *config = service->config;
 	struct prune *prune = xcalloc(1, sizeof(*prune));
+	int64_t logs_days = config->retention_logs_days < config->retention_trail_days ? config->retention_logs_days
+																				   : config->retention_trail_days;
+	prune->tasks[TASK_LOGS] = (struct retention_task){
+		.lock = "kiln.retention.logs", .days = logs_days, .removes = &sql_retention_remove_logs};
 	prune->tasks[TASK_BUILDS] = (struct retention_task){.lock = "kiln.retention.builds",
 														.days = config->retention_trail_days,
 														.find = &sql_retention_find_builds,
 														.locks = &sql_lock_builds,
 														.removes = &sql_retention_remove_builds};
-	prune->tasks[TASK_LOGS] = (struct retention_task){
-		.lock = "kiln.retention.logs", .days = config->retention_logs_days, .removes = &sql_retention_remove_logs};
 	prune->tasks[TASK_AUDIT] = (struct retention_task){
 		.lock = "kiln.retention.audit", .days = config->retention_trail_days, .removes = &sql_retention_remove_audit};
 	for (size_t i = 0; i < TASKS; i++) {
