@@ -49,29 +49,38 @@ run_tests() {
     (cd "$ROOT" && ctest --preset "$1" -j "$2" "${@:3}" </dev/null)
 }
 
-# set_up_tests [COMMAND]: everything that tests use, so that none of them has to install or download; COMMAND is done meanwhile.
+# set_up_tests [COMMAND]: everything that tests use, so that none of them has to install or download; COMMAND, which changes nothing in the place, is done meanwhile.
 set_up_tests() {
-    local what out running=() failed=0
+    local what out command needs=(need_kafka need_agent_programs need_test_python) failed=0
+    local -A pids=()
     need RUN BUILD TEST FUZZ
     choose_place
-    lock_place
-    # Side by side: downloads wait for others, a build only for the processor.
     out=$(mktemp -d)
-    for what in need_kafka need_agent_programs need_test_python "$@"; do
-        $what >"$out/${#running[@]}" 2>&1 &
-        running+=($!)
+    # shellcheck disable=SC2064  # the name is known now
+    trap "rm -rf -- '$out'" EXIT
+    # Side by side: downloads wait for others, a build only for the processor. COMMAND begins before the place is locked:
+    # it would keep the lock, and a first build takes longer than another ./dev waits.
+    ${1:-true} >"$out/command" 2>&1 &
+    command=$!
+    lock_place
+    for what in "${needs[@]}"; do
+        $what >"$out/$what" 2>&1 &
+        pids[$what]=$!
     done
-    for what in "${!running[@]}"; do
-        wait "${running[what]}" || failed=1
+    for what in "${needs[@]}"; do
+        wait "${pids[$what]}" || failed=1
         cat -- "$out/$what"
     done
-    rm -rf -- "$out"
-    [ $failed = 0 ] || die "the set-up failed"
     # All of it is there; once more for what it is called.
-    need_kafka
-    need_agent_programs
-    need_test_python
+    if [ $failed = 0 ]; then
+        for what in "${needs[@]}"; do $what; done
+    fi
     unlock_place
+    wait "$command" || failed=1
+    cat -- "$out/command"
+    rm -rf -- "$out"
+    trap - EXIT
+    [ $failed = 0 ] || die "the set-up failed"
     # python3 is the one with the tests' packages, in whatever a test starts.
     export PATH=${PYTHON%/*}:$PATH
     export KILN_TEST_KAFKA_LIBS=$KAFKA_HOME/libs
