@@ -7,6 +7,8 @@ CREATE TABLE build_logs_gone (
 	PRIMARY KEY (build_id, attempt)
 );
 
+-- The build's row is not locked here: who removes a build has locked it, and removes its log's rows too, so waits for this transaction and then finds the
+-- mark (kiln_builds_removed); with a lock here each would wait for the other.
 CREATE FUNCTION kiln_logs_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO build_logs_gone AS gone (build_id, attempt, last_line)

@@ -1,4 +1,5 @@
 """Every statement of build-service/sql, and those of the outbox that read or change much, as the service's role may run it, and by index whatever the statistics say."""
+import concurrent.futures
 import pathlib
 import re
 
@@ -6,6 +7,8 @@ import psycopg
 import pytest
 
 from databases import PASSWORDS
+from kiln_testing.waiting import wait_for
+from playing import new_id
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "build-service" / "sql"
 FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_s*.sql")])
@@ -38,3 +41,27 @@ def test_a_statement_is_allowed_and_goes_by_index(session, file):
                 assert "Index Cond" in lines[number + 1], plan
     finally:
         session.execute("deallocate one")
+
+
+def test_the_mark_of_removed_log_lines_goes_with_their_build(shared_database):
+    build = new_id()
+    shared_database.sql(
+        "insert into build_audit (id, project_id, project_name, status, max_attempts, class, priority, queue_timeout_s, created_at, finished_at)"
+        " values (%s, gen_random_uuid(), 'p', 'failed', 3, 'command', 5, 1, now() - interval '450 days', now() - interval '450 days')",
+        build,
+    )
+    shared_database.sql("insert into build_logs (build_id, attempt, first_line, line_count, lines) values (%s, 1, 1, 1, '')", build)
+    url = shared_database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"])
+    with psycopg.connect(url) as logs, psycopg.connect(url) as builds, concurrent.futures.ThreadPoolExecutor(1) as side:
+        for name, arguments in (("lock_builds", "uuid[]"), ("retention_remove_builds", "uuid[], integer")):
+            builds.execute(f"prepare {name} ({arguments}) as {(SQL / (name + '.sql')).read_text(encoding='utf-8')}".encode())
+        builds.execute(f"execute lock_builds('{{{build}}}')".encode())
+        logs.execute("set local lock_timeout = '20s'")  # it must not wait for the build's row: the other will wait for it
+        logs.execute("delete from build_logs where build_id = %s", (build,))
+        removing = side.submit(builds.execute, f"execute retention_remove_builds('{{{build}}}', 400)".encode())
+        wait_for(lambda: shared_database.sql("select cardinality(pg_blocking_pids(%s))", builds.info.backend_pid) == [(1,)], "it to wait")
+        assert logs.execute("select last_line from build_logs_gone where build_id = %s", (build,)).fetchall() == [(1,)]
+        logs.commit()
+        assert removing.result(60).fetchall() == [(1,)]
+        builds.commit()
+    assert shared_database.sql("select 1 from build_logs_gone where build_id = %s", build) == []
