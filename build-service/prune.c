@@ -15,18 +15,10 @@ struct prune {
 	struct retention *retention;
 };
 
-#define REMOVED(what)                                                                                                  \
-	{                                                                                                                  \
-		.kind = METRIC_COUNTER, .name = "kiln_retention_removed_total", .help = "Rows removed because of their age.",  \
-		.labels = "what=\"" what "\""                                                                                  \
-	}
-#define LAST_RUN(what)                                                                                                 \
-	{                                                                                                                  \
-		.kind = METRIC_GAUGE, .name = "kiln_retention_last_run_timestamp_seconds",                                     \
-		.help = "When this instance last found nothing more to remove.", .labels = "what=\"" what "\""                 \
-	}
-static struct metric removed[TASKS] = {REMOVED("log_records"), REMOVED("builds"), REMOVED("audit_entries")};
-static struct metric last_run[TASKS] = {LAST_RUN("log_records"), LAST_RUN("builds"), LAST_RUN("audit_entries")};
+static struct metric removed[TASKS] = {RETENTION_REMOVED("log_records"), RETENTION_REMOVED("builds"),
+									   RETENTION_REMOVED("audit_entries")};
+static struct metric last_run[TASKS] = {RETENTION_LAST_RUN("log_records"), RETENTION_LAST_RUN("builds"),
+										RETENTION_LAST_RUN("audit_entries")};
 
 int prune_start(struct service *service, struct prune **ret_prune, struct error *err)
 {

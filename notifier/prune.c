@@ -11,14 +11,7 @@ struct prune {
 	struct retention *retention;
 };
 
-static struct metric removed = {.kind = METRIC_COUNTER,
-								.name = "kiln_retention_removed_total",
-								.help = "Rows removed because of their age.",
-								.labels = "what=\"deliveries\""};
-static struct metric last_run = {.kind = METRIC_GAUGE,
-								 .name = "kiln_retention_last_run_timestamp_seconds",
-								 .help = "When this instance last found nothing more to remove.",
-								 .labels = "what=\"deliveries\""};
+static struct metric removed = RETENTION_REMOVED("deliveries"), last_run = RETENTION_LAST_RUN("deliveries");
 
 int prune_start(const struct notifier_settings *settings, const struct pg_settings *pg, struct prune **ret_prune,
 				struct error *err)

@@ -28,7 +28,13 @@ struct retention {
 	_Atomic bool stopping;
 };
 
-static int remove_rows(struct pg_conn *conn, const struct retention_task *task, bool *ret_more, struct error *err)
+enum look {
+	LOOK_NONE,    /* another instance is at it */
+	LOOK_REMOVED, /* there may be more */
+	LOOK_NOTHING,
+};
+
+static int remove_rows(struct pg_conn *conn, const struct retention_task *task, enum look *ret_look, struct error *err)
 {
 	char days[24];
 	(void)snprintf(days, sizeof(days), "%lld", (long long)task->days);
@@ -40,8 +46,10 @@ static int remove_rows(struct pg_conn *conn, const struct retention_task *task, 
 		CLEANUP(pg_result_p) PGresult *found = NULL;
 		if (pg_query(conn, task->find, PG_PARAMS(days), 1, &found, err) < 0)
 			return -1;
-		if (pg_int(found, 0, "found", 0) == 0)
+		if (pg_int(found, 0, "found", 0) == 0) {
+			*ret_look = LOOK_NOTHING;
 			return 0;
+		}
 		const char *ids = pg_text(found, 0, "ids");
 		if (pg_query(conn, task->locks, PG_PARAMS(ids), 1, NULL, err) < 0 ||
 			pg_query(conn, task->removes, PG_PARAMS(ids, days), 2, &removed, err) < 0)
@@ -51,19 +59,19 @@ static int remove_rows(struct pg_conn *conn, const struct retention_task *task, 
 	if (pg_commit(conn, err) < 0)
 		return -1; /* the count may be lost, the rows are not counted twice */
 	metric_add(task->removed, count);
-	*ret_more = count > 0;
+	*ret_look = count > 0 ? LOOK_REMOVED : LOOK_NOTHING;
 	return 0;
 }
 
-/* *ret_more: there may be more. Nothing was removed when another instance is at it. */
-static int batch(struct pg_conn *conn, const struct retention_task *task, bool *ret_more, struct error *err)
+static int batch(struct pg_conn *conn, const struct retention_task *task, enum look *ret_look, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *lock = NULL;
+	*ret_look = LOOK_NONE;
 	if (pg_begin(conn, err) < 0)
 		return -1;
 	int rc = pg_query(conn, &sql_retention_lock, PG_PARAMS(task->lock), 1, &lock, err);
 	if (rc == 0 && pg_bool(lock, 0, "locked"))
-		rc = remove_rows(conn, task, ret_more, err);
+		rc = remove_rows(conn, task, ret_look, err);
 	pg_rollback(conn); /* does nothing after the commit */
 	return rc;
 }
@@ -78,20 +86,20 @@ static int rest_ms(int64_t began_ms)
 
 static void run_task(struct retention *retention, const struct retention_task *task)
 {
-	bool more = true;
-	while (more && !atomic_load(&retention->stopping)) {
+	enum look look = LOOK_REMOVED;
+	while (look == LOOK_REMOVED && !atomic_load(&retention->stopping)) {
 		struct error err = ERROR_INIT;
 		int64_t began_ms = clock_boot_ms();
-		more = false;
-		if (batch(retention->conn, task, &more, &err) < 0) {
+		if (batch(retention->conn, task, &look, &err) < 0) {
 			log_warn("retention: trying again later", "task", task->lock, "error", err.message, "sqlstate",
 					 err.sqlstate, NULL);
 			return;
 		}
-		if (more)
+		if (look == LOOK_REMOVED)
 			(void)wakeup_wait(&retention->wakeup, rest_ms(began_ms)); /* `stopping` tells */
 	}
-	metric_set(task->last_run, (int64_t)time(NULL));
+	if (look == LOOK_NOTHING)
+		metric_set(task->last_run, (int64_t)time(NULL));
 }
 
 static void *retention_thread(void *ctx)

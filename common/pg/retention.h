@@ -25,9 +25,21 @@ struct retention_task {
 	 * days. It gives `removed`. The limits are in the statements: a plan for any number would look at everything.
 	 */
 	const struct pg_statement *find, *locks, *removes;
-	struct metric *removed;  /* counter */
-	struct metric *last_run; /* gauge: Unix time of the last look that found nothing more to remove */
+	struct metric *removed;  /* a RETENTION_REMOVED */
+	struct metric *last_run; /* a RETENTION_LAST_RUN: not when another instance was at it */
 };
+
+/* Series of a task, in static storage, registered by retention_start; `what_` is a string literal. */
+#define RETENTION_REMOVED(what_)                                                                                       \
+	{                                                                                                                  \
+		.kind = METRIC_COUNTER, .name = "kiln_retention_removed_total", .help = "Rows removed because of their age.",  \
+		.labels = "what=\"" what_ "\""                                                                                 \
+	}
+#define RETENTION_LAST_RUN(what_)                                                                                      \
+	{                                                                                                                  \
+		.kind = METRIC_GAUGE, .name = "kiln_retention_last_run_timestamp_seconds",                                     \
+		.help = "When this instance last found nothing more to remove.", .labels = "what=\"" what_ "\""                \
+	}
 
 struct retention_options {
 	struct pg_settings pg;              /* the time-outs of statements and locks are the job's own, shorter ones */

@@ -171,18 +171,29 @@ def test_entries_of_the_audit_log_go_with_the_trail(gateway):
     assert gateway.sql("select 1 from audit_log where id = %s", ids[399])
 
 
-def test_one_instance_at_a_time_is_at_it(gateway, ended, shared_database):
-    build, other = ended(), ended()
+def last_run(service, what):
+    return service.metric(f'kiln_retention_last_run_timestamp_seconds{{what="{what}"}}')
+
+
+def wait_turn(service):
+    before = last_run(service, "audit_entries")
+    wait_for(lambda: last_run(service, "audit_entries") > before, "a turn of the audit log")
+
+
+def test_one_instance_at_a_time_is_at_it(gateway, ended, service, shared_database):
+    build = ended()
     with contextlib.closing(psycopg.connect(shared_database.url)) as another:
         another.execute("select pg_advisory_xact_lock(hashtext('kiln.retention.builds'))")
         make_older(gateway, build, 401)
-        # Logs have a lock of their own, and their turn comes after the builds'.
-        for first_line in (1, 2):
-            log(gateway, other, first_line)
-            gateway.sql("update build_logs set stored_at = now() - interval '31 days' where build_id = %s", other)
-            wait_for(lambda: "build_logs" not in left(gateway, other), "the log to go")
+        # The audit log has a lock of its own, and its turn comes after the builds': what began before the lock is over then.
+        wait_turn(service)
+        before = last_run(service, "builds")
+        wait_turn(service)
+        wait_turn(service)
         assert "build_audit" in left(gateway, build)
+        assert last_run(service, "builds") == before, "it has not looked"
     wait_gone(gateway, build)
+    wait_for(lambda: last_run(service, "builds") > before, "it to look")
 
 
 FILL = """
