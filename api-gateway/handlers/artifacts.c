@@ -38,7 +38,7 @@ static void add_disposition(struct answer *answer, const char *path)
 	for (const char *at = name; *at != '\0'; at++) {
 		bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
 					 strchr("._-", *at) != NULL;
-		(void)buffer_append_char(&value, plain ? *at : '_'); /* as above */
+		(void)buffer_append_char(&value, (char)(plain ? *at : '_')); /* as above */
 	}
 	(void)buffer_append_str(&value, "\"; filename*=UTF-8''"); /* as above */
 	(void)url_encode(&value, name, strlen(name));             /* as above */

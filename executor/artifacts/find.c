@@ -51,7 +51,6 @@ static void start(const struct find *find, struct place *ret)
 static void step(const struct find *find, const struct place *from, const char *name, struct place *ret)
 {
 	size_t len = strlen(name);
-	ret->fits = ret->leads = false;
 	for (size_t i = 0; i < find->globs_len; i++) {
 		ret->states[i] = from->states[i] != 0 ? glob_step(find->globs[i], from->states[i], name, len) : 0;
 		ret->leads = ret->leads || ret->states[i] != 0;
@@ -128,7 +127,7 @@ static void enter(struct walk *walk, int parent_fd, const char *name, const stru
 static void look_at(struct walk *walk, int fd, const char *name, const struct place *place, size_t depth)
 {
 	struct stat info;
-	struct place here;
+	struct place here = {.leads = false};
 	step(walk->find, place, name, &here);
 	if (!here.leads)
 		return;
@@ -171,7 +170,7 @@ int find_files(struct find *find, struct error *err)
 		return error_set_errno(err, errno, "the workspace");
 	find->paths = xcalloc(find->max + 1, sizeof(*find->paths));
 	struct walk walk = {.find = find};
-	struct place root;
+	struct place root = {.leads = true};
 	start(find, &root);
 	walk_folder(&walk, fd, &root, 0);
 	return 0;

@@ -15,7 +15,7 @@
 
 #define FOLDER "sessions"
 #define MAX_ID_BYTES 64
-#define CHUNK_BYTES 65536
+#define CHUNK_BYTES ((size_t)65536)
 
 static bool is_plain_id(const char *id)
 {

@@ -251,7 +251,7 @@ void proxy_tell(struct model_proxy *proxy, const char *line)
 	/* Methods, paths, names of models and what servers say stand in it: none of them makes a line of its own, or speaks
 	 * to somebody's terminal. */
 	for (; *line != '\0' && len < sizeof(plain) - 2; line++)
-		plain[len++] = *line >= ' ' && *line <= '~' ? *line : '?';
+		plain[len++] = (char)(*line >= ' ' && *line <= '~' ? *line : '?');
 	plain[len++] = '\n';
 	plain[len] = '\0';
 	pthread_mutex_lock(&proxy->mutex);

@@ -161,7 +161,7 @@ static void pop(struct reach_reader *reader)
 static void collect(struct reach_reader *reader, unsigned c)
 {
 	if (reader->text_len < sizeof(reader->text))
-		reader->text[reader->text_len++] = c < 0x80 ? (char)c : '?';
+		reader->text[reader->text_len++] = (char)(c < 0x80 ? c : '?');
 	reader->collects = reader->text_len < sizeof(reader->text);
 }
 

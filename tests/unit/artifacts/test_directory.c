@@ -9,7 +9,7 @@
 #include "common/base/hash.h"
 #include "common/base/str.h"
 
-#define DAY_S 86400
+#define DAY_S INT64_C(86400)
 #define HELLO_SHA256 "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" /* of "hello" */
 
 static struct artifact_store *store;

@@ -166,8 +166,9 @@ TEST(many_stars_and_a_long_name_take_next_to_no_time)
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
-		memcpy(text + i, "*a", 2);
-	memcpy(text + sizeof(text) - 2, "b", 2);
+		text[i] = '*', text[i + 1] = 'a';
+	text[sizeof(text) - 2] = 'b';
+	text[sizeof(text) - 1] = '\0';
 	int64_t before_us = unit_cpu_us();
 	assert_false(fits(text, name));
 	assert_true(unit_cpu_us() - before_us < 5000000);

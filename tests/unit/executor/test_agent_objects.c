@@ -9,29 +9,30 @@
 
 TEST(names_that_are_git_to_some_file_system_are_refused)
 {
-	static const char *const bad[] = {"",
-									  ".",
-									  "..",
-									  "a/b",
-									  "/",
-									  ".git",
-									  ".GIT",
-									  ".gIt",
-									  ".git ",
-									  ".git..",
-									  ".git . ",
-									  ".git::$IND",
-									  "git~1",
-									  "GIT~1",
-									  ".git\\hooks",
-									  "a\\.git",
-									  "x\\git~1",
-									  "a\\b\\.GIT \\c",
-									  "\\.git",
-									  ".g\u200cit",
-									  "\ufeff.git",
-									  ".git\u200f",
-									  "\u206a.\u202ag\u202eit"};
+	static const char *const bad[] = {
+		"",
+		".",
+		"..",
+		"a/b",
+		"/",
+		".git",
+		".GIT",
+		".gIt",
+		".git ",
+		".git..",
+		".git . ",
+		".git::$IND",
+		"git~1",
+		"GIT~1",
+		".git\\hooks",
+		"a\\.git",
+		"x\\git~1",
+		"a\\b\\.GIT \\c",
+		"\\.git",
+		".g\u200cit",
+		"\ufeff.git",
+		".git\u200f",
+		"\u206a.\u202ag\u202eit"}; /* NOLINT(misc-misleading-bidirectional) what git takes for .git */
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		if (agent_objects_name_is_safe(bad[i]))
 			fail_msg("\"%s\" is taken", bad[i]);

@@ -435,8 +435,8 @@ TEST(nothing_of_a_call_makes_another_line_of_the_log_or_speaks_to_a_terminal)
 							 strlen(body), body);
 	static const char *const heads[] = {
 		"GET /v1/models/a\xe2\x80\xa8[model",
-		"GET /v1/\xc2\x9b"
-		"2J",
+		("GET /v1/\xc2\x9b"
+		 "2J"),
 		"GET /v1/\xc2\x85[model",
 		"GET /v1/%0a[model%20API]%20POST%20/v1/x:",
 		"PO\x7f /v1/messages\t",
