@@ -39,7 +39,7 @@ struct parts {
 	struct dispatcher *dispatcher;
 	struct intake *intake;
 	struct log_store *log_store;
-	struct prune *prune;
+	struct retention *retention;
 };
 
 static bool kafka_is_ready(void *ctx, struct buffer *why)
@@ -99,7 +99,7 @@ static int start(struct parts *parts, struct error *err)
 		return -1;
 	warm_up(service);
 	if (dispatcher_start(service, &parts->dispatcher, err) < 0 || intake_start(service, &parts->intake, err) < 0 ||
-		log_store_start(service, &parts->log_store, err) < 0 || prune_start(service, &parts->prune, err) < 0)
+		log_store_start(service, &parts->log_store, err) < 0 || prune_start(service, &parts->retention, err) < 0)
 		return -1;
 	const struct ops_check checks[] = {
 		{.name = "kafka", .check = kafka_is_ready, .ctx = parts},
@@ -116,7 +116,7 @@ static void stop(struct parts *parts)
 	struct service *service = &parts->service;
 	intake_stop(parts->intake);
 	log_store_stop(parts->log_store);
-	prune_stop(parts->prune);
+	retention_stop(parts->retention);
 	dispatcher_stop(parts->dispatcher);
 	outbox_relay_free(service->relay);
 	int drain_ms = (int)service->config->common.drain_timeout_ms;

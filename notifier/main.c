@@ -93,13 +93,13 @@ static int run(const struct notifier_settings *settings, const struct address_gu
 
 	if (deliveries_new(&options, &events.deliveries, err) < 0)
 		return -1;
-	struct prune *prune = NULL;
+	struct retention *retention = NULL;
 	int result = inbox_new(&inbox_options, &inbox, err);
 	if (result == 0)
-		result = prune_start(settings, &pg, &prune, err);
+		result = prune_start(settings, &pg, &retention, err);
 	if (result == 0)
 		result = serve(settings, events.deliveries, inbox, err);
-	prune_stop(prune);
+	retention_stop(retention);
 	deliveries_stop(events.deliveries, clock_boot_ms() + settings->common.drain_timeout_ms);
 	ops_server_stop();
 	inbox_free(inbox);

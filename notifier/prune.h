@@ -1,12 +1,10 @@
-/* Retention of deliveries: those that have ended and are too old go, with their attempts. A thread of its own
- * (common/pg/retention.h). */
+/* Retention of deliveries: those that have ended and are too old go, with their attempts. */
 #pragma once
 
 #include "common/pg/pg.h"
+#include "common/pg/retention.h"
 #include "notifier/settings.h"
 
-struct prune;
-
-int prune_start(const struct notifier_settings *settings, const struct pg_settings *pg, struct prune **ret_prune,
-				struct error *err) MUST_CHECK;
-void prune_stop(struct prune *prune); /* NULL is allowed */
+/* Ends with retention_stop. */
+int prune_start(const struct notifier_settings *settings, const struct pg_settings *pg,
+				struct retention **ret_retention, struct error *err) MUST_CHECK;

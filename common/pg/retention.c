@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/alloc.h"
@@ -21,7 +22,8 @@
 #define REST_MAX_MS 2000
 
 struct retention {
-	struct retention_options options;
+	struct retention_options options; /* but for its tasks */
+	struct retention_task *tasks;
 	struct pg_conn *conn;
 	struct wakeup wakeup;
 	pthread_t thread;
@@ -107,7 +109,7 @@ static void *retention_thread(void *ctx)
 	struct retention *retention = ctx;
 	while (!atomic_load(&retention->stopping)) {
 		for (size_t i = 0; i < retention->options.tasks_len; i++)
-			run_task(retention, &retention->options.tasks[i]);
+			run_task(retention, &retention->tasks[i]);
 		(void)wakeup_wait(&retention->wakeup, (int)(retention->options.every_s * 1000)); /* `stopping` tells */
 	}
 	return NULL;
@@ -117,6 +119,8 @@ int retention_start(const struct retention_options *options, struct retention **
 {
 	struct retention *retention = xcalloc(1, sizeof(*retention));
 	retention->options = *options;
+	retention->tasks = xcalloc(options->tasks_len, sizeof(*retention->tasks));
+	memcpy(retention->tasks, options->tasks, options->tasks_len * sizeof(*retention->tasks));
 	retention->options.pg.statement_timeout_ms = STATEMENT_TIMEOUT_MS;
 	retention->options.pg.lock_timeout_ms = LOCK_TIMEOUT_MS;
 	retention->conn = pg_conn_new(&retention->options.pg);
@@ -150,5 +154,6 @@ void retention_stop(struct retention *retention)
 		pg_watch_remove(retention->options.watch, retention->conn);
 	pg_conn_free(retention->conn);
 	wakeup_release(&retention->wakeup);
+	free(retention->tasks);
 	free(retention);
 }

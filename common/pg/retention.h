@@ -44,7 +44,7 @@ struct retention_task {
 struct retention_options {
 	struct pg_settings pg;              /* the time-outs of statements and locks are the job's own, shorter ones */
 	struct pg_watch *watch;             /* NULL: none */
-	const struct retention_task *tasks; /* must live as long as the job */
+	const struct retention_task *tasks; /* copied */
 	size_t tasks_len;
 	int64_t every_s; /* between two looks */
 };
