@@ -68,23 +68,6 @@ static int sync_folder(int root_fd, const char *name, struct error *err)
 	return 0;
 }
 
-static int write_all(int fd, const char *data, size_t len, struct error *err)
-{
-	while (len > 0) {
-		ssize_t written = write(fd, data, len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0) {
-			(void)error_set_errno(err, written < 0 ? errno : EIO, "artifact store"); /* its kind is another */
-			err->kind = ERR_UNAVAILABLE;
-			return -1;
-		}
-		data += written;
-		len -= (size_t)written;
-	}
-	return 0;
-}
-
 static int check_limits(const struct artifact_limits *limits, int64_t size, struct error *err)
 {
 	if (size > limits->max_bytes)
@@ -114,8 +97,11 @@ static int copy(int source_fd, int fd, const struct artifact_limits *limits, str
 		if (check_limits(limits, size, err) < 0)
 			return -1;
 		sha256_add(hash, chunk, (size_t)got);
-		if (write_all(fd, chunk, (size_t)got, err) < 0)
+		if (fd_write_all(fd, chunk, (size_t)got) < 0) {
+			(void)error_set_errno(err, errno, "artifact store"); /* its kind is another */
+			err->kind = ERR_UNAVAILABLE;
 			return -1;
+		}
 	}
 	*ret_size = size;
 	return 0;

@@ -1,7 +1,11 @@
 /* Descriptors in scopes: `CLEANUP(close_p) int fd = open(…);` closes at the end unless fd_take gave it away. */
 #pragma once
 
+#include <errno.h>
+#include <stddef.h>
 #include <unistd.h>
+
+#include "common/base/compiler.h"
 
 static inline void close_p(int *fd)
 {
@@ -16,4 +20,22 @@ static inline int fd_take(int *fd)
 	int taken = *fd;
 	*fd = -1;
 	return taken;
+}
+
+/* All of it, to a file. -1: errno tells; some of it may have been written. */
+MUST_CHECK
+static inline int fd_write_all(int fd, const void *data, size_t len)
+{
+	for (const char *at = data; len > 0;) {
+		ssize_t written = write(fd, at, len);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written == 0)
+			errno = EIO;
+		if (written <= 0)
+			return -1;
+		at += written;
+		len -= (size_t)written;
+	}
+	return 0;
 }

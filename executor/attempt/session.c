@@ -10,6 +10,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
+#include "common/base/fd.h"
 #include "common/base/ids.h"
 #include "executor/git/agent_objects.h"
 
@@ -63,14 +64,8 @@ static bool write_all(int folder_fd, const char *name, const char *data, size_t 
 	uuid_v4(id);
 	CLEANUP(free_p) char *temp = xasprintf("new.%s", id);
 	int fd = openat(folder_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	size_t done = 0;
-	while (fd >= 0 && done < len) {
-		ssize_t written = write(fd, data + done, len - done);
-		if (written <= 0 && errno != EINTR)
-			break;
-		done += written > 0 ? (size_t)written : 0;
-	}
-	bool good = fd >= 0 && close(fd) == 0 && done == len;
+	bool good = fd >= 0 && fd_write_all(fd, data, len) == 0;
+	good = fd >= 0 && close(fd) == 0 && good;
 	good = good && renameat(folder_fd, temp, folder_fd, name) == 0;
 	if (!good && fd >= 0)
 		(void)unlinkat(folder_fd, temp, 0); /* what stays is removed as the oldest */

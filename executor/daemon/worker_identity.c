@@ -8,21 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/fd.h"
 #include "common/base/str.h"
-
-static int write_whole(int fd, const char *text, size_t len)
-{
-	while (len > 0) {
-		ssize_t written = write(fd, text, len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -1;
-		text += written;
-		len -= (size_t)written;
-	}
-	return fsync(fd);
-}
 
 int write_file_durably(int dir_fd, const char *name, const char *text, size_t len, struct error *err)
 {
@@ -31,7 +18,7 @@ int write_file_durably(int dir_fd, const char *name, const char *text, size_t le
 	int fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_set_errno(err, errno, "%s", name);
-	int rc = write_whole(fd, text, len);
+	int rc = fd_write_all(fd, text, len) < 0 ? -1 : fsync(fd);
 	int errnum = errno;
 	if (close(fd) < 0 && rc == 0) {
 		rc = -1;

@@ -9,6 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
+#include "common/base/fd.h"
 #include "common/base/str.h"
 #include "executor/git/credentials.h"
 
@@ -34,16 +35,7 @@ static int check_url(const struct git_remote *remote, struct error *err)
 
 static int write_all(int fd, const char *text, size_t len, struct error *err)
 {
-	while (len > 0) {
-		ssize_t written = write(fd, text, len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return error_set_errno(err, errno, "credential for git");
-		text += written;
-		len -= (size_t)written;
-	}
-	return 0;
+	return fd_write_all(fd, text, len) < 0 ? error_set_errno(err, errno, "credential for git") : 0;
 }
 
 /* The answer of a credential helper, in memory. */

@@ -1,10 +1,10 @@
 #include "executor/git/export.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "executor/git/remote.h"
 
 #define HEAD_BYTES 1024
@@ -15,15 +15,13 @@ struct sink {
 	const struct artifact_limits *limits;
 	int64_t bytes;
 	struct error why; /* ERR_NONE: nothing of ours */
-	bool passed_limit;
 };
 
 /* Asked in every callback: libgit2 stops at -1. */
 static int sink_check(struct sink *sink)
 {
 	const struct artifact_limits *limits = sink->limits;
-	sink->passed_limit = sink->bytes > limits->max_bytes;
-	if (sink->passed_limit)
+	if (sink->bytes > limits->max_bytes)
 		return error_set(&sink->why, ERR_LIMIT, "it has more than %lld bytes", (long long)limits->max_bytes);
 	if (clock_boot_ms() >= limits->deadline_ms)
 		return error_set(&sink->why, ERR_TIMEOUT, "making it took too long");
@@ -34,20 +32,10 @@ static int sink_check(struct sink *sink)
 
 static int sink_write(struct sink *sink, const void *data, size_t len)
 {
-	const char *at = data;
 	sink->bytes += (int64_t)len;
 	if (sink_check(sink) < 0)
 		return -1;
-	while (len > 0) {
-		ssize_t written = write(sink->fd, at, len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return error_set_errno(&sink->why, written < 0 ? errno : EIO, "it cannot be written");
-		at += written;
-		len -= (size_t)written;
-	}
-	return 0;
+	return fd_write_all(sink->fd, data, len) < 0 ? error_set_errno(&sink->why, errno, "it cannot be written") : 0;
 }
 
 /* ERR_LIMIT is the caller's limit only. */
@@ -57,7 +45,7 @@ static int failed(const struct sink *sink, const char *what, struct error *err)
 		(void)git_library_error(err, ERR_INTERNAL, "%s", what); /* told by its result */
 	else
 		(void)error_set(err, sink->why.kind, "%s: %s", what, sink->why.message); /* as above */
-	if (err->kind == ERR_LIMIT && !sink->passed_limit)
+	if (err->kind == ERR_LIMIT && sink->bytes <= sink->limits->max_bytes)
 		err->kind = ERR_UNAVAILABLE;
 	return -1;
 }
