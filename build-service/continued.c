@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/utf8.h"
+
 void continued_take_row(struct continued *continued, const PGresult *rows, int row)
 {
 	continued->from = pg_text(rows, row, "continue_from");
@@ -10,11 +12,6 @@ void continued_take_row(struct continued *continued, const PGresult *rows, int r
 	continued->prompt = pg_text(rows, row, "continued_prompt");
 	continued->output = pg_text(rows, row, "continued_output");
 	continued->agent = pg_text(rows, row, "continued_agent");
-}
-
-static bool is_inside_character(char c)
-{
-	return ((unsigned char)c & 0xC0) == 0x80;
 }
 
 /* A text, cut at a character; null when there is none. */
@@ -27,17 +24,10 @@ static void write_cut(struct json_writer *w, const char *key, const char *json, 
 		return;
 	}
 	const char *text = tree->valuestring;
-	size_t len = strlen(text);
-	if (len > CONTINUED_MAX_BYTES && from_end) {
-		text += len - CONTINUED_MAX_BYTES;
-		len = CONTINUED_MAX_BYTES;
-		for (; len > 0 && is_inside_character(*text); len--)
-			text++;
-	} else if (len > CONTINUED_MAX_BYTES) {
-		for (len = CONTINUED_MAX_BYTES; len > 0 && is_inside_character(text[len]); len--) {
-		}
-	}
-	json_string_len(w, key, text, len);
+	size_t len = strlen(text), from = 0;
+	if (from_end && len > CONTINUED_MAX_BYTES)
+		from = utf8_start(text, len - CONTINUED_MAX_BYTES, len);
+	json_string_len(w, key, text + from, from_end ? len - from : utf8_cut(text, len, CONTINUED_MAX_BYTES));
 }
 
 static const char *problem_of(const struct continued *continued)

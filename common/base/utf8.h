@@ -39,3 +39,11 @@ static inline size_t utf8_cut(const char *text, size_t text_len, size_t len)
 		len--;
 	return len;
 }
+
+/* The first place from `at` on at which `text` (valid UTF-8, `len` bytes) can begin without splitting a sequence. */
+static inline size_t utf8_start(const char *text, size_t at, size_t len)
+{
+	while (at < len && ((unsigned char)text[at] & 0xC0) == 0x80)
+		at++;
+	return at;
+}

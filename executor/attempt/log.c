@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "common/base/utf8.h"
 #include "common/json/json.h"
 
 #define LINE_MAX_BYTES 16384
@@ -101,17 +102,6 @@ static void add_line(struct attempt_log *log, enum log_stream stream, const char
 		attempt_log_flush(log);
 }
 
-/* The longest prefix of at most `max` bytes that does not end within a character. Text is valid UTF-8. */
-static size_t cut_length(const char *text, size_t len, size_t max)
-{
-	if (len <= max)
-		return len;
-	size_t cut = max;
-	while (cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
-		cut--;
-	return cut;
-}
-
 static size_t escaped_len(const char *text, size_t len)
 {
 	size_t total = 0;
@@ -133,7 +123,7 @@ static void take_line(struct attempt_log *log, enum log_stream stream, const cha
 	size_t left = clean.len;
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;
 	do {
-		size_t cut = cut_length(text, left, piece);
+		size_t cut = utf8_cut(text, left, piece);
 		add_line(log, stream, text, cut, left_out);
 		text += cut;
 		left -= cut;

@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
+#include "common/base/utf8.h"
 
 void output_tail_add(struct output_tail *tail, const char *data, size_t len)
 {
@@ -22,13 +23,6 @@ void output_tail_add(struct output_tail *tail, const char *data, size_t len)
 	tail->len = tail->len + len > OUTPUT_TAIL_BYTES ? OUTPUT_TAIL_BYTES : tail->len + len;
 }
 
-static size_t character_start(const char *text, size_t at, size_t len)
-{
-	while (at < len && ((unsigned char)text[at] & 0xC0) == 0x80)
-		at++;
-	return at;
-}
-
 void output_tail_text(const struct output_tail *tail, struct buffer *out)
 {
 	if (tail->len == 0)
@@ -38,12 +32,11 @@ void output_tail_text(const struct output_tail *tail, struct buffer *out)
 	size_t first = tail->len - start;
 	memcpy(raw, tail->ring + start, first);
 	memcpy(raw + first, tail->ring, tail->len - first);
-	size_t skip = tail->len == OUTPUT_TAIL_BYTES ? character_start(raw, 0, 3) : 0; /* a cut character at the front */
+	size_t skip = tail->len == OUTPUT_TAIL_BYTES ? utf8_start(raw, 0, 3) : 0; /* a cut character at the front */
 	CLEANUP(buffer_release_p) struct buffer clean;
 	buffer_init(&clean, 3 * (size_t)OUTPUT_TAIL_BYTES + 1);
 	CHECK(str_append_utf8_lossy(&clean, raw + skip, tail->len - skip) == 0);
-	size_t from =
-		clean.len > OUTPUT_TAIL_BYTES ? character_start(clean.data, clean.len - OUTPUT_TAIL_BYTES, clean.len) : 0;
+	size_t from = clean.len > OUTPUT_TAIL_BYTES ? utf8_start(clean.data, clean.len - OUTPUT_TAIL_BYTES, clean.len) : 0;
 	CHECK(buffer_append(out, clean.data + from, clean.len - from) == 0);
 }
 
