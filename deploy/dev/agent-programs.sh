@@ -65,8 +65,7 @@ is_anthropics() { case $1 in sk-ant-*) ;; *) return 1 ;; esac; }
 # take_api_key KEY: for the run user's services to read.
 take_api_key() {
     run_dir "$RUN/secrets" 0700
-    printf '%s\n' "$1" | write_file 0600 "$RUN/secrets/vendor-key"
-    own "$RUN/secrets/vendor-key"
+    printf '%s\n' "$1" | write_file 0600 "$RUN/secrets/vendor-key" own
 }
 
 # The key goes to its own vendor, or to where KILN_*_BASE_URL of the caller says; models and prices are the caller's too.

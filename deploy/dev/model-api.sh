@@ -13,8 +13,7 @@ model_api_begin() {
     done
     run_dir "$RUN/secrets" 0700
     if [ ! -s "$RUN/secrets/model-key" ]; then      # nobody's: the model takes any
-        printf 'sk-kiln-dev-%s\n' "$(random_hex)" | write_file 0600 "$RUN/secrets/model-key"
-        own "$RUN/secrets/model-key"
+        printf 'sk-kiln-dev-%s\n' "$(random_hex)" | write_file 0600 "$RUN/secrets/model-key" own
     fi
     running model-api && return
     fresh_ports model-api

@@ -7,7 +7,7 @@ cmd_test() {
     local long=0 first=${TEST_PRESETS[0]} others=("${TEST_PRESETS[@]:1}")
     local preset out builder options=() running=() rc=0
     if [ "${1:-}" = --long ]; then long=1; shift; fi
-    set_up_tests "build $first"
+    set_up_tests "$first"
     # Tests that take longer carry the label "long".
     if [ $long = 1 ]; then
         export KILN_TEST_LONG=1
@@ -49,19 +49,19 @@ run_tests() {
     (cd "$ROOT" && ctest --preset "$1" -j "$2" "${@:3}" </dev/null)
 }
 
-# set_up_tests [COMMAND]: everything that tests use, so that none of them has to install or download; COMMAND, which changes nothing in the place, is done meanwhile.
+# set_up_tests PRESET: everything that tests use, so that none of them has to install or download; PRESET is built meanwhile.
 set_up_tests() {
-    local what out command needs=(need_kafka need_agent_programs need_test_python) failed=0
+    local what out builder needs=(need_kafka need_agent_programs need_test_python) failed=0
     local -A pids=()
     need RUN BUILD TEST FUZZ
     choose_place
     out=$(mktemp -d)
     # shellcheck disable=SC2064  # the name is known now
     trap "rm -rf -- '$out'" EXIT
-    # Side by side: downloads wait for others, a build only for the processor. COMMAND begins before the place is locked:
+    # Side by side: downloads wait for others, a build only for the processor. It begins before the place is locked:
     # it would keep the lock, and a first build takes longer than another ./dev waits.
-    ${1:-true} >"$out/command" 2>&1 &
-    command=$!
+    build "$1" >"$out/build" 2>&1 &
+    builder=$!
     lock_place
     for what in "${needs[@]}"; do
         $what >"$out/$what" 2>&1 &
@@ -76,8 +76,8 @@ set_up_tests() {
         for what in "${needs[@]}"; do $what; done
     fi
     unlock_place
-    wait "$command" || failed=1
-    cat -- "$out/command"
+    wait "$builder" || failed=1
+    cat -- "$out/build"
     rm -rf -- "$out"
     trap - EXIT
     [ $failed = 0 ] || die "the set-up failed"
