@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import uuid
 
-from conftest import BIN, NOBODY
+from conftest import BIN, NOBODY, as_nobody
 from kiln_testing.repositories import EMPTY_ENV, git
 from kiln_testing.system import free_folder
 
@@ -22,10 +22,6 @@ HEADER = struct.Struct("=IIQ")
 TIMEOUT_S = 250
 # git's own check of what is pushed; for .gitmodules, which are only text to Kiln, it is off.
 STRICT = {"receive.fsckObjects": "true", **{f"receive.fsck.gitmodules{what}": "ignore" for what in ("Url", "Path", "Name", "Update", "Symlink")}}
-
-
-def as_nobody():
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 class Site:
@@ -74,9 +70,9 @@ class Site:
         """Where the executor keeps it, as an attacker could work it out."""
         return self.state / "mirrors" / f"{hashlib.sha256(repository.url.encode()).hexdigest()[:32]}.git"
 
-    def run(self, repository, script, sandbox="bwrap", **more):
+    def run(self, repository, script, **more):
         """One attempt from its assignment to its result."""
-        return Child(self, sandbox, more.pop("settings", {})).run(repository, self.program(script), **more)
+        return Child(self).run(repository, self.program(script), **more)
 
     def close(self):
         self.server.terminate()
@@ -106,10 +102,10 @@ class Repository:
             os.chown(self.bare / "config", NOBODY, NOBODY)
         self.base = self.ask("rev-parse", "main")
 
-    def ask(self, *arguments, check=True, text=None):
+    def ask(self, *arguments, text=None):
         done = subprocess.run(
             ["git", "-c", "safe.directory=*", "--git-dir", str(self.bare), *arguments], cwd="/", env=EMPTY_ENV, input=text or "", capture_output=True, encoding="utf-8", errors="replace",
-            check=check, timeout=200,
+            check=True, timeout=200,
         )  # fmt: skip
         return done.stdout.strip()
 
@@ -125,15 +121,13 @@ class Repository:
 class Child:
     """Plays the daemon to one child: everything is acknowledged, and the lease is good."""
 
-    def __init__(self, site, sandbox, settings):
-        self.site = site
+    def __init__(self, site):
         self.env = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin", "KILN_KAFKA_BROKERS": "none", "KILN_OPS_PORT": "0", "KILN_SANDBOX": sandbox, "KILN_STATE_DIR": str(site.state),
+            "PATH": "/usr/local/bin:/usr/bin:/bin", "KILN_KAFKA_BROKERS": "none", "KILN_OPS_PORT": "0", "KILN_SANDBOX": "bwrap", "KILN_STATE_DIR": str(site.state),
             "KILN_COMMAND_AGENTS_DIR": str(site.agents), "KILN_CREDENTIALS_DIR": str(site.credentials), "KILN_GIT_ALLOW": "127.0.0.0/8", "KILN_KILL_GRACE_MS": "200",
-            **settings,
         }  # fmt: skip
 
-    def run(self, repository, command, build_id=None, project="demo", timeout_s=200, agent=None, meanwhile=None, **spec):
+    def run(self, repository, command, meanwhile=None, **spec):
         """`meanwhile` is called when the agent has been started, and before anything can be pushed."""
         ours, its = socket.socketpair()
         process = subprocess.Popen(
@@ -141,11 +135,11 @@ class Child:
             start_new_session=True, **as_nobody(),
         )  # fmt: skip
         its.close()
-        token = {"build_id": build_id or str(uuid.uuid4()), "attempt": 1, "lease_id": str(uuid.uuid4())}
-        chosen = {"provider": "command", "model": None, "command": command, "max_turns": None, "max_tokens": None, "budget_usd": None, **(agent or {})}
+        token = {"build_id": str(uuid.uuid4()), "attempt": 1, "lease_id": str(uuid.uuid4())}
+        chosen = {"provider": "command", "model": None, "command": command, "max_turns": None, "max_tokens": None, "budget_usd": None}
         assignment = {
-            **token, "mode": "run", "project": {"id": str(uuid.uuid4()), "name": project},
-            "spec": {"prompt": "Do it.", "auto_commit": True, "auto_push": True, "agent": chosen, "branch": None, "commit_message": None, "timeout_s": timeout_s, **spec},
+            **token, "mode": "run", "project": {"id": str(uuid.uuid4()), "name": "demo"},
+            "spec": {"prompt": "Do it.", "auto_commit": True, "auto_push": True, "agent": chosen, "branch": None, "commit_message": None, "timeout_s": 200, **spec},
             "git": {"url": repository.url, "credential": "local", "create_missing": False}, "base_sha": None, "branch": None, "earlier": [], "settle_end": None,
         }  # fmt: skip
         end = End(token)

@@ -20,6 +20,11 @@ BIN = pathlib.Path(os.environ["KILN_TEST_BIN"])
 NOBODY = 65534  # as whom the executor runs: it refuses to be root
 
 
+def as_nobody():
+    """For subprocess: the executor's user of these tests."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
 class World:
     """The executor's host: state directory, other builds, credentials, servers on loopback."""
 
@@ -79,10 +84,9 @@ class World:
 
     def start(self, sandbox, program, prompt="", **settings):
         lease = str(uuid.uuid4())
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         process = subprocess.Popen(  # pylint: disable=consider-using-with
             [str(BIN / "kiln-test-confine"), lease, str(program)], env=self.environment(sandbox, lease, **settings), cwd="/",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **user,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **as_nobody(),
         )  # fmt: skip
         process.stdin.write(prompt.encode())
         process.stdin.close()

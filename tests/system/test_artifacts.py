@@ -166,25 +166,25 @@ def test_only_who_may_read_the_project_gets_its_artifacts(kiln, made):
 
 
 @pytest.mark.parametrize(
-    "path, statuses",
+    "path, status",
     [
-        ("../../../../etc/passwd", (404,)),
-        ("..%2f..%2f..%2fetc%2fpasswd", (404,)),
-        ("%2e%2e/%2e%2e/etc/passwd", (404,)),
-        ("/etc/passwd", (404,)),
-        ("%2fetc%2fpasswd", (404,)),
-        ("out/./empty", (404,)),
-        ("out//empty", (404,)),
-        ("out/empty/", (404,)),
-        ("out/empty%00", (400,)),
-        ("out/%ff", (400,)),
-        ("out/%zz", (400,)),
+        ("../../../../etc/passwd", 404),
+        ("..%2f..%2f..%2fetc%2fpasswd", 404),
+        ("%2e%2e/%2e%2e/etc/passwd", 404),
+        ("/etc/passwd", 404),
+        ("%2fetc%2fpasswd", 404),
+        ("out/./empty", 404),
+        ("out//empty", 404),
+        ("out/empty/", 404),
+        ("out/empty%00", 400),
+        ("out/%ff", 400),
+        ("out/%zz", 400),
     ],
 )
-def test_a_path_that_means_harm_gets_nothing(kiln, made, path, statuses):
+def test_a_path_that_means_harm_gets_nothing(kiln, made, path, status):
     request = raw.head(kiln.api.token, "GET", link(made, path))
     (answer,) = raw.decided(kiln.system.url, request)
-    assert answer.status in statuses and b"root:" not in answer.body
+    assert answer.status == status and b"root:" not in answer.body
 
 
 def test_a_builds_webhook_has_the_same_list(kiln):

@@ -256,10 +256,6 @@ def test_a_budget_is_not_taken_with_a_model_that_has_no_price(kiln, lab):
 # -- going on
 
 
-def continued(kiln, task):
-    return [item["data"].get("continued") for item in kiln.trail(task) if item["type"] == "build.phase" and item["data"]["phase"] == "agent"]
-
-
 def test_claude_code_goes_on_with_its_session_and_opencode_is_told_of_it(kiln, lab):
     project, _ = kiln.seeded()
     first, prompt = lab.post(kiln, project, "claude-code", Say("This was first."), Say("This was second."))
@@ -269,10 +265,10 @@ def test_claude_code_goes_on_with_its_session_and_opencode_is_told_of_it(kiln, l
     resumed, told = [kiln.post(project, {**follow_up, "agent": {"provider": provider}}) for provider in ("claude-code", "opencode")]
     build = kiln.wait_end(resumed, DEADLINE)
     assert build["status"] == "completed" and build["result"]["output"] == "This was second.", build["result"]
-    assert continued(kiln, resumed) == ["resumed"]
+    assert kiln.continued(resumed) == ["resumed"]
     said = [str(request["request"]["messages"]) for request in lab.model.asked(prompt) if request["path"].startswith("/v1/messages")][-1]
     assert said.index(prompt) < said.index("This was first.") < said.index("And then?") and "answered earlier" not in said
-    assert kiln.wait_end(told, DEADLINE)["status"] == "completed" and continued(kiln, told) == ["context"]
+    assert kiln.wait_end(told, DEADLINE)["status"] == "completed" and kiln.continued(told) == ["context"]
     said = [str(request["request"]["messages"]) for request in lab.model.asked(prompt) if request["path"].startswith("/v1/chat/completions")][-1]
     assert said.index(prompt) < said.index("This was first.") < said.index("And then?") and "answered earlier" in said
 

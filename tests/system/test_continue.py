@@ -5,11 +5,6 @@ import pytest
 from kiln_testing.agents import Gate, spec
 
 
-def continued(kiln, task):
-    """What the trail says of how it went on."""
-    return [item["data"].get("continued") for item in kiln.trail(task) if item["type"] == "build.phase" and item["data"]["phase"] == "agent"]
-
-
 def test_a_follow_up_is_told_what_was_asked_and_answered_before_its_own_prompt(kiln):
     project, _ = kiln.seeded()
     first = kiln.run(project, "echo 'the answer: \\u00e4 \U0001f9f1'", prompt="What is it?\nNothing else.")
@@ -19,7 +14,7 @@ def test_a_follow_up_is_told_what_was_asked_and_answered_before_its_own_prompt(k
     told = build["result"]["output"]
     assert build["status"] == "completed" and build["spec"]["continue_from"] == first
     assert told.index("What is it?\nNothing else.") < told.index("the answer: \\u00e4 \U0001f9f1") < told.index("And now?") and told.endswith("And now?")
-    assert continued(kiln, second) == ["context"] and continued(kiln, first) == [None]
+    assert kiln.continued(second) == ["context"] and kiln.continued(first) == [None]
 
 
 def test_what_a_follow_up_is_told_is_cut(kiln):
@@ -45,7 +40,7 @@ def test_a_retry_of_a_follow_up_continues_the_same_build(kiln):
     second = kiln.run(project, "cat", continue_from=first)
     kiln.wait_end(second)
     again = kiln.api.post(f"/builds/{second}/retry", expect=202).json()["task_id"]
-    assert "the answer" in kiln.wait_end(again)["result"]["output"] and continued(kiln, again) == ["context"]
+    assert "the answer" in kiln.wait_end(again)["result"]["output"] and kiln.continued(again) == ["context"]
 
 
 @pytest.mark.parametrize("whose", ["another project's", "nobody's"])

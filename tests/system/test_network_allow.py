@@ -21,7 +21,7 @@ def proxies():
     return {name: value for name, value in os.environ.items() if name.upper().endswith("_PROXY")}
 
 def tunnel(place, proxy=None):
-    "(status line, body so far, socket)"
+    "(status line, socket)"
     proxy = urlsplit(proxy or os.environ["HTTPS_PROXY"])
     link = socket.create_connection((proxy.hostname, proxy.port), 120)
     user = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()

@@ -4,10 +4,10 @@ import collections
 import hashlib
 import itertools
 
-TERMINAL = ("build.completed", "build.failed", "build.cancelled")
-ENDED = ("completed", "failed", "cancelled")
+from kiln_testing.kiln import ENDED
+from kiln_testing.records import DEAD_LETTERS, TERMINAL
+
 BUILD_EVENTS = "kiln.build.events"
-DEAD_LETTERS = "kiln.dead-letters"
 # What a match takes on a busy machine; a wake-up that was lost costs a second, or for ever.
 MATCH_S = 0.25
 IDLE_SHARE = 0.01

@@ -93,8 +93,8 @@ class Member:
     def is_dead(self):
         return self.process.poll() is not None if self.process is not None else is_gone(self.pid)
 
-    def end(self, number, whole=False, deadline=60.0):
-        """Ends it, or the whole tree of its processes; SIGKILL after the deadline. True when the signal was enough."""
+    def end(self, number, whole=False):
+        """Ends it, or the whole tree of its processes; SIGKILL after a minute."""
         with self.life:
             self.wanted = False
             if whole:
@@ -102,16 +102,13 @@ class Member:
             pids = tree(self.pid) if whole else [self.pid]
             for pid in pids:
                 send(pid, number)
-            enough = True
             try:
-                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to end", deadline)
+                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to end", 60)
             except AssertionError:
-                enough = False
                 for pid in pids:
                     send(pid, signal.SIGKILL)
                 wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to be gone")
             self.deaths.append(time.time())
-            return enough
 
     def freeze(self, whole):
         """All threads of it stand still when this returns, and all of its descendants if wanted."""
@@ -152,10 +149,10 @@ class Fleet:
     def adopt(self, name, pid):
         return self._add(Member.of_pid(self, name, pid))
 
-    def another(self, like, name, folder=None, **environment):
+    def another(self, like, name, **environment):
         """One more like a member, with these variables; not started."""
         log = self.system.folder / "log" / f"{name}.log"
-        return self._add(Member(self, name, like.argv, like.environment | environment, folder or like.cwd, log))
+        return self._add(Member(self, name, like.argv, like.environment | environment, like.cwd, log))
 
     def _add(self, member):
         self.members[member.name] = member

@@ -108,11 +108,8 @@ def _nets(kind, members, ends, mode, seconds, delays=(0, 0)):
     return [lambda chance, member=member: Net(kind, member, chance.uniform(*seconds), ends, mode, chance.uniform(*delays)) for member in members]
 
 
-BOTH = ("{}-1", "{}-2")
-
-
 def both(kind):
-    return [form.format(kind) for form in BOTH]
+    return [f"{kind}-1", f"{kind}-2"]
 
 
 # Of each row one entry is taken at a time, so that kinds with many members do not crowd out the others.

@@ -160,12 +160,22 @@ def forge_c2_an_end_that_was_none(run):
 # C3
 
 
+def forget_end(run):
+    """The journal does not say when the agent of LOST's first attempt ended."""
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+
+
+def add_third(run, begin, end):
+    run.attempts.append(Attempt(LOST, 3, "lease-third", "w3", "run", "finished", begin, begin, end, "completed"))
+    run.journal += [Entry(begin, "w3", "agent starts", LOST, 3), Entry(end, "w3", "agent ended", LOST, 3)]
+
+
 def forge_c3_a_second_agent_by_its_lock(run):
     run.doubles.append(Entry(0, "", "double", LOST, 2))
 
 
 def forge_c3_a_second_agent_by_the_journals(run):
-    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    forget_end(run)
 
 
 def forge_c3_push_after_the_lease(run):
@@ -181,8 +191,7 @@ def third_attempt(run, begin, end):
     first = next(attempt for attempt in run.attempts if (attempt.build, attempt.number) == (LOST, 1))
     first.accepted = None
     run.freezes.append((first.worker, first.assigned, first.ended))
-    run.attempts.append(Attempt(LOST, 3, "lease-third", "w3", "run", "finished", begin, begin, end, "completed"))
-    run.journal += [Entry(begin, "w3", "agent starts", LOST, 3), Entry(end, "w3", "agent ended", LOST, 3)]
+    add_third(run, begin, end)
 
 
 def forge_c3_two_agents_after_an_attempt_that_is_excused(run):
@@ -195,11 +204,10 @@ def forge_c3_a_second_agent_by_its_lock_after_an_attempt_that_is_excused(run):
 
 
 def forge_c3_an_agent_that_lives_on_while_one_that_is_excused_comes_and_goes(run):
-    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    forget_end(run)
     next(attempt for attempt in run.attempts if (attempt.build, attempt.number) == (LOST, 2)).state = "lost"
     run.freezes.append(("w2", 30.2, 32))
-    run.attempts.append(Attempt(LOST, 3, "lease-third", "w3", "run", "finished", 33, 33, 34, "completed"))
-    run.journal += [Entry(33, "w3", "agent starts", LOST, 3), Entry(34, "w3", "agent ended", LOST, 3)]
+    add_third(run, 33, 34)
 
 
 # C4
@@ -396,7 +404,7 @@ def test_an_accept_that_came_too_late_is_no_violation(run):
 
 def test_an_agent_whose_accept_came_too_late_may_live_beside_its_successors(run):
     third_attempt(run, 33, 34)
-    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    forget_end(run)
     run.freezes.clear()
     run.doubles += [Entry(0, "", "double", LOST, 2), Entry(0, "", "double", LOST, 3)]
     assert not found(run)
@@ -409,13 +417,13 @@ def test_a_freeze_of_another_host_excuses_nothing(run):
 
 
 def test_an_executor_that_was_killed_has_no_agents_left(run):
-    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    forget_end(run)
     run.deaths.append(("w1", 24))
     assert not found(run)
 
 
 def test_a_child_that_has_died_has_no_agent_left(run):
-    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt, entry.what) != (LOST, 1, "agent ended")]
+    forget_end(run)
     run.journal.append(Entry(24, "w1", "child has died", LOST, 0))
     assert not found(run)
 

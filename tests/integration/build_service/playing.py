@@ -14,6 +14,7 @@ import confluent_kafka
 import psycopg
 
 from databases import BIN, PASSWORDS
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import TooLate, wait_for
 
 REQUESTS, ASSIGNMENTS, RESULTS = "kiln.build.requests", "kiln.build.assignments", "kiln.build.results"
@@ -31,21 +32,6 @@ def new_id():
     raw[6] = (raw[6] & 0x0F) | 0x70
     raw[8] = (raw[8] & 0x3F) | 0x80
     return str(uuid.UUID(bytes=bytes(raw)))
-
-
-def partition_of(key, count):
-    """Java's murmur2 of the key, as everybody computes it."""
-    data, length, mask = key.encode(), len(key), 0xFFFFFFFF
-    m, h = 0x5BD1E995, (0x9747B28C ^ length) & mask
-    for i in range(0, length // 4 * 4, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & mask
-        k = (k ^ (k >> 24)) * m & mask
-        h = (h * m & mask) ^ k
-    tail = data[length // 4 * 4 :]
-    if tail:
-        h = (h ^ int.from_bytes(tail, "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return ((h ^ (h >> 15)) & 0x7FFFFFFF) % count
 
 
 class Service:
@@ -265,7 +251,7 @@ class Worker:
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
-        self.partition = partition_of(self.id, 32)
+        self.partition = partition_of(self.id.encode(), 32)
         _, end = self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition), timeout=60)
         self.read_offset = end
         self.consumer.assign([confluent_kafka.TopicPartition(ASSIGNMENTS, self.partition, end)])

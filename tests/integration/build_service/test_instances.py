@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from databases import Database
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import RESULTS, Gateway, Service, Worker, new_id, partition_of, skip_old_records
+from playing import RESULTS, Gateway, Service, Worker, new_id, skip_old_records
 
 COUNT = 200
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
@@ -206,25 +207,30 @@ def test_leases_start_afresh_with_a_new_owner(place):
     place.check([build])
 
 
-def id_in_half(half, make=new_id):
+def id_in_half(half):
     """An id whose partition belongs to the first or to the second of two instances that share evenly."""
-    return next(one for one in iter(make, None) if partition_of(one, 12) // 6 == half)
+    return next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) // 6 == half)
+
+
+def in_halves(place, **settings):
+    """Two instances; a worker of the first one's half with a build of the second one's: (services, worker, build, assignment)."""
+    services = [place.service(**settings) for _ in range(2)]
+    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
+    executor = place.worker(works=False, worker_id=id_in_half(0))
+    build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
+    return services, executor, build, executor.assigned(build)
 
 
 def hold_results(connection, build):
     """Until its transaction is over, no result of this build is applied."""
     connection.execute(
-        "select from consumer_offsets where consumer = 'kiln-build-service' and topic = %s and partition = %s for update", (RESULTS, partition_of(build, 12))
+        "select from consumer_offsets where consumer = 'kiln-build-service' and topic = %s and partition = %s for update", (RESULTS, partition_of(build.encode(), 12))
     )
 
 
 def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     """One instance minds the worker's lease; the other has its result and cannot apply it."""
-    services = [place.service(KILN_LEASE_MS="3000") for _ in range(2)]
-    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
-    executor = place.worker(works=False, worker_id=id_in_half(0))
-    build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
-    assign = executor.assigned(build)
+    _, executor, build, assign = in_halves(place, KILN_LEASE_MS="3000")
     executor.accept(assign)
     place.gateway.wait(build, "running")
     with psycopg.connect(place.database.url) as other:
@@ -251,11 +257,7 @@ create trigger hold_start before insert on build_events for each row when (new.t
 def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
     """One instance minds the worker, whose heartbeats lack the attempt; the other has applied its accept, and commits it as the first one decides."""
     settings = {"KILN_LEASE_MS": "5000", "KILN_ACCEPT_DEADLINE_MS": "120000"}
-    services = [place.service(**settings) for _ in range(2)]
-    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
-    executor = place.worker(works=False, worker_id=id_in_half(0))
-    build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
-    assign = executor.assigned(build)
+    services, executor, build, assign = in_halves(place, **settings)
     executor.drop.add("attempt.assign")  # it is sent again and again
     token = executor.held.pop(assign["lease_id"])
     place.database.sql(HOLD_STARTS)

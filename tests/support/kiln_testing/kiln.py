@@ -124,6 +124,10 @@ class Kiln:
         trail.verify(items)
         return items
 
+    def continued(self, task):
+        """What the trail says of how each agent of it went on from an earlier build."""
+        return [item["data"].get("continued") for item in self.trail(task) if item["type"] == "build.phase" and item["data"]["phase"] == "agent"]
+
     def log_is_stored(self, task):
         """Waits for what the build's executor has written by now; it is another way than that of its results."""
         partition = partition_of(task.encode(), self.tap.partitions["kiln.build.logs"])

@@ -113,7 +113,7 @@ static char *read_all(int fd)
 		buffer_commit(&answer, (size_t)got);
 	} while (got > 0);
 	(void)close(fd);
-	return buffer_detach(&answer, &(size_t){0});
+	return buffer_detach(&answer, NULL);
 }
 
 /* One request on a connection of its own; the whole answer. */
@@ -172,7 +172,7 @@ static char *take_lines(struct scene *scene)
 		model_proxy_take(scene->proxy, &lines, &key);
 		model_key_free(key);
 	}
-	return buffer_detach(&lines, &(size_t){0});
+	return buffer_detach(&lines, NULL);
 }
 
 static const char plain_answer[] =
