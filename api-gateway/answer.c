@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "common/base/str.h"
+
 void answer_init(struct answer *answer)
 {
 	answer->status = 0;
@@ -41,6 +43,15 @@ void answer_field_text(struct answer *answer, const char *name, const char *valu
 	at[len] = '\0';
 	answer->fields[answer->fields_len++] = (struct answer_field){name, at, len};
 	answer->text_len += len + 1;
+}
+
+const struct answer_field *answer_find(const struct answer *answer, const char *name)
+{
+	for (size_t i = 0; i < answer->fields_len; i++) {
+		if (str_equal(answer->fields[i].name, name))
+			return &answer->fields[i];
+	}
+	return NULL;
 }
 
 void answer_field(struct answer *answer, const char *name, const char *format, ...)

@@ -48,6 +48,8 @@ void answer_field(struct answer *answer, const char *name, const char *format, .
 
 /* The same for a value as it is. */
 void answer_field_text(struct answer *answer, const char *name, const char *value, size_t len);
+/* NULL: there is none. */
+const struct answer_field *answer_find(const struct answer *answer, const char *name);
 
 /* Begins a JSON body: the writer writes into answer->body. */
 void answer_json(struct answer *answer, int status, struct json_writer *ret_writer);

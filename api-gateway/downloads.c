@@ -180,12 +180,8 @@ static bool wants_range(const struct request *request)
 		return false;
 	if (tag->data == NULL)
 		return true;
-	for (size_t i = 0; i < request->answer.fields_len; i++) {
-		const struct answer_field *field = &request->answer.fields[i];
-		if (strcmp(field->name, "etag") == 0)
-			return field->value_len == tag->len && memcmp(field->value, tag->data, tag->len) == 0;
-	}
-	return false;
+	const struct answer_field *etag = answer_find(&request->answer, "etag");
+	return etag != NULL && etag->value_len == tag->len && memcmp(etag->value, tag->data, tag->len) == 0;
 }
 
 /* -1: the answer is 416. */

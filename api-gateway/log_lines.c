@@ -1,7 +1,6 @@
 #include "api-gateway/log_lines.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "api-gateway/sse.h"
 #include "common/base/log.h"
@@ -100,9 +99,9 @@ static int read_lines(const PGresult *rows, int row, cJSON **ret_lines, struct e
 	buffer_init(&text, LINES_MAX_BYTES);
 	if (pg_bytes(rows, row, "lines", &packed) < 0)
 		return error_set(err, ERR_INVALID, "the record is too long");
-	if (unpack(packed.len > 0 ? packed.data : "", packed.len, LINES_MAX_BYTES, &text, err) < 0)
+	if (unpack(packed.data, packed.len, LINES_MAX_BYTES, &text, err) < 0)
 		return -1;
-	return json_parse(text.len > 0 ? text.data : "", text.len, ret_lines, err);
+	return json_parse(text.data, text.len, ret_lines, err);
 }
 
 void log_chunk_read(const PGresult *rows, int row, const char *build_id, struct log_chunk *ret_chunk)

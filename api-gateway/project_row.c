@@ -238,11 +238,11 @@ static int insert_in_tx(struct request *request, struct pg_conn *conn, const cha
 							values->branch,
 							values->credential,
 							values->concurrency,
-							values->agent.len > 0 ? values->agent.data : NULL,
+							buffer_or_null(&values->agent),
 							values->settings.data,
 							secret->hex,
 							provisional_build,
-							values->network.len > 0 ? values->network.data : NULL};
+							buffer_or_null(&values->network)};
 	PGresult *rows = NULL;
 	if (pg_query(conn, &sql_project_insert, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;

@@ -41,15 +41,12 @@ int representation_check_writer(struct request *request, const char *etag)
 
 static void copy_tag(const struct answer *answer, char ret[ETAG_SIZE])
 {
-	for (size_t i = 0; i < answer->fields_len; i++) {
-		const struct answer_field *field = &answer->fields[i];
-		if (!str_equal(field->name, "etag"))
-			continue;
-		CHECK(field->value_len < ETAG_SIZE);
-		memcpy(ret, field->value, field->value_len + 1);
-		return;
-	}
+	const struct answer_field *tag = answer_find(answer, "etag");
 	ret[0] = '\0';
+	if (tag == NULL)
+		return;
+	CHECK(tag->value_len < ETAG_SIZE);
+	memcpy(ret, tag->value, tag->value_len + 1);
 }
 
 static void add_caching(struct request *request)

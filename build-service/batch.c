@@ -202,8 +202,7 @@ static bool may_be_optimistic(struct batch *batch, size_t count)
 	const char **projects = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*projects));
 	for (size_t i = 0; i < count; i++) {
 		const struct request *request = &batch->requests[i];
-		if (request->kind != REQUEST_BUILD || request->refusal != NULL ||
-			json_get_string(json_get(request->data, "spec"), "continue_from") != NULL)
+		if (request->kind != REQUEST_BUILD || request->refusal != NULL || request_continues(request))
 			return false;
 		projects[i] = request->project_id;
 	}

@@ -58,17 +58,6 @@ static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_con
 	return 0;
 }
 
-static bool is_due(const struct lease_due *due, const struct token *token)
-{
-	if (due->silent)
-		return true;
-	for (size_t i = 0; i < due->tokens_len; i++) {
-		if (token_equal(&due->tokens[i], token))
-			return true;
-	}
-	return false;
-}
-
 /* The fence, and what the worker holds under its lock. *ret_fenced: another instance has moved the partition on;
  * nothing is decided here. */
 static int load_worker(struct expiry *expiry, struct inbox *inbox, const struct lease_due *due, struct pg_conn *conn,
@@ -144,11 +133,11 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 	size_t accepted = 0, lost = 0;
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct token *token = &worker->held[i].token;
-		accepted += is_due(due, token) && is_accepted(build_set_find(&expiry->set, token->build_id), token);
+		accepted += lease_due_has(due, token) && is_accepted(build_set_find(&expiry->set, token->build_id), token);
 	}
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_due(due, &held->token))
+		if (!lease_due_has(due, &held->token))
 			continue;
 		struct build *build = build_set_find(&expiry->set, held->token.build_id);
 		const struct occurrence occurrence = {

@@ -189,12 +189,12 @@ size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max)
 	return len;
 }
 
-static bool was_due(const struct lease_due *then, const struct token *token)
+bool lease_due_has(const struct lease_due *due, const struct token *token)
 {
-	if (then->silent)
+	if (due->silent)
 		return true;
-	for (size_t i = 0; i < then->tokens_len; i++) {
-		if (token_equal(&then->tokens[i], token))
+	for (size_t i = 0; i < due->tokens_len; i++) {
+		if (token_equal(&due->tokens[i], token))
 			return true;
 	}
 	return false;
@@ -210,7 +210,7 @@ bool leases_still_due(struct leases *leases, struct lease_due *due)
 		return then.silent;
 	size_t left = 0;
 	for (size_t i = 0; i < due->tokens_len; i++) {
-		if (was_due(&then, &due->tokens[i]))
+		if (lease_due_has(&then, &due->tokens[i]))
 			due->tokens[left++] = due->tokens[i];
 	}
 	due->tokens_len = left;

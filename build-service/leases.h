@@ -48,6 +48,8 @@ struct lease_due {
 	size_t tokens_len;
 	struct token tokens[8]; /* those attempts, some of them */
 };
+/* Whether this attempt is part of it. */
+bool lease_due_has(const struct lease_due *due, const struct token *token);
 /* Copies up to `max`. */
 size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max);
 /* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due

@@ -86,6 +86,11 @@ static void read_build(struct request *request, const struct schema_set *schemas
 		request->refusal = too_large;
 }
 
+bool request_continues(const struct request *request)
+{
+	return json_get_string(json_get(request->data, "spec"), "continue_from") != NULL;
+}
+
 int request_read(const struct inbox_record *record, const struct schema_set *schemas, struct arena *arena,
 				 struct request *ret_request, struct error *err)
 {
@@ -234,7 +239,7 @@ static void fill(struct arena *arena, const struct request *request, struct buil
 	build->callback_url = json_get_string(spec, "callback_url");
 	build->template = json_get_string(spec, "template");
 	build->asked_branch = json_get_string(spec, "branch");
-	build->continues = json_get_string(spec, "continue_from") != NULL;
+	build->continues = request_continues(request);
 	build->origin = json_copy(arena, json_get(data, "origin"));
 	const char *hash = json_get_string(data, "request_hash");
 	build->request_hash_hex = hash != NULL && strlen(hash) == (size_t)SHA256_SIZE * 2 ? hash : NULL;

@@ -21,6 +21,9 @@ struct request {
 	const char *refusal;             /* why it cannot be run; in the arena; NULL = it can, by what it says */
 };
 
+/* Whether its build goes on from another one. */
+bool request_continues(const struct request *request);
+
 /* ERR_INVALID (poison) only when there is no legible build id. `schemas` may lack the type: then only what is used here
  * is looked at. */
 int request_read(const struct inbox_record *record, const struct schema_set *schemas, struct arena *arena,

@@ -46,6 +46,12 @@ static void add_disposition(struct answer *answer, const char *path)
 	answer_field_text(answer, "content-disposition", value.data, value.len);
 }
 
+static void answer_unreadable(struct request *request, const char *why)
+{
+	log_error("unreadable result", "build_id", request->param, "error", why, NULL);
+	(void)problem_answer(request, PROBLEM_INTERNAL, "The build's result cannot be read."); /* the answer */
+}
+
 static void answer_content(struct request *request, const cJSON *item)
 {
 	struct answer *answer = &request->answer;
@@ -58,8 +64,7 @@ static void answer_content(struct request *request, const cJSON *item)
 	}
 	uint8_t hash[SHA256_SIZE];
 	if (sha256 == NULL || hex_decode(sha256, strlen(sha256), hash, sizeof(hash)) < 0) {
-		log_error("unreadable result", "build_id", request->param, "error", "no SHA-256", NULL);
-		(void)problem_answer(request, PROBLEM_INTERNAL, "The build's result cannot be read."); /* the answer */
+		answer_unreadable(request, "no SHA-256");
 		return;
 	}
 	if (download_plan(request, sha256, json_get_int(item, "size", -1)) < 0)
@@ -86,8 +91,7 @@ bool build_artifact(struct request *request)
 	CLEANUP(cJSON_Delete_p) cJSON *result = NULL;
 	struct error err = ERROR_INIT;
 	if (text != NULL && json_parse(text, strlen(text), &result, &err) < 0) {
-		log_error("unreadable result", "build_id", request->param, "error", err.message, NULL);
-		(void)problem_answer(request, PROBLEM_INTERNAL, "The build's result cannot be read."); /* the answer */
+		answer_unreadable(request, err.message);
 		return true;
 	}
 	const cJSON *item = find_item(result, path.data);

@@ -58,7 +58,7 @@ static int find_template(struct work *work)
 static void check_build(struct work *work, const struct project_values *values, struct schema_problems *problems)
 {
 	static char some_url[] = ""; /* project_check has looked at the project's own */
-	struct project stand_in = {.git_url = some_url, .agent = values->agent.len > 0 ? values->agent.data : NULL};
+	struct project stand_in = {.git_url = some_url, .agent = buffer_or_null(&values->agent)};
 	work->build.project = work->project != NULL ? work->project : &stand_in;
 	build_request_check(&work->build, problems);
 	work->build.project = NULL;
@@ -137,11 +137,11 @@ static void compare_settings(const struct work *work, const struct project_value
 		complain(problems, "description");
 	if (metadata != NULL && !cJSON_Compare(metadata, json_get(settings, "metadata"), true))
 		complain(problems, "metadata");
-	const char *agent = values->agent.len > 0 ? values->agent.data : NULL;
-	if (json_get(work->project_body, "agent") != NULL && !same_json(agent, pg_text(work->rows, 0, "agent")))
+	if (json_get(work->project_body, "agent") != NULL &&
+		!same_json(buffer_or_null(&values->agent), pg_text(work->rows, 0, "agent")))
 		complain(problems, "agent");
-	const char *network = values->network.len > 0 ? values->network.data : NULL;
-	if (json_get(work->project_body, "network") != NULL && !same_json(network, pg_text(work->rows, 0, "network")))
+	if (json_get(work->project_body, "network") != NULL &&
+		!same_json(buffer_or_null(&values->network), pg_text(work->rows, 0, "network")))
 		complain(problems, "network");
 }
 

@@ -43,12 +43,13 @@ static void write_line(struct lines *lines, int64_t sequence, int64_t attempt, c
 
 static void write_gap(struct lines *lines, const struct log_gap *gap)
 {
+	if (lines->page != NULL) {
+		log_gap_write(&lines->page->w, gap);
+		return;
+	}
 	char text[LOG_GAP_TEXT];
 	log_gap_text(gap, text);
-	if (lines->page == NULL)
-		write_text(lines, text);
-	else
-		log_gap_write(&lines->page->w, gap);
+	write_text(lines, text);
 }
 
 /* Room for one more item, which ends with this sequence. */

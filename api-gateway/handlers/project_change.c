@@ -122,8 +122,8 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 	project_values_from(&values, merged);
 	const char *params[] = {pg_text(old, 0, "id"), values.git_url,
 							values.branch,         values.credential,
-							values.concurrency,    values.agent.len > 0 ? values.agent.data : NULL,
-							values.settings.data,  values.network.len > 0 ? values.network.data : NULL};
+							values.concurrency,    buffer_or_null(&values.agent),
+							values.settings.data,  buffer_or_null(&values.network)};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	if (pg_query(db->conn, &sql_project_update, params, ARRAY_LEN(params), &rows, &err) < 0)

@@ -165,7 +165,7 @@ static void insert(struct request *request, struct db *db, const struct once *on
 							json_get_string(body, "name"),
 							hash,
 							grant->scopes.data,
-							grant->projects.len > 0 ? grant->projects.data : NULL,
+							buffer_or_null(&grant->projects),
 							LOG_INT(grant->max_priority),
 							grant->expires[0] != '\0' ? grant->expires : NULL,
 							request->token->id};
@@ -224,11 +224,6 @@ static void what_caller_has(const struct token *token, struct buffer *scopes, st
 	json_array_end(&w);
 }
 
-static const char *or_null(const struct buffer *json)
-{
-	return json->len > 0 ? json->data : NULL;
-}
-
 static void write_list(struct request *request, const PGresult *rows)
 {
 	struct page page;
@@ -254,8 +249,8 @@ bool token_list(struct request *request)
 	CLEANUP(buffer_release_p) struct buffer scopes;
 	CLEANUP(buffer_release_p) struct buffer projects;
 	what_caller_has(request->token, &scopes, &projects);
-	const char *params[] = {has_place ? place.created_at : NULL, has_place ? place.id : NULL, or_null(&scopes),
-							or_null(&projects), LOG_INT(request->query.limit + 1)};
+	const char *params[] = {has_place ? place.created_at : NULL, has_place ? place.id : NULL, buffer_or_null(&scopes),
+							buffer_or_null(&projects), LOG_INT(request->query.limit + 1)};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	if (pg_query(db.conn, &sql_token_list, params, ARRAY_LEN(params), &rows, &err) < 0)
@@ -274,8 +269,8 @@ static void revoke_token(struct request *request, struct db *db)
 	struct error err = ERROR_INIT;
 	uint8_t hash[SHA256_SIZE];
 	if (pg_begin(db->conn, &err) < 0 ||
-		pg_query(db->conn, &sql_token_revoke, PG_PARAMS(request->param, or_null(&scopes), or_null(&projects)), 3, &rows,
-				 &err) < 0) {
+		pg_query(db->conn, &sql_token_revoke,
+				 PG_PARAMS(request->param, buffer_or_null(&scopes), buffer_or_null(&projects)), 3, &rows, &err) < 0) {
 		(void)db_problem(request, &err);
 		return;
 	}

@@ -49,6 +49,12 @@ static inline bool buffer_ok(const struct buffer *buf)
 	return !buf->overflowed;
 }
 
+/* The text; NULL when there is none. */
+static inline char *buffer_or_null(const struct buffer *buf)
+{
+	return buf->len > 0 ? buf->data : NULL;
+}
+
 /* Hands over the allocated, NUL-terminated bytes (free() them); the buffer is empty afterwards. Never NULL. */
 char *buffer_detach(struct buffer *buf, size_t *ret_len);
 

@@ -58,11 +58,6 @@ static void step(const struct find *find, const struct place *from, const char *
 	}
 }
 
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Keeps the path if it is among the first ones so far. */
 static void keep(struct find *find, const char *path)
 {
@@ -74,7 +69,7 @@ static void keep(struct find *find, const char *path)
 	size_t low = 0, high = find->len;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		if (compare(&find->paths[middle], &path) < 0)
+		if (strcmp(find->paths[middle], path) < 0)
 			low = middle + 1;
 		else
 			high = middle;

@@ -60,11 +60,9 @@ int attempt_open_proxy(struct attempt *attempt, const struct code_agent *agent, 
 		return 0;
 	if (attempt->model_proxy == NULL && make_proxy(attempt, agent) < 0)
 		return -1;
-	CLEANUP(free_p) char *address = xstrdup(SANDBOX_MODEL_ADDRESS);
-	if (!attempt->sandbox->confines) {
-		free(address);
-		address = xasprintf("127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
-	}
+	CLEANUP(free_p)
+	char *address = attempt->sandbox->confines ? xstrdup(SANDBOX_MODEL_ADDRESS)
+											   : xasprintf("127.0.0.1:%d", model_proxy_port(attempt->model_proxy));
 	if (agent->model_api != NULL)
 		*ret_model_url = xasprintf("http://%s", address);
 	if (has_network)

@@ -120,12 +120,10 @@ static int export(struct attempt *attempt, const struct collect *request, const 
 										   .deadline_ms = request->deadline_ms,
 										   .stop = request->stop,
 										   .ctx = request->ctx};
-	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
-	int rc = str_equal(path, ARTIFACT_COMMIT_BUNDLE)
-				 ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, err)
-				 : export_patch(repo, base, commit, fd, &limits, err);
-	memory_bound_lift(&bound);
-	return rc;
+	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
+	return str_equal(path, ARTIFACT_COMMIT_BUNDLE)
+			   ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, err)
+			   : export_patch(repo, base, commit, fd, &limits, err);
 }
 
 static int keep(struct attempt *attempt, struct collect *request, const char *path, const git_oid *base,

@@ -65,8 +65,9 @@ static int stage(struct attempt *attempt, git_oid *ret_tree)
 	return 0;
 }
 
-static int commit(struct attempt *attempt, struct commit_made *ret_made)
+int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
 {
+	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
 	*ret_made = (struct commit_made){.changed = false};
 	git_oid tree;
 	if (stage(attempt, &tree) < 0)
@@ -85,12 +86,4 @@ static int commit(struct attempt *attempt, struct commit_made *ret_made)
 	if (ret_made->changed)
 		git_oid_text(&ret_made->commit, attempt->outcome.commit_sha);
 	return 0;
-}
-
-int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
-{
-	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
-	int rc = commit(attempt, ret_made);
-	memory_bound_lift(&bound);
-	return rc;
 }

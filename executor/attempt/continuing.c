@@ -54,8 +54,6 @@ int attempt_continue(struct attempt *attempt)
 	if (problem != NULL)
 		return outcome_fail(&attempt->outcome, "rejected", false,
 							"continue_from: there is no such build of this project");
-	free(attempt->prompt);
-	attempt->prompt = NULL;
 	if (continues == NULL) {
 		attempt->prompt = xstrdup(attempt->assignment.prompt);
 	} else if (resume(attempt, continues)) {

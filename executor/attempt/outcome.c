@@ -6,7 +6,6 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
-#include "executor/attempt/log.h"
 
 #define MAX_FILES_CHANGED_BYTES ((size_t)2 * 1024 * 1024)
 

@@ -9,9 +9,9 @@
 #include "common/base/error.h"
 #include "executor/agents/agent.h"
 #include "executor/artifacts/list.h"
-#include "executor/attempt/log.h"
 #include "executor/attempt/output_tail.h"
 #include "executor/git/remote.h"
+#include "executor/secrets.h"
 
 /* Error classes are those of CONTRACT.md, as text. */
 struct outcome {

@@ -1,6 +1,5 @@
 #include "executor/git/agent_commits.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>

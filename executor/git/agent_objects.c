@@ -76,11 +76,7 @@ static int index_packs(const struct workspace *workspace, const struct git_remot
 					   const char *objects, const char **ret_why, struct error *err)
 {
 	int pack_fd = agent_open_plain(files_fd, ".git/objects/pack", O_RDONLY | O_DIRECTORY);
-	if (pack_fd < 0)
-		return 0;
-	int rc = agent_packs_index(workspace, remote, pack_fd, objects, ret_why, err);
-	(void)close(pack_fd); /* a directory */
-	return rc;
+	return pack_fd < 0 ? 0 : agent_packs_index(workspace, remote, pack_fd, objects, ret_why, err);
 }
 
 int agent_objects_open(const struct workspace *workspace, const struct git_remote *remote, int files_fd,

@@ -90,11 +90,9 @@ static int make_folders(const char *objects, struct error *err)
 int agent_packs_index(const struct workspace *workspace, const struct git_remote *remote, int pack_fd,
 					  const char *objects, const char **ret_why, struct error *err)
 {
-	int fd = openat(pack_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = fdopendir(pack_fd);
 	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd); /* a directory */
+		(void)close(pack_fd); /* a directory */
 		*ret_why = "its packs cannot be read";
 		return 1;
 	}
@@ -105,7 +103,7 @@ int agent_packs_index(const struct workspace *workspace, const struct git_remote
 		struct stat info;
 		if (!str_ends(entry->d_name, ".pack"))
 			continue;
-		if (fstatat(pack_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info.st_mode) ||
+		if (fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(info.st_mode) ||
 			info.st_size > MAX_BYTES - bytes || count == MAX_PACKS) {
 			*ret_why = "its packs are too many or too large";
 			rc = 1;

@@ -10,9 +10,9 @@
 #include "executor/git/access.h"
 #include "executor/git/workspace.h"
 
-/* Every pack of `pack_fd` (files/.git/objects/pack, regular files only) becomes one of `objects` (made by this,
- * absolute; not the agent's), as a link with our index beside it. 0; 1 = unusable, *ret_why is a constant; -1 = our own
- * failure.
+/* Takes the descriptor. Every pack of `pack_fd` (files/.git/objects/pack, regular files only) becomes one of `objects`
+ * (made by this, absolute; not the agent's), as a link with our index beside it. 0; 1 = unusable, *ret_why is a
+ * constant; -1 = our own failure.
  */
 int agent_packs_index(const struct workspace *workspace, const struct git_remote *remote, int pack_fd,
 					  const char *objects, const char **ret_why, struct error *err) MUST_CHECK;

@@ -135,13 +135,12 @@ int credential_load(const char *dir, const char *name, const struct git_url *url
 
 static void list_secrets_of(const char *dir, const char *file_name, struct secrets *secrets)
 {
-	CLEANUP(free_p) char *name = xstrdup(file_name);
+	static const char ending[] = ".json";
+	if (!str_ends(file_name, ending))
+		return;
+	CLEANUP(free_p) char *name = xstrndup(file_name, strlen(file_name) - strlen(ending));
 	CLEANUP(cJSON_Delete_p) cJSON *file = NULL;
 	struct error err = ERROR_INIT;
-	char *ending = strrchr(name, '.');
-	if (ending == NULL || !str_equal(ending, ".json"))
-		return;
-	*ending = '\0';
 	if (!str_is_name(name, strlen(name)) || load_file(dir, name, &file, &err) < 0)
 		return;
 	secrets_add(secrets, json_get_string(file, "token"));

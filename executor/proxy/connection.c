@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -144,16 +143,6 @@ static bool take_head(struct connection *connection)
 	return true;
 }
 
-/* Between requests it holds no memory to speak of. */
-static void give_back(struct buffer *buffer)
-{
-	size_t max = buffer->max;
-	if (buffer->len > 0)
-		return;
-	buffer_release(buffer);
-	buffer_init(buffer, max);
-}
-
 /* As far as it goes with what has been read. */
 static void proceed(struct connection *connection)
 {
@@ -169,7 +158,7 @@ static void proceed(struct connection *connection)
 			return;
 		call_free(call);
 		connection->call = NULL;
-		give_back(&connection->in);
+		give_back(&connection->in); /* between requests it holds no memory to speak of */
 		give_back(&connection->out);
 		connection->finishing = connection->finishing || !connection->keep_alive;
 		connection_due_in(connection, KEEP_ALIVE_MS);

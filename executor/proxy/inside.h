@@ -179,3 +179,13 @@ void proxy_tell_key(struct model_proxy *proxy, const char *key);
 void proxy_is_active(struct model_proxy *proxy);
 /* Too many lines wait to be taken: no new requests. */
 bool proxy_is_held_up(struct model_proxy *proxy);
+
+/* The memory of a buffer that holds nothing now. */
+static inline void give_back(struct buffer *buffer)
+{
+	size_t max = buffer->max;
+	if (buffer->len > 0)
+		return;
+	buffer_release(buffer);
+	buffer_init(buffer, max);
+}

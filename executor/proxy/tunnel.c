@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -108,8 +107,14 @@ static void tell_end(struct tunnel *tunnel, const char *cut)
 	tell(tunnel->proxy, &tunnel->place, tunnel->started_us, tunnel->state == OPEN ? 200 : 0, rest);
 }
 
-static void refuse(struct tunnel *tunnel, int status, const char *why)
+PRINTF_LIKE(3, 4)
+static void refuse(struct tunnel *tunnel, int status, const char *format, ...)
 {
+	char why[REFUSAL_BYTES];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(why, sizeof(why), format, args); /* cut when it is longer */
+	va_end(args);
 	address_look_up_free(tunnel->look_up);
 	tunnel->look_up = NULL;
 	close_p(&tunnel->fds[FAR]);
@@ -120,17 +125,6 @@ static void refuse(struct tunnel *tunnel, int status, const char *why)
 	tunnel->state = REFUSED;
 	tunnel->ready = true;
 	tunnel->due_ms = clock_boot_ms() + LINGER_MS;
-}
-
-PRINTF_LIKE(3, 4)
-static void refusef(struct tunnel *tunnel, int status, const char *format, ...)
-{
-	char why[REFUSAL_BYTES];
-	va_list args;
-	va_start(args, format);
-	(void)vsnprintf(why, sizeof(why), format, args); /* cut when it is longer */
-	va_end(args);
-	refuse(tunnel, status, why);
 }
 
 /* ---- opening */
@@ -153,8 +147,8 @@ static void connect_to_next(struct tunnel *tunnel)
 		tunnel->why = errno;
 	}
 	network_place_write(&tunnel->place, where);
-	refusef(tunnel, tunnel->why == ETIMEDOUT ? 504 : 502, "Kiln: %s cannot be connected to: %s", where,
-			strerror(tunnel->why));
+	refuse(tunnel, tunnel->why == ETIMEDOUT ? 504 : 502, "Kiln: %s cannot be connected to: %s", where,
+		   strerror(tunnel->why));
 }
 
 static void resolved(struct tunnel *tunnel)
@@ -165,11 +159,11 @@ static void resolved(struct tunnel *tunnel)
 	address_look_up_free(tunnel->look_up);
 	tunnel->look_up = NULL;
 	if (status < 0 && err.kind == ERR_DENIED)
-		refusef(tunnel, 403,
-				"Kiln: %s has no public address, and the operator (KILN_NETWORK_ALLOW) does not allow others",
-				tunnel->place.host);
+		refuse(tunnel, 403,
+			   "Kiln: %s has no public address, and the operator (KILN_NETWORK_ALLOW) does not allow others",
+			   tunnel->place.host);
 	else if (status < 0)
-		refusef(tunnel, 502, "Kiln: %s", err.message);
+		refuse(tunnel, 502, "Kiln: %s", err.message);
 	else
 		connect_to_next(tunnel);
 }
@@ -301,11 +295,7 @@ static bool write_waiting(struct tunnel *tunnel, struct flow *flow, enum end to)
 	if (sent < 0)
 		return false;
 	buffer_consume(&flow->waiting, (size_t)sent);
-	if (flow->waiting.len == 0) { /* most of the time nothing waits */
-		size_t max = flow->waiting.max;
-		buffer_release(&flow->waiting);
-		buffer_init(&flow->waiting, max);
-	}
+	give_back(&flow->waiting); /* most of the time nothing waits */
 	return true;
 }
 
@@ -346,10 +336,8 @@ static bool move(struct tunnel *tunnel, enum end from)
 
 static void run_out_of_time(struct tunnel *tunnel)
 {
-	char where[NETWORK_PLACE_SIZE];
-	network_place_write(&tunnel->place, where);
 	if (tunnel->state == RESOLVING) {
-		refusef(tunnel, 504, "Kiln: %s does not resolve in time", tunnel->place.host);
+		refuse(tunnel, 504, "Kiln: %s does not resolve in time", tunnel->place.host);
 	} else if (tunnel->state == CONNECTING) {
 		tunnel->why = ETIMEDOUT;
 		if (clock_boot_ms() >= tunnel->give_up_ms)
