@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "common/artifacts/artifact_store.h"
@@ -13,15 +14,14 @@
 #define HELLO_SHA256 "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" /* of "hello" */
 
 static struct artifact_store *store;
-static void (*before_rename)(void); /* called once, before the next renameat (wrapped by the linker) */
+static void (*_Atomic before_rename)(void); /* called once, before the next renameat of any thread (wrapped by the linker) */
 
 int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
 
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-	void (*hook)(void) = before_rename;
-	before_rename = NULL;
+	void (*hook)(void) = atomic_exchange(&before_rename, NULL);
 	if (hook != NULL)
 		hook();
 	return __real_renameat(from_fd, from, to_fd, to);
@@ -293,7 +293,7 @@ TEST(a_content_that_is_put_while_it_is_being_removed_is_not_lost)
 	make_older(path, 31);
 	before_rename = put_hello; /* after the look at its time, before its name is taken away */
 	assert_int_equal(remove_older_than(30), 0);
-	assert_null(before_rename);
+	assert_null(atomic_load(&before_rename));
 	assert_kept(HELLO_SHA256, "hello");
 }
 
