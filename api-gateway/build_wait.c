@@ -74,7 +74,7 @@ static void unsubscribe(struct build_wait *wait)
 	list_remove(&wait->key_node);
 	list_remove(&wait->look_node);
 	stream_hub_want_events(wait->waits->hub, wait->bucket, -1);
-	stream_limits_give(wait->waits->hub->shared->wait_limits, wait->request->token->hash);
+	open_limits_give(wait->waits->hub->shared->wait_limits, wait->request->token->hash);
 	metric_add(&waits_gauge, -1);
 }
 
@@ -324,7 +324,7 @@ bool build_wait_begin(struct request *request, wait_accepted_fn *accepted)
 	struct error err = ERROR_INIT;
 	const char *build_id = accepted != NULL ? request->build_id : request->param;
 	if (!is_possible(request, build_id) ||
-		stream_limits_take(waits->hub->shared->wait_limits, request->token->hash, &err) < 0) {
+		open_limits_take(waits->hub->shared->wait_limits, request->token->hash, &err) < 0) {
 		request->wait_s = 0;
 		return false;
 	}

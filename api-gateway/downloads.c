@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "api-gateway/open_limits.h"
 #include "api-gateway/range.h"
 #include "api-gateway/request.h"
 #include "api-gateway/server.h"
-#include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -17,7 +17,7 @@
 
 struct downloads {
 	struct artifact_store *store;
-	struct stream_limits *limits;
+	struct open_limits *limits;
 	struct queue *queue; /* each download is in it once at most: to be opened, to be read, or at its end */
 	pthread_t threads[READERS];
 	size_t threads_len;
@@ -76,7 +76,7 @@ static void close_download(struct download *download)
 	struct downloads *downloads = download->downloads;
 	if (download->blob.store != NULL)
 		downloads->store->close(&download->blob);
-	stream_limits_give(downloads->limits, download->token_hash);
+	open_limits_give(downloads->limits, download->token_hash);
 	metric_add(&open_gauge, -1);
 	free(download->chunk);
 	free(download);
@@ -267,7 +267,7 @@ void download_begin(struct request *request)
 static int take_room(struct request *request)
 {
 	struct error err = ERROR_INIT;
-	if (stream_limits_take(request->gateway->downloads->limits, request->token->hash, &err) == 0)
+	if (open_limits_take(request->gateway->downloads->limits, request->token->hash, &err) == 0)
 		return 0;
 	if (err.kind == ERR_DENIED)
 		return problem_answer(request, PROBLEM_TOO_MANY_REQUESTS, "The token has as many downloads open as it may.");
@@ -307,7 +307,7 @@ int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, s
 	const struct gateway_config *config = gateway->config;
 	struct downloads *downloads = xcalloc(1, sizeof(*downloads));
 	downloads->store = gateway->artifacts;
-	downloads->limits = stream_limits_new(config->max_downloads, config->max_downloads_per_token);
+	downloads->limits = open_limits_new(config->max_downloads, config->max_downloads_per_token);
 	downloads->queue = queue_new((size_t)config->max_downloads + 1);
 	metric_register(&open_gauge);
 	int failed = 0;
@@ -331,6 +331,6 @@ void downloads_stop(struct downloads *downloads)
 	for (size_t i = 0; i < downloads->threads_len; i++)
 		CHECK(pthread_join(downloads->threads[i], NULL) == 0);
 	queue_free(downloads->queue);
-	stream_limits_free(downloads->limits);
+	open_limits_free(downloads->limits);
 	free(downloads);
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "api-gateway/entities.h"
+#include "api-gateway/open_limits.h"
 #include "api-gateway/stream_read.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/topic_tail.h"
@@ -29,7 +30,6 @@ struct hub_note {
 	hub_note_fn *on_loop;
 };
 
-struct stream_limits;
 struct stream_history;
 
 /* The gateway's. */
@@ -37,7 +37,7 @@ struct streams {
 	struct gateway *gateway;
 	struct topic_tail *events, *logs;
 	struct stream_history *history;
-	struct stream_limits *limits, *wait_limits;
+	struct open_limits *limits, *wait_limits;
 	_Atomic(struct stream_hub *) hubs[STREAM_LOOPS_MAX];
 	_Atomic size_t hubs_len;
 	_Atomic int64_t open, open_logs; /* streams, and waits for builds */
@@ -131,10 +131,3 @@ void stream_hub_wait(struct stream_hub *hub, struct stream *stream);
 void stream_hub_want_events(struct stream_hub *hub, uint16_t bucket, int by);
 /* Any thread. */
 void stream_hub_post(struct stream_hub *hub, struct hub_note *note);
-
-/* stream_limits.c: any thread. ERR_LIMIT by the gateway's limit, ERR_DENIED by the token's. */
-struct stream_limits *stream_limits_new(int64_t max, int64_t max_per_token);
-void stream_limits_free(struct stream_limits *limits);
-int stream_limits_take(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE],
-					   struct error *err) MUST_CHECK;
-void stream_limits_give(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE]);

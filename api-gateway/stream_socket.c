@@ -55,7 +55,7 @@ void stream_close(struct stream *stream, enum stream_end reason)
 	metric_add(&ends_total[reason], 1);
 	metric_add(&open_gauge, -1);
 	stream_hub_remove(stream->hub, stream);
-	stream_limits_give(stream->hub->shared->limits, stream->token->hash);
+	open_limits_give(stream->hub->shared->limits, stream->token->hash);
 	if (stream->sock != NULL)
 		h2o_socket_close(stream->sock);
 	stream->sock = NULL;
@@ -207,7 +207,7 @@ static int admit(struct request *request)
 	struct error err = ERROR_INIT;
 	if (request->loop->streams->draining)
 		return problem_answer(request, PROBLEM_SHUTTING_DOWN, "The gateway is shutting down.");
-	if (stream_limits_take(request->gateway->streams->limits, request->token->hash, &err) == 0)
+	if (open_limits_take(request->gateway->streams->limits, request->token->hash, &err) == 0)
 		return 0;
 	if (err.kind == ERR_DENIED)
 		return problem_answer(request, PROBLEM_TOO_MANY_REQUESTS, "The token has as many streams open as it may.");

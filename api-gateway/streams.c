@@ -327,8 +327,8 @@ int streams_start(struct gateway *gateway, const struct kafka_settings *settings
 	const struct gateway_config *config = gateway->config;
 	struct streams *streams = xcalloc(1, sizeof(*streams));
 	streams->gateway = gateway;
-	streams->limits = stream_limits_new(config->max_streams, config->max_streams_per_token);
-	streams->wait_limits = stream_limits_new(config->max_waits, config->max_waits_per_token);
+	streams->limits = open_limits_new(config->max_streams, config->max_streams_per_token);
+	streams->wait_limits = open_limits_new(config->max_waits, config->max_waits_per_token);
 	streams->reads_max = config->workers > 1 ? (int)(config->workers / 2) : 1;
 	metric_register(&lost_total);
 	stream_register_metrics();
@@ -349,7 +349,7 @@ void streams_stop(struct gateway *gateway)
 	topic_tail_stop(streams->events);
 	topic_tail_stop(streams->logs);
 	stream_history_stop(streams->history);
-	stream_limits_free(streams->limits);
-	stream_limits_free(streams->wait_limits);
+	open_limits_free(streams->limits);
+	open_limits_free(streams->wait_limits);
 	/* What was posted to loops that have ended lies in h2o's queues, as long as the process. */
 }

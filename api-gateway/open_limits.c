@@ -1,11 +1,12 @@
-/* How many streams are open (or waits for builds), of all and of each token. Streams come and go slowly: one mutex. */
+#include "api-gateway/open_limits.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 
-#include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
 #include "common/base/map.h"
 
-struct stream_limits {
+struct open_limits {
 	pthread_mutex_t lock;
 	int64_t max, max_per_token, open;
 	struct map *tokens; /* hash → count */
@@ -15,9 +16,9 @@ struct count {
 	int64_t open;
 };
 
-struct stream_limits *stream_limits_new(int64_t max, int64_t max_per_token)
+struct open_limits *open_limits_new(int64_t max, int64_t max_per_token)
 {
-	struct stream_limits *limits = xcalloc(1, sizeof(*limits));
+	struct open_limits *limits = xcalloc(1, sizeof(*limits));
 	CHECK(pthread_mutex_init(&limits->lock, NULL) == 0);
 	limits->max = max;
 	limits->max_per_token = max_per_token;
@@ -25,30 +26,30 @@ struct stream_limits *stream_limits_new(int64_t max, int64_t max_per_token)
 	return limits;
 }
 
-void stream_limits_free(struct stream_limits *limits)
+void open_limits_free(struct open_limits *limits)
 {
 	map_free(limits->tokens);
 	(void)pthread_mutex_destroy(&limits->lock); /* nobody holds it */
 	free(limits);
 }
 
-static int take(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+static int take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
 {
 	if (limits->open >= limits->max)
-		return error_set(err, ERR_LIMIT, "%lld streams are open", (long long)limits->open);
+		return error_set(err, ERR_LIMIT, "%lld are open", (long long)limits->open);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
 	if ((count != NULL ? count->open : 0) >= limits->max_per_token)
-		return error_set(err, ERR_DENIED, "the token has %lld streams open", (long long)limits->max_per_token);
+		return error_set(err, ERR_DENIED, "the token has %lld open", (long long)limits->max_per_token);
 	if (count == NULL) {
 		count = xcalloc(1, sizeof(*count));
-		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* as many as there are streams */
+		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* as many as are open */
 	}
 	count->open++;
 	limits->open++;
 	return 0;
 }
 
-int stream_limits_take(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+int open_limits_take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
 {
 	CHECK(pthread_mutex_lock(&limits->lock) == 0);
 	int result = take(limits, token_hash, err);
@@ -56,7 +57,7 @@ int stream_limits_take(struct stream_limits *limits, const uint8_t token_hash[SH
 	return result;
 }
 
-void stream_limits_give(struct stream_limits *limits, const uint8_t token_hash[SHA256_SIZE])
+void open_limits_give(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE])
 {
 	CHECK(pthread_mutex_lock(&limits->lock) == 0);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);

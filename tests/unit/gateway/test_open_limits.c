@@ -1,26 +1,26 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/stream_private.h"
+#include "api-gateway/open_limits.h"
 
 static const uint8_t a[SHA256_SIZE] = {1}, b[SHA256_SIZE] = {2}, c[SHA256_SIZE] = {3};
-static struct stream_limits *limits;
+static struct open_limits *limits;
 
 static int setup(void **state UNUSED)
 {
-	limits = stream_limits_new(3, 2);
+	limits = open_limits_new(3, 2);
 	return 0;
 }
 
 static int teardown(void **state UNUSED)
 {
-	stream_limits_free(limits);
+	open_limits_free(limits);
 	return 0;
 }
 
 static enum error_kind take(const uint8_t *token)
 {
 	struct error err = ERROR_INIT;
-	return stream_limits_take(limits, token, &err) == 0 ? ERR_NONE : err.kind;
+	return open_limits_take(limits, token, &err) == 0 ? ERR_NONE : err.kind;
 }
 
 TEST(a_token_has_its_own_limit)
@@ -44,15 +44,15 @@ TEST(what_is_given_back_can_be_taken_again)
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(take(a), ERR_NONE);
 		assert_int_equal(take(a), ERR_NONE);
-		stream_limits_give(limits, a);
-		stream_limits_give(limits, a);
+		open_limits_give(limits, a);
+		open_limits_give(limits, a);
 	}
 	assert_int_equal(take(b), ERR_NONE);
 }
 
 static void give_too_much(void *arg UNUSED)
 {
-	stream_limits_give(limits, c);
+	open_limits_give(limits, c);
 }
 
 TEST(giving_back_what_was_not_taken_is_a_bug)
