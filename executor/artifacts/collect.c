@@ -7,6 +7,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/str.h"
+#include "executor/agent_files.h"
 
 #define LINE_BYTES (FIND_MAX_PATH + 1024)
 
@@ -118,7 +119,7 @@ static void keep(const struct collection *c, int root_fd, const char *path)
 		leave_out(c, path, "reserved", "the name is Kiln's");
 		return;
 	}
-	if ((find_open(root_fd, path, &fd, &err) < 0 || put(c, fd, path, &err) < 0) && err.kind != ERR_CANCELLED)
+	if ((agent_open_file(root_fd, path, &fd, &err) < 0 || put(c, fd, path, &err) < 0) && err.kind != ERR_CANCELLED)
 		leave_out(c, path, collect_reason(&err), err.message);
 }
 

@@ -179,33 +179,3 @@ void find_release(struct find *find)
 	find->paths = NULL;
 	find->len = 0;
 }
-
-int find_open(int root_fd, const char *path, int *ret_fd, struct error *err)
-{
-	CLEANUP(close_p) int folder = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char name[NAME_MAX + 1];
-	for (const char *slash = strchr(path, '/'); slash != NULL && folder >= 0; slash = strchr(path, '/')) {
-		(void)snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
-		if (str_equal(name, ".."))
-			return error_set(err, ERR_INVALID, "it is not in the workspace");
-		int next = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int errnum = errno;
-		close_p(&folder);
-		folder = next;
-		errno = errnum;
-		path = slash + 1;
-	}
-	if (folder < 0)
-		return error_set_errno(err, errno, "it is not there any more");
-	/* A fifo is opened without waiting, and found out. */
-	CLEANUP(close_p) int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat info;
-	if (fd < 0 && errno == ELOOP)
-		return error_set(err, ERR_INVALID, "it has become a symbolic link");
-	if (fd < 0 || fstat(fd, &info) < 0)
-		return error_set_errno(err, errno, "it cannot be opened");
-	if (!S_ISREG(info.st_mode))
-		return error_set(err, ERR_INVALID, "it is no regular file any more");
-	*ret_fd = fd_take(&fd);
-	return 0;
-}

@@ -42,7 +42,3 @@ struct find {
 /* -1 when the root cannot be read. */
 int find_files(struct find *find, struct error *err) MUST_CHECK;
 void find_release(struct find *find);
-
-/* A regular file below a folder, opened for reading without following any symbolic link. ERR_NOT_FOUND, ERR_DENIED;
- * ERR_INVALID when it is no regular file (any more). */
-int find_open(int root_fd, const char *path, int *ret_fd, struct error *err) MUST_CHECK;

@@ -12,11 +12,10 @@
 #include "common/base/buffer.h"
 #include "common/base/fd.h"
 #include "common/base/ids.h"
-#include "executor/git/agent_objects.h"
+#include "executor/agent_files.h"
 
 #define FOLDER "sessions"
 #define MAX_ID_BYTES 64
-#define CHUNK_BYTES ((size_t)65536)
 
 static bool is_plain_id(const char *id)
 {
@@ -37,24 +36,6 @@ static int open_folder(const char *path, const char *name)
 {
 	CLEANUP(free_p) char *full = xasprintf("%s/%s", path, name);
 	return open(full, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-/* Takes the descriptor. False when it is no regular file, or too long. */
-static bool read_all(int fd, struct buffer *out)
-{
-	struct stat info;
-	bool good = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
-	ssize_t got = 1;
-	while (good && got > 0) {
-		char *room = buffer_reserve(out, CHUNK_BYTES);
-		good = room != NULL;
-		got = good ? read(fd, room, CHUNK_BYTES) : -1;
-		if (got > 0)
-			buffer_commit(out, (size_t)got);
-	}
-	if (fd >= 0)
-		(void)close(fd); /* read only */
-	return good && got == 0 && out->len <= SESSION_MAX_BYTES;
 }
 
 /* As a new file; whole or not at all. */
@@ -143,8 +124,8 @@ void session_keep(const struct session *session, const struct secrets *secrets, 
 	if (home_fd < 0)
 		return;
 	CLEANUP(buffer_release_p) struct buffer data;
-	buffer_init(&data, SESSION_MAX_BYTES + 2 * CHUNK_BYTES);
-	bool good = read_all(agent_open_plain(home_fd, session->path, O_RDONLY), &data);
+	buffer_init(&data, SESSION_MAX_BYTES + 1);
+	bool good = agent_read_file(home_fd, session->path, SESSION_MAX_BYTES, &data);
 	(void)close(home_fd);                           /* a directory */
 	good = good && data.data[data.len - 1] == '\n'; /* lines: one that was cut, as its agent died, could not go on */
 	int folder_fd = good ? open_folder(session->state_dir, FOLDER) : -1;
@@ -179,8 +160,8 @@ bool session_restore(const struct session *session)
 	if (folder_fd < 0)
 		return false;
 	CLEANUP(buffer_release_p) struct buffer data;
-	buffer_init(&data, SESSION_MAX_BYTES + 2 * CHUNK_BYTES);
-	bool good = read_all(openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), &data);
+	buffer_init(&data, SESSION_MAX_BYTES + 1);
+	bool good = agent_read_file(folder_fd, name, SESSION_MAX_BYTES, &data);
 	(void)close(folder_fd); /* a directory */
 	if (!good)
 		return false;

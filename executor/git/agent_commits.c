@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/str.h"
+#include "executor/agent_files.h"
 #include "executor/git/agent_objects.h"
 
 #define MAX_OBJECTS 1000000
@@ -15,30 +15,6 @@
 #define MAX_BYTES ((uint64_t)4 * 1024 * 1024 * 1024) /* of all, for they take time and space */
 #define MAX_REF_HOPS 5
 #define MAX_PACKED_REFS_BYTES ((size_t)4 * 1024 * 1024)
-
-/* A regular file's text, at most `max` bytes. False when it is none, or longer. */
-static bool read_plain(int files_fd, const char *path, size_t max, struct buffer *out)
-{
-	int fd = agent_open_plain(files_fd, path, O_RDONLY);
-	struct stat info;
-	bool good =
-		fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= 0 && (size_t)info.st_size < max;
-	ssize_t got = 1;
-	while (good && got > 0) {
-		char *room = buffer_reserve(out, 4096);
-		if (room == NULL) {
-			good = false;
-			break;
-		}
-		got = read(fd, room, 4096);
-		if (got > 0)
-			buffer_commit(out, (size_t)got);
-		good = got >= 0;
-	}
-	if (fd >= 0)
-		(void)close(fd); /* read only */
-	return good && out->len > 0;
-}
 
 static bool parse_sha(const char *text, git_oid *ret_oid)
 {
@@ -49,8 +25,8 @@ static bool parse_sha(const char *text, git_oid *ret_oid)
 static bool find_packed_ref(int files_fd, const char *ref, git_oid *ret_oid)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
-	buffer_init(&text, MAX_PACKED_REFS_BYTES + 8192);
-	if (!read_plain(files_fd, ".git/packed-refs", MAX_PACKED_REFS_BYTES, &text))
+	buffer_init(&text, MAX_PACKED_REFS_BYTES + 1);
+	if (!agent_read_file(files_fd, ".git/packed-refs", MAX_PACKED_REFS_BYTES, &text))
 		return false;
 	const char *line = text.data;
 	while (*line != '\0') {
@@ -76,7 +52,7 @@ static bool read_head(int files_fd, git_oid *ret_oid)
 		buffer_init(&text, 8192);
 		char path[640];
 		(void)snprintf(path, sizeof(path), ".git/%s", name);
-		if (!read_plain(files_fd, path, 1024, &text))
+		if (!agent_read_file(files_fd, path, 1024, &text))
 			return hop > 0 && find_packed_ref(files_fd, name, ret_oid);
 		text.data[strcspn(text.data, "\n")] = '\0';
 		if (!str_starts(text.data, "ref: "))

@@ -3,9 +3,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <git2/odb_backend.h>
@@ -13,16 +11,10 @@
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
+#include "executor/agent_files.h"
 #include "executor/git/agent_packs.h"
 
 #define MAX_FILES 1000000
-
-int agent_open_plain(int files_fd, const char *path, int flags)
-{
-	struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NONBLOCK),
-						   .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	return (int)syscall(SYS_openat2, files_fd, path, &how, sizeof(how));
-}
 
 static bool is_regular(int folder_fd, const struct dirent *entry)
 {

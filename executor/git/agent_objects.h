@@ -11,9 +11,6 @@
 #include "executor/git/library.h"
 #include "executor/git/workspace.h"
 
-/* Opens below the workspace without following any link; FIFOs and devices do not block. -1 with errno. */
-int agent_open_plain(int files_fd, const char *path, int flags);
-
 /* 0; 1 = they cannot be used, and *ret_why, a constant, says why; -1 = our own failure. Packs are read by indexes of
  * our own (agent_packs.h), which go with the workspace; `remote` is for the command that makes them. Once for a
  * workspace. The agent's processes must be gone. */

@@ -8,14 +8,22 @@
 #include "executor/git/remote.h"
 
 #define HEAD_BYTES 1024
+#define BLOCK_BYTES ((size_t)65536)
 
 /* Where a callback of libgit2 writes, and what stopped it. */
 struct sink {
 	int fd;
 	const struct artifact_limits *limits;
 	int64_t bytes;
-	struct error why; /* ERR_NONE: nothing of ours */
+	struct buffer block; /* not written yet: libgit2 gives a patch in pieces of a line */
+	struct error why;    /* ERR_NONE: nothing of ours */
 };
+
+static void sink_init(struct sink *sink, int fd, const struct artifact_limits *limits)
+{
+	*sink = (struct sink){.fd = fd, .limits = limits, .why = ERROR_INIT};
+	buffer_init(&sink->block, BLOCK_BYTES);
+}
 
 /* Asked in every callback: libgit2 stops at -1. */
 static int sink_check(struct sink *sink)
@@ -30,12 +38,24 @@ static int sink_check(struct sink *sink)
 	return 0;
 }
 
+static int write_out(struct sink *sink, const void *data, size_t len)
+{
+	return fd_write_all(sink->fd, data, len) < 0 ? error_set_errno(&sink->why, errno, "it cannot be written") : 0;
+}
+
+static int sink_flush(struct sink *sink)
+{
+	int rc = write_out(sink, sink->block.data, sink->block.len);
+	buffer_clear(&sink->block);
+	return rc;
+}
+
 static int sink_write(struct sink *sink, const void *data, size_t len)
 {
 	sink->bytes += (int64_t)len;
-	if (sink_check(sink) < 0)
+	if (sink_check(sink) < 0 || (len > BLOCK_BYTES - sink->block.len && sink_flush(sink) < 0))
 		return -1;
-	return fd_write_all(sink->fd, data, len) < 0 ? error_set_errno(&sink->why, errno, "it cannot be written") : 0;
+	return len > BLOCK_BYTES ? write_out(sink, data, len) : buffer_append(&sink->block, data, len);
 }
 
 /* ERR_LIMIT is the caller's limit only. */
@@ -48,6 +68,15 @@ static int failed(const struct sink *sink, const char *what, struct error *err)
 	if (err->kind == ERR_LIMIT && sink->bytes <= sink->limits->max_bytes)
 		err->kind = ERR_UNAVAILABLE;
 	return -1;
+}
+
+/* Ends what libgit2 has done with the result `rc`. */
+static int sink_finish(struct sink *sink, int rc, const char *what, struct error *err)
+{
+	if (rc != 0 || sink_flush(sink) < 0)
+		rc = failed(sink, what, err);
+	buffer_release(&sink->block);
+	return rc;
 }
 
 static int pack_progress(int stage, uint32_t current, uint32_t total, void *payload)
@@ -98,14 +127,14 @@ static int bundle(git_packbuilder *pack, git_revwalk *walk, const git_oid *base,
 int export_bundle(git_repository *repo, const git_oid *base, const git_oid *commit, const char *ref, int fd,
 				  const struct artifact_limits *limits, struct error *err)
 {
-	struct sink sink = {.fd = fd, .limits = limits, .why = ERROR_INIT};
+	struct sink sink;
 	git_packbuilder *pack = NULL;
 	git_revwalk *walk = NULL;
+	sink_init(&sink, fd, limits);
 	int rc = git_packbuilder_new(&pack, repo) < 0 || git_revwalk_new(&walk, repo) < 0
 				 ? -1
 				 : bundle(pack, walk, base, commit, ref, &sink);
-	if (rc != 0)
-		rc = failed(&sink, "the commit's bundle", err);
+	rc = sink_finish(&sink, rc, "the commit's bundle", err);
 	git_revwalk_free(walk);
 	git_packbuilder_free(pack);
 	return rc;
@@ -133,6 +162,7 @@ static int print_patch(git_repository *repo, const git_oid *base, const git_oid 
 int export_patch(git_repository *repo, const git_oid *base, const git_oid *commit, int fd,
 				 const struct artifact_limits *limits, struct error *err)
 {
-	struct sink sink = {.fd = fd, .limits = limits, .why = ERROR_INIT};
-	return print_patch(repo, base, commit, &sink) == 0 ? 0 : failed(&sink, "the work as a patch", err);
+	struct sink sink;
+	sink_init(&sink, fd, limits);
+	return sink_finish(&sink, print_patch(repo, base, commit, &sink), "the work as a patch", err);
 }

@@ -40,3 +40,10 @@ static inline void folder_mkdir(const char *name)
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
 	assert_int_equal(mkdir(path, 0755), 0);
 }
+
+static inline void folder_link(const char *target, const char *name)
+{
+	char path[256];
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	assert_int_equal(symlink(target, path), 0);
+}

@@ -51,13 +51,6 @@ static const char *found(const char *text, size_t max)
 	return list;
 }
 
-static void link_to(const char *target, const char *name)
-{
-	char path[256];
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	assert_int_equal(symlink(target, path), 0);
-}
-
 TEST(files_come_in_the_order_of_their_paths)
 {
 	folder_mkdir("b");
@@ -84,9 +77,9 @@ TEST(links_are_told_and_lead_nowhere)
 {
 	folder_mkdir("d");
 	folder_write("d/x", "");
-	link_to("/etc", "etc");
-	link_to("d/x", "x");
-	link_to("..", "d/up");
+	folder_link("/etc", "etc");
+	folder_link("d/x", "x");
+	folder_link("..", "d/up");
 	assert_string_equal(found("**", 10), "d/x ");
 	assert_non_null(strstr(told, "etc=0 "));
 	assert_non_null(strstr(told, "x=0 "));
@@ -95,7 +88,7 @@ TEST(links_are_told_and_lead_nowhere)
 
 TEST(a_link_on_the_way_of_a_glob_is_not_gone_through)
 {
-	link_to("/etc", "etc");
+	folder_link("/etc", "etc");
 	assert_string_equal(found("etc/passwd", 10), "");
 	assert_false(find.used[0]);
 }
@@ -107,10 +100,6 @@ TEST(a_fifo_is_no_file_and_is_not_waited_for)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_string_equal(found("*", 10), "");
 	assert_string_equal(told, "fifo=1 ");
-	int fd;
-	struct error err = ERROR_INIT;
-	assert_int_equal(find_open(find.root_fd, "fifo", &fd, &err), -1);
-	assert_int_equal(err.kind, ERR_INVALID);
 }
 
 TEST(gits_own_folders_are_not_looked_into)
@@ -157,35 +146,6 @@ TEST(a_deadline_ends_the_walk)
 	assert_true(find.late);
 }
 
-/* Between finding and opening. */
-TEST(a_file_that_has_become_a_link_is_not_opened)
-{
-	char path[256], data[4];
-	int fd = -1;
-	struct error err = ERROR_INIT;
-	folder_mkdir("d");
-	folder_write("d/a", "yes");
-	assert_string_equal(found("**", 10), "d/a ");
-	assert_int_equal(find_open(find.root_fd, "d/a", &fd, &err), 0);
-	assert_int_equal(read(fd, data, sizeof(data)), 3);
-	(void)close(fd);
-	(void)snprintf(path, sizeof(path), "%s/d/a", folder);
-	assert_int_equal(unlink(path), 0);
-	link_to("/etc/passwd", "d/a");
-	assert_int_equal(find_open(find.root_fd, "d/a", &fd, &err), -1);
-	assert_int_equal(err.kind, ERR_INVALID);
-}
-
-TEST(a_folder_that_has_become_a_link_is_not_gone_through)
-{
-	int fd = -1;
-	struct error err = ERROR_INIT;
-	(void)found("nothing", 1);
-	link_to("/etc", "d");
-	assert_int_equal(find_open(find.root_fd, "d/passwd", &fd, &err), -1);
-	assert_int_equal(find_open(find.root_fd, "../../etc/passwd", &fd, &err), -1);
-}
-
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -200,8 +160,6 @@ int main(void)
 		IN_FOLDER(folders_nested_too_deep_are_told),
 		IN_FOLDER(a_name_that_is_no_utf8_is_told),
 		IN_FOLDER(a_deadline_ends_the_walk),
-		IN_FOLDER(a_file_that_has_become_a_link_is_not_opened),
-		IN_FOLDER(a_folder_that_has_become_a_link_is_not_gone_through),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
