@@ -47,12 +47,22 @@ static struct slice list_header_by_name(h2o_req_t *h2o, const char *name)
 	return (struct slice){text, len - (sizeof(separator) - 1)};
 }
 
-/* Two keys are no key: which one would count? */
-static bool has_two_keys(h2o_req_t *h2o)
+/* Of a field that is no list: which one would count? */
+static bool is_given_twice(h2o_req_t *h2o, const char *name)
 {
-	static const char name[] = "idempotency-key";
-	ssize_t first = h2o_find_header_by_str(&h2o->headers, name, sizeof(name) - 1, -1);
-	return first != -1 && h2o_find_header_by_str(&h2o->headers, name, sizeof(name) - 1, first) != -1;
+	ssize_t first = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
+	return first != -1 && h2o_find_header_by_str(&h2o->headers, name, strlen(name), first) != -1;
+}
+
+/* Blanks around a field's value are not of it (RFC 9110 section 5.5). h2o leaves those behind it, and who is in front
+ * of the gateway may not: a key with one more would be another key. */
+static void trim_fields(h2o_req_t *h2o)
+{
+	for (size_t i = 0; i < h2o->headers.size; i++) {
+		h2o_iovec_t *value = &h2o->headers.entries[i].value;
+		while (value->len > 0 && (value->base[value->len - 1] == ' ' || value->base[value->len - 1] == '\t'))
+			value->len--;
+	}
 }
 
 /* The head still lies in the socket's buffer. A request that others may read in another way gets no other answer, and
@@ -146,6 +156,8 @@ static int read_head(struct request *request)
 	(void)cut_query(&path); /* read_parameters' */
 	if (find_route(request, path) < 0)
 		return -1;
+	if (is_given_twice(h2o, "authorization"))
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "Authorization is given twice.");
 	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
 							  h2o->entity.len, (long long)request->gateway->config->max_body_bytes);
@@ -170,7 +182,7 @@ static int read_parameters(struct request *request)
 	struct error err = ERROR_INIT;
 	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
-	if (request->idempotency_key.data != NULL && has_two_keys(request->h2o))
+	if (request->idempotency_key.data != NULL && is_given_twice(request->h2o, "idempotency-key"))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "Idempotency-Key is given twice.");
 	return 0;
 }
@@ -227,6 +239,7 @@ static void check_caller(struct request *request)
 
 void dispatch_new(struct loop *loop, h2o_req_t *h2o)
 {
+	trim_fields(h2o);
 	struct request *request = request_new(loop, h2o);
 	if (read_head(request) < 0) {
 		request_send(request);

@@ -2,6 +2,7 @@
 
 import json
 import urllib.parse
+import uuid
 
 import pytest
 from kiln_testing import contract, raw
@@ -235,6 +236,26 @@ def test_a_body_that_ends_early_starts_no_build(kiln):
 def test_a_chunked_body_is_read(kiln):
     data = head(kiln, "Content-Type: application/json", "Transfer-Encoding: chunked") + b"e\r\n" + b'{"prompt":"x"}' + b"\r\n0\r\n\r\n"
     assert [answer.status for answer in raw.decided(kiln.system.url, data)] == [202]
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "  \t "], ids=["blank", "tab", "many"])
+def test_blanks_behind_a_fields_value_are_not_of_it(kiln, blank):
+    key, body = uuid.uuid4().hex, b'{"prompt":"x","labels":["nobody-has-this"]}'
+    tasks = set()
+    for value in (key, key + blank, f'"{key}"{blank}'):
+        lines = (f"Content-Type: application/json{blank}", f"Content-Encoding: identity{blank}", f"Content-Length: {len(body)}")
+        (answer,) = raw.decided(kiln.system.url, head(kiln, f"Idempotency-Key: {value}", *lines) + body)
+        assert answer.status == 202, answer
+        tasks.add(json.loads(answer.body)["task_id"])
+    assert len(tasks) == 1
+    (answer,) = raw.decided(kiln.system.url, raw.head(kiln.system.env["KILN_TOKEN"] + blank, "GET", "/me", "Connection: close"))
+    assert answer.status == 200
+    kiln.cancel(tasks.pop())
+
+
+def test_two_authorizations_are_none(kiln):
+    (answer,) = raw.decided(kiln.system.url, head(kiln, "Authorization: Bearer another", method="GET", path="/me"))
+    assert answer.status == 400 and answer.slug == "bad-request"
 
 
 @pytest.mark.parametrize(
