@@ -168,13 +168,14 @@ static void take_project(struct work *work, PGresult *rows)
 	work->project = project_from_row(rows, 0);
 }
 
+/* Of a project that the token may not see nothing is found: what is said of the body would tell of it. */
 static int find_project(struct work *work)
 {
 	struct error err = ERROR_INIT;
 	const char *name = json_get_string(work->project_body, "name");
 	PGresult *rows = NULL;
-	if (name == NULL || !str_is_name(name, strlen(name)))
-		return 0; /* validate complains */
+	if (name == NULL || !str_is_name(name, strlen(name)) || !token_sees_project(work->request->token, name))
+		return 0; /* validate or check_token complains */
 	if (pg_query(work->db.conn, &sql_project_by_name, PG_PARAMS(name), 1, &rows, &err) < 0)
 		return db_problem(work->request, &err);
 	if (PQntuples(rows) > 0)
@@ -335,8 +336,7 @@ static int check_token(struct work *work)
 /* Before anything is said of the body: a repeated request is not judged anew. */
 static int check_known_key(struct work *work)
 {
-	if (work->rows == NULL || work->request->idempotency_key.data == NULL ||
-		!token_sees_project(work->request->token, work->project->name))
+	if (work->rows == NULL || work->request->idempotency_key.data == NULL)
 		return 0;
 	return check_key(work);
 }

@@ -134,6 +134,18 @@ def test_a_limited_token_makes_no_project_of_another_name(kiln):
     kiln.api.get(f"/projects/{name}", expect=404)
 
 
+@pytest.mark.parametrize("agent", [None, {"provider": "command", "command": "none"}], ids=["without", "with"])
+def test_create_and_build_tells_a_limited_token_nothing_of_a_foreign_project(kiln, agent):
+    mine, foreign = kiln.project(), kiln.project(agent=agent)
+    client = kiln.token(["projects:write", "builds:write"], projects=[mine["name"]])
+
+    def told(name):
+        answer = client.post("/project/create-and-build", {"project": {"name": name}, "build": {"prompt": "x"}}, expect=(403, 422)).json()
+        return answer["type"], answer["detail"].replace(name, "NAME"), answer.get("errors")
+
+    assert told(foreign["name"]) == told(kiln.name())
+
+
 def test_no_secret_is_ever_logged(kiln):
     token = kiln.token(["builds:read"])
     token.get("/me", expect=200)
