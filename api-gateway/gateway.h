@@ -34,6 +34,7 @@ struct body_schemas {
 	const struct schema *project_patch;
 	const struct schema *template_create;
 	const struct schema *token_create;
+	const struct schema *nothing;
 };
 
 struct gateway {

@@ -67,7 +67,8 @@ static int load_contract(struct error *err)
 		find_schema("rest/project-create.json", &bodies->project_create, err) < 0 ||
 		find_schema("rest/project-patch.json", &bodies->project_patch, err) < 0 ||
 		find_schema("rest/template-create.json", &bodies->template_create, err) < 0 ||
-		find_schema("rest/token-create.json", &bodies->token_create, err) < 0)
+		find_schema("rest/token-create.json", &bodies->token_create, err) < 0 ||
+		find_schema("rest/nothing.json", &bodies->nothing, err) < 0)
 		return -1;
 	return 0;
 }

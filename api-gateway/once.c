@@ -65,17 +65,14 @@ static int read_answer(const struct buffer *text, struct answer *answer, struct 
 	return buffer_append_str(&answer->body, body);
 }
 
-static void hash_body(const struct request *request, const cJSON *body, char ret_hex[2 * SHA256_SIZE + 1])
+/* Without a body: of nothing, whether it was sent as such or as an object without fields. */
+static void hash_body(const cJSON *body, char ret_hex[2 * SHA256_SIZE + 1])
 {
 	uint8_t hash[SHA256_SIZE];
 	CLEANUP(buffer_release_p) struct buffer canonical;
 	buffer_init(&canonical, ANSWER_MAX_BODY);
-	if (body == NULL) {
-		sha256(request->body.data, request->body.len, hash);
-	} else {
-		CHECK(json_canonical(&canonical, body) == 0); /* bounded by the size of a body, escapes included */
-		sha256(canonical.data, canonical.len, hash);
-	}
+	CHECK(body == NULL || json_canonical(&canonical, body) == 0); /* bounded by the size of a body, escapes included */
+	sha256(canonical.len > 0 ? canonical.data : "", canonical.len, hash);
 	hex_encode(hash, sizeof(hash), ret_hex);
 }
 
@@ -89,7 +86,7 @@ static int identify(struct request *request, const cJSON *body, struct once *onc
 	(void)snprintf(route, sizeof(route), "%s %s", request->route->method, request->route->pattern);
 	idempotency_digest(secret, secret_len, request->token->id, route, request->param, key, once->id);
 	hex_encode(once->id, sizeof(once->id), once->id_hex);
-	hash_body(request, body, once->hash_hex);
+	hash_body(body, once->hash_hex);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "api-gateway/accept.h"
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/handlers.h"
+#include "api-gateway/handlers/common.h"
 #include "api-gateway/once.h"
 #include "api-gateway/wish.h"
 #include "common/base/clock.h"
@@ -68,6 +69,8 @@ bool build_cancel(struct request *request)
 {
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(build_found_release) struct build_found found = {0};
+	if (handler_no_body(request) < 0)
+		return true;
 	if (request->idempotency_key.data == NULL)
 		return build_lookup_to_wish(request, &db, &found) < 0 || cancel(request, &found);
 	struct once once;

@@ -170,6 +170,12 @@ int handler_body(struct request *request, const struct schema *schema, bool merg
 	return 0;
 }
 
+int handler_no_body(struct request *request)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
+	return request->body.len == 0 ? 0 : handler_body(request, request->gateway->bodies.nothing, false, &body);
+}
+
 int handler_body_once(struct request *request, const struct schema *schema,
 					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
 					  struct db *db, struct once *ret_once, cJSON **ret_body)

@@ -61,8 +61,10 @@ bool build_read_from_row(struct request *request, const PGresult *rows, int row,
 
 /* Reads the body and validates it against `schema`. -1: 4xx. */
 int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body) MUST_CHECK;
-/* The same with once_begin, which gives `db`; rules that a schema cannot say are added by `check`. They may depend on
- * the time and the configuration: a key that is known is answered before they are heard. -1: answered. */
+/* Of a POST that needs no body: there is none, or one without fields. -1: 4xx. */
+int handler_no_body(struct request *request) MUST_CHECK;
+/* As handler_body, with once_begin, which gives `db`; rules that a schema cannot say are added by `check`. They may
+ * depend on the time and the configuration: a key that is known is answered before they are heard. -1: answered. */
 int handler_body_once(struct request *request, const struct schema *schema,
 					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
 					  struct db *db, struct once *ret_once, cJSON **ret_body) MUST_CHECK;

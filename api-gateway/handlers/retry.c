@@ -6,6 +6,7 @@
 #include "api-gateway/accept.h"
 #include "api-gateway/build_lookup.h"
 #include "api-gateway/handlers.h"
+#include "api-gateway/handlers/common.h"
 #include "api-gateway/keyed_post.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
@@ -149,9 +150,9 @@ bool build_retry(struct request *request)
 										 .token = request->token,
 										 .pointer = "",
 										 .retry_of = request->param};
-	if (db_take(request, &again.db) < 0 || build_lookup(request, &again.db, &again.found) < 0 || identify(&again) < 0 ||
-		check_ended(&again) < 0 || read_spec(&again) < 0 || find_project(&again) < 0 || check(&again) < 0 ||
-		start(&again) < 0)
+	if (handler_no_body(request) < 0 || db_take(request, &again.db) < 0 ||
+		build_lookup(request, &again.db, &again.found) < 0 || identify(&again) < 0 || check_ended(&again) < 0 ||
+		read_spec(&again) < 0 || find_project(&again) < 0 || check(&again) < 0 || start(&again) < 0)
 		return true;
 	answer_accepted(&again);
 	return true;

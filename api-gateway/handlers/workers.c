@@ -160,7 +160,7 @@ bool worker_drain(struct request *request)
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct once once;
-	if (once_begin(request, NULL, &db, &once) < 0 || find(request, &db, &rows) < 0)
+	if (handler_no_body(request) < 0 || once_begin(request, NULL, &db, &once) < 0 || find(request, &db, &rows) < 0)
 		return true;
 	drain(request, rows);
 	bool sent = request->answer.status == 202;

@@ -4,7 +4,7 @@ import uuid
 
 from kiln_testing import trail
 from kiln_testing.agents import spec
-from kiln_testing.client import slug
+from kiln_testing.client import pointers, slug
 from kiln_testing.waiting import wait_for
 
 HANGS = "marker={}\nexport marker\n(sleep 600 & setsid sleep 600 &)\ntrap '' TERM HUP INT\necho started\nwhile :; do sleep 600; done"
@@ -53,6 +53,14 @@ def test_a_build_that_has_ended_otherwise_is_409_with_its_status(kiln):
         kiln.wait_end(task)
         answer = kiln.api.post(f"/builds/{task}/cancel", expect=409)
         assert slug(answer) == "build-ended" and answer.json()["build_status"] == status
+
+
+def test_a_field_that_a_cancel_does_not_take_is_refused_and_cancels_nothing(kiln):
+    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    assert list(pointers(kiln.api.post(f"/builds/{task}/cancel", {"force": True}, expect=422))) == ["/force"]
+    kiln.api.post(f"/builds/{task}/cancel", {}, expect=202)
+    kiln.wait_end(task)
+    assert [event["type"] for event in kiln.trail(task)] == ["build.pending", "build.cancelled"]
 
 
 def test_a_cancel_right_after_the_post_ends_the_build(kiln):

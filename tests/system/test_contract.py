@@ -54,7 +54,7 @@ def test_schema_of_an_event_is_open(name):
 @pytest.mark.parametrize(
     "name",
     ["build-spec.json"]
-    + [f"rest/{n}.json" for n in ("project-create", "project-patch", "create-and-build", "template-create", "token-create")],
+    + [f"rest/{n}.json" for n in ("project-create", "project-patch", "create-and-build", "template-create", "token-create", "nothing")],
 )
 def test_schema_of_a_request_body_is_closed(name):
     assert jsonschemas.schema_files()[name]["additionalProperties"] is False

@@ -3,7 +3,7 @@
 import uuid
 
 from kiln_testing.agents import Gate, spec
-from kiln_testing.client import slug
+from kiln_testing.client import pointers, slug
 
 WAITS = {"labels": ["nobody-has-this"]}
 
@@ -57,6 +57,14 @@ def test_the_record_says_what_it_repeats_and_whose_wish_it_is(kiln):
     assert record.data["retry_of"] == task and record.data["owner"] == bot.id
     assert record.data["spec"] == original.data["spec"]
     kiln.cancel(again.json()["task_id"])
+
+
+def test_a_field_that_a_retry_does_not_take_is_refused(kiln):
+    task = ended(kiln, kiln.project())
+    assert list(pointers(kiln.api.post(f"/builds/{task}/retry", {"prompt": "another"}, expect=422))) == ["/prompt"]
+    kiln.api.request("POST", f"/builds/{task}/retry", content=b"prompt=another", headers={"Content-Type": "text/plain"}, expect=415)
+    again = kiln.api.post(f"/builds/{task}/retry", {}, expect=202).json()["task_id"]
+    kiln.cancel(again)
 
 
 def test_a_build_that_has_not_ended_is_409(kiln):

@@ -3,7 +3,7 @@
 import uuid
 
 from kiln_testing.agents import Gate
-from kiln_testing.client import Client, slug
+from kiln_testing.client import Client, pointers, slug
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import stays, wait_for
 
@@ -118,6 +118,7 @@ def test_workers_are_for_those_who_may_see_and_steer_them(kiln):
     kiln.api.get(f"/workers/{nobody}", expect=404)
     kiln.api.get("/workers/no-uuid", expect=404)
     kiln.api.post(f"/workers/{nobody}/drain", expect=404)
+    assert list(pointers(kiln.api.post(f"/workers/{nobody}/drain", {"now": True}, expect=422))) == ["/now"]
     reader = kiln.token(["workers:read"])
     reader.get("/workers", expect=200)
     reader.post(f"/workers/{nobody}/drain", expect=403)
