@@ -23,6 +23,16 @@ static void git_said(void *ctx, const char *line, size_t len)
 	attempt_log_kiln(ctx, "git: %.*s", (int)len, line);
 }
 
+/* Only where the operator says that pushes make repositories. */
+static bool may_be_made(const struct attempt *attempt)
+{
+	const char *base = attempt->config->git_base_url;
+	struct git_url base_url;
+	struct error err = ERROR_INIT;
+	return attempt->assignment.create_missing && base != NULL && git_url_parse(base, &base_url, &err) == 0 &&
+		   git_url_is_below(&attempt->remote.url, &base_url);
+}
+
 int attempt_open_remote(struct attempt *attempt)
 {
 	const struct assignment *assignment = &attempt->assignment;
@@ -46,17 +56,8 @@ int attempt_open_remote(struct attempt *attempt)
 	if (git_url_parse(assignment->git_url, &attempt->remote.url, &err) < 0 ||
 		mirror_open(attempt->config->state_dir, assignment->git_url, &attempt->mirror, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
+	attempt->remote.may_be_missing = may_be_made(attempt);
 	return 0;
-}
-
-/* Only where the operator says that pushes make repositories. */
-static bool may_be_made(const struct attempt *attempt)
-{
-	const char *base = attempt->config->git_base_url;
-	struct git_url base_url;
-	struct error err = ERROR_INIT;
-	return attempt->assignment.create_missing && base != NULL && git_url_parse(base, &base_url, &err) == 0 &&
-		   git_url_is_below(&attempt->remote.url, &base_url);
 }
 
 /* Where the workspace starts: the branch, else the default branch, else nothing. `ret_ref` is NULL for an unborn
@@ -115,8 +116,10 @@ static int list(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
 							"the remote's default branch has a name that Kiln does not handle");
 	(void)snprintf(attempt->branch_ref, sizeof(attempt->branch_ref), "refs/heads/%s", attempt->refs.branch);
 	(void)snprintf(attempt->outcome.branch, sizeof(attempt->outcome.branch), "%s", attempt->refs.branch);
-	if (attempt->refs.missing && !may_be_made(attempt))
+	if (attempt->refs.missing && !attempt->remote.may_be_missing)
 		return outcome_fail(&attempt->outcome, "git_unreachable", false, "there is no repository at this URL");
+	if (attempt->refs.missing)
+		attempt_log_kiln(&attempt->log, "there is no repository yet: the first push makes it");
 	return 0;
 }
 

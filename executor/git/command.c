@@ -12,6 +12,7 @@
 #include "common/base/process.h"
 #include "common/base/str.h"
 #include "executor/descendants.h"
+#include "executor/git/remote.h"
 
 #define MAX_ARGS 64
 #define MAX_LINE_BYTES 8192
@@ -257,6 +258,8 @@ static void pass_on_errors(const struct git_command *command)
 {
 	const struct git_remote *remote = command->remote;
 	const char *text = command->errors.data;
+	if (command->quiet_if_missing && command->errors.len > 0 && remote_error_kind(text) == ERR_NOT_FOUND)
+		return;
 	for (size_t at = 0; remote->said != NULL && at < command->errors.len;) {
 		const char *newline = memchr(text + at, '\n', command->errors.len - at);
 		size_t end = newline != NULL ? (size_t)(newline - text) : command->errors.len, len = end - at;

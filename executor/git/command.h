@@ -28,6 +28,7 @@ struct git_command {
 	git_line *on_line;
 	void *ctx;
 	bool interruptible;
+	bool quiet_if_missing; /* what is said of a repository that is not there is kept to ourselves */
 };
 
 /* Starts `git --git-dir=GIT_DIR ARGS…` (ends with NULL). A remote without url_text: the command needs no connection. On

@@ -134,8 +134,11 @@ int remote_list_start(struct remote_listing *listing, const struct git_remote *r
 	(void)snprintf(listing->fence_ref, sizeof(listing->fence_ref), "%s", fence_ref);
 	const char *args[] = {"ls-remote", "--quiet", "--symref", remote->url_text, NULL};
 	int64_t timeout_ms = remote->timeout_ms < LIST_TIMEOUT_MS ? remote->timeout_ms : LIST_TIMEOUT_MS;
-	return git_command_start(&listing->command, remote, git_dir, args, clock_boot_ms() + timeout_ms, take_listed,
-							 listing, err);
+	if (git_command_start(&listing->command, remote, git_dir, args, clock_boot_ms() + timeout_ms, take_listed, listing,
+						  err) < 0)
+		return -1;
+	listing->command.quiet_if_missing = remote->may_be_missing;
+	return 0;
 }
 
 int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err)

@@ -117,8 +117,11 @@ def test_a_missing_repository_is_made_by_the_push_only_when_allowed(executor, ag
     refused, attempt = executor.run(missing, agents.write(WRITE))
     assert refused["outcome"] == "failed" and refused["result"]["error"]["class"] == "git_unreachable" and not refused["retryable"]
     assert "agent" not in attempt.phases()
-    made, _ = executor.run(missing, agents.write(WRITE), git_fields={"create_missing": True})
+    made, attempt = executor.run(missing, agents.write(WRITE), git_fields={"create_missing": True})
     assert made["published"] and missing.tip() == made["result"]["commit_sha"]
+    # Nothing went wrong, and nothing in the log looks as if it had.
+    wait_for(lambda: "there is no repository yet: the first push makes it" in attempt.lines("kiln"), "the log")
+    assert not [line for line in attempt.lines("kiln") if line.startswith("git: ")]
 
 
 def test_a_second_build_sees_the_first_and_clones_nothing(executor, agents, site):
