@@ -67,7 +67,10 @@ static int command_failed(const struct git_command *command, const char *what, i
 	telling_line(&command->errors, line, sizeof(line));
 	if (WIFSIGNALED(status))
 		return error_set(err, ERR_UNAVAILABLE, "%s: git was killed by signal %d", what, WTERMSIG(status));
-	enum error_kind kind = remote_error_kind(command->errors.len > 0 ? command->errors.data : "");
+	const char *errors = command->errors.len > 0 ? command->errors.data : "";
+	enum error_kind kind = remote_error_kind(errors);
+	if (kind == ERR_DENIED && strstr(errors, "could not read Username") != NULL)
+		return error_set(err, kind, "%s: it asks for a user and a password, and there is no credential for it", what);
 	return error_set(err, kind, "%s: %s", what, kind == ERR_LIMIT ? "the disk is full" : line);
 }
 

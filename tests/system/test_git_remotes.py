@@ -65,7 +65,9 @@ def test_a_wrong_token_is_git_auth(kiln):
 def test_a_remote_that_wants_a_credential_and_gets_none_is_git_auth(kiln):
     project, _ = kiln.seeded()
     other = kiln.project(git_url=project["git_url"])
-    assert kiln.error_class(kiln.run(other, RAN)) == "git_auth"
+    task = kiln.run(other, RAN)
+    assert kiln.error_class(task) == "git_auth"
+    assert kiln.build(task)["result"]["error"]["message"].endswith("it asks for a user and a password, and there is no credential for it")
 
 
 def test_a_credential_that_does_not_exist_is_git_auth(kiln):
