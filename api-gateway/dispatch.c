@@ -187,6 +187,15 @@ static int read_parameters(struct request *request)
 	return 0;
 }
 
+static int not_acceptable(struct request *request, const char *const *offers)
+{
+	CLEANUP(buffer_release_p) struct buffer list;
+	buffer_init(&list, 256);
+	for (size_t i = 0; offers[i] != NULL; i++)
+		CHECK(buffer_appendf(&list, "%s%s", i > 0 ? ", " : "", offers[i]) == 0); /* three short names at most */
+	return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s.", list.data);
+}
+
 /* Only what is read: a write is not refused for the form of its answer. */
 static int negotiate(struct request *request)
 {
@@ -196,8 +205,7 @@ static int negotiate(struct request *request)
 	struct slice accept = list_header_by_name(request->h2o, "accept");
 	int offer = negotiate_accept(accept.data, accept.len, offers);
 	if (offer < 0)
-		return problem_answer(request, PROBLEM_NOT_ACCEPTABLE, "This route answers with %s%s.", offers[0],
-							  offers[1] != NULL ? " or other types; see the reference page" : "");
+		return not_acceptable(request, offers);
 	request->offer = (size_t)offer;
 	struct slice codings = list_header_by_name(request->h2o, "accept-encoding");
 	request->takes_gzip = negotiate_gzip(codings.data, codings.len);

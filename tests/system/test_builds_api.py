@@ -164,7 +164,8 @@ def test_push_without_commit_is_422(kiln):
 def test_a_form_that_is_not_offered_is_406(kiln, accept):
     project = kiln.project()
     task = kiln.post(project, spec("none", **WAITS))
-    assert slug(kiln.api.get(f"/builds/{task}/events", headers={"Accept": accept}, expect=406)) == "not-acceptable"
+    answer = kiln.api.get(f"/builds/{task}/events", headers={"Accept": accept}, expect=406)
+    assert slug(answer) == "not-acceptable" and answer.json()["detail"].endswith("application/json, text/event-stream.")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json;q=0.5, text/html", "application/json; charset=utf-8"])
