@@ -9,9 +9,12 @@
 
 #define TOKEN_TEXT_MAX 512
 
-static enum auth_outcome refuse(struct request *request)
+/* `error` as RFC 6750 section 3.1 has it: not for those who have sent no token. */
+static enum auth_outcome refuse(struct request *request, bool has_sent_one)
 {
 	(void)problem_answer(request, PROBLEM_UNAUTHORIZED, "Send a valid token as Authorization: Bearer TOKEN.");
+	answer_field(&request->answer, "www-authenticate", "Bearer realm=\"kiln\"%s",
+				 has_sent_one ? ", error=\"invalid_token\"" : "");
 	return AUTH_REFUSED;
 }
 
@@ -30,7 +33,7 @@ static enum auth_outcome check_token(struct request *request)
 {
 	const struct route *route = request->route;
 	if (request->token->expires_us <= clock_wall_us())
-		return refuse(request);
+		return refuse(request, true);
 	if (rate_limit_admit(request) < 0)
 		return AUTH_REFUSED;
 	if (scopes_cover(request->token->scopes, route->scopes))
@@ -39,6 +42,8 @@ static enum auth_outcome check_token(struct request *request)
 	buffer_init(&needed, 256);
 	scopes_append(&needed, route->scopes, ' ');
 	(void)problem_answer(request, PROBLEM_FORBIDDEN, "This route needs the scope %s.", needed.data);
+	answer_field(&request->answer, "www-authenticate",
+				 "Bearer realm=\"kiln\", error=\"insufficient_scope\", scope=\"%s\"", needed.data);
 	return AUTH_REFUSED;
 }
 
@@ -46,7 +51,7 @@ enum auth_outcome auth_check(struct request *request, struct slice header)
 {
 	struct slice text;
 	if (!read_bearer(header, &text))
-		return refuse(request);
+		return refuse(request, false);
 	sha256(text.data, text.len, request->token_hash);
 	static const char purpose[] = "kiln kept answer";
 	if (request->idempotency_key.data != NULL)
@@ -56,7 +61,7 @@ enum auth_outcome auth_check(struct request *request, struct slice header)
 	if (request->token != NULL)
 		return check_token(request);
 	if ((request->filled & FILL_TOKEN) != 0)
-		return refuse(request);
+		return refuse(request, true);
 	if (rate_limit_guess(request) < 0)
 		return AUTH_REFUSED;
 	fill_begin(request, FILL_TOKEN);

@@ -133,8 +133,6 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 	json_object_end(&w);
 	if (type->status == 503 || type->status == 429)
 		answer->retry_after_s = extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S;
-	if (type->status == 401)
-		answer_field(answer, "www-authenticate", "Bearer realm=\"kiln\"");
 }
 
 int problem_answer(struct request *request, enum problem problem, const char *format, ...)

@@ -65,7 +65,7 @@ struct problem_type {
 /* All types of the file, for GET /problems/{type}; NULL when there is no such type. Static storage after the load. */
 const struct problem_type *problem_type_find(const char *slug);
 
-/* Makes `answer` a problem. Retry-After is added to 429 and 503, WWW-Authenticate to 401. */
+/* Makes `answer` a problem. Retry-After is added to 429 and 503. */
 void problem_write(struct answer *answer, enum problem problem, const char *request_id,
 				   const struct problem_extras *extras, const char *detail);
 

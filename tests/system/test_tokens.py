@@ -50,6 +50,15 @@ def test_a_missing_or_wrong_token_is_401(kiln, header):
     client.post("/projects", {"name": "x"}, headers=headers, expect=401)
 
 
+def test_a_challenge_tells_whether_there_was_a_token_and_which_scope_it_lacks(kiln):
+    nobody = kiln.api.with_token(None)
+    assert nobody.get("/me", expect=401).headers["www-authenticate"] == 'Bearer realm="kiln"'
+    wrong = nobody.get("/me", headers={"Authorization": "Bearer x"}, expect=401).headers["www-authenticate"]
+    assert wrong == 'Bearer realm="kiln", error="invalid_token"'
+    lacks = kiln.token(["builds:read"]).get("/workers", expect=403).headers["www-authenticate"]
+    assert lacks == 'Bearer realm="kiln", error="insufficient_scope", scope="workers:read"'
+
+
 @pytest.mark.parametrize("operation", [o for o in contract.operations() if o.scopes is not None], ids=lambda o: o.id)
 def test_a_route_without_a_token_is_401(kiln, operation):
     path = operation.path.replace("{taskId}", str(uuid.uuid4())).replace("{id}", "x").replace("{name}", "x")
