@@ -129,6 +129,14 @@ static int set_pattern(struct compiler *c, struct schema *schema, const cJSON *v
 	return pattern_new(value->valuestring, &schema->pattern, c->err);
 }
 
+static int set_says(struct compiler *c, struct schema *schema, const cJSON *value)
+{
+	if (!cJSON_IsString(value))
+		return fail(c, value, "a string is expected");
+	schema->says = value->valuestring;
+	return 0;
+}
+
 static int set_format(struct compiler *c, struct schema *schema, const cJSON *value)
 {
 	if (!cJSON_IsString(value) || !schema_format_find(value->valuestring, &schema->format))
@@ -211,6 +219,7 @@ static int set_keyword(struct compiler *c, struct schema *s, const cJSON *value)
 		{"required", set_required},  {"pattern", set_pattern},
 		{"format", set_format},      {"enum", set_enum},
 		{"uniqueItems", set_unique}, {"$ref", set_ref},
+		{"x-says", set_says},
 	};
 	const char *keyword = value->string;
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {

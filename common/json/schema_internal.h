@@ -43,6 +43,7 @@ struct schema {
 	enum schema_format format;
 	struct pattern *pattern; /* owned */
 	const char *pattern_text;
+	const char *says;                    /* what the pattern asks for, in words; NULL: its text must do */
 	const cJSON *enumeration, *constant; /* borrowed; NULL when absent */
 	struct schema_property *properties;  /* owned */
 	size_t properties_len;

@@ -151,14 +151,16 @@ static void check_string(struct run *run, const struct schema *s, const char *te
 	check_length(run, s, text, len, path);
 	if (run->stop || (run->problems != NULL && run->problems->len > problems))
 		return; /* of a text of the wrong length nothing else is worth saying */
-	if (s->pattern != NULL && !pattern_matches(s->pattern, text, len))
-		problem(run, path, "pattern", "%s does not match %s", quote_text(text, &quote), s->pattern_text);
 	if (s->format != FORMAT_NONE && !schema_format_matches(s->format, text, len)) {
 		static const char *const names[] = {[FORMAT_UUID] = "a UUID in lower case",
 											[FORMAT_DATE_TIME] = "an RFC 3339 date and time",
 											[FORMAT_URI] = "an absolute URI"};
 		problem(run, path, "format", "%s is not %s", quote_text(text, &quote), names[s->format]);
+		return; /* that says it better than a pattern */
 	}
+	if (s->pattern != NULL && !pattern_matches(s->pattern, text, len))
+		problem(run, path, "pattern", "%s %s %s", quote_text(text, &quote),
+				s->says != NULL ? "is not" : "does not match", s->says != NULL ? s->says : s->pattern_text);
 }
 
 static void check_number(struct run *run, const struct schema *s, double value, const struct path *path)

@@ -145,6 +145,22 @@ def test_what_the_contract_allows_is_accepted_and_kept(kiln, fields):
             assert spec[name] == value, name
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"branch": "a..b"}, '"a..b" is not a branch that Kiln takes'),
+        ({"labels": ["A"]}, '"A" is not a label'),
+        ({"template": "A"}, '"A" is not a template\'s name'),
+        ({"continue_from": "x"}, '"x" is not a UUID'),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_a_pattern_asks_for_is_said_in_words(kiln, fields, words):
+    answer = kiln.api.post(f"/projects/{project_of(kiln)}/builds", {"prompt": "x"} | fields, expect=422)
+    told = next(error["detail"] for error in answer.json()["errors"])
+    assert told.startswith(words) and "^" not in told
+
+
 BAD_URLS = [
     "file:///etc/passwd",
     "ext::sh -c id",

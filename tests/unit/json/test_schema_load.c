@@ -105,6 +105,7 @@ TEST(keywords_of_the_wrong_type_are_refused)
 		"{\"pattern\":\"(\"}",
 		"{\"format\":\"email\"}",
 		"{\"format\":1}",
+		"{\"x-says\":1}",
 		"{\"enum\":[]}",
 		"{\"enum\":1}",
 		"{\"uniqueItems\":1}",

@@ -180,6 +180,18 @@ TEST(patterns_match_anywhere_unless_anchored)
 	assert_details("{\"pattern\":\"^b\"}", "\"abc\"", " \"abc\" does not match ^b");
 }
 
+TEST(what_a_pattern_asks_for_is_said_in_words)
+{
+	static const char schema[] = "{\"pattern\":\"^b\",\"x-says\":\"a word that begins with b\"}";
+	assert_valid(schema, "\"bac\"");
+	assert_details(schema, "\"abc\"", " \"abc\" is not a word that begins with b");
+}
+
+TEST(a_text_of_the_wrong_format_has_that_problem_only)
+{
+	assert_problems("{\"pattern\":\"^a$\",\"format\":\"uuid\"}", "\"bbb\"", " format");
+}
+
 TEST(a_text_of_the_wrong_length_has_that_problem_only)
 {
 	assert_problems("{\"maxLength\":2,\"pattern\":\"^a$\",\"format\":\"uuid\"}", "\"bbb\"", " too_long");
@@ -390,6 +402,8 @@ int main(void)
 		cmocka_unit_test(lengths_count_code_points),
 		cmocka_unit_test(sizes_count_utf8_bytes),
 		cmocka_unit_test(patterns_match_anywhere_unless_anchored),
+		cmocka_unit_test(what_a_pattern_asks_for_is_said_in_words),
+		cmocka_unit_test(a_text_of_the_wrong_format_has_that_problem_only),
 		cmocka_unit_test(a_text_of_the_wrong_length_has_that_problem_only),
 		cmocka_unit_test(details_quote_at_most_64_bytes_of_the_input),
 		cmocka_unit_test(formats_are_checked),
