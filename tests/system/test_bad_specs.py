@@ -1,6 +1,9 @@
 """Bodies whose fields break the contract: each is told by pointer, all at once."""
 
+import json
+
 import pytest
+from kiln_testing import places
 from kiln_testing.client import pointers
 
 AGENT = {"provider": "command", "command": "none"}
@@ -143,6 +146,14 @@ def test_what_the_contract_allows_is_accepted_and_kept(kiln, fields):
     for name, value in fields.items():
         if name != "agent":
             assert spec[name] == value, name
+
+
+def test_null_is_as_good_as_nothing(kiln):
+    path = f"/projects/{project_of(kiln)}/builds"
+    names = set(json.loads((places.ROOT / "schemas" / "build-spec.json").read_text(encoding="utf-8"))["properties"]) - {"prompt"}
+    tasks = [kiln.api.post(path, {"prompt": "x"} | fields, expect=202).json()["task_id"] for fields in ({}, dict.fromkeys(names))]
+    without, nulls = (kiln.build(task)["spec"] for task in tasks)
+    assert without == nulls
 
 
 @pytest.mark.parametrize(
