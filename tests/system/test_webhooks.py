@@ -1,9 +1,13 @@
 """The call back: signed, constant, repeated until taken."""
 
+import re
 import socket
+import subprocess
+import sys
 
 import pytest
 import standardwebhooks
+from kiln_testing import places
 from kiln_testing.repositories import unused_port
 from kiln_testing.waiting import stays, wait_for
 from kiln_testing.webhooks import verified
@@ -34,6 +38,24 @@ def test_the_terminal_event_is_posted_with_a_signature_of_the_projects_secret(ki
     wait_for(lambda: deliveries(kiln, task) == [("delivered", 1, 204, end.headers["ce_id"])], "the delivery's row")
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         verified(delivery, kiln.project()["webhook_secret"])
+
+
+def test_the_documented_receiver_prints_the_builds_that_have_ended(kiln, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (places.ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8"), re.DOTALL)
+    program = tmp_path / "receiver.py"
+    program.write_text(code, encoding="utf-8")
+    (project, _), (other, _) = kiln.seeded(), kiln.seeded()
+    environment = {"PATH": "/usr/bin:/bin", "WEBHOOK_SECRET": project["webhook_secret"]}
+    with subprocess.Popen([sys.executable, program], env=environment, stdout=subprocess.PIPE, text=True) as receiver:
+        try:
+            url = receiver.stdout.readline().strip()
+            forged = kiln.run(other, "true", callback_url=url)  # signed by another project's secret
+            wait_for(lambda: (401,) in [row[1:] for row in attempts(kiln, forged)], "the forged one to be refused")
+            task = kiln.run(project, "echo x > x", auto_commit=True, auto_push=True, callback_url=url)
+            sha = kiln.wait_end(task)["result"]["commit_sha"]
+            assert receiver.stdout.readline().split() == ["build.completed", task, sha]
+        finally:
+            receiver.terminate()
 
 
 def test_only_the_end_is_told(kiln):
