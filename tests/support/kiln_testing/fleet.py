@@ -9,10 +9,9 @@ import subprocess
 import threading
 import time
 
-from kiln_testing.services import environment_of, tree
-from kiln_testing.system import is_stopped
-from kiln_testing.waiting import wait_for
-
+from .services import environment_of, tree
+from .system import is_stopped
+from .waiting import wait_for
 
 MAX_SURPRISES = 20
 
@@ -148,6 +147,14 @@ class Fleet:
 
     def adopt(self, name, pid):
         return self._add(Member.of_pid(self, name, pid))
+
+    def adopt_all(self):
+        """What ./dev has started: gateway-1, build-service-1, executor-1 …, kafka-1 …, notifier, postgres."""
+        for kind in ("gateway", "build-service", "executor", "kafka"):
+            for number, pid in enumerate(self.system.pids(kind.upper().replace("-", "_")), 1):
+                self.adopt(f"{kind}-{number}", pid)
+        for kind in ("notifier", "postgres"):
+            self.adopt(kind, *self.system.pids(kind.upper()))
 
     def another(self, like, name, **environment):
         """One more like a member, with these variables; not started."""
