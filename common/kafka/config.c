@@ -128,6 +128,7 @@ int kafka_conf_new(const struct kafka_settings *settings, rd_kafka_conf_t **ret_
 	CLEANUP(conf_free_p) rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	CHECK(conf != NULL);
 	kafka_tsan_threads();
+	kafka_steady_waits();
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		if (kafka_conf_set(conf, values[i][0], values[i][1], err) < 0)
 			return -1;

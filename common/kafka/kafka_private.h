@@ -30,8 +30,9 @@ void kafka_probe_forget(struct kafka_probe *probe);
 /* why may be NULL. */
 bool kafka_probe_ask(struct kafka_probe *probe, rd_kafka_t *handle, struct buffer *why);
 
-/* Does nothing: a reference that pulls tsan_threads.c out of the archive. */
+/* Do nothing: references that pull tsan_threads.c and steady_waits.c out of the archive. */
 void kafka_tsan_threads(void);
+void kafka_steady_waits(void);
 
 /* For tests: makes the handle fatal as librdkafka would. */
 void kafka_producer_break(struct kafka_producer *producer);

@@ -2,7 +2,7 @@
  * ThreadSanitizer builds only. librdkafka uses C11 threads, which GCC 12's ThreadSanitizer does not know: it crashes in
  * such a thread, and does not see that librdkafka's locks order what they protect. These definitions take precedence
  * over libc's for the whole process and go through pthread calls, which it knows. In glibc the C11 types are the
- * pthread types.
+ * pthread types. cnd_timedwait is steady_waits.c's in all builds.
  */
 #include "common/kafka/kafka_private.h"
 
@@ -132,11 +132,6 @@ const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
 	return "called_from_lib:librdkafka.so.1\nrace:^mtx_\nrace:^cnd_\n";
-}
-
-int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until)
-{
-	return result_of(pthread_cond_timedwait(cond_of(cond), mutex_of(mutex), until));
 }
 #endif
 

@@ -55,3 +55,22 @@ def test_a_full_disk_fails_the_build_and_only_as_long_as_it_is_full(kiln):
         again = run("echo x > x.txt")
         assert again["status"] == "completed", again["result"]
         assert repository.tip() == again["result"]["commit_sha"]
+
+
+def test_a_mirror_that_does_not_fit_fails_its_build_and_nobody_elses(kiln):
+    label = f"l{uuid.uuid4().hex[:10]}"
+    with small_disk(kiln.system) as disk, kiln.system.executor(slots=1, labels=[label], state=disk):
+        large, repository = kiln.seeded({"large.txt": os.urandom(30_000_000).hex()})
+        small, _ = kiln.seeded()
+
+        def run(project):
+            return kiln.wait_end(kiln.run(project, "echo x > x.txt", labels=[label], auto_commit=True, auto_push=True, max_attempts=1))
+
+        fails = run(large)
+        assert fails["status"] == "failed", fails["result"]
+        assert run(small)["status"] == "completed"
+        # Half a mirror is in nobody's way when there is room.
+        subprocess.run(["mount", "-o", "remount,size=400m", disk], check=True)
+        again = run(large)
+        assert again["status"] == "completed", again["result"]
+        assert repository.tip() == again["result"]["commit_sha"]

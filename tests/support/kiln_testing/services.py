@@ -105,6 +105,23 @@ def start_beside(system, name, *, open_files=None, **variables):
     return Service(process, path)
 
 
+def migrate(system, command, expect=0):
+    """A command of kiln-migrate, by the owner of the database: what it says on standard output, and on standard error."""
+    done = subprocess.run(
+        [str(pathlib.Path(system.env["KILN_BIN"]) / "kiln-migrate"), command],
+        env={"PATH": "/usr/bin:/bin", "KILN_DATABASE_URL": system.env["KILN_DATABASE_URL"], "KILN_KAFKA_BROKERS": system.brokers},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **system.as_run_user(),
+    )
+    assert done.returncode == expect, done.stderr
+    return done.stdout, done.stderr
+
+
 @contextlib.contextmanager
 def second_gateway(system, *, open_files=None, **variables):
     """One more gateway on ports of its own, which it is waited for to open. `open_files`: its limit of descriptors."""

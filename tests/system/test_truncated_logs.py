@@ -1,0 +1,85 @@
+"""A log that is not the one that was read: the partition stops instead of skipping what comes, says so, and goes on when the operator has decided."""
+
+import signal
+
+import confluent_kafka
+from kiln_testing.agents import spec
+from kiln_testing.fleet import Fleet
+from kiln_testing.records import partition_of
+from kiln_testing.services import migrate, ops_get
+from kiln_testing.waiting import wait_for
+
+REQUESTS = "kiln.build.requests"
+WAITS = {"labels": ["nobody-has-this"]}
+
+
+def post_to(kiln, project, partition):
+    """A build that waits, of this partition of the requests."""
+    while True:
+        task = kiln.post(project, spec("none", **WAITS))
+        if partition_of(task.encode(), kiln.tap.partitions[REQUESTS]) == partition:
+            return task
+
+
+def is_applied(kiln, task):
+    return bool(kiln.system.sql("select 1 from build_audit where id = %s", task))
+
+
+def wait_stopped(kiln, *reasons):
+    """It says so."""
+    ready = kiln.system.env["KILN_OPS_BUILD_SERVICE"]
+    wait_for(lambda: (answer := ops_get(ready, "/readyz")) is not None and "a partition is stopped" in answer.text, "the partition to be stopped")
+    assert any(reason in kiln.system.log("build-service") for reason in reasons)
+
+
+def test_records_that_retention_took_unread_stop_the_partition_until_the_loss_is_accepted(own_kiln):
+    kiln, project = own_kiln, own_kiln.project()
+    with kiln.system.frozen("BUILD_SERVICE"):
+        lost = kiln.post(project, spec("none", **WAITS))
+        record = kiln.tap.wait_type(lost, "build.requested")[0]
+        place = confluent_kafka.TopicPartition(REQUESTS, record.partition, record.offset + 1)
+        confluent_kafka.admin.AdminClient({"bootstrap.servers": kiln.system.brokers}).delete_records([place])[place].result(60)
+    wait_stopped(kiln, "records were lost unread")
+    task = post_to(kiln, project, record.partition)
+    assert "left alone" in migrate(kiln.system, "rewind", expect=1)[1]
+    other = post_to(kiln, project, (record.partition + 1) % kiln.tap.partitions[REQUESTS])
+    wait_for(lambda: is_applied(kiln, other), "another partition's request to be applied")
+    assert not is_applied(kiln, task)
+    migrate(kiln.system, "rewind-with-loss")
+    kiln.tap.wait_type(task, "build.pending")
+    assert not is_applied(kiln, lost)
+
+
+def test_a_log_that_has_lost_its_end_stops_the_partition_and_nothing_that_comes_is_skipped(own_kiln):
+    kiln, project, fleet = own_kiln, own_kiln.project(), Fleet(own_kiln.system)
+    fleet.adopt_all()
+    try:
+        broker = fleet.members["kafka-1"]
+        logs = {int(path.parent.name.rpartition("-")[2]): path for path in kiln.system.folder.glob(f"run/kafka-1/{REQUESTS}-*/*.log")}
+        sizes = {partition: path.stat().st_size for partition, path in logs.items()}
+        first = kiln.post(project, spec("none", **WAITS))
+        kiln.tap.wait_type(first, "build.pending")
+        partition = partition_of(first.encode(), kiln.tap.partitions[REQUESTS])
+        before = kiln.trail(first)
+        # As a power failure may leave it.
+        broker.end(signal.SIGKILL)
+        with logs[partition].open("r+b") as log:
+            log.truncate(sizes[partition])
+        broker.start()
+        # Its record gets the offset that the lost one had.
+        second = wait_for(lambda: post_when_back(kiln, project, partition), "the broker to take builds")
+        wait_stopped(kiln, "the log was truncated", "not the one that was applied")
+        assert not is_applied(kiln, second)
+        migrate(kiln.system, "rewind")
+        kiln.tap.wait_type(second, "build.pending")
+        assert kiln.trail(first) == before
+        for task in (first, second):
+            kiln.cancel(task)
+            assert kiln.wait_end(task)["status"] == "cancelled"
+    finally:
+        fleet.close()
+
+
+def post_when_back(kiln, project, partition):
+    answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=(202, 503))
+    return post_to(kiln, project, partition) if answer.status_code == 202 else None
