@@ -165,6 +165,8 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete
 	worker_set_pipeline_store(&batch->workers, &pipeline);
 	direct_pipeline_guard(&batch->direct, &pipeline);
 	build_set_pipeline_store(&batch->set, &pipeline);
+	if (batch_catches_up(batch))
+		rows_pipeline(&batch->request_ids, &pipeline, &sql_roll_forward, NULL);
 	rows_pipeline(&batch->early, &pipeline, &sql_insert_early_results, NULL);
 	rows_pipeline(&batch->audit, &pipeline, &sql_insert_audit, NULL);
 	if (delete_early)
@@ -213,7 +215,8 @@ static int apply_optimistically(struct batch *batch, struct pg_conn *tx, struct 
 {
 	batch->optimistic = true;
 	build_set_assume_new(&batch->set);
-	batch_fold_requests(batch, NULL, NULL);
+	if (batch_fold_requests(batch, NULL, NULL, err) < 0)
+		return -1;
 	direct_guess(&batch->direct, &batch->context, &batch->set);
 	return store_and_commit(batch, tx, false, err);
 }

@@ -25,7 +25,7 @@ static enum project_state state_of_project(const struct batch *batch, const PGre
 	return batch->optimistic ? PROJECT_THERE : project_state(projects, id);
 }
 
-void batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned)
+int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned, struct error *err)
 {
 	for (size_t i = 0; i < batch->requests_len; i++) {
 		const struct request *request = &batch->requests[i];
@@ -39,6 +39,9 @@ void batch_fold_requests(struct batch *batch, const PGresult *projects, const PG
 			log_info("repeated request of a pruned build", "build_id", request->build_id, NULL);
 			continue;
 		}
+		/* Its published trail comes with the commit, and the wish after that: alone it will be applied. */
+		if (request->kind == REQUEST_CANCEL && build->is_new && batch_catches_up(batch))
+			return error_set(err, ERR_INVALID, "a cancel beside the build's request, after a restore");
 		if (request->kind == REQUEST_CANCEL)
 			audit_rows_add_cancel(&batch->audit, request);
 		bool ended_before = build->exists && build_ended(build);
@@ -56,6 +59,7 @@ void batch_fold_requests(struct batch *batch, const PGresult *projects, const PG
 			command_list_add(&batch->commands, &command);
 		}
 	}
+	return 0;
 }
 
 /* What this batch has found is not in the database yet. */
@@ -148,8 +152,7 @@ static void apply_losses(struct batch *batch)
 int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects, const PGresult *pruned,
 			   const PGresult *early, struct error *err)
 {
-	batch_fold_requests(batch, projects, pruned);
-	if (apply_early(batch, tx, early, err) < 0)
+	if (batch_fold_requests(batch, projects, pruned, err) < 0 || apply_early(batch, tx, early, err) < 0)
 		return -1;
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		if (apply_report(batch, tx, &batch->reports[i], err) < 0)

@@ -36,9 +36,17 @@ int batch_read_records(struct batch *batch, const struct inbox_record *const *re
 /* The parsed records: the only thing that the arena does not hold. */
 void batch_release_records(struct batch *batch);
 
+/* Perhaps a restore is being caught up with: requests make builds again whose trails were published (PROTOCOL.md
+ * section 9). */
+static inline bool batch_catches_up(const struct batch *batch)
+{
+	return atomic_load(&batch->service->epoch) < 0;
+}
+
 /* Applies requests to the loaded builds. `projects`, `pruned`: rows of read_projects.sql and read_pruned_builds.sql;
- * NULL: none. */
-void batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned);
+ * NULL: none. -1 ERR_INVALID: not in one transaction. */
+int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned,
+						struct error *err) MUST_CHECK;
 /* All records; early: results that waited (read_early_results.sql). */
 int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects, const PGresult *pruned,
 			   const PGresult *early, struct error *err) MUST_CHECK;

@@ -42,7 +42,9 @@ static int read_epoch(struct dispatcher *dispatcher, struct error *err)
 	CLEANUP(pg_result_p) PGresult *row = NULL;
 	if (pg_query(dispatcher->conn, &sql_read_epoch, NULL, 0, &row, err) < 0)
 		return -1;
-	atomic_store(&dispatcher->service->epoch, PQntuples(row) == 0 ? 0 : (int32_t)pg_int(row, 0, "epoch", 0));
+	if (PQntuples(row) == 0)
+		return error_set(err, ERR_UNAVAILABLE, "what was in the logs at the restore is not applied yet");
+	atomic_store(&dispatcher->service->epoch, (int32_t)pg_int(row, 0, "epoch", 0));
 	return 0;
 }
 

@@ -31,7 +31,7 @@ struct service {
 	struct schema_set *schemas;
 	struct deadlines *deadlines;
 	struct outbox_relay *relay;
-	_Atomic int32_t epoch;    /* of the deployment; -1 = not read yet */
+	_Atomic int32_t epoch;    /* of the deployment; -1 = not read yet, or a restore is being caught up with */
 	_Atomic uint64_t batches; /* committed; tells main whether the service is idle */
 	_Atomic bool waiting;     /* builds waited for a slot at the last look: a slot that is given back is wanted now */
 	struct wakeup dispatch;   /* signalled after each commit that queued a build or freed a slot */

@@ -16,6 +16,7 @@
 #include "migrate/deployment.h"
 #include "migrate/kafka_admin.h"
 #include "migrate/offsets.h"
+#include "migrate/restore.h"
 #include "migrate/rewind.h"
 #include "migrate/roles.h"
 #include "migrate/settings.h"
@@ -59,6 +60,13 @@ static int migrate(const struct migrate_settings *settings, struct error *err)
 	return admin_token_ensure(conn, settings->admin_token_file, err);
 }
 
+static int print(const struct buffer *line, struct error *err)
+{
+	if (fputs(line->data, stdout) == EOF || fflush(stdout) == EOF)
+		return error_set_errno(err, errno, "standard output");
+	return 0;
+}
+
 /* Not for services: it reads everything, for as long as that takes. */
 static int run_verify_audit(const struct migrate_settings *settings, struct error *err)
 {
@@ -75,8 +83,8 @@ static int run_verify_audit(const struct migrate_settings *settings, struct erro
 	if (pg_connect(conn, err) < 0 || verify_audit(conn, &verdict, err) < 0)
 		return -1;
 	audit_verdict_write(&verdict, &line);
-	if (fputs(line.data, stdout) == EOF || fflush(stdout) == EOF)
-		return error_set_errno(err, errno, "standard output");
+	if (print(&line, err) < 0)
+		return -1;
 	return verdict.broken == NULL ? 0 : 1;
 }
 
@@ -105,15 +113,38 @@ static int run_rewind_with_loss(const struct migrate_settings *settings, struct 
 	return run_rewind_with(settings, true, err);
 }
 
+static int run_restore(const struct migrate_settings *settings, struct error *err)
+{
+	const struct kafka_settings kafka = {.brokers = settings->common.kafka_brokers,
+										 .properties_file = settings->common.kafka_config,
+										 .client_id = "kiln-migrate"};
+	const struct pg_settings pg = {.url = settings->database_url,
+								   .application_name = "kiln-migrate restore",
+								   .call_timeout_ms = STATEMENT_TIMEOUT_MS + 1000,
+								   .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+								   .idle_in_transaction_timeout_ms = STATEMENT_TIMEOUT_MS,
+								   .lock_timeout_ms = (int)settings->timeout_ms};
+	CLEANUP(pg_conn_free_p) struct pg_conn *conn = pg_conn_new(&pg);
+	CLEANUP(buffer_release_p) struct buffer line;
+	struct restore_report report;
+
+	buffer_init(&line, 4096);
+	if (pg_connect(conn, err) < 0 || restore_run(conn, &kafka, settings->timeout_ms, &report, err) < 0)
+		return -1;
+	restore_report_write(&report, &line);
+	if (print(&line, err) < 0)
+		return -1;
+	return report.broken == 0 ? 0 : 1;
+}
+
 /* What it does without a command is the first. `run`: the exit status, or -1. */
 static const struct {
 	const char *name;
 	int (*run)(const struct migrate_settings *settings, struct error *err);
 } commands[] = {
-	{NULL, migrate},
-	{"verify-audit", run_verify_audit},
-	{"rewind", run_rewind},
-	{"rewind-with-loss", run_rewind_with_loss},
+	{NULL, migrate},          {"verify-audit", run_verify_audit},
+	{"rewind", run_rewind},   {"rewind-with-loss", run_rewind_with_loss},
+	{"restore", run_restore},
 };
 
 static const char summary[] =
@@ -123,7 +154,9 @@ static const char summary[] =
 	"                    exit 0 when there is none, 1 otherwise\n"
 	"  rewind            consumers whose log is no more the one that they have read begin at its\n"
 	"                    start; exit 1 when one was left alone because records are lost\n"
-	"  rewind-with-loss  those too";
+	"  rewind-with-loss  those too\n"
+	"  restore           after Postgres was restored from a backup (docs/restore.md), with all\n"
+	"                    services ended; exit 1 when a trail cannot be rolled forward";
 
 int main(int argc, char **argv)
 {

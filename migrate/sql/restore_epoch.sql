@@ -1,0 +1,2 @@
+-- restore: attempt numbers jump.
+UPDATE deployment SET epoch = epoch + 1 RETURNING epoch

@@ -1,0 +1,2 @@
+-- restore: what an earlier one has waited for.
+DELETE FROM restored_logs

@@ -1,0 +1,144 @@
+"""kiln-migrate restore: published events that the trails lack are taken over, and nothing else is. (The whole way of a restore: tests/system/test_restore.py.)"""
+import datetime
+import hashlib
+import json
+import subprocess
+import uuid
+
+import confluent_kafka
+import psycopg
+import pytest
+import rfc8785
+
+from databases import PASSWORDS, PROGRAM, Database
+from kiln_testing.records import partition_of
+from kiln_testing.waiting import wait_for
+
+PARTITIONS = 12
+LIVES = {
+    "build.pending": ("pending", "queued", {}),
+    "build.phase": ("pending", "assigned", {"worker_id": "10000000-0000-4000-8000-000000000000"}),
+    "build.started": ("running", "preparing", {"worker_id": "10000000-0000-4000-8000-000000000000", "mode": "run"}),
+    "build.completed": ("completed", None, {"result": {"commit_sha": None, "error": None, "success": True}}),
+}
+WHOLE = tuple(LIVES)
+
+
+@pytest.fixture(name="database")
+def migrated_database(infra, tmp_path):
+    one = Database(infra, tmp_path)
+    one.migrate()
+    yield one
+    one.drop()
+
+
+def restore(database, expect=0):
+    """What it says: on standard output, or on standard error."""
+    done = subprocess.run(
+        [str(PROGRAM), "restore"], env=database.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == expect, done.stderr
+    return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+class Build:
+    """A build of the backup, and what was published of it."""
+
+    def __init__(self, database):
+        self.database, self.id, self.hash = database, str(uuid.uuid4()), bytes(32)
+        self.project = str(uuid.uuid4())
+        self.events = []
+        for sequence, (kind, (status, phase, more)) in enumerate(LIVES.items(), 1):
+            body = {
+                "attempt": int(sequence > 1), "build_id": self.id, "metadata": {}, "phase": phase,
+                "project": {"id": self.project, "name": "p"}, "sequence": sequence, "status": status, **more,
+            }  # fmt: skip
+            data = rfc8785.dumps(body)
+            self.hash = hashlib.sha256(self.hash + data).digest()
+            self.events.append((sequence, kind, data, self.hash))
+
+    def as_pending(self):
+        """As the backup has it."""
+        sequence, kind, data, digest = self.events[0]
+        self.database.sql(
+            "insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, last_sequence, last_hash, created_at)"
+            " values (%s, %s, 'p', 'pending', 'queued', 3, 'command', 5, 60, 1, %s, now())",
+            self.id, self.project, digest,
+        )  # fmt: skip
+        self.database.sql("insert into build_queue (build_id, project_id, class, queue_key) values (%s, %s, 'command', now())", self.id, self.project)
+        self.database.sql(
+            "insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), 0, %s, %s)",
+            self.id, sequence, kind, data, digest,
+        )  # fmt: skip
+        return self
+
+    def publish(self, *kinds):
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.database.system.brokers})
+        for sequence, kind, data, digest in self.events:
+            headers = {
+                "ce_specversion": "1.0", "ce_id": f"build/{self.id}/{sequence}", "ce_type": kind, "ce_source": "/kiln/build-service", "ce_subject": self.id,
+                "ce_time": datetime.datetime.now(datetime.UTC).isoformat(), "ce_sequence": f"{sequence:010}", "ce_hash": digest.hex(),
+            }  # fmt: skip
+            if kind in kinds:
+                producer.produce("kiln.build.events", data, key=self.id, partition=partition_of(self.id.encode(), PARTITIONS), headers=list(headers.items()))
+        assert producer.flush(60) == 0
+        return self
+
+    def row(self):
+        return self.database.sql("select status, phase, attempt, attempts_used, last_sequence, last_hash from build_audit where id = %s", self.id)[0]
+
+    def trail(self):
+        return self.database.sql("select sequence, type, body, hash from build_events where build_id = %s order by sequence", self.id)
+
+    def attempts(self):
+        return self.database.sql("select attempt, state, held, mode from build_attempts where build_id = %s", self.id)
+
+    def waits(self):
+        return bool(self.database.sql("select 1 from build_queue where build_id = %s", self.id))
+
+
+def test_a_build_that_ended_since_the_backup_has_ended(database):
+    build = Build(database).as_pending().publish(*WHOLE)
+    assert restore(database)["rolled"] == 1
+    assert build.row() == ("completed", None, 1, 1, 4, build.hash)
+    assert build.trail() == build.events
+    assert build.attempts() == [(1, "finished", False, "run")] and not build.waits()
+    assert database.sql("select status from ended_builds where build_id = %s", build.id) == [("completed",)]
+
+
+def test_a_build_that_ran_is_held_by_a_lease_of_nobody(database):
+    build = Build(database).as_pending().publish(*WHOLE[:3])
+    assert restore(database)["rolled"] == 1
+    assert build.row()[:5] == ("running", "preparing", 1, 1, 3)
+    assert build.attempts() == [(1, "accepted", True, "run")] and not build.waits()
+
+
+def test_a_trail_of_which_events_are_missing_stays_as_it_is(database):
+    build = Build(database).as_pending().publish("build.started", "build.completed")
+    said = restore(database, expect=1)
+    assert (said["rolled"], said["broken"]) == (0, 1)
+    assert build.row()[:5] == ("pending", "queued", 0, 0, 1) and len(build.trail()) == 1 and build.waits()
+
+
+def test_what_the_backup_has_no_build_for_waits(database):
+    before = restore(database)["waiting"]  # of other tests, on the same topics
+    build = Build(database).publish(*WHOLE)
+    assert restore(database)["waiting"] == before + 1
+    assert database.sql("select count(*) from restored_events where build_id = %s", build.id) == [(4,)]
+
+
+def test_each_time_the_epoch_is_raised_and_nothing_is_rolled_twice(database):
+    build = Build(database).as_pending().publish(*WHOLE)
+    assert restore(database)["epoch"] == 1
+    again = restore(database)
+    assert (again["epoch"], again["rolled"]) == (2, 0)
+    assert build.trail() == build.events
+
+
+def test_it_refuses_beside_a_service_and_changes_nothing(database):
+    build = Build(database).as_pending().publish(*WHOLE)
+    with psycopg.connect(database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"])):
+        assert "end all services" in restore(database, expect=1)
+    assert build.row()[0] == "pending" and database.sql("select epoch from deployment") == [(0,)]
+    wait_for(lambda: not database.sql("select 1 from pg_stat_activity where datname = current_database() and usename = 'kiln_build_service'"), "it to be gone")
+    assert restore(database)["rolled"] == 1
