@@ -2,7 +2,7 @@
 
 import signal
 
-import confluent_kafka
+import confluent_kafka.admin
 from kiln_testing.agents import spec
 from kiln_testing.fleet import Fleet
 from kiln_testing.records import partition_of
@@ -38,7 +38,8 @@ def test_records_that_retention_took_unread_stop_the_partition_until_the_loss_is
         lost = kiln.post(project, spec("none", **WAITS))
         record = kiln.tap.wait_type(lost, "build.requested")[0]
         place = confluent_kafka.TopicPartition(REQUESTS, record.partition, record.offset + 1)
-        confluent_kafka.admin.AdminClient({"bootstrap.servers": kiln.system.brokers}).delete_records([place])[place].result(60)
+        admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": kiln.system.brokers})
+        admin.delete_records([place])[place].result(60)
     wait_stopped(kiln, "records were lost unread")
     task = post_to(kiln, project, record.partition)
     assert "left alone" in migrate(kiln.system, "rewind", expect=1)[1]
