@@ -5,29 +5,13 @@ import signal
 import struct
 import time
 
-import pytest
 from kiln_testing.agents import Gate, spec
+from kiln_testing.fixtures import SHORT_LEASES
 from kiln_testing.fleet import Fleet
-from kiln_testing.system import System, free_folder
 from kiln_testing.waiting import wait_for
 
 HOUR, DAY = 3600, 86400
-LEASE_S = 6
-SETTINGS = {
-    "KILN_LEASE_MS": str(1000 * LEASE_S),
-    "KILN_HEARTBEAT_MS": "500",
-    "KILN_LEASE_DEAD_MAN_MS": "4000",
-    "KILN_WORKER_FRESH_MS": "3000",
-}
-
-
-@pytest.fixture(scope="module")
-def own_system():
-    system = System(free_folder("kiln-test-own-"))
-    try:
-        yield system.up("--executors", "1", "--slots", "4", env=SETTINGS)
-    finally:
-        system.down()
+OWN_SETTINGS = SHORT_LEASES
 
 
 class Clock:
@@ -72,7 +56,7 @@ def test_jumps_of_the_wall_clock_lose_no_attempt_and_keep_nobody_waiting(own_kil
             told += 1
             inbox.wait(told)
             # Any lease that goes by this clock would be over, or the worker's time.
-            wait_for(lambda jumped=jumped: time.monotonic() > jumped + LEASE_S + 2, "a lease's time to pass")
+            wait_for(lambda jumped=jumped: time.monotonic() > jumped + int(SHORT_LEASES["KILN_LEASE_MS"]) / 1000 + 2, "a lease's time to pass")
         assert kiln.build(runs)["status"] == "running"
         gate.open()
         assert kiln.wait_end(runs)["status"] == "completed"

@@ -7,33 +7,16 @@ import pathlib
 import signal
 import subprocess
 
-import pytest
 from kiln_testing.agents import Gate, spec
+from kiln_testing.fixtures import SHORT_LEASES
 from kiln_testing.fleet import is_gone
 from kiln_testing.services import migrate
-from kiln_testing.system import System, free_folder
 from kiln_testing.trail import verify
 from kiln_testing.waiting import wait_for
 
 SERVICES = ("GATEWAY", "BUILD_SERVICE", "NOTIFIER")
 WAITS = {"labels": ["nobody-has-this"]}
-# What would only make the test wait.
-SETTINGS = {
-    "KILN_LEASE_MS": "6000",
-    "KILN_HEARTBEAT_MS": "500",
-    "KILN_LEASE_DEAD_MAN_MS": "4000",
-    "KILN_WORKER_FRESH_MS": "3000",
-    "KILN_KILL_GRACE_MS": "300",
-}
-
-
-@pytest.fixture(scope="module")
-def own_system():
-    system = System(free_folder("kiln-test-own-"))
-    try:
-        yield system.up("--executors", "1", "--slots", "6", env=SETTINGS)
-    finally:
-        system.down()
+OWN_SETTINGS = SHORT_LEASES
 
 
 def postgres(system, program, *arguments):

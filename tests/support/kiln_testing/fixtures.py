@@ -72,13 +72,22 @@ def _one_test(system, tap, receiver):
         pytest.fail(f"{len(wrong)} flaws of records, the first ones:\n" + "\n".join(wrong[:5]), pytrace=False)
 
 
+# For what waits for a lease to end.
+SHORT_LEASES = {
+    "KILN_LEASE_MS": "6000",
+    "KILN_HEARTBEAT_MS": "500",
+    "KILN_LEASE_DEAD_MAN_MS": "4000",
+    "KILN_WORKER_FRESH_MS": "3000",
+}
+
+
 @pytest.fixture(scope="module")
-def own_system():
-    """A system for one module alone, which may break it; one executor, four slots."""
+def own_system(request):
+    """A system for one module alone, which may break it; one executor, four slots, and the module's OWN_SETTINGS."""
     folder = free_folder("kiln-test-own-")
     system = System(folder)
     try:
-        yield system.up("--executors", "1", "--slots", "4")
+        yield system.up("--executors", "1", "--slots", "4", env=getattr(request.module, "OWN_SETTINGS", None))
     finally:
         system.down()
 
