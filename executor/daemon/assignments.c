@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/kafka/cloudevent.h"
@@ -14,11 +15,13 @@
 
 #define POLL_MS 500
 #define QUERY_MS 2000
+#define WARM_UP_MS 1000
 #define RETRY_MS 500
 #define FULL_POLL_MS 10
 
 struct assignments {
 	struct kafka_settings settings; /* strings are the config's */
+	struct kafka_producer *producer;
 	char worker_id[UUID_TEXT_SIZE];
 	struct mailbox *mailbox;
 	int32_t partition;
@@ -37,6 +40,15 @@ static int end_offset(struct assignments *self, int64_t *ret_end, struct error *
 	int rc = kafka_watermarks(asking, TOPIC_BUILD_ASSIGNMENTS, self->partition, QUERY_MS, &low, ret_end, err);
 	kafka_consumer_free(asking);
 	return rc;
+}
+
+/* The hello follows. Of a topic that its producer does not know yet it would be sent a second late. */
+static void warm_up(struct assignments *self)
+{
+	static const char *const topics[] = {TOPIC_WORKER_EVENTS, TOPIC_BUILD_RESULTS, TOPIC_BUILD_LOGS};
+	struct error err = ERROR_INIT;
+	if (kafka_producer_warm_up(self->producer, topics, ARRAY_LEN(topics), clock_boot_ms() + WARM_UP_MS, &err) < 0)
+		log_info("the hello may be late", "error", err.message, NULL);
 }
 
 /* From the end on: what was sent to earlier incarnations is not for us. */
@@ -95,6 +107,7 @@ static void read_one(struct assignments *self)
 static void *read_assignments(void *arg)
 {
 	struct assignments *self = arg;
+	warm_up(self);
 	while (!atomic_load(&self->stop)) {
 		struct error err = ERROR_INIT;
 		if (self->consumer != NULL) {
@@ -108,11 +121,12 @@ static void *read_assignments(void *arg)
 	return NULL;
 }
 
-struct assignments *assignments_start(const struct kafka_settings *settings, const char *worker_id,
-									  struct mailbox *mailbox)
+struct assignments *assignments_start(const struct kafka_settings *settings, struct kafka_producer *producer,
+									  const char *worker_id, struct mailbox *mailbox)
 {
 	struct assignments *self = xcalloc(1, sizeof(*self));
 	self->settings = *settings;
+	self->producer = producer;
 	self->mailbox = mailbox;
 	(void)snprintf(self->worker_id, sizeof(self->worker_id), "%s", worker_id);
 	self->partition = topic_partition(topic_find(TOPIC_BUILD_ASSIGNMENTS), worker_id, strlen(worker_id));

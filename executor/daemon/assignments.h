@@ -7,13 +7,15 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/kafka/config.h"
+#include "common/kafka/producer.h"
 #include "executor/daemon/mailbox.h"
 
 struct assignments;
 
-/* Starts the thread; MAIL_POSITIONED comes when it reads. */
-struct assignments *assignments_start(const struct kafka_settings *settings, const char *worker_id,
-									  struct mailbox *mailbox);
+/* Starts the thread; MAIL_POSITIONED comes when it reads. `producer` must outlive it: it is made ready for what the
+ * daemon will say first. */
+struct assignments *assignments_start(const struct kafka_settings *settings, struct kafka_producer *producer,
+									  const char *worker_id, struct mailbox *mailbox);
 /* Stops it, within seconds. */
 void assignments_stop(struct assignments *assignments);
 

@@ -330,7 +330,7 @@ static int start(struct daemon *daemon, struct error *err)
 	if (start_ops(daemon, err) < 0)
 		return -1;
 	daemon->janitor = janitor_start(config, daemon->artifacts);
-	daemon->assignments = assignments_start(&settings, daemon->identity.worker_id, daemon->mailbox);
+	daemon->assignments = assignments_start(&settings, daemon->producer, daemon->identity.worker_id, daemon->mailbox);
 	return 0;
 }
 
