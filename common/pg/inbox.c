@@ -106,6 +106,7 @@ int inbox_new(const struct inbox_options *options, struct inbox **ret_inbox, str
 		inbox->topics[i].name = options->topics[i];
 	inbox->items = xcalloc(options->max_records, sizeof(void *));
 	inbox->records = xcalloc(options->max_records, sizeof(void *));
+	inbox->aside = xcalloc(options->max_records, sizeof(void *));
 	inbox->options.pg.async_commit = options->async_commit;
 	inbox->conn = pg_conn_new(&inbox->options.pg);
 	CHECK(pthread_rwlock_init(&inbox->consumer_lock, NULL) == 0);
@@ -137,21 +138,28 @@ void inbox_free(struct inbox *inbox)
 	free(inbox->topics);
 	free(inbox->items);
 	free(inbox->records);
+	free(inbox->aside);
 	free(inbox);
+}
+
+/* Until when those in hand may wait for others. */
+static int left_ms(const struct inbox *inbox)
+{
+	return clock_left_ms(inbox->urgent ? inbox->busy_until_ms : inbox->linger_until_ms);
 }
 
 /* Waits for the first record, then takes what is there: latency before size. Records that nobody waits for may wait for
  * others. */
-static void gather(struct inbox *inbox, int timeout_ms)
+static void gather(struct inbox *inbox)
 {
 	const struct inbox_options *options = &inbox->options;
+	int timeout_ms = inbox->len == 0 ? options->tick_ms : left_ms(inbox);
 	do {
 		struct error err = ERROR_INIT;
 		rd_kafka_message_t *message = kafka_consumer_poll(inbox->consumer, timeout_ms, &err);
 		if (message != NULL) {
 			inbox_take_message(inbox, message);
-			timeout_ms =
-				inbox->len == 0 ? 0 : clock_left_ms(inbox->urgent ? inbox->busy_until_ms : inbox->linger_until_ms);
+			timeout_ms = inbox->len == 0 ? 0 : left_ms(inbox);
 			continue;
 		}
 		if (err.kind != ERR_NONE) {
@@ -182,7 +190,7 @@ void inbox_run(struct inbox *inbox)
 	const struct inbox_handler *handler = &inbox->options.handler;
 	while (!atomic_load(&inbox->stopping)) {
 		keep_connected(inbox);
-		gather(inbox, inbox->options.tick_ms);
+		gather(inbox);
 		if (inbox->len > 0)
 			inbox_apply_items(inbox);
 		inbox_look_at_stopped(inbox);

@@ -50,10 +50,12 @@ struct inbox_handler {
 	 * keep no state from a failed call. */
 	int (*apply)(void *ctx, struct pg_conn *tx, const struct inbox_record *const *records, size_t count,
 				 struct error *err);
-	/* Whether somebody waits for the effect of this record: a batch with one is applied at once, others up to linger_ms
-	 * after their first record. NULL: none is. */
+	/* Whether somebody waits for the effect of this record: it is applied at once, with what is in hand of its
+	 * partition; and with all that is in hand, when `asks_first`. What nobody waits for is applied linger_ms after its
+	 * first record. Asked again while the record waits. NULL: nobody ever does. */
 	bool (*urgent)(void *ctx, const struct inbox_record *record);
-	/* Whether `apply` will ask the database something before it writes and commits: only about speed. NULL: never. */
+	/* Whether `apply` will ask the database something before it writes and commits: only about speed. May be asked of
+	 * records that are not applied next. NULL: never. */
 	bool (*asks_first)(void *ctx, const struct inbox_record *const *records, size_t count);
 	/* After the commit, same thread, exactly the records of the last successful apply; for wake-ups and commands. May
 	 * be NULL. */

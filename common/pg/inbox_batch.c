@@ -69,14 +69,21 @@ static void unmark(struct inbox *inbox, struct inbox_item *const *items, size_t 
 	}
 }
 
+/* Leaves the records of the items in inbox->records. */
+static bool asks_first(struct inbox *inbox, struct inbox_item *const *items, size_t len)
+{
+	const struct inbox_handler *handler = &inbox->options.handler;
+	for (size_t i = 0; i < len; i++)
+		inbox->records[i] = &items[i]->record;
+	return handler->asks_first != NULL && handler->asks_first(handler->ctx, inbox->records, len);
+}
+
 /* `letter`: the reason why the one item goes to the dead letters instead of to the handler. */
 static enum outcome run_transaction(struct inbox *inbox, struct inbox_item *const *items, size_t len,
 									const struct error *letter, struct error *err)
 {
 	const struct inbox_handler *handler = &inbox->options.handler;
-	for (size_t i = 0; i < len; i++)
-		inbox->records[i] = &items[i]->record;
-	bool asks = letter == NULL && handler->asks_first != NULL && handler->asks_first(handler->ctx, inbox->records, len);
+	bool asks = asks_first(inbox, items, len) && letter == NULL;
 	CLEANUP(inbox_step_release) struct inbox_step step;
 	if (inbox_begin(inbox, &step, asks, err) < 0)
 		return AWAY;
@@ -183,17 +190,28 @@ static enum outcome apply(struct inbox *inbox, struct inbox_item *const *items, 
 	}
 }
 
-void inbox_apply_items(struct inbox *inbox)
+/* What is applied now: all that is in hand, or only what somebody waits for, when that takes a round trip less than
+ * together with what may wait. */
+static size_t choose(struct inbox *inbox)
+{
+	if (!inbox->urgent || inbox->len >= BUSY_RECORDS)
+		return inbox->len;
+	size_t urgent = inbox_urgent_first(inbox);
+	return asks_first(inbox, inbox->items, urgent) ? inbox->len : urgent;
+}
+
+/* The first `len` of the items. */
+static void apply_first(struct inbox *inbox, size_t len)
 {
 	struct error err = ERROR_INIT;
 	int64_t began_us = clock_boot_us();
-	if (inbox->len >= BUSY_RECORDS)
+	if (len >= BUSY_RECORDS)
 		inbox->busy_until_ms = began_us / 1000 + BUSY_MS;
-	enum outcome outcome = apply(inbox, inbox->items, inbox->len, &err);
+	enum outcome outcome = apply(inbox, inbox->items, len, &err);
 	metric_observe_us(&inbox_batch_seconds, clock_boot_us() - began_us);
 	if (outcome == APPLIED) {
 		inbox->backoff_ms = 0;
-		inbox_drop_items(inbox);
+		inbox_drop_applied(inbox, len);
 		return;
 	}
 	metric_add(outcome == MOVED ? &inbox_offsets_moved_total : &inbox_retries_total, 1);
@@ -203,4 +221,12 @@ void inbox_apply_items(struct inbox *inbox)
 	inbox_retake(inbox, outcome == MOVED ? inbox->backoff_ms : inbox->backoff_ms + MIN_BACKOFF_MS);
 	int next_ms = inbox->backoff_ms == 0 ? MIN_BACKOFF_MS : 2 * inbox->backoff_ms;
 	inbox->backoff_ms = next_ms < MAX_BACKOFF_MS ? next_ms : MAX_BACKOFF_MS;
+}
+
+void inbox_apply_items(struct inbox *inbox)
+{
+	apply_first(inbox, choose(inbox));
+	/* What gave way goes when its time has come, however many come that would be first again. */
+	if (inbox->len > 0 && clock_left_ms(inbox->linger_until_ms) == 0)
+		apply_first(inbox, inbox->len);
 }

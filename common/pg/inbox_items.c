@@ -33,6 +33,50 @@ void inbox_drop_items(struct inbox *inbox)
 	inbox->urgent = false;
 }
 
+static bool is_urgent(const struct inbox *inbox, const struct inbox_item *item)
+{
+	const struct inbox_handler *handler = &inbox->options.handler;
+	return handler->urgent != NULL && handler->urgent(handler->ctx, &item->record);
+}
+
+void inbox_drop_applied(struct inbox *inbox, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		inbox->bytes -= inbox->items[i]->record.data_len;
+		item_free(inbox->items[i]);
+	}
+	inbox->len -= count;
+	inbox->urgent = false;
+	for (size_t i = 0; i < inbox->len; i++) {
+		inbox->items[i] = inbox->items[count + i];
+		inbox->urgent |= is_urgent(inbox, inbox->items[i]);
+	}
+}
+
+static struct inbox_partition *partition_of(const struct inbox *inbox, const struct inbox_item *item)
+{
+	return inbox_find(inbox, item->record.topic, item->record.partition);
+}
+
+size_t inbox_urgent_first(struct inbox *inbox)
+{
+	for (size_t i = 0; i < inbox->len; i++)
+		partition_of(inbox, inbox->items[i])->urgent = false;
+	for (size_t i = 0; i < inbox->len; i++)
+		partition_of(inbox, inbox->items[i])->urgent |= is_urgent(inbox, inbox->items[i]);
+	size_t urgent = 0, others = 0;
+	for (size_t i = 0; i < inbox->len; i++) {
+		struct inbox_item *item = inbox->items[i];
+		if (partition_of(inbox, item)->urgent)
+			inbox->items[urgent++] = item;
+		else
+			inbox->aside[others++] = item;
+	}
+	for (size_t i = 0; i < others; i++)
+		inbox->items[urgent + i] = inbox->aside[i];
+	return urgent;
+}
+
 void inbox_retake(struct inbox *inbox, int delay_ms)
 {
 	inbox_drop_items(inbox);
@@ -111,12 +155,11 @@ void inbox_take_message(struct inbox *inbox, rd_kafka_message_t *message)
 		inbox_retake(inbox, 0);
 		return;
 	}
-	const struct inbox_handler *handler = &inbox->options.handler;
 	struct inbox_item *item = item_new(inbox, partition, message);
 	partition->read = message->offset + 1;
 	if (inbox->len == 0)
 		inbox->linger_until_ms = clock_boot_ms() + inbox->options.linger_ms;
-	inbox->urgent |= handler->urgent != NULL && handler->urgent(handler->ctx, &item->record);
+	inbox->urgent |= is_urgent(inbox, item);
 	inbox->bytes += message->len;
 	inbox->items[inbox->len++] = item;
 }

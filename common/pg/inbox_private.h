@@ -26,6 +26,7 @@ struct inbox_partition {
 	int64_t read; /* the next record to take from Kafka; ahead of `next` by the records in hand */
 	int64_t gap;  /* a record was missing before this offset in the last reading; -1 = none */
 	bool verify;  /* the record at next-1 is still to be compared with last_ce_id */
+	bool urgent;  /* somebody waits for a record in hand: set while those are looked for */
 	char last_ce_id[INBOX_CE_ID_SIZE];
 
 	/* During a transaction. */
@@ -63,6 +64,7 @@ struct inbox {
 
 	struct inbox_item **items;
 	const struct inbox_record **records; /* for apply: room for max_records */
+	struct inbox_item **aside;           /* while the items are put into another order: as many */
 	size_t len, bytes;
 	bool urgent;             /* one of them is: they do not wait for others */
 	int64_t linger_until_ms; /* else they do, until then */
@@ -93,6 +95,11 @@ struct inbox_partition *inbox_find(const struct inbox *inbox, const char *topic,
 /* inbox_items.c: takes over the message (destroys it when it is not wanted). */
 void inbox_take_message(struct inbox *inbox, rd_kafka_message_t *message);
 void inbox_drop_items(struct inbox *inbox);
+/* The first `count` of them, which were applied; the others stay, and are looked at anew: does somebody wait? */
+void inbox_drop_applied(struct inbox *inbox, size_t count);
+/* Puts the items of partitions with a record that somebody waits for before the others, otherwise in the order in which
+ * they came. How many they are. */
+size_t inbox_urgent_first(struct inbox *inbox);
 /* Gives everything in hand up, and reads the offsets again after delay_ms. */
 void inbox_retake(struct inbox *inbox, int delay_ms);
 
@@ -109,7 +116,8 @@ int inbox_begin(struct inbox *inbox, struct inbox_step *step, bool ahead, struct
 void inbox_step_release(struct inbox_step *step);
 bool inbox_moved(const struct inbox *inbox, const struct error *err);
 
-/* inbox_batch.c: applies what is in hand, whatever it takes. False: a retake is needed, nothing is in hand any more. */
+/* inbox_batch.c: applies what is in hand, whatever it takes; but for what may wait on for others, when the rest is
+ * faster without it. */
 void inbox_apply_items(struct inbox *inbox);
 
 /* inbox_letter.c: into the transaction under way. */

@@ -107,6 +107,40 @@ static bool asks_first(void *ctx, const struct inbox_record *const *records, siz
 	return count % 2 == 0;
 }
 
+static bool is_urgent(void *ctx, const struct inbox_record *record)
+{
+	(void)ctx;
+	return strcmp(record->data, SAY_URGENT) == 0;
+}
+
+static struct inbox_options make_options(struct member *member, const struct test_database *database,
+										 const char *consumer, const char *const *topics, size_t topics_len)
+{
+	return (struct inbox_options){
+		.consumer = consumer,
+		.topics = topics,
+		.topics_len = topics_len,
+		.max_records = 100,
+		.max_bytes = 1048576,
+		.tick_ms = 50,
+		.kafka = test_kafka(),
+		.pg = test_pg(database),
+		.handler = {.ctx = member,
+					.apply = apply,
+					.committed = on_committed,
+					.tick = on_tick,
+					.taken = on_taken,
+					.lost = on_lost},
+	};
+}
+
+static void start(struct member *member, const struct inbox_options *options)
+{
+	struct error err = ERROR_INIT;
+	assert_ok(inbox_new(options, &member->inbox, &err), err);
+	assert_int_equal(pthread_create(&member->thread, NULL, run, member), 0);
+}
+
 void member_start(struct member *member, const struct test_database *database, const char *consumer,
 				  const char *const *topics, size_t topics_len, int call_timeout_ms)
 {
@@ -114,28 +148,21 @@ void member_start(struct member *member, const struct test_database *database, c
 	static _Atomic int
 		count; /* every second one may send its compare-and-set ahead, and does not wait for more records */
 	bool even = atomic_fetch_add(&count, 1) % 2 == 0;
-	struct inbox_options options = {
-		.consumer = consumer,
-		.topics = topics,
-		.topics_len = topics_len,
-		.max_records = 100,
-		.max_bytes = 1048576,
-		.tick_ms = 50,
-		.linger_ms = even ? 0 : 10,
-		.kafka = test_kafka(),
-		.pg = test_pg(database),
-		.handler = {.ctx = member,
-					.apply = apply,
-					.asks_first = even ? asks_first : NULL,
-					.committed = on_committed,
-					.tick = on_tick,
-					.taken = on_taken,
-					.lost = on_lost},
-	};
+	struct inbox_options options = make_options(member, database, consumer, topics, topics_len);
+	options.linger_ms = even ? 0 : 10;
+	options.handler.asks_first = even ? asks_first : NULL;
 	options.pg.call_timeout_ms = call_timeout_ms;
-	struct error err = ERROR_INIT;
-	assert_ok(inbox_new(&options, &member->inbox, &err), err);
-	assert_int_equal(pthread_create(&member->thread, NULL, run, member), 0);
+	start(member, &options);
+}
+
+void member_start_patient(struct member *member, const struct test_database *database, const char *consumer,
+						  const char *const *topics, size_t topics_len)
+{
+	memset(member, 0, sizeof(*member));
+	struct inbox_options options = make_options(member, database, consumer, topics, topics_len);
+	options.linger_ms = 60000;
+	options.handler.urgent = is_urgent;
+	start(member, &options);
 }
 
 void member_stop(struct member *member)

@@ -126,6 +126,21 @@ static bool why_not_ready(struct member *member, const char *text)
 	return found;
 }
 
+static void what_somebody_waits_for_takes_only_its_own_partition_along(void **state)
+{
+	(void)state;
+	struct member member;
+	member_start_patient(&member, &database, consumer, (const char *const[]){topic}, 1);
+	test_send(producer, topic, 0, "a", "a", "test", "{}");
+	test_send(producer, topic, 1, "b", "b", "test", SAY_URGENT);
+	assert_becomes(applied_rows(&database) == 1, 60000);
+	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE ce_id = 'b'"), 1);
+	test_send(producer, topic, 0, "c", "c", "test", SAY_URGENT);
+	assert_becomes(applied_rows(&database) == 3, 60000);
+	assert_int_equal(stored_offsets(), 3);
+	member_stop(&member);
+}
+
 static void every_record_is_applied_once_with_its_offset(void **state)
 {
 	(void)state;
@@ -438,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_record_is_applied_once_with_its_offset, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_somebody_waits_for_takes_only_its_own_partition_along, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_restart_goes_on_behind_the_last_record, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_lost_answer_of_a_commit_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(connections_that_die_all_the_time_change_nothing, set_up, tear_down),
