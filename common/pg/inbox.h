@@ -52,7 +52,8 @@ struct inbox_handler {
 				 struct error *err);
 	/* Whether somebody waits for the effect of this record: it is applied at once, with what is in hand of its
 	 * partition; and with all that is in hand, when `asks_first`. What nobody waits for is applied linger_ms after its
-	 * first record. Asked again while the record waits. NULL: nobody ever does. */
+	 * first record, or twice as long after the batch before as that took, at most 20 ms. Asked again while the record
+	 * waits. NULL: nobody ever does. */
 	bool (*urgent)(void *ctx, const struct inbox_record *record);
 	/* Whether `apply` will ask the database something before it writes and commits: only about speed. May be asked of
 	 * records that are not applied next. NULL: never. */

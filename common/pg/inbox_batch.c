@@ -21,6 +21,10 @@
  * transaction, and what it causes costs requests to the broker, however small it is. */
 #define BUSY_RECORDS 50
 #define BUSY_MS 50
+/* What nobody waits for rests this many times as long as the batch before took, so that somebody who comes finds this
+ * thread and the database at leisure. */
+#define REST 2
+#define REST_MAX_MS 20
 
 enum outcome {
 	APPLIED,
@@ -208,7 +212,9 @@ static void apply_first(struct inbox *inbox, size_t len)
 	if (len >= BUSY_RECORDS)
 		inbox->busy_until_ms = began_us / 1000 + BUSY_MS;
 	enum outcome outcome = apply(inbox, inbox->items, len, &err);
-	metric_observe_us(&inbox_batch_seconds, clock_boot_us() - began_us);
+	int64_t took_us = clock_boot_us() - began_us, rest_ms = REST * took_us / 1000;
+	metric_observe_us(&inbox_batch_seconds, took_us);
+	inbox->rest_until_ms = clock_boot_ms() + (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS);
 	if (outcome == APPLIED) {
 		inbox->backoff_ms = 0;
 		inbox_drop_applied(inbox, len);

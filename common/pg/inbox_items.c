@@ -157,8 +157,10 @@ void inbox_take_message(struct inbox *inbox, rd_kafka_message_t *message)
 	}
 	struct inbox_item *item = item_new(inbox, partition, message);
 	partition->read = message->offset + 1;
-	if (inbox->len == 0)
-		inbox->linger_until_ms = clock_boot_ms() + inbox->options.linger_ms;
+	if (inbox->len == 0) {
+		int64_t until_ms = clock_boot_ms() + inbox->options.linger_ms;
+		inbox->linger_until_ms = until_ms > inbox->rest_until_ms ? until_ms : inbox->rest_until_ms;
+	}
 	inbox->urgent |= is_urgent(inbox, item);
 	inbox->bytes += message->len;
 	inbox->items[inbox->len++] = item;

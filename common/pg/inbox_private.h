@@ -68,6 +68,7 @@ struct inbox {
 	size_t len, bytes;
 	bool urgent;             /* one of them is: they do not wait for others */
 	int64_t linger_until_ms; /* else they do, until then */
+	int64_t rest_until_ms;   /* and not less than until then */
 	int64_t busy_until_ms;   /* there is so much to do that even urgent ones wait for others until then */
 
 	int backoff_ms;          /* of the next retake */
