@@ -17,7 +17,7 @@
 #define TIMER_MS 1000
 /* Commits come in bursts, and who has just committed has more urgent things to do on this core than to publish: a
  * wake-up is followed this much later. */
-#define LINGER_MS 5
+#define LINGER_MS 10
 #define MIN_BACKOFF_MS 100
 #define MAX_BACKOFF_MS 5000
 /* Bodies of one round. */
@@ -131,9 +131,12 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 		return error_set(err, ERR_UNAVAILABLE, "%zu of %zu rows were not acknowledged", outcome.failed, count);
 	if (count < relay->options.batch)
 		set_backlog(relay, (int64_t)outcome.failed);
-	/* Also a short round: it may have ended by its bytes, or rows came meanwhile. Rows that can never go out wait for
-	 * the timer. */
-	*ret_more = outcome.published > 0;
+	/* Also after a small round: it may have ended by its bytes, or rows came meanwhile; but not at once, for each round
+	 * costs two transactions and, for each partition, a request to the broker and what its readers fetch. Rows that can
+	 * never go out wait for the timer. */
+	*ret_more = outcome.published > 0 && count >= relay->options.batch / 2;
+	if (outcome.published > 0 && !*ret_more)
+		wakeup_signal(&relay->wakeup);
 	return 0;
 }
 
