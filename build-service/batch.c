@@ -23,9 +23,9 @@ struct batch *batch_new(struct service *service, struct leases *leases)
 		(struct worker_decisions){.workers = &batch->workers, .leases = leases, .commands = &batch->commands};
 	direct_init(&batch->direct, service, leases);
 	batch->context = (struct transition_context){.trail = &batch->set.trail, .policy = &service->policy};
-	rows_init(&batch->project_ids, 1);
+	rows_init_for(&batch->project_ids, &sql_read_projects, 1);
 	rows_init(&batch->provisional, 1);
-	rows_init(&batch->request_ids, 1);
+	rows_init_for(&batch->request_ids, &sql_read_early_results, 1);
 	rows_init(&batch->keyed_ids, 1);
 	rows_init(&batch->early, 4);
 	rows_init(&batch->listed, 4);

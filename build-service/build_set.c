@@ -16,17 +16,17 @@ void build_set_init(struct build_set *set)
 	*set = (struct build_set){.ids = NULL};
 	arena_init(&set->arena);
 	trail_init(&set->trail, &set->arena);
-	rows_init(&set->id_rows, 1);
-	rows_init(&set->new_builds, BUILD_INSERT_COLUMNS);
-	rows_init(&set->new_requests, BUILD_REQUEST_COLUMNS);
-	rows_init(&set->changed_builds, BUILD_UPDATE_COLUMNS);
-	rows_init(&set->new_attempts, ATTEMPT_INSERT_COLUMNS);
-	rows_init(&set->changed_attempts, ATTEMPT_UPDATE_COLUMNS);
-	rows_init(&set->trail_rows, TRAIL_COLUMNS);
+	rows_init_for(&set->id_rows, &sql_lock_builds, 1);
+	rows_init_for(&set->new_builds, &sql_insert_builds, BUILD_INSERT_COLUMNS);
+	rows_init_for(&set->new_requests, &sql_insert_build_requests, BUILD_REQUEST_COLUMNS);
+	rows_init_for(&set->changed_builds, &sql_update_builds, BUILD_UPDATE_COLUMNS);
+	rows_init_for(&set->new_attempts, &sql_insert_attempts, ATTEMPT_INSERT_COLUMNS);
+	rows_init_for(&set->changed_attempts, &sql_update_attempts, ATTEMPT_UPDATE_COLUMNS);
+	rows_init_for(&set->trail_rows, &sql_insert_trail, TRAIL_COLUMNS);
 	outbox_names_init(&set->names);
-	rows_init(&set->enqueued, QUEUE_INSERT_COLUMNS);
-	rows_init(&set->dequeued, 1);
-	rows_init(&set->released, 1);
+	rows_init_for(&set->enqueued, &sql_enqueue, QUEUE_INSERT_COLUMNS);
+	rows_init_for(&set->dequeued, &sql_dequeue, 1);
+	rows_init_for(&set->released, &sql_release_slots, 1);
 }
 
 void build_set_release(struct build_set *set)
@@ -191,13 +191,12 @@ static void store_trail(struct build_set *set)
 
 static void pipeline_trail(struct build_set *set, struct pg_pipeline *pipeline)
 {
-	const char *params[TRAIL_COLUMNS + 1 + OUTBOX_NAME_COLUMNS];
+	const char *params[TRAIL_COLUMNS + 1 + OUTBOX_NAME_COLUMNS] = {[TRAIL_COLUMNS] = set->trail.time};
 	if (set->trail_rows.len == 0)
 		return;
-	rows_params(&set->trail_rows, params);
-	params[TRAIL_COLUMNS] = set->trail.time;
-	rows_params(&set->names.rows, params + TRAIL_COLUMNS + 1);
 	pg_pipeline_add(pipeline, &sql_insert_trail, params, ARRAY_LEN(params));
+	rows_params(&set->trail_rows, pipeline, 0);
+	rows_params(&set->names.rows, pipeline, TRAIL_COLUMNS + 1);
 }
 
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline)

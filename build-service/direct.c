@@ -240,16 +240,13 @@ void direct_guess(struct direct *direct, const struct transition_context *contex
 void direct_pipeline_expect(struct direct *direct, struct pg_pipeline *pipeline, struct build_set *set,
 							struct rows *projects)
 {
-	enum { BUILDS, PROJECTS, WORKER_COLUMNS = 4 };
-	struct rows *expected = &direct->expected;
-	const char **params = arena_alloc(&set->arena, (2 + WORKER_COLUMNS + 1) * sizeof(*params));
-	params[BUILDS] = pg_array_text(&set->id_rows.column[0]);
-	params[PROJECTS] = pg_array_text(&projects->column[0]);
-	for (size_t i = 0; i < WORKER_COLUMNS; i++)
-		params[2 + i] = pg_array_text(&expected->column[i]);
-	params[2 + WORKER_COLUMNS] = direct->fresh_ms;
+	enum { BUILDS, PROJECTS, WORKERS_FIRST, WORKER_COLUMNS = 4, FRESH_MS = WORKERS_FIRST + WORKER_COLUMNS, PARAMS };
+	const char *params[PARAMS] = {[FRESH_MS] = direct->fresh_ms};
 	pg_pipeline_add(pipeline, &sql_optimistic_lock, NULL, 0);
-	pg_pipeline_add(pipeline, &sql_optimistic_expect, params, 2 + WORKER_COLUMNS + 1);
+	pg_pipeline_add(pipeline, &sql_optimistic_expect, params, PARAMS);
+	rows_params(&set->id_rows, pipeline, BUILDS);
+	rows_params(projects, pipeline, PROJECTS);
+	rows_params(&direct->expected, pipeline, WORKERS_FIRST);
 }
 
 int direct_look(struct direct *direct, struct pg_conn *conn, struct error *err)

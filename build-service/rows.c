@@ -1,5 +1,10 @@
 #include "build-service/rows.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/str.h"
+
 /* The records of a transaction are bounded by the inbox; this only stops a bug. */
 #define COLUMN_MAX_BYTES ((size_t)512 * 1024 * 1024)
 /* Malloc and free of every column in every transaction cost as much as what is put into them. */
@@ -11,6 +16,35 @@ void rows_init(struct rows *rows, size_t columns)
 	*rows = (struct rows){.columns = columns};
 	for (size_t i = 0; i < columns; i++)
 		pg_array_init(&rows->column[i], COLUMN_MAX_BYTES);
+}
+
+/* Of "$7::uuid[]": the type. Others (times, as they come as text) go as a literal. */
+static enum pg_element element_of(const struct pg_statement *statement, size_t param)
+{
+	static const struct {
+		const char *name;
+		enum pg_element element;
+	} known[] = {
+		{"boolean[]", PG_BOOL}, {"bytea[]", PG_BYTEA}, {"bigint[]", PG_INT8}, {"smallint[]", PG_INT2},
+		{"integer[]", PG_INT4}, {"text[]", PG_TEXT},   {"json[]", PG_JSON},   {"uuid[]", PG_UUID},
+	};
+	char cast[16];
+	int len = snprintf(cast, sizeof(cast), "$%zu::", param);
+	CHECK(len > 0 && (size_t)len < sizeof(cast));
+	const char *found = strstr(statement->sql, cast);
+	CHECK(found != NULL);
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (str_starts(found + len, known[i].name))
+			return known[i].element;
+	}
+	return PG_LITERAL;
+}
+
+void rows_init_for(struct rows *rows, const struct pg_statement *statement, size_t columns)
+{
+	rows_init(rows, columns);
+	for (size_t i = 0; i < columns; i++)
+		pg_array_init_binary(&rows->column[i], element_of(statement, i + 1), COLUMN_MAX_BYTES);
 }
 
 void rows_release(struct rows *rows)
@@ -65,7 +99,7 @@ void rows_int(struct rows *rows, int64_t value)
 
 void rows_bool(struct rows *rows, bool value)
 {
-	pg_array_add(take_cell(rows), value ? "t" : "f");
+	pg_array_add_bool(take_cell(rows), value);
 }
 
 void rows_bytes(struct rows *rows, const void *data, size_t len)
@@ -73,11 +107,11 @@ void rows_bytes(struct rows *rows, const void *data, size_t len)
 	pg_array_add_bytes(take_cell(rows), data, len);
 }
 
-void rows_params(struct rows *rows, const char **ret_params)
+void rows_params(struct rows *rows, struct pg_pipeline *pipeline, size_t first)
 {
 	CHECK(rows->next == 0);
 	for (size_t i = 0; i < rows->columns; i++)
-		ret_params[i] = pg_array_text(&rows->column[i]);
+		pg_pipeline_array(pipeline, first + i, &rows->column[i]);
 }
 
 void rows_pipeline(struct rows *rows, struct pg_pipeline *pipeline, const struct pg_statement *statement,
@@ -85,7 +119,8 @@ void rows_pipeline(struct rows *rows, struct pg_pipeline *pipeline, const struct
 {
 	if (rows->len == 0 && rows->next == 0)
 		return;
-	rows_params(rows, rows->params);
-	rows->params[rows->columns] = extra;
-	pg_pipeline_add(pipeline, statement, rows->params, rows->columns + (extra != NULL ? 1 : 0));
+	const char *params[ROWS_MAX_COLUMNS] = {NULL};
+	params[rows->columns] = extra;
+	pg_pipeline_add(pipeline, statement, params, rows->columns + (extra != NULL ? 1 : 0));
+	rows_params(rows, pipeline, 0);
 }

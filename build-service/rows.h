@@ -15,10 +15,12 @@ struct rows {
 	size_t len;  /* complete rows */
 	size_t next; /* the column that comes next */
 	struct pg_array column[ROWS_MAX_COLUMNS];
-	const char *params[ROWS_MAX_COLUMNS];
 };
 
 void rows_init(struct rows *rows, size_t columns);
+/* The same for the first parameters of just this statement (or others that cast them alike), in binary form: for what
+ * comes in great numbers. Cells must be of the types that the statement names, times of any are text. */
+void rows_init_for(struct rows *rows, const struct pg_statement *statement, size_t columns);
 void rows_release(struct rows *rows);
 /* Forgets the rows, and gives memory back that was unusually much. */
 void rows_clear(struct rows *rows);
@@ -32,8 +34,9 @@ void rows_int(struct rows *rows, int64_t value);
 void rows_bool(struct rows *rows, bool value);
 void rows_bytes(struct rows *rows, const void *data, size_t len);
 
-/* Its columns as parameters; they live as long as the rows stay as they are. */
-void rows_params(struct rows *rows, const char **ret_params);
+/* Its columns as parameters of the statement added last, from the parameter `first` on. The rows stay as they are until
+ * the pipeline ran. */
+void rows_params(struct rows *rows, struct pg_pipeline *pipeline, size_t first);
 /* Adds the statement when there are rows. `extra` (may be NULL) is one more parameter after the columns. The rows stay
  * as they are until the pipeline ran. */
 void rows_pipeline(struct rows *rows, struct pg_pipeline *pipeline, const struct pg_statement *statement,

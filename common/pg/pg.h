@@ -106,6 +106,41 @@ int pg_commit(struct pg_conn *conn, struct error *err) MUST_CHECK; /* ERR_UNKNOW
 void pg_rollback(struct pg_conn *conn);
 
 /*
+ * An array parameter for `unnest($1::text[])`: a literal, or (pg_array_init_binary) the form that the wire has for
+ * arrays, in which nothing is quoted and printed here to be unquoted and parsed there: with batches of builds that was
+ * a third of what Postgres did. A binary array goes by pg_pipeline_array only, and the statement must cast it to just
+ * its type.
+ */
+enum pg_element { /* the server's numbers of types */
+				  PG_LITERAL = 0,
+				  PG_BOOL = 16,
+				  PG_BYTEA = 17,
+				  PG_INT8 = 20,
+				  PG_INT2 = 21,
+				  PG_INT4 = 23,
+				  PG_TEXT = 25,
+				  PG_JSON = 114,
+				  PG_UUID = 2950,
+};
+struct pg_array {
+	struct buffer buf;
+	size_t len;
+	enum pg_element element;
+};
+void pg_array_init(struct pg_array *array, size_t max_bytes);
+void pg_array_init_binary(struct pg_array *array, enum pg_element element, size_t max_bytes);
+void pg_array_release(struct pg_array *array);
+void pg_array_clear(struct pg_array *array); /* keeps the memory */
+/* What is added must fit the type of a binary array: text to text, json and (36 characters of a valid one) uuid. */
+void pg_array_add(struct pg_array *array, const char *text);                 /* NULL is SQL NULL, of any type */
+void pg_array_add_len(struct pg_array *array, const char *text, size_t len); /* without a NUL in it */
+void pg_array_add_int(struct pg_array *array, int64_t value);
+void pg_array_add_bool(struct pg_array *array, bool value);
+void pg_array_add_bytes(struct pg_array *array, const void *data, size_t len); /* for bytea[] */
+/* The finished parameter; valid until the next add. ERR_LIMIT aborts: sizes are bounded by the caller. */
+const char *pg_array_text(struct pg_array *array);
+
+/*
  * A pipeline: several statements in one round trip, in libpq's pipeline mode, as one implicit unit up to
  * pg_pipeline_run (inside an open transaction or not). Results come in order; on the first error all later ones are
  * NULL and the call returns -1. pg_pipeline_begin_tx / _commit_tx put BEGIN and COMMIT into the same round trip.
@@ -120,6 +155,7 @@ struct pg_pipeline {
 		size_t first_param, params_len; /* in `params` */
 	} items[PG_PIPELINE_MAX];
 	const char *params[PG_PIPELINE_PARAMS];
+	int lengths[PG_PIPELINE_PARAMS], formats[PG_PIPELINE_PARAMS]; /* as libpq takes them: 0 for text */
 	size_t params_len;
 	bool begins, commits;
 };
@@ -129,6 +165,8 @@ struct pg_pipeline {
 void pg_pipeline_init(struct pg_pipeline *pipeline, struct pg_conn *conn);
 void pg_pipeline_add(struct pg_pipeline *pipeline, const struct pg_statement *statement, const char *const *params,
 					 size_t params_len);
+/* The parameter at `index` of the statement added last is this array, in whichever form it is. */
+void pg_pipeline_array(struct pg_pipeline *pipeline, size_t index, struct pg_array *array);
 void pg_pipeline_begin_tx(struct pg_pipeline *pipeline);
 void pg_pipeline_commit_tx(struct pg_pipeline *pipeline);
 /* results[i] belongs to items[i]; PQclear each (pg_results_clear). */
@@ -146,21 +184,6 @@ bool pg_bool(const PGresult *result, int row, const char *column);
 int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out) MUST_CHECK;
 /* The first row whose column is `text`; -1: none, also of a result that is NULL. */
 int pg_find_row(const PGresult *result, const char *column, const char *text);
-
-/* Builds a Postgres array literal for `unnest($1::text[])`. */
-struct pg_array {
-	struct buffer buf;
-	size_t len;
-};
-void pg_array_init(struct pg_array *array, size_t max_bytes);
-void pg_array_release(struct pg_array *array);
-void pg_array_clear(struct pg_array *array);                                 /* keeps the memory */
-void pg_array_add(struct pg_array *array, const char *text);                 /* quoted and escaped; NULL → NULL */
-void pg_array_add_len(struct pg_array *array, const char *text, size_t len); /* without a NUL in it */
-void pg_array_add_int(struct pg_array *array, int64_t value);
-void pg_array_add_bytes(struct pg_array *array, const void *data, size_t len); /* as \x hex, for bytea[] */
-/* The finished literal; valid until the next add. ERR_LIMIT aborts: sizes are bounded by the caller. */
-const char *pg_array_text(struct pg_array *array);
 
 static inline void pg_result_p(PGresult **result)
 {

@@ -112,6 +112,7 @@ static int send_step(const struct exchange *exchange, const struct step *step)
 	const struct pg_pipeline *pipeline = exchange->pipeline;
 	const struct pg_conn *conn = exchange->conn;
 	const char *const *params = NULL;
+	const int *lengths = NULL, *formats = NULL;
 	size_t params_len = 0;
 	if (step->kind == STEP_PREPARE)
 		return PQsendPrepare(conn->pg, step->statement->name, step->statement->sql, 0, NULL);
@@ -119,10 +120,13 @@ static int send_step(const struct exchange *exchange, const struct step *step)
 		params = conn->opening.params;
 		params_len = conn->opening.params_len;
 	} else if (step->kind == STEP_ITEM) {
-		params = &pipeline->params[pipeline->items[step->item].first_param];
+		size_t first = pipeline->items[step->item].first_param;
+		params = &pipeline->params[first];
+		lengths = &pipeline->lengths[first];
+		formats = &pipeline->formats[first];
 		params_len = pipeline->items[step->item].params_len;
 	}
-	return PQsendQueryPrepared(conn->pg, step->statement->name, (int)params_len, params, NULL, NULL, 0);
+	return PQsendQueryPrepared(conn->pg, step->statement->name, (int)params_len, params, lengths, formats, 0);
 }
 
 static int send_steps(struct exchange *exchange, struct error *err)

@@ -19,8 +19,19 @@ void pg_pipeline_add(struct pg_pipeline *pipeline, const struct pg_statement *st
 	pipeline->items[pipeline->len].first_param = pipeline->params_len;
 	pipeline->items[pipeline->len].params_len = params_len;
 	pipeline->len++;
-	for (size_t i = 0; i < params_len; i++)
+	for (size_t i = 0; i < params_len; i++) {
+		pipeline->lengths[pipeline->params_len] = pipeline->formats[pipeline->params_len] = 0;
 		pipeline->params[pipeline->params_len++] = params[i];
+	}
+}
+
+void pg_pipeline_array(struct pg_pipeline *pipeline, size_t index, struct pg_array *array)
+{
+	CHECK(pipeline->len > 0 && index < pipeline->items[pipeline->len - 1].params_len);
+	size_t param = pipeline->items[pipeline->len - 1].first_param + index;
+	pipeline->params[param] = pg_array_text(array);
+	pipeline->formats[param] = array->element != PG_LITERAL;
+	pipeline->lengths[param] = array->element == PG_LITERAL ? 0 : (int)array->buf.len;
 }
 
 void pg_pipeline_begin_tx(struct pg_pipeline *pipeline)

@@ -377,6 +377,66 @@ static void arrays_come_back_as_they_were(void **state)
 	pg_conn_free(conn);
 }
 
+/* Of every type: what was added, NULL, and (all of them empty) nothing. */
+static void binary_arrays_come_back_as_they_were(void **state)
+{
+	(void)state;
+	static const struct pg_statement echo = {
+		.name = "echo_binary",
+		.sql =
+			"SELECT a, b, c, d, e, f, g, encode(h, 'hex') AS h FROM unnest($1::text[], $2::json[], $3::uuid[], "
+			"$4::boolean[], "
+			"$5::smallint[], $6::integer[], $7::bigint[], $8::bytea[]) AS u (a, b, c, d, e, f, g, h)"};
+	enum { TEXT, JSON, UUID, BOOL, INT2, INT4, INT8, BYTES, COLUMNS };
+	static const enum pg_element elements[] = {PG_TEXT, PG_JSON, PG_UUID, PG_BOOL, PG_INT2, PG_INT4, PG_INT8, PG_BYTEA};
+	static const char *const expected[] = {"quote\" back\\slash \xc3\xa9",
+										   "{\"a\": [\"}\", 1]}",
+										   "0190a1b2-c3d4-7e5f-8a9b-acbdcedfe0f1",
+										   "t",
+										   "-32768",
+										   "2147483647",
+										   "-9223372036854775808",
+										   "00ff5c22"};
+	static const char *const none[COLUMNS];
+	struct pg_array arrays[COLUMNS];
+	struct pg_conn *conn = open_conn(0);
+	struct error err = ERROR_INIT;
+	for (size_t i = 0; i < COLUMNS; i++)
+		pg_array_init_binary(&arrays[i], elements[i], 4096);
+	for (int rows = 2; rows >= 0; rows -= 2) { /* nothing at last */
+		struct pg_pipeline pipeline;
+		PGresult *results[PG_PIPELINE_MAX];
+		if (rows > 0) {
+			pg_array_add(&arrays[TEXT], expected[TEXT]);
+			pg_array_add_len(&arrays[JSON], expected[JSON], strlen(expected[JSON]));
+			pg_array_add(&arrays[UUID], expected[UUID]);
+			pg_array_add_bool(&arrays[BOOL], true);
+			pg_array_add_int(&arrays[INT2], INT16_MIN);
+			pg_array_add_int(&arrays[INT4], INT32_MAX);
+			pg_array_add_int(&arrays[INT8], INT64_MIN);
+			pg_array_add_bytes(&arrays[BYTES], "\x00\xff\\\"", 4);
+			for (size_t i = 0; i < COLUMNS; i++)
+				pg_array_add(&arrays[i], NULL);
+		}
+		pg_pipeline_init(&pipeline, conn);
+		pg_pipeline_add(&pipeline, &echo, none, COLUMNS);
+		for (size_t i = 0; i < COLUMNS; i++)
+			pg_pipeline_array(&pipeline, i, &arrays[i]);
+		assert_ok(pg_pipeline_run(&pipeline, results, &err), err);
+		assert_int_equal(PQntuples(results[0]), rows);
+		for (int i = 0; i < COLUMNS && rows > 0; i++) {
+			assert_string_equal(PQgetvalue(results[0], 0, i), expected[i]);
+			assert_true(PQgetisnull(results[0], 1, i));
+		}
+		pg_results_clear(results);
+		for (size_t i = 0; i < COLUMNS; i++)
+			pg_array_clear(&arrays[i]);
+	}
+	for (size_t i = 0; i < COLUMNS; i++)
+		pg_array_release(&arrays[i]);
+	pg_conn_free(conn);
+}
+
 static void a_pool_is_bounded_and_rolls_back(void **state)
 {
 	(void)state;
@@ -438,6 +498,7 @@ int main(void)
 		cmocka_unit_test_setup(copy_does_not_hang, empty),
 		cmocka_unit_test_setup(large_parameters_and_results_pass, empty),
 		cmocka_unit_test_setup(arrays_come_back_as_they_were, empty),
+		cmocka_unit_test_setup(binary_arrays_come_back_as_they_were, empty),
 		cmocka_unit_test_setup(a_pool_is_bounded_and_rolls_back, empty),
 		cmocka_unit_test_setup(a_wrong_address_is_unavailable_and_keeps_its_password, empty),
 	};
