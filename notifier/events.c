@@ -1,5 +1,8 @@
 #include "notifier/events.h"
 
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -7,37 +10,45 @@
 #include "notifier/webhook.h"
 
 #define MAX_BODY_BYTES (16UL * 1024 * 1024)
-/* A batch of the inbox is at most 16 MiB of values; as hex with what is around them. */
+/* A batch of the inbox is at most 16 MiB of values, with what is around them. */
 #define MAX_ARRAY_BYTES (64UL * 1024 * 1024)
 
 /* Rows for one INSERT. */
+enum column { ID, EVENT_ID, EVENT_TYPE, BUILD_ID, BODY, TRACEPARENT, COLUMNS };
 struct rows {
-	struct pg_array id, event_id, event_type, build_id, body, traceparent;
+	struct pg_array columns[COLUMNS];
 	size_t len;
 };
 
 static void rows_init(struct rows *rows)
 {
-	struct pg_array *const columns[] = {&rows->id,       &rows->event_id, &rows->event_type,
-										&rows->build_id, &rows->body,     &rows->traceparent};
-
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		pg_array_init(columns[i], MAX_ARRAY_BYTES);
+	static const enum pg_element elements[COLUMNS] = {
+		[ID] = PG_UUID,       [EVENT_ID] = PG_TEXT, [EVENT_TYPE] = PG_TEXT,
+		[BUILD_ID] = PG_UUID, [BODY] = PG_BYTEA,    [TRACEPARENT] = PG_TEXT,
+	};
+	for (size_t i = 0; i < COLUMNS; i++)
+		pg_array_init_binary(&rows->columns[i], elements[i], MAX_ARRAY_BYTES);
 	rows->len = 0;
 }
 
 static void rows_release(struct rows *rows)
 {
-	struct pg_array *const columns[] = {&rows->id,       &rows->event_id, &rows->event_type,
-										&rows->build_id, &rows->body,     &rows->traceparent};
-
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		pg_array_release(columns[i]);
+	for (size_t i = 0; i < COLUMNS; i++)
+		pg_array_release(&rows->columns[i]);
 }
 
 static bool is_terminal(const char *type)
 {
 	return str_equal(type, "build.completed") || str_equal(type, "build.failed") || str_equal(type, "build.cancelled");
+}
+
+static int check(const struct inbox_record *record, struct error *err)
+{
+	if (!uuid_is_valid(record->key, strlen(record->key)))
+		return error_set(err, ERR_INVALID, "the key is no build id");
+	if (!webhook_is_header_value(record->event.id))
+		return error_set(err, ERR_INVALID, "the ce_id cannot stand in a header");
+	return 0;
 }
 
 static int add_row(struct rows *rows, const struct inbox_record *record, struct error *err)
@@ -46,68 +57,112 @@ static int add_row(struct rows *rows, const struct inbox_record *record, struct 
 	char id[UUID_TEXT_SIZE];
 
 	buffer_init(&body, MAX_BODY_BYTES);
-	if (!uuid_is_valid(record->key, strlen(record->key)))
-		return error_set(err, ERR_INVALID, "the key is no build id");
-	if (!webhook_is_header_value(record->event.id))
-		return error_set(err, ERR_INVALID, "the ce_id cannot stand in a header");
 	if (webhook_body(record->event.type, record->event.time, record->key, record->data, record->data_len, &body, err) <
 		0)
 		return -1;
 	uuid_v7(id);
-	pg_array_add(&rows->id, id);
-	pg_array_add(&rows->event_id, record->event.id);
-	pg_array_add(&rows->event_type, record->event.type);
-	pg_array_add(&rows->build_id, record->key);
-	pg_array_add_bytes(&rows->body, body.data, body.len);
-	pg_array_add(&rows->traceparent, record->event.traceparent[0] != '\0' ? record->event.traceparent : NULL);
+	pg_array_add(&rows->columns[ID], id);
+	pg_array_add(&rows->columns[EVENT_ID], record->event.id);
+	pg_array_add(&rows->columns[EVENT_TYPE], record->event.type);
+	pg_array_add(&rows->columns[BUILD_ID], record->key);
+	pg_array_add_bytes(&rows->columns[BODY], body.data, body.len);
+	pg_array_add(&rows->columns[TRACEPARENT], record->event.traceparent[0] != '\0' ? record->event.traceparent : NULL);
 	rows->len++;
 	return 0;
 }
 
 static int insert(struct events *events, struct pg_conn *tx, struct rows *rows, struct error *err)
 {
+	const char *params[COLUMNS + 1] = {[COLUMNS] = LOG_INT(events->first_delay_ms)};
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
-	int result;
 
 	pg_pipeline_init(&pipeline, tx);
-	pg_pipeline_add(&pipeline, &sql_insert_deliveries,
-					PG_PARAMS(pg_array_text(&rows->id), pg_array_text(&rows->event_id),
-							  pg_array_text(&rows->event_type), pg_array_text(&rows->build_id),
-							  pg_array_text(&rows->body), pg_array_text(&rows->traceparent),
-							  LOG_INT(events->first_delay_ms)),
-					7);
-	pg_pipeline_commit_tx(&pipeline); /* compare-and-set, this and COMMIT: one round trip */
-	result = pg_pipeline_run(&pipeline, results, err);
-	if (result == 0) {
+	pg_pipeline_add(&pipeline, &sql_insert_deliveries, params, COLUMNS + 1);
+	for (size_t i = 0; i < COLUMNS; i++)
+		pg_pipeline_array(&pipeline, i, &rows->columns[i]);
+	pg_pipeline_commit_tx(&pipeline);
+	int result = pg_pipeline_run(&pipeline, results, err);
+	if (result == 0)
 		events->inserted = pg_int(results[0], 0, "inserted", 0) > 0;
-		if (pg_int(results[0], 0, "lost", 0) > 0)
-			log_error("terminal events of builds that are not in the database: no webhook for them", "count",
-					  pg_text(results[0], 0, "lost"), NULL);
-	}
 	pg_results_clear(results);
 	return result;
+}
+
+/* What find_callbacks.sql says of the terminal events, in their order. */
+static int find_callbacks(struct pg_conn *tx, const struct inbox_record *const *terminal, size_t count,
+						  PGresult **ret_rows, struct error *err)
+{
+	struct pg_array builds;
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+
+	pg_array_init_binary(&builds, PG_UUID, MAX_ARRAY_BYTES);
+	for (size_t i = 0; i < count; i++)
+		pg_array_add(&builds, terminal[i]->key);
+	pg_pipeline_init(&pipeline, tx);
+	pg_pipeline_add(&pipeline, &sql_find_callbacks, PG_PARAMS(NULL), 1);
+	pg_pipeline_array(&pipeline, 0, &builds);
+	int result = pg_pipeline_run(&pipeline, results, err);
+	pg_array_release(&builds);
+	*ret_rows = result == 0 ? results[0] : NULL;
+	if (result < 0)
+		pg_results_clear(results);
+	return result;
+}
+
+static int apply_terminal(struct events *events, struct pg_conn *tx, const struct inbox_record *const *terminal,
+						  size_t count, struct error *err)
+{
+	CLEANUP(pg_result_p) PGresult *found = NULL;
+	struct rows rows;
+	size_t lost = 0;
+	int result = find_callbacks(tx, terminal, count, &found, err);
+
+	rows_init(&rows);
+	for (size_t i = 0; i < count && result == 0; i++) {
+		lost += pg_bool(found, (int)i, "lost");
+		if (pg_bool(found, (int)i, "wanted"))
+			result = add_row(&rows, terminal[i], err);
+	}
+	if (result == 0 && rows.len > 0)
+		result = insert(events, tx, &rows, err);
+	rows_release(&rows);
+	/* A build's row is there before its events are. */
+	if (result == 0 && lost > 0)
+		log_error("terminal events of builds that are not in the database: no webhook for them", "count", LOG_INT(lost),
+				  NULL);
+	return result;
+}
+
+bool events_ask_first(void *ctx, const struct inbox_record *const *records, size_t count)
+{
+	(void)ctx;
+	for (size_t i = 0; i < count; i++) {
+		if (is_terminal(records[i]->event.type))
+			return true;
+	}
+	return false;
 }
 
 int events_apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const *records, size_t count,
 				 struct error *err)
 {
 	struct events *events = ctx;
-	struct rows rows;
-	int result = 0;
+	CLEANUP(free_p) const struct inbox_record **terminal = xcalloc(count, sizeof(void *));
+	size_t len = 0;
 
 	events->inserted = false;
-	rows_init(&rows);
-	for (size_t i = 0; i < count && result == 0; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (!records[i]->legible)
-			result = error_set(err, ERR_INVALID, "the record is no CloudEvent");
-		else if (is_terminal(records[i]->event.type))
-			result = add_row(&rows, records[i], err);
+			return error_set(err, ERR_INVALID, "the record is no CloudEvent");
+		if (!is_terminal(records[i]->event.type))
+			continue;
+		if (check(records[i], err) < 0)
+			return -1;
+		terminal[len++] = records[i];
 	}
-	if (result == 0 && rows.len > 0)
-		result = insert(events, tx, &rows, err);
-	rows_release(&rows);
-	return result;
+	return len == 0 ? 0 : apply_terminal(events, tx, terminal, len, err);
 }
 
 void events_committed(void *ctx, const struct inbox_record *const *records, size_t count)

@@ -20,4 +20,6 @@ struct events {
 /* inbox_handler's functions; ctx is a struct events. */
 int events_apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const *records, size_t count,
 				 struct error *err) MUST_CHECK;
+/* Most builds have no callback_url, and nothing is made of their events: which have one is asked before. */
+bool events_ask_first(void *ctx, const struct inbox_record *const *records, size_t count);
 void events_committed(void *ctx, const struct inbox_record *const *records, size_t count);

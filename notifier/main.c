@@ -87,7 +87,10 @@ static int run(const struct notifier_settings *settings, const struct address_gu
 				  .properties_file = settings->common.kafka_config,
 				  .client_id = CONSUMER},
 		.pg = pg,
-		.handler = {.ctx = &events, .apply = events_apply, .committed = events_committed},
+		.handler = {.ctx = &events,
+					.apply = events_apply,
+					.asks_first = events_ask_first,
+					.committed = events_committed},
 	};
 	struct inbox *inbox = NULL;
 
