@@ -257,8 +257,7 @@ void batch_committed(struct batch *batch)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
 	if (batch->set.woke_dispatch || batch->workers_changed)
 		wakeup_signal(&batch->service->dispatch);
-	if (build_set_publishes(&batch->set))
-		outbox_relay_wake(batch->service->relay);
+	build_set_publish(&batch->set, batch->service->relay);
 	commands_send(batch->service->commands, &batch->commands);
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		/* Whatever a worker says of a lease, it has got it. */

@@ -218,3 +218,25 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 	rows_pipeline(&set->enqueued, pipeline, &sql_enqueue, NULL);
 	pipeline_trail(set, pipeline);
 }
+
+void build_set_publish(const struct build_set *set, struct outbox_relay *relay)
+{
+	if (set->names.rows.len == 0)
+		return;
+	struct outbox_committed *events = xcalloc(set->trail.len, sizeof(*events));
+	for (size_t i = 0; i < set->trail.len; i++) {
+		const struct trail_row *row = &set->trail.rows[i];
+		events[i] = (struct outbox_committed){
+			.build_id = row->build->id,
+			.sequence = row->sequence,
+			.type = row->type,
+			.traceparent = row->build->traceparent,
+			.hash = row->hash,
+			.body = trail_body(&set->trail, row),
+			.body_len = row->body_len,
+		};
+	}
+	outbox_relay_keep(relay, events, set->trail.len);
+	free(events);
+	outbox_relay_wake(relay);
+}

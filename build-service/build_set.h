@@ -19,6 +19,7 @@
 #include "build-service/outbox_names.h"
 #include "build-service/rows.h"
 #include "build-service/trail.h"
+#include "common/pg/outbox.h"
 #include "common/pg/pg.h"
 
 struct build_set {
@@ -58,8 +59,5 @@ struct build *build_set_find(struct build_set *set, const char *id);
 /* Adds the statements that write what changed. Up to ten; parameters live in the set until its next build_set_begin.
  */
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline);
-/* Whether the last store wrote outbox rows. */
-static inline bool build_set_publishes(const struct build_set *set)
-{
-	return set->names.rows.len != 0;
-}
+/* After the commit: what the last store wrote for the outbox goes to the relay. */
+void build_set_publish(const struct build_set *set, struct outbox_relay *relay);

@@ -243,8 +243,8 @@ int match_run_once(struct match_run *run, bool *ret_again, struct error *err)
 	run->workers_len = 0;
 	if (rc < 0)
 		pg_rollback(run->conn);
-	else if (build_set_publishes(&run->set))
-		outbox_relay_wake(run->service->relay);
+	else
+		build_set_publish(&run->set, run->service->relay);
 	metric_observe_us(&histogram_match, clock_boot_us() - began_us);
 	return rc;
 }

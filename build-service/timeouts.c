@@ -78,8 +78,7 @@ static int expire(struct timeouts *timeouts, const PGresult *expired, struct err
 		if (timeouts->set.builds[i].finished_now)
 			counters_finished(timeouts->set.builds[i].status);
 	}
-	if (build_set_publishes(&timeouts->set))
-		outbox_relay_wake(timeouts->service->relay);
+	build_set_publish(&timeouts->set, timeouts->service->relay);
 	return 0;
 }
 

@@ -34,8 +34,9 @@ int outbox_rows_insert(struct outbox_rows *rows, struct pg_conn *tx, struct erro
  * The relay: one thread per instance of the build service. Selects rows of the shards it owns ordered by id (without
  * looking at running transactions), produces their events, waits for the acknowledgements, deletes by the list of
  * acknowledged ids, repeats until empty; then sleeps until woken or 1 s. A row is an event (outbox_rows above), or it
- * names events of builds, which are read from the trail (migrations/0015_outbox_names.sql). NOTIFY from other instances
- * and services (channel kiln_outbox) wakes it: it LISTENs on its own connection.
+ * names events of builds (migrations/0015_outbox_names.sql), which are read from the trail when they were not committed
+ * here a moment ago. NOTIFY from other instances and services (channel kiln_outbox) wakes it: it LISTENs on its own
+ * connection.
  */
 struct outbox_relay;
 
@@ -53,6 +54,19 @@ void outbox_relay_free(struct outbox_relay *relay);
  * outbox. */
 #define OUTBOX_SHARDS 12
 void outbox_relay_own(struct outbox_relay *relay, uint64_t shards);
+/* Events of builds that the caller's transaction has named in the outbox. The body's bytes, the hash (SHA-256) and the
+ * texts are the trail's; traceparent may be NULL. */
+struct outbox_committed {
+	const char *build_id;
+	int32_t sequence;
+	const char *type, *traceparent;
+	const uint8_t *hash;
+	const void *body;
+	size_t body_len;
+};
+/* Spares the relay to read them: copies are kept for a moment. Only after the commit is known, and before
+ * outbox_relay_wake. Any thread. */
+void outbox_relay_keep(struct outbox_relay *relay, const struct outbox_committed *events, size_t len);
 /* After a commit that wrote outbox rows. Any thread; cheap; coalesced. Also wakes the other instances (NOTIFY) when not
  * all shards are mine. */
 void outbox_relay_wake(struct outbox_relay *relay);

@@ -87,38 +87,33 @@ static int read_record(struct outbox_message *message, const char *json, struct 
 	return 0;
 }
 
-int outbox_message_read(struct outbox_message *message, const PGresult *result, int row, struct error *err)
+int outbox_message_read(struct outbox_message *message, const struct outbox_event *event, struct error *err)
 {
 	drop_headers(message);
-	const char *topic = pg_text(result, row, "topic");
-	const char *key = pg_text(result, row, "key");
-	const char *record = pg_text(result, row, "record");
-	const char *text = pg_text(result, row, "text");
-	const char *body = pg_text(result, row, "body");
-	if (text == NULL && body == NULL)
+	if (event->text == NULL && event->body == NULL)
 		return error_set(err, ERR_INTERNAL, "the trail lacks an event that the outbox names");
-	if (text == NULL && read_body(&message->body, body, err) < 0)
+	if (event->text == NULL && read_body(&message->body, event->body, err) < 0)
 		return -1;
 	message->event = (struct cloudevent){
-		.id = pg_text(result, row, "ce_id"),
-		.type = pg_text(result, row, "type"),
-		.source = pg_text(result, row, "source"),
-		.subject = key,
-		.time = pg_text(result, row, "time"),
-		.sequence = is_numbered(topic) ? pg_int(result, row, "sequence", 0) : 0,
-		.hash = pg_text(result, row, "hash"),
-		.traceparent = pg_text(result, row, "traceparent"),
+		.id = event->ce_id,
+		.type = event->type,
+		.source = event->source,
+		.subject = event->key,
+		.time = event->time,
+		.sequence = is_numbered(event->topic) ? event->sequence : 0,
+		.hash = event->hash,
+		.traceparent = event->traceparent,
 	};
 	message->message = (struct kafka_message){
-		.topic = topic,
+		.topic = event->topic,
 		.partition = -1,
-		.key = key,
-		.key_len = strlen(key),
-		.data = text != NULL             ? text
+		.key = event->key,
+		.key_len = strlen(event->key),
+		.data = event->text != NULL      ? event->text
 				: message->body.len == 0 ? ""
 										 : message->body.data,
-		.data_len = text != NULL ? strlen(text) : message->body.len,
+		.data_len = event->text != NULL ? event->text_len : message->body.len,
 		.event = &message->event,
 	};
-	return record == NULL ? 0 : read_record(message, record, err);
+	return event->record == NULL ? 0 : read_record(message, event->record, err);
 }

@@ -1,7 +1,35 @@
 /* Shared inside of the outbox only. */
 #pragma once
 
+#include "common/base/hash.h"
+#include "common/base/ids.h"
 #include "common/pg/outbox.h"
+#include "common/pg/outbox_recent.h"
+
+/* An event as it goes to Kafka. Texts are the batch's; NULL where there is nothing. */
+struct outbox_event {
+	const char *row; /* the id of the outbox row that holds or names it */
+	const char *topic, *key, *ce_id, *type, *source, *time, *hash, *traceparent;
+	int64_t sequence;
+	const char *record; /* of a dead letter: its own key and headers */
+	const char *text;   /* NULL: see body */
+	size_t text_len;
+	const char *body;                   /* bytea as text; neither: the trail lacks it */
+	struct outbox_recent_event *recent; /* owned */
+	char key_text[UUID_TEXT_SIZE], ce_id_text[64], hash_text[2 * SHA256_SIZE + 1];
+};
+
+/* The events of one round, in order: by row id, and of a named build by sequence. */
+struct outbox_batch {
+	struct outbox_recent *recent; /* the relay's */
+	struct outbox_event *events;
+	size_t len;
+	PGresult *rows, *trail;
+};
+/* The next rows of the shards, up to about `limit` events, into an empty batch. Release it in any case. */
+int outbox_batch_load(struct outbox_batch *batch, struct pg_conn *conn, const char *shards, size_t limit,
+					  struct error *err) MUST_CHECK;
+void outbox_batch_release(struct outbox_batch *batch);
 
 /* How one round of the relay ended. */
 struct outbox_round_result {
@@ -20,11 +48,11 @@ void outbox_done_init(struct outbox_done *done, size_t events);
 void outbox_done_release(struct outbox_done *done);
 
 /*
- * Produces the events of `result` (outbox_select) in their order, waits for the acknowledgements, and adds to `done`
- * what may go: what was acknowledged, up to the first of its key that was not. Gives up (ERR_CANCELLED) when `stopping`
- * has been set for a while.
+ * Produces the events of the batch in their order, waits for the acknowledgements, and adds to `done` what may go: what
+ * was acknowledged, up to the first of its key that was not. Gives up (ERR_CANCELLED) when `stopping` has been set for
+ * a while.
  */
-int outbox_round(struct kafka_producer *producer, const PGresult *result, const _Atomic bool *stopping,
+int outbox_round(struct kafka_producer *producer, const struct outbox_batch *batch, const _Atomic bool *stopping,
 				 struct outbox_done *done, struct outbox_round_result *ret_result, struct error *err) MUST_CHECK;
 
 /* One event as a Kafka message. */
@@ -36,6 +64,6 @@ struct outbox_message {
 };
 void outbox_message_init(struct outbox_message *message);
 void outbox_message_release(struct outbox_message *message);
-/* ERR_INVALID when the row's "record" cannot be read, ERR_INTERNAL when the event that it names is not there. The
- * content is good until the next read or the result's end. */
-int outbox_message_read(struct outbox_message *message, const PGresult *result, int row, struct error *err) MUST_CHECK;
+/* ERR_INVALID when the event's "record" cannot be read, ERR_INTERNAL when it is not in the trail. The content is good
+ * until the next read or the batch's end. */
+int outbox_message_read(struct outbox_message *message, const struct outbox_event *event, struct error *err) MUST_CHECK;

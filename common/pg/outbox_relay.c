@@ -20,8 +20,6 @@
 #define LINGER_MS 10
 #define MIN_BACKOFF_MS 100
 #define MAX_BACKOFF_MS 5000
-/* Bodies of one round. */
-#define ROUND_BYTES "8388608"
 /* A full round means that more wait: counting them is worth a query this often. */
 #define COUNT_EVERY_MS 2000
 #define THREAD_STACK_BYTES (256UL * 1024)
@@ -35,6 +33,7 @@ struct outbox_relay {
 	_Atomic bool woken; /* by outbox_relay_wake: other instances may have to know */
 	_Atomic uint64_t shards;
 	_Atomic int64_t backlog;
+	struct outbox_recent *recent;
 
 	/* The thread's. */
 	unsigned listening_generation; /* of the connection that LISTENs */
@@ -100,13 +99,11 @@ static int remove_done(struct outbox_relay *relay, struct outbox_done *done, str
 /* One round. *ret_more: there may be more rows to publish at once. */
 static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_more, struct error *err)
 {
-	char limit[24];
-	(void)snprintf(limit, sizeof(limit), "%zu", relay->options.batch);
-	CLEANUP(pg_result_p) PGresult *rows = NULL;
+	CLEANUP(outbox_batch_release) struct outbox_batch batch = {.recent = relay->recent};
 	int64_t began_us = clock_boot_us();
-	if (pg_query(relay->conn, &sql_outbox_select, PG_PARAMS(shards, limit, ROUND_BYTES), 3, &rows, err) < 0)
+	if (outbox_batch_load(&batch, relay->conn, shards, relay->options.batch, err) < 0)
 		return -1;
-	size_t count = (size_t)PQntuples(rows);
+	size_t count = batch.len;
 	*ret_more = false;
 	if (count < relay->options.batch)
 		set_backlog(relay, (int64_t)count);
@@ -118,7 +115,7 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	struct outbox_done done;
 	outbox_done_init(&done, count);
 	struct outbox_round_result outcome;
-	int result = outbox_round(relay->options.producer, rows, &relay->stopping, &done, &outcome, err);
+	int result = outbox_round(relay->options.producer, &batch, &relay->stopping, &done, &outcome, err);
 	if (result == 0)
 		result = remove_done(relay, &done, err);
 	outbox_done_release(&done);
@@ -248,6 +245,7 @@ int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_r
 	/* A delete that is lost only repeats events. */
 	relay->options.pg.async_commit = true;
 	relay->conn = pg_conn_new(&relay->options.pg);
+	relay->recent = outbox_recent_new();
 	relay->backoff_ms = MIN_BACKOFF_MS;
 	wakeup_init(&relay->wakeup);
 	pthread_attr_t attributes;
@@ -258,6 +256,7 @@ int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_r
 	if (code != 0) {
 		wakeup_release(&relay->wakeup);
 		pg_conn_free(relay->conn);
+		outbox_recent_free(relay->recent);
 		free(relay);
 		return error_set_errno(err, code, "outbox relay thread");
 	}
@@ -275,6 +274,7 @@ void outbox_relay_free(struct outbox_relay *relay)
 	CHECK(pthread_join(relay->thread, NULL) == 0);
 	wakeup_release(&relay->wakeup);
 	pg_conn_free(relay->conn);
+	outbox_recent_free(relay->recent);
 	free(relay);
 }
 
@@ -282,6 +282,11 @@ void outbox_relay_own(struct outbox_relay *relay, uint64_t shards)
 {
 	atomic_store(&relay->shards, shards);
 	wakeup_signal(&relay->wakeup);
+}
+
+void outbox_relay_keep(struct outbox_relay *relay, const struct outbox_committed *events, size_t len)
+{
+	outbox_recent_add(relay->recent, events, len);
 }
 
 void outbox_relay_wake(struct outbox_relay *relay)

@@ -79,48 +79,47 @@ struct blocked {
 	size_t max;
 };
 
-static int blocked_name(struct buffer *name, const PGresult *result, int row)
+static int blocked_name(struct buffer *name, const struct outbox_event *event)
 {
-	const char *topic = pg_text(result, row, "topic");
-	const char *key = pg_text(result, row, "key");
 	buffer_clear(name);
-	(void)buffer_append(name, topic, strlen(topic) + 1); /* looked at below */
-	(void)buffer_append_str(name, key);
+	(void)buffer_append(name, event->topic, strlen(event->topic) + 1); /* looked at below */
+	(void)buffer_append_str(name, event->key);
 	return buffer_ok(name) ? 0 : -1;
 }
 
-static bool is_blocked(const struct blocked *blocked, struct buffer *name, const PGresult *result, int row)
+static bool is_blocked(const struct blocked *blocked, struct buffer *name, const struct outbox_event *event)
 {
 	if (blocked->keys == NULL)
 		return false;
-	return blocked_name(name, result, row) < 0 || map_get(blocked->keys, name->data, name->len) != NULL;
+	return blocked_name(name, event) < 0 || map_get(blocked->keys, name->data, name->len) != NULL;
 }
 
-static void block(struct blocked *blocked, struct buffer *name, const PGresult *result, int row)
+static void block(struct blocked *blocked, struct buffer *name, const struct outbox_event *event)
 {
 	if (blocked->keys == NULL)
 		blocked->keys = map_new(blocked->max, NULL);
-	if (blocked_name(name, result, row) == 0)
+	if (blocked_name(name, event) == 0)
 		CHECK(map_set(blocked->keys, name->data, name->len, blocked) == 0); /* any value but NULL */
 }
 
 /* Produces until the producer takes no more. What it did not take keeps ERR_CANCELLED. */
-static void produce_all(struct kafka_producer *producer, const PGresult *result, struct round *round,
+static void produce_all(struct kafka_producer *producer, const struct outbox_batch *batch, struct round *round,
 						struct blocked *blocked, struct buffer *name)
 {
 	struct outbox_message message;
 	outbox_message_init(&message);
 	uint64_t generation = kafka_producer_generation(producer);
 	for (size_t row = 0; row < round->len; row++) {
+		const struct outbox_event *event = &batch->events[row];
 		struct error err = ERROR_INIT;
-		if (is_blocked(blocked, name, result, (int)row)) {
+		if (is_blocked(blocked, name, event)) {
 			round->entries[row].outcome = ERR_INVALID;
 			continue;
 		}
 		CHECK(pthread_mutex_lock(&round->lock) == 0);
 		round->pending++;
 		CHECK(pthread_mutex_unlock(&round->lock) == 0);
-		int taken = outbox_message_read(&message, result, (int)row, &err);
+		int taken = outbox_message_read(&message, event, &err);
 		message.message.generation = generation;
 		if (taken == 0)
 			taken = kafka_produce(producer, &message.message, on_delivered, &round->entries[row], &err);
@@ -131,11 +130,10 @@ static void produce_all(struct kafka_producer *producer, const PGresult *result,
 		CHECK(pthread_mutex_unlock(&round->lock) == 0);
 		if (err.kind != ERR_INVALID && err.kind != ERR_INTERNAL)
 			break; /* queue full, or the handle is being replaced: the rest waits for the next round */
-		log_error("outbox: an event cannot be published, its key waits", "outbox_id", pg_text(result, (int)row, "id"),
-				  "topic", pg_text(result, (int)row, "topic"), "key", pg_text(result, (int)row, "key"), "error",
-				  err.message, NULL);
+		log_error("outbox: an event cannot be published, its key waits", "outbox_id", event->row, "topic", event->topic,
+				  "key", event->key, "error", err.message, NULL);
 		round->entries[row].outcome = ERR_INVALID;
-		block(blocked, name, result, (int)row);
+		block(blocked, name, event);
 	}
 	outbox_message_release(&message);
 }
@@ -177,13 +175,22 @@ void outbox_done_release(struct outbox_done *done)
 	pg_array_release(&done->part_builds);
 }
 
-/* The first result row at or after `row` where `column` is another. */
-static size_t end_of(const PGresult *result, size_t row, size_t len, const char *column)
+/* The first event at or after `at` that another row holds or names. */
+static size_t end_of_row(const struct outbox_batch *batch, size_t at)
 {
-	const char *value = pg_text(result, (int)row, column);
-	while (row < len && strcmp(pg_text(result, (int)row, column), value) == 0)
-		row++;
-	return row;
+	const char *row = batch->events[at].row;
+	while (at < batch->len && strcmp(batch->events[at].row, row) == 0)
+		at++;
+	return at;
+}
+
+/* The first before `to` with another key. */
+static size_t end_of_key(const struct outbox_batch *batch, size_t at, size_t to)
+{
+	const char *key = batch->events[at].key;
+	while (at < to && strcmp(batch->events[at].key, key) == 0)
+		at++;
+	return at;
 }
 
 static size_t count_outcome(const struct round *round, size_t from, size_t to, enum error_kind outcome)
@@ -209,38 +216,38 @@ static void count_failed(const struct round *round, size_t from, size_t to, stru
 
 /* The events of one outbox row, which begin at `from`: one, or those of its builds, one build after the other. Gives
  * where the next begins. */
-static size_t settle_row(const struct round *round, const PGresult *result, size_t from, struct outbox_done *done,
-						 struct outbox_round_result *counts)
+static size_t settle_row(const struct round *round, const struct outbox_batch *batch, size_t from,
+						 struct outbox_done *done, struct outbox_round_result *counts)
 {
-	size_t to = end_of(result, from, round->len, "id");
+	size_t to = end_of_row(batch, from);
 	if (all_acknowledged(round, from, to)) {
-		pg_array_add(&done->ids, pg_text(result, (int)from, "id"));
+		pg_array_add(&done->ids, batch->events[from].row);
 		counts->published += to - from;
 		return to;
 	}
 	for (size_t row = from, next; row < to; row = next) {
-		next = end_of(result, row, to, "key");
+		next = end_of_key(batch, row, to);
 		if (!all_acknowledged(round, row, next)) {
 			count_failed(round, row, next, counts);
 			continue;
 		}
-		pg_array_add(&done->part_ids, pg_text(result, (int)row, "id"));
-		pg_array_add(&done->part_builds, pg_text(result, (int)row, "key"));
+		pg_array_add(&done->part_ids, batch->events[row].row);
+		pg_array_add(&done->part_builds, batch->events[row].key);
 		counts->published += next - row;
 	}
 	return to;
 }
 
-int outbox_round(struct kafka_producer *producer, const PGresult *result, const _Atomic bool *stopping,
+int outbox_round(struct kafka_producer *producer, const struct outbox_batch *batch, const _Atomic bool *stopping,
 				 struct outbox_done *done, struct outbox_round_result *ret_result, struct error *err)
 {
-	struct outbox_round_result counts = {.events = (size_t)PQntuples(result)};
+	struct outbox_round_result counts = {.events = batch->len};
 	struct round *round = round_new(counts.events);
 	struct blocked blocked = {.max = counts.events};
 	CLEANUP(buffer_release_p) struct buffer name;
 	buffer_init(&name, 65536);
 
-	produce_all(producer, result, round, &blocked, &name);
+	produce_all(producer, batch, round, &blocked, &name);
 	if (!wait_all(round, stopping)) {
 		map_free(blocked.keys);
 		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
@@ -250,13 +257,13 @@ int outbox_round(struct kafka_producer *producer, const PGresult *result, const 
 	blocked.keys = NULL;
 	for (size_t row = 0; row < counts.events; row++) {
 		if (round->entries[row].outcome != ERR_NONE)
-			block(&blocked, &name, result, (int)row);
-		else if (is_blocked(&blocked, &name, result, (int)row))
+			block(&blocked, &name, &batch->events[row]);
+		else if (is_blocked(&blocked, &name, &batch->events[row]))
 			round->entries[row].outcome = ERR_CANCELLED; /* its turn comes behind the other one */
 	}
 	map_free(blocked.keys);
 	for (size_t row = 0; row < counts.events;)
-		row = settle_row(round, result, row, done, &counts);
+		row = settle_row(round, batch, row, done, &counts);
 	round_free(round);
 	*ret_result = counts;
 	return 0;

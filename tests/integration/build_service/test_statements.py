@@ -11,7 +11,7 @@ from kiln_testing.waiting import wait_for
 from playing import new_id
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "build-service" / "sql"
-FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_s*.sql")])
+FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_[rs]*.sql")])
 SESSION = ["jit=off", "plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off", "enable_bitmapscan=off"]
 # Tables that grow with the number of builds; the others are as small as the fleet, or the queue's front.
 LARGE = ("build_audit", "build_attempts", "build_events", "build_queue", "build_logs")

@@ -22,7 +22,7 @@ struct outbox_relay *test_relay(uint64_t shards, size_t batch);
 struct test_event {
 	const char *key;
 	int count;
-	char id[96], type[32], source[32], subject[64], time[40], hash[16], sequence[16], trace[16], data[64], reason[64];
+	char id[96], type[32], source[32], subject[64], time[40], hash[72], sequence[16], trace[16], data[64], reason[64];
 };
 /* The last event of a key in its topic, and how many there are. `key` is kept. */
 struct test_event test_find_event(const char *topic, const char *key);

@@ -303,6 +303,89 @@ static void a_row_never_loses_its_last_build_by_shrinking(void **state)
 	free(sql);
 }
 
+/* Events first to last of a build, as if they had been committed here. */
+static void keep_events(struct outbox_relay *relay, int build, int first, int last)
+{
+	static const uint8_t hash[32] = {0xfe, 0xed};
+	for (int sequence = first; sequence <= last; sequence++) {
+		char *body = xasprintf("{\"kept\":%d}", sequence);
+		const struct outbox_committed event = {.build_id = build_ids[build],
+											   .sequence = sequence,
+											   .type = "build.started",
+											   .traceparent = "00-kept",
+											   .hash = hash,
+											   .body = body,
+											   .body_len = strlen(body)};
+		outbox_relay_keep(relay, &event, 1);
+		free(body);
+	}
+}
+
+/* They are in no trail. */
+static void events_that_were_kept_are_not_read(void **state)
+{
+	(void)state;
+	make_builds(1);
+	struct outbox_relay *relay = test_relay(0, 100);
+	keep_events(relay, 0, 7, 7);
+	name_events(0, 1, 7, 7);
+	outbox_relay_own(relay, ALL_SHARDS);
+	assert_becomes(waiting_rows() == 0, 60000);
+	struct test_event event = test_find_event(TOPIC_BUILD_EVENTS, build_ids[0]);
+	char *id = xasprintf("build/%s/7", build_ids[0]);
+	assert_int_equal(event.count, 1);
+	assert_string_equal(event.id, id);
+	assert_string_equal(event.type, "build.started");
+	assert_string_equal(event.source, "/kiln/test");
+	assert_string_equal(event.time, TIME);
+	assert_string_equal(event.hash, "feed000000000000000000000000000000000000000000000000000000000000");
+	assert_string_equal(event.sequence, "0000000007");
+	assert_string_equal(event.trace, "00-kept");
+	assert_string_equal(event.data, "{\"kept\":7}");
+	free(id);
+	outbox_relay_free(relay);
+}
+
+/* Of the first build the middle, of the second nothing; the third's is in no trail, and nobody names what else there is
+ * of it. */
+static void what_was_not_kept_is_read(void **state)
+{
+	(void)state;
+	make_builds(3);
+	struct outbox_relay *relay = test_relay(0, 100);
+	keep_events(relay, 0, 2, 2);
+	keep_events(relay, 2, 1, 6);
+	write_trail(0, 2, 1, 3);
+	name_events(0, 2, 1, 3);
+	name_events(2, 1, 1, 4);
+	outbox_relay_own(relay, ALL_SHARDS);
+	assert_becomes(waiting_rows() == 0, 60000);
+	struct trail_order order = read_trail();
+	assert_int_equal(order.highest[0], 3);
+	assert_int_equal(order.highest[1], 3);
+	assert_int_equal(order.highest[2], 4);
+	assert_int_equal(order.repeats, 0);
+	outbox_relay_free(relay);
+}
+
+/* What was kept is given once: the second time it comes from the trail. */
+static void a_kept_event_of_a_torn_build_waits_and_is_then_read(void **state)
+{
+	(void)state;
+	make_builds(2);
+	struct outbox_relay *relay = test_relay(0, 100);
+	keep_events(relay, 0, 2, 2);
+	write_trail(1, 1, 1, 2);
+	name_events(0, 2, 1, 2);
+	outbox_relay_own(relay, ALL_SHARDS);
+	assert_becomes(named_builds() == 1, 60000);
+	assert_int_equal(read_trail().highest[0], 0);
+	write_trail(0, 1, 1, 2);
+	assert_becomes(waiting_rows() == 0, 60000);
+	assert_int_equal(read_trail().highest[0], 2);
+	outbox_relay_free(relay);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +398,9 @@ int main(void)
 		cmocka_unit_test_setup(a_build_that_the_trail_has_in_part_is_not_published_in_part, set_up),
 		cmocka_unit_test_setup(what_comes_before_an_event_that_cannot_be_published_goes, set_up),
 		cmocka_unit_test_setup(a_row_never_loses_its_last_build_by_shrinking, set_up),
+		cmocka_unit_test_setup(events_that_were_kept_are_not_read, set_up),
+		cmocka_unit_test_setup(what_was_not_kept_is_read, set_up),
+		cmocka_unit_test_setup(a_kept_event_of_a_torn_build_waits_and_is_then_read, set_up),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
 	return cmocka_run_group_tests(tests, relaying_set_up, relaying_tear_down);
