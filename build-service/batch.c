@@ -37,7 +37,7 @@ void batch_free(struct batch *batch)
 {
 	if (batch == NULL)
 		return;
-	batch_release_records(batch);
+	CHECK(batch->pool == NULL);
 	build_set_release(&batch->set);
 	worker_set_release(&batch->workers);
 	command_list_release(&batch->commands);
@@ -56,6 +56,8 @@ void batch_free(struct batch *batch)
 static void begin(struct batch *batch)
 {
 	batch_release_records(batch);
+	if (batch->pool != NULL)
+		json_pool_empty(batch->pool);
 	build_set_begin(&batch->set);
 	worker_set_begin(&batch->workers);
 	command_list_clear(&batch->commands);

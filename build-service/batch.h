@@ -17,6 +17,8 @@
 struct batch;
 
 struct batch *batch_new(struct service *service, struct leases *leases);
+/* On the thread that applied, when it does so no more. */
+void batch_leave(struct batch *batch);
 void batch_free(struct batch *batch);
 
 /* Will these records perhaps be applied in one round trip (direct_may_guess)? */

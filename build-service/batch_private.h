@@ -4,6 +4,7 @@
 
 #include "build-service/batch.h"
 #include "build-service/direct.h"
+#include "common/json/json_pool.h"
 
 struct batch {
 	struct service *service;
@@ -14,7 +15,8 @@ struct batch {
 	struct transition_context context;
 	struct direct direct;
 
-	/* In the set's arena, with room for every record. */
+	struct json_pool *pool; /* of the thread that applies; made with its first batch */
+	/* In the set's arena, with room for every record. Their trees are the pool's. */
 	struct request *requests;
 	struct report *reports;
 	struct worker_event *events;

@@ -4,6 +4,9 @@
 #include "common/json/json.h"
 #include "common/kafka/topics.h"
 
+/* Beyond it trees come from malloc: for what is unusually large. */
+#define POOL_BYTES ((size_t)8 * 1024 * 1024)
+
 void batch_release_records(struct batch *batch)
 {
 	for (size_t i = 0; i < batch->requests_len; i++)
@@ -64,22 +67,35 @@ static int read_event(struct batch *batch, const struct inbox_record *record, st
 	return 0;
 }
 
+static int read_record(struct batch *batch, const struct inbox_record *record, struct error *err)
+{
+	if (strcmp(record->topic, TOPIC_BUILD_REQUESTS) == 0)
+		return read_request(batch, record, err);
+	if (strcmp(record->topic, TOPIC_BUILD_RESULTS) == 0)
+		return read_report(batch, record, err);
+	if (strcmp(record->topic, TOPIC_WORKER_EVENTS) == 0)
+		return read_event(batch, record, err);
+	return 0;
+}
+
 int batch_read_records(struct batch *batch, const struct inbox_record *const *records, size_t count, struct error *err)
 {
 	batch->requests = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*batch->requests));
 	batch->reports = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*batch->reports));
 	batch->events = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*batch->events));
-	for (size_t i = 0; i < count; i++) {
-		const char *topic = records[i]->topic;
-		int rc = 0;
-		if (strcmp(topic, TOPIC_BUILD_REQUESTS) == 0)
-			rc = read_request(batch, records[i], err);
-		else if (strcmp(topic, TOPIC_BUILD_RESULTS) == 0)
-			rc = read_report(batch, records[i], err);
-		else if (strcmp(topic, TOPIC_WORKER_EVENTS) == 0)
-			rc = read_event(batch, records[i], err);
-		if (rc < 0)
-			return -1;
-	}
-	return 0;
+	if (batch->pool == NULL)
+		batch->pool = json_pool_new(POOL_BYTES);
+	json_pool_open(batch->pool);
+	int rc = 0;
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = read_record(batch, records[i], err);
+	json_pool_close(batch->pool);
+	return rc;
+}
+
+void batch_leave(struct batch *batch)
+{
+	batch_release_records(batch);
+	json_pool_free(batch->pool);
+	batch->pool = NULL;
 }

@@ -178,6 +178,7 @@ static void *intake_thread(void *arg)
 {
 	struct intake *intake = arg;
 	inbox_run(intake->inbox);
+	batch_leave(intake->batch);
 	return NULL;
 }
 

@@ -24,6 +24,7 @@
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/http/ops_server.h"
+#include "common/json/json_pool.h"
 #include "common/kafka/topics.h"
 #include "kiln_schemas.h"
 
@@ -167,6 +168,7 @@ int main(int argc, char **argv)
 				  argc, argv);
 	signals_init(); /* after service_start: its thread logs */
 	counters_register();
+	json_pool_prepare();
 	static struct parts parts;
 	char *url = pg_indexed_url(config.database_url);
 	fill(&parts.service, &config, url);
