@@ -36,6 +36,16 @@ static void begin(struct pg_pipeline *pipeline)
 	pg_pipeline_begin_tx(pipeline);
 }
 
+/* A statement whose first parameter is the batch's ids, and its second that array (NULL: what params says). */
+static void add(struct pg_pipeline *pipeline, const struct pg_statement *statement, struct pg_array *second,
+				const char *const *params, size_t len)
+{
+	pg_pipeline_add(pipeline, statement, params, len);
+	pg_pipeline_array(pipeline, 0, &id_array);
+	if (second != NULL)
+		pg_pipeline_array(pipeline, 1, second);
+}
+
 /* The events first..last of each build of the batch, into the trail; the outbox names them; then the commit. */
 static void end(struct pg_pipeline *pipeline, long first, long last, const char *body, size_t body_len)
 {
@@ -50,21 +60,22 @@ static void end(struct pg_pipeline *pipeline, long first, long last, const char 
 	char from[24], to[24];
 	(void)snprintf(from, sizeof(from), "%ld", first);
 	(void)snprintf(to, sizeof(to), "%ld", last);
-	const char *params[] = {pg_array_text(&event_ids), pg_array_text(&sequences), pg_array_text(&bodies)};
-	const char *names[] = {pg_array_text(&id_array), from, to};
-	pg_pipeline_add(pipeline, &sql_probe_insert_trail, params, 3);
-	pg_pipeline_add(pipeline, &sql_probe_insert_outbox, names, 3);
+	pg_pipeline_add(pipeline, &sql_probe_insert_trail, PG_PARAMS(NULL, NULL, NULL), 3);
+	pg_pipeline_array(pipeline, 0, &event_ids);
+	pg_pipeline_array(pipeline, 1, &sequences);
+	pg_pipeline_array(pipeline, 2, &bodies);
+	add(pipeline, &sql_probe_insert_outbox, NULL, PG_PARAMS(NULL, from, to), 3);
 	pg_pipeline_commit_tx(pipeline);
 	run(pipeline);
 }
 
 /* A JSON string of len bytes for each build. */
-static const char *json_texts(const char *text)
+static struct pg_array *json_texts(const char *text)
 {
 	pg_array_clear(&texts);
 	for (long i = 0; i < batch; i++)
 		pg_array_add(&texts, text);
-	return pg_array_text(&texts);
+	return &texts;
 }
 
 static char *json_text(long len)
@@ -93,8 +104,9 @@ int main(int argc, char **argv)
 	uuid_v7(project);
 	(void)snprintf(middle, sizeof(middle), "%ld", events - 3);
 	ids = calloc((size_t)batch, sizeof(*ids));
-	pg_array_init(&id_array, ARRAY_MAX), pg_array_init(&event_ids, ARRAY_MAX), pg_array_init(&sequences, ARRAY_MAX);
-	pg_array_init(&bodies, ARRAY_MAX), pg_array_init(&texts, ARRAY_MAX);
+	pg_array_init_binary(&id_array, PG_UUID, ARRAY_MAX), pg_array_init_binary(&event_ids, PG_UUID, ARRAY_MAX);
+	pg_array_init_binary(&sequences, PG_INT4, ARRAY_MAX), pg_array_init_binary(&bodies, PG_BYTEA, ARRAY_MAX);
+	pg_array_init_binary(&texts, PG_JSON, ARRAY_MAX);
 	conn = pg_conn_new(&settings);
 	if (pg_connect(conn, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.message);
@@ -107,27 +119,23 @@ int main(int argc, char **argv)
 			uuid_v7(ids[i]);
 			pg_array_add(&id_array, ids[i]);
 		}
-		const char *all = pg_array_text(&id_array);
 		begin(&tx); /* accepted */
-		pg_pipeline_add(&tx, &sql_probe_insert_builds, (const char *const[]){all, project}, 2);
-		pg_pipeline_add(&tx, &sql_probe_insert_requests, (const char *const[]){all, json_texts(request)}, 2);
-		pg_pipeline_add(&tx, &sql_probe_insert_queue, (const char *const[]){all, project}, 2);
+		add(&tx, &sql_probe_insert_builds, NULL, PG_PARAMS(NULL, project), 2);
+		add(&tx, &sql_probe_insert_requests, json_texts(request), PG_PARAMS(NULL, NULL), 2);
+		add(&tx, &sql_probe_insert_queue, NULL, PG_PARAMS(NULL, project), 2);
 		end(&tx, 1, 1, event, strlen(event));
 		begin(&tx); /* assigned */
-		pg_pipeline_add(&tx, &sql_probe_delete_queue, &all, 1);
-		pg_pipeline_add(&tx, &sql_probe_insert_attempts, (const char *const[]){all, project}, 2);
-		pg_pipeline_add(&tx, &sql_probe_update_builds,
-						(const char *const[]){all, json_texts(NULL), "pending", "assigned", "1"}, 5);
+		add(&tx, &sql_probe_delete_queue, NULL, PG_PARAMS(NULL), 1);
+		add(&tx, &sql_probe_insert_attempts, NULL, PG_PARAMS(NULL, project), 2);
+		add(&tx, &sql_probe_update_builds, json_texts(NULL), PG_PARAMS(NULL, NULL, "pending", "assigned", "1"), 5);
 		end(&tx, 2, 2, event, strlen(event));
 		begin(&tx); /* running */
-		pg_pipeline_add(&tx, &sql_probe_update_attempts, (const char *const[]){all, "accepted"}, 2);
-		pg_pipeline_add(&tx, &sql_probe_update_builds,
-						(const char *const[]){all, json_texts(NULL), "running", "pushing", middle}, 5);
+		add(&tx, &sql_probe_update_attempts, NULL, PG_PARAMS(NULL, "accepted"), 2);
+		add(&tx, &sql_probe_update_builds, json_texts(NULL), PG_PARAMS(NULL, NULL, "running", "pushing", middle), 5);
 		end(&tx, 3, events - 1, event, strlen(event));
 		begin(&tx); /* ended */
-		pg_pipeline_add(&tx, &sql_probe_update_attempts, (const char *const[]){all, "finished"}, 2);
-		pg_pipeline_add(&tx, &sql_probe_update_builds,
-						(const char *const[]){all, json_texts(result), "completed", NULL, "1"}, 5);
+		add(&tx, &sql_probe_update_attempts, NULL, PG_PARAMS(NULL, "finished"), 2);
+		add(&tx, &sql_probe_update_builds, json_texts(result), PG_PARAMS(NULL, NULL, "completed", NULL, "1"), 5);
 		end(&tx, events, events, result, strlen(result));
 		begin(&tx); /* published */
 		pg_pipeline_add(&tx, &sql_probe_delete_outbox, NULL, 0);
