@@ -69,11 +69,6 @@ int buffer_append_str(struct buffer *buf, const char *text)
 	return buffer_append(buf, text, strlen(text));
 }
 
-int buffer_append_char(struct buffer *buf, char c)
-{
-	return buffer_append(buf, &c, 1);
-}
-
 int buffer_vappendf(struct buffer *buf, const char *format, va_list args)
 {
 	va_list again;
@@ -105,18 +100,9 @@ int buffer_appendf(struct buffer *buf, const char *format, ...)
 	return result;
 }
 
-char *buffer_reserve(struct buffer *buf, size_t len)
+char *buffer_grow(struct buffer *buf, size_t len)
 {
 	return make_room(buf, len) ? buf->data + buf->len : NULL;
-}
-
-void buffer_commit(struct buffer *buf, size_t len)
-{
-	if (len == 0)
-		return;
-	CHECK(len < buf->size - buf->len);
-	buf->len += len;
-	buf->data[buf->len] = '\0';
 }
 
 void buffer_consume(struct buffer *buf, size_t n)

@@ -31,14 +31,35 @@ void buffer_clear(struct buffer *buf);
 /* 0, or -1 when the maximum was reached. */
 int buffer_append(struct buffer *buf, const void *data, size_t len);
 int buffer_append_str(struct buffer *buf, const char *text);
-int buffer_append_char(struct buffer *buf, char c);
+static inline int buffer_append_char(struct buffer *buf, char c);
 int buffer_appendf(struct buffer *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 int buffer_vappendf(struct buffer *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 /* Room for `len` more bytes at data + buf->len (to read(2) into); NULL when that passes the maximum (no overflow is
  * noted). buffer_commit then adds what was written. */
-char *buffer_reserve(struct buffer *buf, size_t len) MUST_CHECK;
-void buffer_commit(struct buffer *buf, size_t len);
+char *buffer_grow(struct buffer *buf, size_t len) MUST_CHECK; /* buffer_reserve's, when there is no room */
+static inline char *buffer_reserve(struct buffer *buf, size_t len)
+{
+	return len < buf->size - buf->len && !buf->overflowed ? buf->data + buf->len : buffer_grow(buf, len);
+}
+static inline void buffer_commit(struct buffer *buf, size_t len)
+{
+	if (len == 0)
+		return;
+	CHECK(len < buf->size - buf->len);
+	buf->len += len;
+	buf->data[buf->len] = '\0';
+}
+
+static inline int buffer_append_char(struct buffer *buf, char c)
+{
+	char *at = buffer_reserve(buf, 1);
+	if (at == NULL)
+		return buffer_append(buf, &c, 1);
+	*at = c;
+	buffer_commit(buf, 1);
+	return 0;
+}
 
 /* Removes the first n bytes (n <= len). */
 void buffer_consume(struct buffer *buf, size_t n);

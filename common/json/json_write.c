@@ -75,50 +75,82 @@ static void put_escaped(struct buffer *buf, const char *text, size_t len)
 	(void)buffer_append_char(buf, '"');
 }
 
-/* Most texts, and all keys of ours, need no escape: they go in at once, with what is before and after the quotes. */
-static void put_quoted(struct buffer *buf, bool comma, const char *text, size_t len, bool colon)
+/* A text in quotes that needs no escape, into memory that is there; NULL: it needs one. */
+static char *copy_quoted(char *out, const char *text, size_t len)
 {
-	size_t all = (size_t)comma + 1 + len + 1 + (size_t)colon;
-	char *out = plain_len(text, len) == len ? buffer_reserve(buf, all) : NULL;
-	if (out != NULL) {
-		if (comma)
-			*out++ = ',';
-		*out++ = '"';
-		memcpy(out, text, len);
-		out += len;
-		*out++ = '"';
-		if (colon)
-			*out = ':';
-		buffer_commit(buf, all);
-		return;
+	size_t at = 0;
+	*out++ = '"';
+	while (len - at >= sizeof(uint64_t) || (at > 0 && at < len)) {
+		if (len - at < sizeof(uint64_t))
+			at = len - sizeof(uint64_t); /* the last ones, with some that are there already */
+		if (!is_plain_word(text + at))
+			return NULL;
+		memcpy(out + at, text + at, sizeof(uint64_t));
+		at += sizeof(uint64_t);
 	}
-	if (comma)
-		(void)buffer_append_char(buf, ',');
-	put_escaped(buf, text, len);
-	if (colon)
-		(void)buffer_append_char(buf, ':');
+	for (; at < len; at++) {
+		if (!is_plain((unsigned char)text[at]))
+			return NULL;
+		out[at] = text[at];
+	}
+	out[len] = '"';
+	return out + len + 1;
 }
 
-/* Comma and key of the next value. */
-static void begin_value(struct json_writer *w, const char *key)
+/* Most texts, and all keys of ours, need no escape: comma, key and value then go in at once. False: nothing was
+ * written, for one of them needs an escape or the buffer has no room for more than they might take. */
+static bool put_at_once(const struct json_writer *w, const char *key, const char *value, size_t len, bool quoted)
+{
+	size_t key_len = key != NULL ? strlen(key) : 0;
+	char *begin = buffer_reserve(w->buf, key_len + len + sizeof(",\"\":\"\"")), *out = begin;
+	if (out == NULL)
+		return false;
+	if (w->need_comma)
+		*out++ = ',';
+	if (key != NULL) {
+		out = copy_quoted(out, key, key_len);
+		if (out == NULL)
+			return false;
+		*out++ = ':';
+	}
+	if (quoted) {
+		out = copy_quoted(out, value, len);
+		if (out == NULL)
+			return false;
+	} else {
+		memcpy(out, value, len);
+		out += len;
+	}
+	buffer_commit(w->buf, (size_t)(out - begin));
+	return true;
+}
+
+static void put_value(struct json_writer *w, const char *key, const char *value, size_t len, bool quoted)
 {
 	CHECK((key != NULL) == ((w->objects & 1) != 0));
 	CHECK(w->depth > 0 || !w->need_comma); /* one value at the top */
-	if (key != NULL)
-		put_quoted(w->buf, w->need_comma, key, strlen(key), true);
-	else if (w->need_comma)
-		(void)buffer_append_char(w->buf, ',');
+	if (!put_at_once(w, key, value, len, quoted)) {
+		if (w->need_comma)
+			(void)buffer_append_char(w->buf, ',');
+		if (key != NULL) {
+			put_escaped(w->buf, key, strlen(key));
+			(void)buffer_append_char(w->buf, ':');
+		}
+		if (quoted)
+			put_escaped(w->buf, value, len);
+		else
+			(void)buffer_append(w->buf, value, len);
+	}
 	w->need_comma = true;
 }
 
 static void open_level(struct json_writer *w, const char *key, bool object)
 {
 	CHECK(w->depth < MAX_LEVELS);
-	begin_value(w, key);
+	put_value(w, key, object ? "{" : "[", 1, false);
 	w->objects = w->objects << 1 | object;
 	w->depth++;
 	w->need_comma = false;
-	(void)buffer_append_char(w->buf, object ? '{' : '[');
 }
 
 static void close_level(struct json_writer *w, bool object)
@@ -160,8 +192,7 @@ void json_string(struct json_writer *w, const char *key, const char *text)
 
 void json_string_len(struct json_writer *w, const char *key, const char *text, size_t len)
 {
-	begin_value(w, key);
-	put_quoted(w->buf, false, text, len, false);
+	put_value(w, key, text, len, true);
 }
 
 void json_int(struct json_writer *w, const char *key, int64_t value)
@@ -201,6 +232,5 @@ void json_raw(struct json_writer *w, const char *key, const char *json)
 
 void json_raw_len(struct json_writer *w, const char *key, const char *json, size_t len)
 {
-	begin_value(w, key);
-	(void)buffer_append(w->buf, json, len);
+	put_value(w, key, json, len, false);
 }
