@@ -17,13 +17,23 @@
 #define POINTER_MAX 160
 #define URL_MAX 2048
 
+/* The JSON Pointer of a field of the spec. Most are made for nothing, hence without printf. */
+static const char *pointer_to(const struct build_request *build, const char *field, char ret[POINTER_MAX])
+{
+	size_t before = strnlen(build->pointer, 32), len = strnlen(field, 120);
+	memcpy(ret, build->pointer, before);
+	ret[before] = '/';
+	memcpy(ret + before + 1, field, len);
+	ret[before + 1 + len] = '\0';
+	return ret;
+}
+
 /* Adds a problem of a field of the spec. */
 static void complain(const struct build_request *build, const char *field, const char *code, const char *detail,
 					 struct schema_problems *problems)
 {
 	char pointer[POINTER_MAX];
-	(void)snprintf(pointer, sizeof(pointer), "%.32s/%.120s", build->pointer, field);
-	schema_problem_add(problems, pointer, code, "%s", detail);
+	schema_problem_add(problems, pointer_to(build, field, pointer), code, "%s", detail);
 }
 
 const char *build_request_template(const struct spec *spec)
@@ -101,8 +111,7 @@ static void check_agent(const struct build_request *build, struct schema_problem
 	if (agent == NULL)
 		check_budget_of_project(build, problems);
 	if (cJSON_IsObject(agent)) {
-		(void)snprintf(pointer, sizeof(pointer), "%.32s/agent", build->pointer);
-		agent_check(agent, pointer, problems);
+		agent_check(agent, pointer_to(build, "agent", pointer), problems);
 		check_budget(build, agent, problems);
 	} else if (agent == NULL && build->project != NULL && build->project->agent == NULL) {
 		complain(build, "agent", "required", "neither the build nor its project names an agent", problems);
@@ -253,7 +262,10 @@ bool project_git_url(const struct gateway_config *config, const char *git_url, c
 		return false;
 	if (git_url != NULL)
 		return buffer_append_str(ret, git_url) == 0;
-	return buffer_appendf(ret, "%s/%s.git", config->git_base_url, name) == 0;
+	(void)buffer_append_str(ret, config->git_base_url); /* an overflow is looked at once, at the end */
+	(void)buffer_append_char(ret, '/');
+	(void)buffer_append_str(ret, name);
+	return buffer_append_str(ret, ".git") == 0;
 }
 
 static void write_git(struct json_writer *w, const struct build_request *build)
@@ -283,13 +295,12 @@ bool build_request_render(const struct build_request *build, struct buffer *prom
 {
 	char pointer[POINTER_MAX], detail[96];
 	const cJSON *variables = build->spec.at[SPEC_VARIABLES];
-	(void)snprintf(pointer, sizeof(pointer), "%.32s/variables", build->pointer);
 	const struct template_input input = {
 		.text = build->template != NULL ? build->template->text : NULL,
 		.defaults = build->template != NULL ? build->template->defaults : NULL,
 		.variables = cJSON_IsObject(variables) ? variables : NULL,
 		.prompt = spec_text(&build->spec, SPEC_PROMPT),
-		.pointer = pointer,
+		.pointer = pointer_to(build, "variables", pointer),
 	};
 	size_t before = problems->len;
 	buffer_clear(prompt);

@@ -89,9 +89,9 @@ static int fits(const struct route *route, const struct segment *segments, int c
 	int index = 0, param = -1;
 	bool takes_rest = (route->flags & ROUTE_FILE) != 0;
 	for (const char *at = route->pattern + 1;; index++) {
+		if (index == count || segments[index].len == 0 || (at[0] != '{' && at[0] != segments[index].text[0]))
+			return 0; /* most routes do not begin so */
 		const char *stop = strchrnul(at, '/');
-		if (index == count || segments[index].len == 0)
-			return 0;
 		size_t len = (size_t)(stop - at);
 		if (at[0] == '{')
 			param = takes_rest && *stop == '\0' ? param : index;

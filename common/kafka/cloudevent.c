@@ -39,12 +39,14 @@ rd_kafka_headers_t *cloudevent_headers(const struct cloudevent *event)
 	} else {
 		add_str(headers, "ce_time", event->time);
 	}
-	int len = snprintf(schema, sizeof(schema), DATASCHEMA_PREFIX "%s", event->type);
-	CHECK(len > 0 && (size_t)len < sizeof(schema));
-	add(headers, "ce_dataschema", schema, (size_t)len);
+	size_t prefix_len = sizeof(DATASCHEMA_PREFIX) - 1, type_len = strlen(event->type);
+	CHECK(type_len < sizeof(schema) - prefix_len);
+	memcpy(schema, DATASCHEMA_PREFIX, prefix_len);
+	memcpy(schema + prefix_len, event->type, type_len);
+	add(headers, "ce_dataschema", schema, prefix_len + type_len);
 	add(headers, "content-type", "application/json", sizeof("application/json") - 1);
 	if (event->sequence > 0) {
-		len = snprintf(sequence, sizeof(sequence), "%010lld", (long long)event->sequence);
+		int len = snprintf(sequence, sizeof(sequence), "%010lld", (long long)event->sequence);
 		add(headers, "ce_sequence", sequence, (size_t)len);
 	}
 	add_str(headers, "ce_hash", event->hash);
