@@ -21,11 +21,13 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/kafka/kafka_private.h"
+#include "common/kafka/topics.h"
 
 #define POLL_MS 1000
 #define THREAD_STACK_BYTES (256UL * 1024)
 /* Bytes that wait inside librdkafka. Its default is 1 GiB. */
 #define QUEUE_KBYTES "65536"
+#define TOPICS_MAX 16
 /* A handle that cannot be made again is tried again this often. */
 #define RECREATE_MS 1000
 
@@ -35,7 +37,8 @@ struct kafka_producer {
 
 	struct gate gate; /* before the handle and its queue; every call behind it has a time-out */
 	rd_kafka_t *handle;
-	rd_kafka_queue_t *queue; /* its main queue, to wake the thread */
+	rd_kafka_queue_t *queue;                        /* its main queue, to wake the thread */
+	_Atomic(rd_kafka_topic_t *) topics[TOPICS_MAX]; /* as kiln_topics; NULL: nothing was sent to it yet */
 	_Atomic uint64_t generation;
 
 	pthread_t thread;
@@ -212,6 +215,15 @@ static void purge(rd_kafka_t *handle)
 		(void)rd_kafka_poll(handle, 50);
 }
 
+static void forget_topics(struct kafka_producer *producer)
+{
+	for (size_t i = 0; i < TOPICS_MAX; i++) {
+		rd_kafka_topic_t *topic = atomic_exchange(&producer->topics[i], NULL);
+		if (topic != NULL)
+			rd_kafka_topic_destroy(topic);
+	}
+}
+
 /* Nothing new from here on; every message under way gets its report; then the handle is destroyed. */
 static void close_handle(struct kafka_producer *producer)
 {
@@ -230,6 +242,7 @@ static void close_handle(struct kafka_producer *producer)
 
 	producer->handle = NULL;
 	producer->queue = NULL;
+	forget_topics(producer);
 	rd_kafka_queue_destroy(queue);
 	rd_kafka_destroy(handle);
 }
@@ -299,6 +312,7 @@ int kafka_producer_new(const struct kafka_settings *settings, const struct kafka
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CHECK(pthread_once(&once, register_metrics) == 0);
+	CHECK(kiln_topics_len <= TOPICS_MAX);
 
 	struct kafka_producer *producer = xcalloc(1, sizeof(*producer));
 	producer->brokers = xstrdup(settings->brokers);
@@ -346,9 +360,29 @@ static int produce_error(rd_kafka_resp_err_t code, const struct kafka_message *m
 	return error_set(err, ERR_UNAVAILABLE, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
 }
 
+/* Inside the gate: a topic of ours, kept until the handle goes. By its name librdkafka would look for it under the lock
+ * of its whole handle, each time. */
+static rd_kafka_topic_t *keep_topic(struct kafka_producer *producer, const struct topic *topic)
+{
+	_Atomic(rd_kafka_topic_t *) *place = &producer->topics[topic - kiln_topics];
+	rd_kafka_topic_t *kept = atomic_load(place);
+	if (kept != NULL)
+		return kept;
+	rd_kafka_topic_t *made = rd_kafka_topic_new(producer->handle, topic->name, NULL);
+	if (made == NULL || atomic_compare_exchange_strong(place, &kept, made))
+		return made;
+	rd_kafka_topic_destroy(made); /* another thread was faster */
+	return kept;
+}
+
 /* Inside the gate. */
 static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kafka_message *message, struct op *op)
 {
+	const struct topic *ours = topic_find(message->topic);
+	rd_kafka_topic_t *topic =
+		ours != NULL ? keep_topic(producer, ours) : rd_kafka_topic_new(producer->handle, message->topic, NULL);
+	if (topic == NULL)
+		return RD_KAFKA_RESP_ERR__INVALID_ARG;
 	rd_kafka_headers_t *headers =
 		message->headers != NULL ? rd_kafka_headers_copy(message->headers) : cloudevent_headers(message->event);
 	/* librdkafka's prototypes are not const: with F_COPY it only reads. */
@@ -357,12 +391,14 @@ static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kaf
 		void *out;
 	} key = {message->key}, data = {message->data};
 	rd_kafka_resp_err_t code = rd_kafka_producev(
-		producer->handle, RD_KAFKA_V_TOPIC(message->topic),
+		producer->handle, RD_KAFKA_V_RKT(topic),
 		RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA : message->partition),
 		RD_KAFKA_V_KEY(key.out, message->key_len), RD_KAFKA_V_VALUE(data.out, message->data_len),
 		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(op), RD_KAFKA_V_END);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		rd_kafka_headers_destroy(headers);
+	if (ours == NULL)
+		rd_kafka_topic_destroy(topic);
 	return code;
 }
 
