@@ -17,9 +17,10 @@
 static struct metric accepted_total = {
 	.kind = METRIC_COUNTER, .name = "kiln_builds_accepted_total", .help = "Builds answered with 202."};
 
-void accept_register_metrics(void)
+void accept_start(struct gateway *gateway)
 {
 	metric_register(&accepted_total);
+	list_init(&gateway->acknowledged);
 }
 
 int accept_make_id(struct request *request, const char *route, const char *scope, const uint8_t random[8],
@@ -135,7 +136,20 @@ static void delivered(void *ctx, const struct kafka_delivery *delivery)
 	request->delivery = delivery->outcome;
 	if (request->keyed != NULL)
 		keyed_post_delivered(request, delivery);
-	request_post(request, answer_delivered);
+	if (delivery->outcome == ERR_NONE) /* only the producer's thread says so */
+		list_append(&request->gateway->acknowledged, &request->acknowledged);
+	else
+		request_post(request, answer_delivered);
+}
+
+/* The producer's thread. Acknowledged together, they are handed on together: a loop that hears of each by itself is
+ * woken for each. */
+void accept_reported(void *ctx)
+{
+	struct gateway *gateway = ctx;
+	struct list_node *node;
+	while ((node = list_pop(&gateway->acknowledged)) != NULL)
+		request_post(LIST_ITEM(node, struct request, acknowledged), answer_delivered);
 }
 
 /* No report in time: nobody knows. The report is dropped when it comes. */

@@ -33,4 +33,8 @@ int accept_problem(struct request *request, enum error_kind outcome);
 int accept_send(struct request *request, struct db *db, const struct build_request *build,
 				const struct buffer *value) MUST_CHECK;
 
-void accept_register_metrics(void);
+/* As kafka_producer_options.reported; ctx: the gateway. */
+void accept_reported(void *ctx);
+
+/* Before the producer is made. */
+void accept_start(struct gateway *gateway);

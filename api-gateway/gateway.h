@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "api-gateway/config.h"
+#include "common/base/list.h"
 #include "common/http/address_guard.h"
 #include "common/json/schema.h"
 #include "common/kafka/bursts.h"
@@ -48,7 +49,8 @@ struct gateway {
 	struct cors *cors;                 /* NULL: off */
 	struct tls *tls;                   /* NULL: off */
 	struct kafka_producer *producer;
-	struct bursts *bursts; /* of build requests, before the producer */
+	struct bursts *bursts;         /* of build requests, before the producer */
+	struct list_node acknowledged; /* accept.c */
 	struct caches *caches;
 	struct recent_builds *recent;
 	struct shared_map *build_cache; /* build_cache.h */

@@ -103,6 +103,8 @@ static int start_parts(struct error *err)
 		.message_timeout_ms = ACCEPT_MESSAGE_TIMEOUT_MS,
 		.linger_ms = 0,
 		.max_queued_messages = MAX_QUEUED_MESSAGES,
+		.reported = accept_reported,
+		.reported_ctx = &gateway,
 	};
 	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
 	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
@@ -235,7 +237,7 @@ int main(int argc, char **argv)
 	}
 	service_start("kiln-gateway", "the REST API of Kiln", gateway_options, gateway_options_len, &config, argc, argv);
 	signals_init();
-	accept_register_metrics();
+	accept_start(&gateway);
 	struct error err = ERROR_INIT;
 	if (run(&err) < 0) {
 		log_error("cannot start", "error", err.message, NULL);

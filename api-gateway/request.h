@@ -95,6 +95,7 @@ struct request {
 	void (*job_done)(struct request *request); /* on the loop after it; NULL: request_return */
 	struct lookup read;                        /* build_reads.h */
 	enum error_kind delivery;                  /* the fate of the record that was sent (accept.c) */
+	struct list_node acknowledged;             /* as well */
 
 	h2o_timeout_entry_t deadline;
 

@@ -206,13 +206,20 @@ static int open_handle(struct kafka_producer *producer, struct error *err)
 	return 0;
 }
 
-/* Everything in the handle gets its report. */
-static void purge(rd_kafka_t *handle)
+static void serve_reports(const struct kafka_producer *producer, int timeout_ms)
 {
+	if (rd_kafka_poll(producer->handle, timeout_ms) > 0 && producer->options.reported != NULL)
+		producer->options.reported(producer->options.reported_ctx);
+}
+
+/* Everything in the handle gets its report. */
+static void purge(const struct kafka_producer *producer)
+{
+	rd_kafka_t *handle = producer->handle;
 	(void)rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT); /* flags are right */
 	int64_t give_up_ms = clock_boot_ms() + 10000;
 	while (rd_kafka_outq_len(handle) > 0 && clock_boot_ms() < give_up_ms)
-		(void)rd_kafka_poll(handle, 50);
+		serve_reports(producer, 50);
 }
 
 static void forget_topics(struct kafka_producer *producer)
@@ -233,9 +240,9 @@ static void close_handle(struct kafka_producer *producer)
 	if (handle == NULL)
 		return;
 
-	purge(handle); /* before slow callers have left: reports must not wait for them */
+	purge(producer); /* before slow callers have left: reports must not wait for them */
 	gate_wait(&producer->gate);
-	purge(handle); /* of those who were inside when the gate closed */
+	purge(producer); /* of those who were inside when the gate closed */
 	if (rd_kafka_outq_len(handle) > 0)
 		log_error("kafka producer: reports are missing after a purge", "count", LOG_INT(rd_kafka_outq_len(handle)),
 				  NULL);
@@ -279,7 +286,7 @@ static void *run(void *arg)
 			replace_handle(producer);
 			continue;
 		}
-		(void)rd_kafka_poll(producer->handle, stop_at_ms == 0 ? POLL_MS : 10); /* counts events: not needed */
+		serve_reports(producer, stop_at_ms == 0 ? POLL_MS : 10);
 	}
 	close_handle(producer);
 	return NULL;

@@ -27,6 +27,9 @@ struct kafka_producer_options {
 	bool gapless; /* for the outbox relay: a message that fails takes down the handle instead of leaving a gap that
 					 later ones pass */
 	int max_queued_messages; /* queue.buffering.max.messages */
+	/* NULL, or called on the producer's thread whenever it has given some reports and there are no more yet. */
+	void (*reported)(void *ctx);
+	void *reported_ctx;
 };
 
 /* The fate of one message. */

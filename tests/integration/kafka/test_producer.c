@@ -219,15 +219,14 @@ static void an_answer_that_does_not_come_leaves_the_fate_unknown(void **state)
 	kafka_producer_free(producer, 1000);
 }
 
-static void a_fatal_error_replaces_the_handle(void **state)
+static void replace_handle(const char *to)
 {
-	(void)state;
 	struct kafka_producer *producer = open_producer(NULL, 0, 0);
 	struct error err = ERROR_INIT;
-	test_send(producer, topic, 1, "k", "before", "test", "{}");
+	test_send(producer, to, 1, "k", "before", "test", "{}");
 	uint64_t generation = kafka_producer_generation(producer);
 	struct fates fates = {0};
-	struct kafka_message message = message_of(topic, "k", "{}");
+	struct kafka_message message = message_of(to, "k", "{}");
 	kafka_producer_break(producer);
 	/* Refused or failed, one report each: none is lost. */
 	int taken = 0;
@@ -235,7 +234,7 @@ static void a_fatal_error_replaces_the_handle(void **state)
 		taken += kafka_produce(producer, &message, on_done, &fates, &err) == 0;
 	assert_becomes(kafka_producer_generation(producer) == generation + 1, 60000);
 	assert_becomes(all(&fates) == taken, 60000);
-	test_send(producer, topic, 1, "k", "after", "test", "{}");
+	test_send(producer, to, 1, "k", "after", "test", "{}");
 	/* What is tied to the old handle does not pass on the new one. */
 	message.generation = generation;
 	assert_int_equal(kafka_produce(producer, &message, on_done, &fates, &err), -1);
@@ -243,6 +242,48 @@ static void a_fatal_error_replaces_the_handle(void **state)
 	message.generation = kafka_producer_generation(producer);
 	assert_ok(kafka_produce(producer, &message, on_done, &fates, &err), err);
 	assert_becomes(all(&fates) == taken + 1, 60000);
+	kafka_producer_free(producer, 1000);
+}
+
+static void a_fatal_error_replaces_the_handle(void **state)
+{
+	(void)state;
+	replace_handle(topic);
+}
+
+/* The producer keeps librdkafka's handles of these. */
+static void a_fatal_error_replaces_the_handles_of_our_topics(void **state)
+{
+	(void)state;
+	test_topic(TOPIC_DEAD_LETTERS, 3, NULL);
+	replace_handle(TOPIC_DEAD_LETTERS);
+}
+
+/* How many reports had been given when it was called last. */
+struct series {
+	struct fates fates;
+	_Atomic int64_t told;
+};
+
+static void on_reported(void *ctx)
+{
+	struct series *series = ctx;
+	series->told = all(&series->fates);
+}
+
+static void a_series_of_reports_has_an_end(void **state)
+{
+	(void)state;
+	struct series series = {0};
+	const struct kafka_settings settings = test_kafka();
+	const struct kafka_producer_options options = {.reported = on_reported, .reported_ctx = &series};
+	struct kafka_producer *producer;
+	struct error err = ERROR_INIT;
+	assert_ok(kafka_producer_new(&settings, &options, &producer, &err), err);
+	struct kafka_message message = message_of(topic, "k", "{}");
+	for (int i = 0; i < 3; i++)
+		assert_ok(kafka_produce(producer, &message, on_done, &series.fates, &err), err);
+	assert_becomes(series.told == 3, 60000);
 	kafka_producer_free(producer, 1000);
 }
 
@@ -295,6 +336,8 @@ int main(void)
 		cmocka_unit_test(too_large_is_refused_at_once),
 		cmocka_unit_test(an_answer_that_does_not_come_leaves_the_fate_unknown),
 		cmocka_unit_test(a_fatal_error_replaces_the_handle),
+		cmocka_unit_test(a_fatal_error_replaces_the_handles_of_our_topics),
+		cmocka_unit_test(a_series_of_reports_has_an_end),
 		cmocka_unit_test(every_message_has_one_report_also_across_a_fatal_error),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
