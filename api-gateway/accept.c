@@ -196,14 +196,15 @@ static struct kafka_message message_of(const struct request *request, const char
 	};
 }
 
-static bool produce(struct request *request, const struct buffer *value)
+static bool produce(struct request *request)
 {
 	char ce_id[UUID_TEXT_SIZE];
 	uint8_t random[16];
 	loop_random(request->loop, random, sizeof(random)); /* uuid_v4 would be a system call */
 	uuid_v8(random, ce_id);
 	struct cloudevent event;
-	const struct kafka_message message = message_of(request, request->build_id, ce_id, value, &event);
+	struct kafka_message message = message_of(request, request->build_id, ce_id, &request->record, &event);
+	message.data_stays = true; /* by the reference that the report gives back */
 	struct error err = ERROR_INIT;
 	request_ref(request);
 	if (bursts_produce(request->gateway->bursts, &message, delivered, request, &err) == 0) {
@@ -285,7 +286,7 @@ static bool prepare(struct request *request, const cJSON *body, struct build_req
 								 build->token->max_priority);
 			return false;
 		}
-		if (build_request_write(build, &loop->canonical, &loop->scratch, &problems))
+		if (build_request_write(build, &loop->scratch, &request->record, &problems))
 			return true;
 	}
 	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
@@ -325,7 +326,7 @@ bool build_accept(struct request *request)
 		return true;
 	uint8_t random[8];
 	loop_random(request->loop, random, sizeof(random)); /* random_bytes would be a system call */
-	build_request_hash(body, &request->loop->canonical, build.request_hash);
+	build_request_hash(body, &request->loop->scratch, build.request_hash);
 	if (accept_make_id(request, ACCEPT_ROUTE_BUILDS, request->project->id, random, build.build_id) < 0)
 		return true;
 	memcpy(request->build_id, build.build_id, sizeof(build.build_id));
@@ -339,5 +340,5 @@ bool build_accept(struct request *request)
 	build.provisional = request->project->provisional;
 	if (!prepare(request, body, &build))
 		return true;
-	return produce(request, &request->loop->scratch);
+	return produce(request);
 }

@@ -16,8 +16,9 @@
 
 #define STATUS_CLASSES 4
 #define SPARE_REQUESTS 256 /* of a loop */
-#define SPARE_ANSWER_BYTES 4096
-#define STATUS_CLIENT_GONE 499 /* in the log only: nobody got an answer */
+#define SPARE_BUFFER_BYTES 4096
+#define RECORD_MAX_BYTES ((size_t)16 * 1024 * 1024) /* more than Kafka takes */
+#define STATUS_CLIENT_GONE 499                      /* in the log only: nobody got an answer */
 
 static struct metric requests_total[STATUS_CLASSES] = {
 	{.kind = METRIC_COUNTER,
@@ -129,13 +130,14 @@ static void take_ids(struct request *request)
 	request->id[id.len] = '\0';
 }
 
-/* A request that ended leaves its struct, and the memory of its answer, to a later one of its loop. */
+/* A request that ended leaves its struct, and the memory of its answer and record, to a later one of its loop. */
 static struct request *take_spare(struct loop *loop)
 {
 	struct request *request = loop->spare;
 	if (request == NULL) {
 		request = xmalloc(sizeof(*request));
 		answer_init(&request->answer);
+		buffer_init(&request->record, RECORD_MAX_BYTES);
 		return request;
 	}
 	loop->spare = request->next_spare;
@@ -146,8 +148,10 @@ static struct request *take_spare(struct loop *loop)
 static void give_spare(struct request *request)
 {
 	struct loop *loop = request->loop;
-	if (loop->spare_len == SPARE_REQUESTS || request->answer.body.size > SPARE_ANSWER_BYTES) {
+	if (loop->spare_len == SPARE_REQUESTS || request->answer.body.size > SPARE_BUFFER_BYTES ||
+		request->record.size > SPARE_BUFFER_BYTES) {
 		answer_release(&request->answer);
+		buffer_release(&request->record);
 		free(request);
 		return;
 	}

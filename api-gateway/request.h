@@ -99,7 +99,8 @@ struct request {
 
 	h2o_timeout_entry_t deadline;
 
-	struct answer answer;       /* last: keeps its memory from request to request */
+	struct answer answer;       /* this and what follows keeps its memory from request to request */
+	struct buffer record;       /* the value of a build's record, until its report (accept.c) */
 	struct request *next_spare; /* while it waits for the next one */
 };
 

@@ -172,7 +172,6 @@ static void init_loop(struct loop *loop)
 	connections_init(loop);
 	handovers_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
-	buffer_init(&loop->canonical, SCRATCH_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
 	loop->listener->data = loop;
 	set_listening(loop, true);

@@ -51,7 +51,7 @@ struct loop {
 	struct request *spare; /* request.c */
 	size_t spare_len;
 	/* Scratch of the hot path, used within one call. */
-	struct buffer scratch, canonical;
+	struct buffer scratch;
 };
 
 struct server;

@@ -41,7 +41,7 @@ struct op {
 	kafka_delivered *done;
 	void *ctx;
 	int64_t since_ms;             /* of one that waits, as all below */
-	struct kafka_message message; /* a copy, with its texts behind */
+	struct kafka_message message; /* a copy, with its texts behind, and its data unless that stays */
 	struct cloudevent event;
 	char room[];
 };
@@ -101,7 +101,7 @@ static struct op *make_waiting_op(const struct kafka_message *message, kafka_del
 	struct cloudevent event = *message->event;
 	const char **const texts[] = {&copy.topic,    &event.id,   &event.type, &event.source,
 								  &event.subject, &event.time, &event.hash, &event.traceparent};
-	size_t sizes[ARRAY_LEN(texts)], room = copy.key_len + copy.data_len;
+	size_t sizes[ARRAY_LEN(texts)], room = copy.key_len + (copy.data_stays ? 0 : copy.data_len);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		room += sizes[i] = *texts[i] != NULL ? strlen(*texts[i]) + 1 : 0;
 
@@ -113,7 +113,7 @@ static struct op *make_waiting_op(const struct kafka_message *message, kafka_del
 	}
 	if (copy.key_len > 0)
 		copy.key = keep(&at, copy.key, copy.key_len);
-	if (copy.data_len > 0)
+	if (copy.data_len > 0 && !copy.data_stays)
 		copy.data = keep(&at, copy.data, copy.data_len);
 	op->since_ms = clock_boot_ms();
 	copy.event = &op->event;

@@ -392,16 +392,17 @@ static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kaf
 		return RD_KAFKA_RESP_ERR__INVALID_ARG;
 	rd_kafka_headers_t *headers =
 		message->headers != NULL ? rd_kafka_headers_copy(message->headers) : cloudevent_headers(message->event);
-	/* librdkafka's prototypes are not const: with F_COPY it only reads. */
+	/* librdkafka's prototypes are not const: without F_FREE it only reads. */
 	union {
 		const void *in;
 		void *out;
 	} key = {message->key}, data = {message->data};
-	rd_kafka_resp_err_t code = rd_kafka_producev(
-		producer->handle, RD_KAFKA_V_RKT(topic),
-		RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA : message->partition),
-		RD_KAFKA_V_KEY(key.out, message->key_len), RD_KAFKA_V_VALUE(data.out, message->data_len),
-		RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(op), RD_KAFKA_V_END);
+	rd_kafka_resp_err_t code =
+		rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(topic),
+						  RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA : message->partition),
+						  RD_KAFKA_V_KEY(key.out, message->key_len), RD_KAFKA_V_VALUE(data.out, message->data_len),
+						  RD_KAFKA_V_MSGFLAGS(message->data_stays ? 0 : RD_KAFKA_MSG_F_COPY),
+						  RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(op), RD_KAFKA_V_END);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		rd_kafka_headers_destroy(headers);
 	if (ours == NULL)

@@ -54,6 +54,7 @@ struct kafka_message {
 	size_t key_len;
 	const void *data;
 	size_t data_len;
+	bool data_stays;                   /* and is as it is until the report: it is not copied */
 	const struct cloudevent *event;    /* may be NULL when headers is given */
 	const rd_kafka_headers_t *headers; /* sent instead of the event's (copied); NULL = the event's */
 	uint64_t generation; /* only by this incarnation of the handle (kafka_producer_generation), else ERR_UNAVAILABLE; 0

@@ -299,6 +299,32 @@ static void a_message_that_waited_is_as_it_was(void **state)
 	assert_int_equal(seen, 2);
 }
 
+static void see_last(void *ctx, const rd_kafka_message_t *message)
+{
+	char *last = ctx;
+	(void)snprintf(last, 16, "%.*s", (int)message->len, (const char *)message->payload);
+}
+
+static void data_that_stays_is_not_copied_while_it_waits(void **state)
+{
+	struct fixture *fixture = *state;
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	struct fate *fates = fixture->fates;
+	char data[] = "before", last[16] = "";
+	struct kafka_message message = message_of(fixture, data);
+	message.data_stays = true;
+	struct error err = ERROR_INIT;
+	test_freeze_kafka();
+	produce(fixture, 0, 1);
+	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fates[1], &err), err);
+	data[0] = 'B'; /* which nobody may do, but it shows */
+	test_thaw_kafka();
+	assert_becomes(reports_of(fates, 2) == 2, 60000);
+	assert_fates(fates, 2, ERR_NONE);
+	test_read_partition(fixture->topic, 0, see_last, last);
+	assert_string_equal(last, "Before");
+}
+
 static void what_waits_behind_a_burst_that_failed_fails_with_it(void **state)
 {
 	struct fixture *fixture = *state;
@@ -544,6 +570,7 @@ int main(void)
 		TEST(what_finds_many_under_way_waits_until_they_are_acknowledged),
 		TEST(what_waited_shares_requests),
 		TEST(a_message_that_waited_is_as_it_was),
+		TEST(data_that_stays_is_not_copied_while_it_waits),
 		TEST(what_waits_behind_a_burst_that_failed_fails_with_it),
 		TEST(too_many_messages_do_not_wait),
 		TEST(too_many_bytes_do_not_wait),
