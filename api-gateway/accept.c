@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/str.h"
+#include "common/json/json_pool.h"
 #include "common/kafka/topics.h"
 
 static struct metric accepted_total = {
@@ -314,15 +315,22 @@ static bool check_key(struct request *request, const struct build_request *build
 	return false;
 }
 
-bool build_accept(struct request *request)
+static int read_body(struct request *request, cJSON **ret_body)
+{
+	json_pool_open(request->loop->trees);
+	int rc = request_read_json(request, false, ret_body);
+	json_pool_close(request->loop->trees);
+	return rc;
+}
+
+/* As build_accept, once the project is known. */
+static bool accept_body(struct request *request)
 {
 	bool waits = false;
-	if (!find_project(request, &waits))
-		return !waits;
 	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
 	struct build_request build = {
 		.gateway = request->gateway, .request = request, .token = request->token, .pointer = ""};
-	if (request_read_json(request, false, &body) < 0)
+	if (read_body(request, &body) < 0)
 		return true;
 	uint8_t random[8];
 	loop_random(request->loop, random, sizeof(random)); /* random_bytes would be a system call */
@@ -341,4 +349,14 @@ bool build_accept(struct request *request)
 	if (!prepare(request, body, &build))
 		return true;
 	return produce(request);
+}
+
+bool build_accept(struct request *request)
+{
+	bool waits = false;
+	if (!find_project(request, &waits))
+		return !waits;
+	bool made = accept_body(request);
+	json_pool_empty(request->loop->trees);
+	return made;
 }

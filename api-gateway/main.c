@@ -26,6 +26,7 @@
 #include "common/base/signals.h"
 #include "common/base/str.h"
 #include "common/http/ops_server.h"
+#include "common/json/json_pool.h"
 #include "common/kafka/topics.h"
 #include "kiln_schemas.h"
 
@@ -237,6 +238,7 @@ int main(int argc, char **argv)
 	}
 	service_start("kiln-gateway", "the REST API of Kiln", gateway_options, gateway_options_len, &config, argc, argv);
 	signals_init();
+	json_pool_prepare();
 	accept_start(&gateway);
 	struct error err = ERROR_INIT;
 	if (run(&err) < 0) {

@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
+#include "common/json/json_pool.h"
 
 #define BACKLOG 4096
 #define ACCEPTS_A_TURN 32
@@ -22,6 +23,7 @@
 #define DRAIN_STEP_MS 50
 #define COMPLAIN_EVERY_MS 10000
 #define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
+#define TREES_BYTES ((size_t)8 * 1024 * 1024) /* beyond it trees come from malloc */
 /* The sweep's limits are what counts (connections.h); h2o's, which begins with the last answer, must not come before
  * them. */
 #define H2O_SLACK_MS 5000
@@ -172,6 +174,7 @@ static void init_loop(struct loop *loop)
 	connections_init(loop);
 	handovers_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
+	loop->trees = json_pool_new(TREES_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
 	loop->listener->data = loop;
 	set_listening(loop, true);

@@ -50,8 +50,9 @@ struct loop {
 	uint8_t random[LOOP_RANDOM_BYTES];
 	struct request *spare; /* request.c */
 	size_t spare_len;
-	/* Scratch of the hot path, used within one call. */
+	/* Of the hot path, used within one call. */
 	struct buffer scratch;
+	struct json_pool *trees;
 };
 
 struct server;
