@@ -4,6 +4,7 @@
 
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
+#include "executor/git/smart_http.h"
 
 /* A remote that answers slowly does not hold a build past its own time-out. A settling attempt has none: it must find
  * out. */
@@ -171,11 +172,11 @@ static int look_for_publication(struct attempt *attempt)
 	return -1;
 }
 
-int attempt_prepare(struct attempt *attempt)
+static int prepare(struct attempt *attempt)
 {
 	git_oid guess;
 	bool guessed = false;
-	if (attempt_open_remote(attempt) < 0 || list(attempt, &guess, &guessed) < 0)
+	if (list(attempt, &guess, &guessed) < 0)
 		return -1;
 
 	char ref_space[GIT_REF_SIZE + 16];
@@ -202,4 +203,15 @@ int attempt_prepare(struct attempt *attempt)
 							attempt->has_start ? &attempt->start : NULL, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	return 0;
+}
+
+int attempt_prepare(struct attempt *attempt)
+{
+	if (attempt_open_remote(attempt) < 0)
+		return -1;
+	attempt->remote.http = smart_http_new(attempt->guard);
+	int rc = prepare(attempt);
+	smart_http_free(attempt->remote.http); /* its connection would idle as long as the agent works */
+	attempt->remote.http = NULL;
+	return rc;
 }

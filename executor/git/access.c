@@ -11,7 +11,6 @@
 #include "common/base/buffer.h"
 #include "common/base/fd.h"
 #include "common/base/str.h"
-#include "executor/git/credentials.h"
 
 #define MAX_ADDRESSES 4
 
@@ -174,6 +173,23 @@ static int resolve(const struct git_remote *remote, int64_t deadline_ms, char (*
 	return -1;
 }
 
+static int load_credential(const struct git_remote *remote, struct credential *credential, struct error *err)
+{
+	if (remote->credential != NULL && credential_load(remote->credentials_dir, remote->credential, &remote->url,
+													  remote->project, credential, err) < 0)
+		return -1;
+	if (remote->secrets != NULL) {
+		secrets_add(remote->secrets, credential->token);
+		secrets_add(remote->secrets, credential->ssh_private_key);
+	}
+	return 0;
+}
+
+int git_access_check(const struct git_remote *remote, struct credential *ret_credential, struct error *err)
+{
+	return check_url(remote, err) < 0 ? -1 : load_credential(remote, ret_credential, err);
+}
+
 static int open_access(const struct git_remote *remote, int64_t deadline_ms, struct git_access *access,
 					   struct credential *credential, struct error *err)
 {
@@ -184,13 +200,8 @@ static int open_access(const struct git_remote *remote, int64_t deadline_ms, str
 	if (check_url(remote, err) < 0 || resolve(remote, deadline_ms, addresses, &count, err) < 0)
 		return -1;
 	CHECK(count > 0);
-	if (remote->credential != NULL &&
-		credential_load(remote->credentials_dir, remote->credential, url, remote->project, credential, err) < 0)
+	if (load_credential(remote, credential, err) < 0)
 		return -1;
-	if (remote->secrets != NULL) {
-		secrets_add(remote->secrets, credential->token);
-		secrets_add(remote->secrets, credential->ssh_private_key);
-	}
 	if (ssh && credential->ssh_private_key == NULL)
 		return error_set(err, ERR_DENIED, "ssh needs a credential with ssh_private_key and known_hosts");
 	if (ssh)

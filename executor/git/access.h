@@ -12,8 +12,11 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/http/address_guard.h"
+#include "executor/git/credentials.h"
 #include "executor/git/url.h"
 #include "executor/secrets.h"
+
+struct smart_http;
 
 /* The remote of one attempt. Strings and guard are the caller's and outlive it. */
 struct git_remote {
@@ -27,6 +30,7 @@ struct git_remote {
 	int lock_fd;             /* the attempt's lock, inherited by every process of it; -1 = none */
 	bool may_be_missing;     /* the first push makes it: that a listing does not find it is not `said` */
 	int64_t timeout_ms;      /* of a fetch or push */
+	struct smart_http *http; /* the short way (smart_http.h); NULL: git does everything */
 	struct secrets *secrets; /* learns what the credential holds; NULL: nobody asks */
 	/* Hears what git and the remote have written on standard error, line by line, when a command has ended; of the
 	 * first 32 KiB. NULL = nobody asks. */
@@ -48,6 +52,10 @@ struct git_access {
 	int token_fd;      /* -1 = none */
 	char *key_path, *known_hosts_path;
 };
+
+/* Whether the URL may be spoken to at all, and the remote's credential (left as it is when there is none), which
+ * remote->secrets learns. ERR_INVALID, ERR_DENIED. The addresses are for who connects to check. */
+int git_access_check(const struct git_remote *remote, struct credential *ret_credential, struct error *err) MUST_CHECK;
 
 /* ERR_INVALID: this URL or address is not allowed here. ERR_DENIED: the credential. ERR_UNAVAILABLE: the host does not
  * resolve. */

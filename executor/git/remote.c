@@ -6,8 +6,10 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "executor/git/upload_pack.h"
 
 #define LIST_TIMEOUT_MS 60000
+#define SHORT_WAY_MS 10000 /* then git is asked */
 #define DEFAULT_BRANCH "main"
 
 /* How much a line of git's standard error tells: 0 = nothing. */
@@ -128,29 +130,48 @@ static void take_listed(void *ctx, const char *line, size_t len)
 		copy_slice(listing->refs.fence, GIT_SHA_SIZE, line, left_len);
 }
 
-int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
-					  const char *branch, const char *fence_ref, struct error *err)
+static int start_command(struct remote_listing *listing, struct error *err)
 {
-	*listing = (struct remote_listing){.wanted = ""};
-	if (branch != NULL)
-		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/%s", branch);
-	(void)snprintf(listing->fence_ref, sizeof(listing->fence_ref), "%s", fence_ref);
-	const char *args[] = {"ls-remote", "--quiet", "--symref", remote->url_text, NULL};
-	int64_t timeout_ms = remote->timeout_ms < LIST_TIMEOUT_MS ? remote->timeout_ms : LIST_TIMEOUT_MS;
-	if (git_command_start(&listing->command, remote, git_dir, args, clock_boot_ms() + timeout_ms, take_listed, listing,
-						  err) < 0)
+	const char *args[] = {"ls-remote", "--quiet", "--symref", listing->remote->url_text, NULL};
+	listing->asked = false;
+	if (git_command_start(&listing->command, listing->remote, listing->git_dir, args, listing->deadline_ms, take_listed,
+						  listing, err) < 0)
 		return -1;
-	listing->command.quiet_if_missing = remote->may_be_missing;
+	listing->command.quiet_if_missing = listing->remote->may_be_missing;
 	return 0;
 }
 
-int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err)
+int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
+					  const char *branch, const char *fence_ref, struct error *err)
+{
+	int64_t timeout_ms = remote->timeout_ms < LIST_TIMEOUT_MS ? remote->timeout_ms : LIST_TIMEOUT_MS;
+	*listing = (struct remote_listing){
+		.remote = remote, .git_dir = git_dir, .deadline_ms = clock_boot_ms() + timeout_ms, .wanted = ""};
+	if (branch != NULL)
+		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/%s", branch);
+	(void)snprintf(listing->fence_ref, sizeof(listing->fence_ref), "%s", fence_ref);
+	int64_t short_ms = clock_boot_ms() + SHORT_WAY_MS;
+	listing->asked = upload_pack_ask_refs(remote, branch != NULL ? branch : DEFAULT_BRANCH, fence_ref,
+										  short_ms < listing->deadline_ms ? short_ms : listing->deadline_ms);
+	return listing->asked ? 0 : start_command(listing, err);
+}
+
+static int finish_command(struct remote_listing *listing, struct error *err)
 {
 	int status = 0;
 	int rc = git_command_wait(&listing->command, &status, err);
 	if (rc == 0 && status != 0)
 		rc = command_failed(&listing->command, "looking at the remote", status, err);
 	git_command_release(&listing->command);
+	return rc;
+}
+
+int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err)
+{
+	int taken = listing->asked ? upload_pack_take_refs(listing->remote, take_listed, listing, err) : 0;
+	if (taken < 0 || (taken == 0 && listing->asked && start_command(listing, err) < 0))
+		return -1;
+	int rc = taken > 0 ? 0 : finish_command(listing, err);
 	if (rc < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
 	if (rc < 0)

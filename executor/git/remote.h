@@ -29,7 +29,11 @@ struct remote_refs {
 
 /* A listing under way: other work can be done between start and finish. */
 struct remote_listing {
+	const struct git_remote *remote;
+	const char *git_dir;
+	bool asked; /* by upload_pack.h; `command` has not been started */
 	struct git_command command;
+	int64_t deadline_ms;
 	struct remote_refs refs;
 	char wanted[GIT_REF_SIZE]; /* "refs/heads/…", "" until known */
 	char fence_ref[GIT_REF_SIZE];

@@ -1,0 +1,73 @@
+"""How a remote is asked: the short way where it speaks smart HTTP with protocol v2, by git where it does not."""
+import http.client
+import urllib.parse
+
+from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
+
+READ = "cat >/dev/null; cat src/a.txt"
+
+
+def passes_on(site, leaves_out=()):
+    """What a server does that hands everything to the git server, but these headers."""
+    target = urllib.parse.urlsplit(site.url)
+
+    def pass_on(handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        headers = {name: value for name, value in handler.headers.items() if name.lower() not in ("host", "connection", *leaves_out)}
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
+        connection.request(handler.command, handler.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        handler.send_response(answer.status)
+        for name in ("Content-Type", "WWW-Authenticate"):
+            if answer.headers[name]:
+                handler.send_header(name, answer.headers[name])
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return pass_on
+
+
+def through(server, site, repository):
+    """The repository's URL at the server, and a credential for it."""
+    credential = site.credential(f"through-{urllib.parse.urlsplit(server.url).port}", url_prefix=server.url, username="kiln", token=site.system.env["KILN_GIT_TOKEN"])
+    return repository.url.replace(site.url, server.url), {"credential": credential}
+
+
+def asked(server):
+    """The last part of each path that was asked for since the last time."""
+    paths = [urllib.parse.urlsplit(path).path.rpartition("/")[2] for path, _ in server.requests]
+    server.requests.clear()
+    return paths
+
+
+def run(executor, agents, url, git_fields):
+    finished, _ = executor.run(url, agents.write(READ), git_fields=git_fields, auto_push=False)
+    assert finished["outcome"] == "completed", finished
+    return finished["result"]["output"]
+
+
+def test_a_build_from_a_known_commit_costs_its_remote_one_request(executor, agents, site, hostile):  # noqa: F811
+    server, repository = hostile(passes_on(site)), site.repository()
+    url, git_fields = through(server, site, repository)
+    assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
+    server.requests.clear()
+    assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
+    assert asked(server) == ["git-upload-pack"]
+
+
+def test_what_is_new_is_fetched(executor, agents, site, hostile):  # noqa: F811
+    server, repository = hostile(passes_on(site)), site.repository()
+    url, git_fields = through(server, site, repository)
+    assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
+    repository.seed({"src/a.txt": "changed\n"})
+    assert run(executor, agents, url, git_fields) == "changed\n"
+
+
+def test_a_remote_that_does_not_know_protocol_2_is_asked_by_git(executor, agents, site, hostile):  # noqa: F811
+    server, repository = hostile(passes_on(site, leaves_out=("git-protocol",))), site.repository()
+    url, git_fields = through(server, site, repository)
+    assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
+    assert "refs" in asked(server)
