@@ -1,10 +1,12 @@
-/* kiln-executor: the daemon that runs agents, and (as `run-attempt`) the child that works on one attempt. */
+/* kiln-executor: the daemon that runs agents, and (as `run-attempt`) the child that works on one attempt, or (as
+ * `nursery`) the process that such children are forked from. */
 #include <stdio.h>
 
 #include "common/base/config.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/base/str.h"
+#include "executor/attempt/nursery.h"
 #include "executor/attempt/run_attempt.h"
 #include "executor/config.h"
 #include "executor/daemon/daemon.h"
@@ -13,6 +15,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && str_equal(argv[1], "run-attempt"))
 		return run_attempt_main(argv[2]); /* started by the daemon only: its standard input is their socket */
+	if (argc == 3 && str_equal(argv[1], "nursery"))
+		return nursery_main(argv[2]); /* as above */
 
 	static struct executor_config config;
 	struct error err = ERROR_INIT;

@@ -21,8 +21,7 @@
 #define FIRST_FREE_FD 3
 #define LOG_ACK_MS 2000 /* short of what a lease is shown to last, for the result must not be lost with it */
 
-/* Standard input becomes /dev/null again, so that nothing that is started later meets the socket there. */
-static int take_socket(void)
+int run_attempt_take_socket(void)
 {
 	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -35,7 +34,7 @@ static int take_socket(void)
 static void set_up_process(void)
 {
 	struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
-	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && prctl(PR_SET_NAME, "kiln-attempt") == 0);
 	CHECK(setrlimit(RLIMIT_CORE, &none) == 0);
 	CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 	(void)umask(022);
@@ -100,44 +99,57 @@ static void warm_up(const struct executor_config *config)
 	sha256("", 0, digest);
 	model_proxy_warm_up();
 	sandbox_find(config->sandbox)->warm_up(config);
-	workspace_make_ahead(config->state_dir, config->committer_name, config->committer_email);
 }
 
-int run_attempt_main(const char *agent_versions)
+int run_attempt_prepare(struct run_attempt *ret_common)
 {
-	struct executor_config config = {.slots = 0};
+	struct run_attempt common = {.config = {.slots = 0}};
+	struct executor_config *config = &common.config;
 	struct error err = ERROR_INIT;
-	struct address_guard *guard = NULL, *network_guard = NULL;
-	struct model_prices *prices = NULL;
-	if (config_load(executor_options, executor_options_len, &config, &err) < 0 ||
-		address_guard_new(config.git_allow, &guard, &err) < 0 ||
-		address_guard_new(config.network_allow, &network_guard, &err) < 0 ||
-		model_prices_new(config.model_prices, &prices, &err) < 0) {
+	if (config_load(executor_options, executor_options_len, config, &err) < 0 ||
+		address_guard_new(config->git_allow, &common.guard, &err) < 0 ||
+		address_guard_new(config->network_allow, &common.network_guard, &err) < 0 ||
+		model_prices_new(config->model_prices, &common.prices, &err) < 0) {
 		(void)fprintf(stderr, "kiln-executor run-attempt: %s\n", err.message);
-		return 2;
+		return -1;
 	}
-	log_init("kiln-executor", (enum log_level)config.common.log_level, (enum log_format)config.common.log_format);
-	int fd = take_socket();
-	set_up_process();
+	log_init("kiln-executor", (enum log_level)config->common.log_level, (enum log_format)config->common.log_format);
 	git_library_init();
+	warm_up(config);
+	*ret_common = common;
+	return 0;
+}
 
-	warm_up(&config);
+void run_attempt_run(const struct run_attempt *common, const char *agent_versions, int socket_fd)
+{
+	const struct executor_config *config = &common->config;
+	set_up_process();
+	workspace_make_ahead(config->state_dir, config->committer_name, config->committer_email);
 	struct daemon_link link;
-	daemon_link_init(&link, fd);
+	daemon_link_init(&link, socket_fd);
 	struct buffer data;
 	buffer_init(&data, FRAME_MAX_BYTES);
 	daemon_link_wait_attempt(&link, &data);
 
 	static struct attempt attempt; /* zeroed */
-	attempt.config = &config;
+	attempt.config = config;
 	attempt.agent_versions = agent_versions;
-	attempt.guard = guard;
-	attempt.network_guard = network_guard;
-	attempt.sandbox = sandbox_find(config.sandbox); /* the daemon has checked the name */
-	attempt.prices = prices;
+	attempt.guard = common->guard;
+	attempt.network_guard = common->network_guard;
+	attempt.sandbox = sandbox_find(config->sandbox); /* the daemon has checked the name */
+	attempt.prices = common->prices;
 	attempt.link = &link;
 	attempt.lock_fd = -1;
 	work(&attempt, &data);
 	/* The process ends here, and its memory with it: nothing is released one by one. */
 	_exit(0);
+}
+
+int run_attempt_main(const char *agent_versions)
+{
+	static struct run_attempt common;
+	int socket_fd = run_attempt_take_socket();
+	if (run_attempt_prepare(&common) < 0)
+		return 2;
+	run_attempt_run(&common, agent_versions, socket_fd);
 }

@@ -142,13 +142,13 @@ static char *settle_assignment(const struct held *held, size_t *ret_len)
 }
 
 /* A second child finds out what the first one's push came to. */
-static bool settle(const struct daemon *daemon, struct held *held)
+static bool settle(struct daemon *daemon, struct held *held)
 {
 	size_t len = 0;
 	char *assignment = settle_assignment(held, &len);
 	struct child child;
 	struct error err = ERROR_INIT;
-	if (assignment == NULL || child_spawn(&child, daemon->offers.versions, &err) < 0) {
+	if (assignment == NULL || child_spawn(&child, &daemon->nursery, daemon->offers.versions, &err) < 0) {
 		free(assignment);
 		return false;
 	}

@@ -57,14 +57,14 @@ static int take_child(struct daemon *daemon, struct child *ret_child, struct err
 		daemon->has_spare = false;
 		return 0;
 	}
-	return child_spawn(ret_child, daemon->offers.versions, err);
+	return child_spawn(ret_child, &daemon->nursery, daemon->offers.versions, err);
 }
 
 bool attempts_start(struct daemon *daemon, const struct token *token, const char *assignment, size_t len, bool tidy)
 {
 	struct child child;
 	struct error err = ERROR_INIT;
-	int rc = tidy ? child_spawn(&child, daemon->offers.versions, &err)
+	int rc = tidy ? child_spawn(&child, &daemon->nursery, daemon->offers.versions, &err)
 				  : take_child(daemon, &child, &err); /* tidying must not make a build wait */
 	if (rc < 0) {
 		log_error("no child for an attempt", "build_id", token->build_id, "error", err.message, NULL);
@@ -290,6 +290,9 @@ static void reap(struct daemon *daemon)
 			daemon->has_spare = false;
 			janitor_discard_spare(daemon->config->state_dir, (int)pid);
 			daemon->spare_due_ms = clock_boot_ms() + SPARE_RETRY_MS;
+		} else if (daemon->nursery.pid == pid) {
+			log_warn("the nursery has died", "status", LOG_INT(status), NULL);
+			nursery_ended(&daemon->nursery);
 		}
 	}
 }
@@ -301,6 +304,8 @@ static size_t kill_unknown(struct daemon *daemon)
 	size_t len = 0;
 	if (daemon->has_spare)
 		keep[len++] = daemon->spare.pid;
+	if (daemon->nursery.pid > 0) /* what it is forking is not ours yet */
+		keep[len++] = daemon->nursery.pid;
 	for (struct list_node *node = daemon->held.next; node != &daemon->held && len < MAX_KEPT; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		if (held->child.pid > 0)
@@ -347,7 +352,7 @@ static void keep_spare(struct daemon *daemon, int64_t now_ms)
 	if (daemon->has_spare || !wanted || now_ms < daemon->spare_due_ms)
 		return;
 	struct error err = ERROR_INIT;
-	daemon->has_spare = child_spawn(&daemon->spare, daemon->offers.versions, &err) == 0;
+	daemon->has_spare = child_spawn(&daemon->spare, &daemon->nursery, daemon->offers.versions, &err) == 0;
 	daemon->spare_due_ms = daemon->has_spare ? INT64_MAX : now_ms + SPARE_RETRY_MS;
 	if (!daemon->has_spare)
 		log_error("no spare child", "error", err.message, NULL);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/fd.h"
 #include "common/base/process.h"
 #include "common/base/str.h"
 
@@ -45,14 +46,8 @@ static const char **build_environment(void)
 	return envp;
 }
 
-int child_spawn(struct child *child, const char *agent_versions, struct error *err)
+int child_start_program(const char *mode, const char *agent_versions, int socket_fd, pid_t *ret_pid, struct error *err)
 {
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_set_errno(err, errno, "socketpair");
-	int size = SOCKET_BYTES;
-	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* only faster */
-	(void)setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* only faster */
 	char program[4096];
 	ssize_t len = readlink(SELF, program, sizeof(program) - 1);
 	/* A binary that was replaced meanwhile is run all the same: the link leads to the very file that we are. */
@@ -60,25 +55,50 @@ int child_spawn(struct child *child, const char *agent_versions, struct error *e
 		program[len] = '\0';
 	if (len <= 0 || access(program, X_OK) < 0)
 		(void)snprintf(program, sizeof(program), "/proc/%d/exe", (int)getpid());
-	const char *argv[] = {program, "run-attempt", agent_versions, NULL};
+	const char *argv[] = {program, mode, agent_versions, NULL};
 	CLEANUP(free_p) const char **envp = build_environment();
 	struct process_options options = {
 		.argv = argv,
 		.envp = envp,
-		.stdin_fd = ends[1],
+		.stdin_fd = socket_fd,
 		.stdout_fd = -1,
 		.stderr_fd = STDERR_FILENO,
 		.new_session = true,
 		.die_with_parent = true,
 	};
-	pid_t pid;
-	int rc = process_spawn(&options, &pid, err);
-	(void)close(ends[1]); /* the child has its copy */
-	if (rc < 0) {
-		(void)close(ends[0]); /* of no use */
+	return process_spawn(&options, ret_pid, err);
+}
+
+static int make_sockets(int *ret_ours, int *ret_its, struct error *err)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(err, errno, "socketpair");
+	int size = SOCKET_BYTES;
+	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* only faster */
+	(void)setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* only faster */
+	*ret_ours = ends[0];
+	*ret_its = ends[1];
+	return 0;
+}
+
+int child_spawn(struct child *child, struct nursery *nursery, const char *agent_versions, struct error *err)
+{
+	CLEANUP(close_p) int ours = -1;
+	CLEANUP(close_p) int its = -1;
+	pid_t pid = 0;
+	if (make_sockets(&ours, &its, err) < 0)
 		return -1;
+	if (!nursery_fork(nursery, its, &pid)) {
+		/* What a nursery that did not answer may yet make of this socket finds its other end closed, and ends. */
+		close_p(&ours);
+		close_p(&its);
+		if (make_sockets(&ours, &its, err) < 0 ||
+			child_start_program("run-attempt", agent_versions, its, &pid, err) < 0)
+			return -1;
 	}
-	*child = (struct child){.pid = pid, .fd = ends[0]};
+	nursery_start(nursery, agent_versions);
+	*child = (struct child){.pid = pid, .fd = fd_take(&ours)};
 	buffer_init(&child->in, FRAME_MAX_BYTES + FRAME_HEADER_BYTES + READ_BYTES);
 	buffer_init(&child->out, 2 * (FRAME_MAX_BYTES + FRAME_HEADER_BYTES));
 	return 0;

@@ -9,6 +9,7 @@
 #include "common/base/buffer.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "executor/daemon/nursery.h"
 #include "executor/frames.h"
 
 struct child {
@@ -18,9 +19,12 @@ struct child {
 	struct buffer in, out;
 };
 
-/* Starts `kiln-executor run-attempt` with the environment that this process has of its own settings. The
- * versions are those of agents/offers.h. */
-int child_spawn(struct child *child, const char *agent_versions, struct error *err) MUST_CHECK;
+/* Forks a child from the nursery, or starts `kiln-executor run-attempt`. The versions are those of agents/offers.h. */
+int child_spawn(struct child *child, struct nursery *nursery, const char *agent_versions, struct error *err) MUST_CHECK;
+/* Starts `kiln-executor MODE VERSIONS` with the environment that this process has of its own settings, and the socket
+ * as its standard input, which stays the caller's. */
+int child_start_program(const char *mode, const char *agent_versions, int socket_fd, pid_t *ret_pid,
+						struct error *err) MUST_CHECK;
 /* Closes and frees; the process is the caller's to kill and reap. */
 void child_release(struct child *child);
 /* SIGKILL to the child alone: what it started dies with it (PDEATHSIG) or comes to the daemon, a subreaper. */

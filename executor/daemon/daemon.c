@@ -155,6 +155,7 @@ static void greet(struct daemon *daemon)
 		return;
 	janitor_discard_leftovers(daemon->config->state_dir);
 	janitor_wake(daemon->janitor);
+	nursery_start(&daemon->nursery, daemon->offers.versions);
 	daemon_set_state(daemon, DAEMON_GREETING);
 	messages_hello(daemon);
 }
@@ -286,6 +287,7 @@ static void end_children(struct daemon *daemon)
 		attempts_tick(daemon, clock_boot_ms());
 		(void)poll(NULL, 0, 5); /* until they are gone */
 	}
+	nursery_stop(&daemon->nursery);
 }
 
 /* ---- start and end */
@@ -360,6 +362,7 @@ int daemon_run(const struct executor_config *config)
 	daemon.drain_deadline_ms = INT64_MAX;
 	daemon.read_offset = -1;
 	list_init(&daemon.held);
+	nursery_init(&daemon.nursery);
 	(void)gethostname(daemon.hostname, sizeof(daemon.hostname) - 1); /* "" is a name too */
 	/* Orphans of a child that died come to us. */
 	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);

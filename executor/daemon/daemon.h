@@ -16,6 +16,7 @@
 #include "executor/daemon/child.h"
 #include "executor/daemon/janitor.h"
 #include "executor/daemon/mailbox.h"
+#include "executor/daemon/nursery.h"
 #include "executor/daemon/over.h"
 #include "executor/daemon/reported.h"
 #include "executor/daemon/sender.h"
@@ -54,6 +55,7 @@ struct daemon {
 	struct list_node held; /* struct held (attempts.h), in order of arrival */
 	size_t held_len;
 	uint64_t last_serial;
+	struct nursery nursery;
 	struct child spare;
 	bool has_spare;
 	int64_t spare_due_ms; /* when the next one is made; INT64_MAX = there is one */

@@ -231,18 +231,26 @@ static int add_init(struct plan *plan, struct error *err)
 	return 0;
 }
 
-/* Made once in each process; bubblewrap reads it from its begin. */
-static int open_filter(struct error *err)
+/* Made once, and kept by what is forked from here. */
+static int make_filter(struct error *err)
 {
 	static int fd = -1;
-	if (fd < 0) {
-		CLEANUP(free_p) char *base = cgroup_base();
-		if (seccomp_filter_make(base == NULL, &fd, err) < 0)
-			return -1;
-	}
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(err, errno, "the filter of system calls");
+	CLEANUP(free_p) char *base = fd < 0 ? cgroup_base() : NULL;
+	if (fd < 0 && seccomp_filter_make(base == NULL, &fd, err) < 0)
+		return -1;
 	return fd;
+}
+
+/* For one bubblewrap, which reads to its end: an offset of its own. */
+static int open_filter(struct error *err)
+{
+	int kept = make_filter(err);
+	if (kept < 0)
+		return -1;
+	char path[TEXT_BYTES + sizeof("/proc/self/fd/")];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", kept);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : error_set_errno(err, errno, "the filter of system calls");
 }
 
 static int add_root(struct plan *plan, const struct sandbox_spec *spec, const char *program, struct error *err)
@@ -290,14 +298,14 @@ static int make_plan(struct plan *plan, const struct sandbox_spec *spec, const s
 		return -1;
 	arg(plan, "--seccomp");
 	arg_number(plan, (uint64_t)filter);
+	inherit(plan, filter);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_set_errno(err, errno, "pipe");
 	inherit(plan, ends[1]);
 	add_command(plan, spec, options->argv, ends[1]);
-	plan->fds[plan->fds_len++] = filter; /* stays ours, as the following */
 	CHECK(plan->fds_len + options->keep_fds_len <= MAX_FDS);
 	for (size_t i = 0; i < options->keep_fds_len; i++)
-		plan->fds[plan->fds_len++] = options->keep_fds[i];
+		plan->fds[plan->fds_len++] = options->keep_fds[i]; /* these stay ours */
 	*ret_status_fd = ends[0];
 	return 0;
 }
@@ -440,7 +448,7 @@ static void warm_up(const struct executor_config *config)
 {
 	struct error err = ERROR_INIT;
 	(void)config;
-	if (open_filter(&err) < 0) /* the attempt meets it again, and fails by it */
+	if (make_filter(&err) < 0) /* the attempt meets it again, and fails by it */
 		log_warn("the sandbox cannot be prepared", "error", err.message, NULL);
 }
 

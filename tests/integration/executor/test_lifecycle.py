@@ -1,5 +1,6 @@
 """Workers that come, go, are killed, fenced and cut off (PROTOCOL.md sections 4 and 5)."""
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -120,6 +121,22 @@ def test_a_killed_child_is_internal_and_retryable_and_leaves_nothing(own_executo
     assert not attempt.processes()
     attempt.release()
     wait_for(lambda: executor.leftovers() == [], "an empty state directory")
+
+
+def nursery_of(executor):
+    """The pid of the process that children are forked from: those have another name."""
+    found = [pid for pid in executor.children() if b"nursery" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    return next((pid for pid in found if pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "kiln-executor\n"), None)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_nursery_that_has_no_more_children_is_replaced(own_executor, agents, site, how):
+    executor = own_executor()
+    old = wait_for(lambda: nursery_of(executor), "a nursery")
+    os.kill(old, how)
+    # Meanwhile there is the spare child, then one that is started the long way.
+    wait_for(lambda: executor.run(site.repository(), agents.write(MAKE))[0]["published"] and nursery_of(executor) not in (None, old), "another nursery")
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
 
 
 def test_kill_9_of_the_daemon_takes_the_agents_along_and_the_next_one_kills_what_escaped(own_executor, agents, site):

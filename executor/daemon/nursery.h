@@ -1,0 +1,27 @@
+/*
+ * The daemon's end of the nursery (attempt/nursery.h): children that are forked instead of started anew. What goes
+ * wrong with it only means that the next child is started the long way. Main thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/base/compiler.h"
+
+struct nursery {
+	pid_t pid; /* 0 = none, or reaped */
+	int fd;
+};
+
+/* Zeroed as it begins. */
+void nursery_init(struct nursery *nursery);
+/* Has it started, unless there is one; does not wait until it is ready. */
+void nursery_start(struct nursery *nursery, const char *agent_versions);
+/* A child of this process that has `socket_fd`, the caller's, as its socket. Waits for it, a second or two at most.
+ * False: there is none. */
+bool nursery_fork(struct nursery *nursery, int socket_fd, pid_t *ret_pid) MUST_CHECK;
+/* It has been reaped. */
+void nursery_ended(struct nursery *nursery);
+/* Kills and reaps it. */
+void nursery_stop(struct nursery *nursery);
