@@ -141,6 +141,7 @@ uint64_t daemon_link_send(struct daemon_link *link, enum frame_type type, const 
 	if (tracked) {
 		CHECK(link->unacked_len < LINK_MAX_UNACKED);
 		link->unacked[link->unacked_len].id = id;
+		link->unacked[link->unacked_len].log = type == FRAME_LOG;
 		link->unacked[link->unacked_len++].bytes = len;
 		link->unacked_bytes += len;
 	}
@@ -191,11 +192,16 @@ int daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadli
 	return 0;
 }
 
-int daemon_link_wait_all_acked(struct daemon_link *link, int64_t deadline_ms, struct error *err)
+int daemon_link_wait_logs_acked(struct daemon_link *link, int64_t deadline_ms, struct error *err)
 {
-	while (link->unacked_len > 0) {
-		if (daemon_link_wait_acked(link, link->unacked[0].id, deadline_ms, err) < 0)
+	for (size_t i = 0; i < link->unacked_len;) {
+		if (!link->unacked[i].log) {
+			i++;
+			continue;
+		}
+		if (daemon_link_wait_acked(link, link->unacked[i].id, deadline_ms, err) < 0)
 			return -1;
+		i = 0; /* others may have been acknowledged meanwhile */
 	}
 	return 0;
 }

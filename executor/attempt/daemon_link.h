@@ -21,6 +21,7 @@ struct daemon_link {
 	struct {
 		uint64_t id;
 		size_t bytes;
+		bool log;
 	} unacked[LINK_MAX_UNACKED];
 	size_t unacked_len, unacked_bytes;
 	uint64_t lease_id; /* the question that lease_left_ms answers */
@@ -47,8 +48,8 @@ bool daemon_link_has_room(const struct daemon_link *link);
  * end it. */
 int daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadline_ms, struct error *err) MUST_CHECK;
 
-/* The same for all frames that were sent. */
-int daemon_link_wait_all_acked(struct daemon_link *link, int64_t deadline_ms, struct error *err) MUST_CHECK;
+/* The same for all LOG frames that were sent. */
+int daemon_link_wait_logs_acked(struct daemon_link *link, int64_t deadline_ms, struct error *err) MUST_CHECK;
 
 /* How long the lease is still good, by the daemon's count; 0 = it is not. */
 int64_t daemon_link_ask_lease(struct daemon_link *link);

@@ -85,8 +85,9 @@ static void work(struct attempt *attempt, const struct buffer *data)
 	if (!attempt->outcome.completed)
 		attempt_log_kiln(&attempt->log, "%s: %s", attempt->outcome.error_class, attempt->outcome.error_message);
 	attempt_log_flush(&attempt->log);
-	/* Who hears of the end finds the log whole: it is another topic, which may be slower. */
-	if (daemon_link_wait_all_acked(attempt->link, clock_boot_ms() + LOG_ACK_MS, &err) < 0)
+	/* Who hears of the end finds the log whole: it is another topic, which may be slower. Phases are on the result's
+	 * own topic, before it. */
+	if (daemon_link_wait_logs_acked(attempt->link, clock_boot_ms() + LOG_ACK_MS, &err) < 0)
 		log_warn("the end of the log comes after the result", "error", err.message, NULL);
 	send_result(attempt);
 }

@@ -90,9 +90,6 @@ static void report(struct daemon *daemon, const struct held *held)
 	CLEANUP(buffer_release_p) struct buffer stored;
 	buffer_init(&stored, MAX_STORED_BYTES);
 	write_stored(held, id, &finished, end, &stored);
-	struct error err = ERROR_INIT;
-	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
-		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, NULL);
 	const char *outcome = json_get_string(end, "outcome");
 	const char *error_class = json_get_string(json_get(json_get(end, "result"), "error"), "class");
 	log_info("attempt finished", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), "outcome",
@@ -101,6 +98,10 @@ static void report(struct daemon *daemon, const struct held *held)
 	size_t len = 0;
 	char *data = buffer_detach(&finished, &len);
 	messages_finished(daemon, &held->token, id, data, len);
+	/* While Kafka works at it: what is stored is for the case that it does not get there. */
+	struct error err = ERROR_INIT;
+	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
+		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, NULL);
 }
 
 /* The assignment again, as a settling one with the same token: what the dead child announced is among the earlier
