@@ -218,7 +218,7 @@ static int64_t earliest(int64_t a, int64_t b)
 static int64_t next_due_ms(const struct daemon *daemon, int64_t now_ms)
 {
 	int64_t due_ms = earliest(attempts_due_ms(daemon), heartbeats_due_ms(daemon));
-	due_ms = earliest(due_ms, daemon->sender.retry_ms);
+	due_ms = earliest(due_ms, sender_due_ms(&daemon->sender));
 	if (daemon->state == DAEMON_READY)
 		due_ms = earliest(due_ms, reported_due_ms(&daemon->reported));
 	if (daemon->state == DAEMON_CLEARING)

@@ -46,8 +46,9 @@ void messages_accepted(struct daemon *daemon, const struct token *token)
 {
 	struct draft draft;
 	draft_begin(&draft, daemon, token);
-	sender_send(&daemon->sender,
-				draft_end(&draft, SENT_PLAIN, TOPIC_BUILD_RESULTS, "attempt.accepted", token->build_id));
+	struct sent sent = draft_end(&draft, SENT_PLAIN, TOPIC_BUILD_RESULTS, "attempt.accepted", token->build_id);
+	sent.patient = true;
+	sender_send(&daemon->sender, sent);
 }
 
 void messages_phase(struct daemon *daemon, const struct held *held, const cJSON *phase, uint64_t frame_id)
@@ -65,6 +66,7 @@ void messages_phase(struct daemon *daemon, const struct held *held, const cJSON 
 	struct sent sent = draft_end(&draft, SENT_FRAME, TOPIC_BUILD_RESULTS, "attempt.phase", held->token.build_id);
 	sent.serial = held->serial;
 	sent.frame_id = frame_id;
+	sent.patient = json_get_string(phase, "commit_sha") == NULL; /* else a push waits for it */
 	sender_send(&daemon->sender, sent);
 }
 

@@ -11,7 +11,8 @@
 
 void sender_init(struct sender *sender, struct kafka_producer *producer, struct mailbox *mailbox)
 {
-	*sender = (struct sender){.producer = producer, .mailbox = mailbox, .retry_ms = INT64_MAX};
+	*sender = (struct sender){.producer = producer, .mailbox = mailbox, .waiting_ms = INT64_MAX, .retry_ms = INT64_MAX};
+	list_init(&sender->waiting);
 	list_init(&sender->retries);
 }
 
@@ -23,8 +24,11 @@ void sent_free(struct sent *sent)
 
 void sender_release(struct sender *sender)
 {
-	for (struct list_node *node = list_pop(&sender->retries); node != NULL; node = list_pop(&sender->retries))
-		sent_free(CONTAINER_OF(node, struct sent, node));
+	struct list_node *const lists[] = {&sender->waiting, &sender->retries};
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		for (struct list_node *node = list_pop(lists[i]); node != NULL; node = list_pop(lists[i]))
+			sent_free(CONTAINER_OF(node, struct sent, node));
+	}
 }
 
 /* What a delivery callback needs, on the producer's thread. */
@@ -75,6 +79,13 @@ static void produce(struct sender *sender, struct sent *sent)
 	try_later(sender, sent);
 }
 
+static void produce_waiting(struct sender *sender)
+{
+	sender->waiting_ms = INT64_MAX;
+	for (struct list_node *node = list_pop(&sender->waiting); node != NULL; node = list_pop(&sender->waiting))
+		produce(sender, CONTAINER_OF(node, struct sent, node));
+}
+
 void sender_send(struct sender *sender, struct sent sent)
 {
 	struct sent *copy = xmalloc(sizeof(*copy));
@@ -83,6 +94,13 @@ void sender_send(struct sender *sender, struct sent sent)
 	if (copy->id[0] == '\0')
 		uuid_v4(copy->id);
 	sender->pending++;
+	if (copy->patient) {
+		list_append(&sender->waiting, &copy->node);
+		if (sender->waiting_ms == INT64_MAX)
+			sender->waiting_ms = clock_boot_ms() + SENDER_PATIENCE_MS;
+		return;
+	}
+	produce_waiting(sender);
 	produce(sender, copy);
 }
 
@@ -97,8 +115,15 @@ bool sender_delivered(struct sender *sender, struct sent *sent, enum error_kind 
 	return false;
 }
 
+int64_t sender_due_ms(const struct sender *sender)
+{
+	return sender->waiting_ms < sender->retry_ms ? sender->waiting_ms : sender->retry_ms;
+}
+
 void sender_tick(struct sender *sender, int64_t now_ms)
 {
+	if (now_ms >= sender->waiting_ms)
+		produce_waiting(sender);
 	if (now_ms < sender->retry_ms)
 		return;
 	struct list_node due;

@@ -3,6 +3,7 @@ import http.client
 import urllib.parse
 
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
+from kiln_testing.waiting import wait_for
 
 READ = "cat >/dev/null; cat src/a.txt"
 
@@ -64,6 +65,17 @@ def test_what_is_new_is_fetched(executor, agents, site, hostile):  # noqa: F811
     assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
     repository.seed({"src/a.txt": "changed\n"})
     assert run(executor, agents, url, git_fields) == "changed\n"
+
+
+def test_an_attempt_is_accepted_before_its_remote_has_answered(executor, agents, site, hostile):  # noqa: F811
+    server, repository = hostile(lambda handler: handler.server.stop.wait(120)), site.repository()
+    url, git_fields = through(server, site, repository)
+    attempt = executor.attempt(url, agents.write(READ), git_fields=git_fields).assign()
+    attempt.wait("attempt.accepted")
+    attempt.phase("preparing")
+    wait_for(lambda: server.requests, "the remote to be asked")
+    attempt.cancel()
+    assert attempt.finished()["outcome"] == "cancelled"
 
 
 def test_a_remote_that_does_not_know_protocol_2_is_asked_by_git(executor, agents, site, hostile):  # noqa: F811
