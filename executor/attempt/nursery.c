@@ -17,9 +17,15 @@
 /* The next child's socket; -1: the daemon wants no more. */
 static int receive_socket(int control)
 {
-	char byte, space[CMSG_SPACE(sizeof(int))];
+	char byte;
+	/* As a union, for the alignment of its header. */
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ancillary;
 	struct iovec part = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof(ancillary)};
 	ssize_t got;
 	do {
 		got = recvmsg(control, &message, MSG_CMSG_CLOEXEC);

@@ -283,6 +283,7 @@ static void reap(struct daemon *daemon)
 			return;
 		struct held *held = find_pid(daemon, pid);
 		if (held != NULL) {
+			nursery_child_ended(&daemon->nursery, status);
 			child_ended(daemon, held, status);
 		} else if (daemon->has_spare && daemon->spare.pid == pid) {
 			log_warn("the spare child has died", "status", LOG_INT(status), NULL);
@@ -293,6 +294,8 @@ static void reap(struct daemon *daemon)
 		} else if (daemon->nursery.pid == pid) {
 			log_warn("the nursery has died", "status", LOG_INT(status), NULL);
 			nursery_ended(&daemon->nursery);
+		} else { /* perhaps of a nursery that was given up: nobody has its pid, but it has a folder */
+			janitor_discard_spare(daemon->config->state_dir, (int)pid);
 		}
 	}
 }

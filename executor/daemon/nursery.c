@@ -82,17 +82,26 @@ bool nursery_fork(struct nursery *nursery, int socket_fd, pid_t *ret_pid)
 	nursery_answer pid = -1;
 	if (nursery->fd < 0)
 		return false;
-	while (receive_pid(nursery->fd, MSG_DONTWAIT, &pid)) { /* of a child that was told to have failed */
-	}
 	if (!send_socket(nursery->fd, socket_fd) || !receive_pid(nursery->fd, 0, &pid)) {
 		log_warn("the nursery does not answer: it is started again", NULL);
 		give_up(nursery);
 		return false;
 	}
-	if (pid <= 0)
+	if (pid <= 0) { /* the child may be there all the same, and its answer would be taken for the next one's */
+		give_up(nursery);
 		return false;
+	}
 	*ret_pid = pid;
 	return true;
+}
+
+void nursery_child_ended(struct nursery *nursery, int status)
+{
+	static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+	for (size_t i = 0; WIFSIGNALED(status) && i < ARRAY_LEN(crashes); i++) {
+		if (WTERMSIG(status) == crashes[i])
+			give_up(nursery);
+	}
 }
 
 void nursery_ended(struct nursery *nursery)

@@ -21,6 +21,9 @@ void nursery_start(struct nursery *nursery, const char *agent_versions);
 /* A child of this process that has `socket_fd`, the caller's, as its socket. Waits for it, a second or two at most.
  * False: there is none. */
 bool nursery_fork(struct nursery *nursery, int socket_fd, pid_t *ret_pid) MUST_CHECK;
+/* An attempt's child has ended. After a crash the next ones do not have its memory's layout, which they share: whoever
+ * guesses at it would go on where he was. */
+void nursery_child_ended(struct nursery *nursery, int status);
 /* It has been reaped. */
 void nursery_ended(struct nursery *nursery);
 /* Kills and reaps it. */

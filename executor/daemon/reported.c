@@ -95,7 +95,7 @@ int reported_open(struct reported *reported, const char *state_dir, int64_t firs
 		struct error problem = ERROR_INIT;
 		if (entry->d_name[0] == '.')
 			continue;
-		/* "….new" is a file that was being written: its result was never sent. */
+		/* "….new" is a file that was being written: the build service goes by what got to Kafka, or by the loss. */
 		if (!str_ends(entry->d_name, SUFFIX) || load(reported, entry->d_name, &problem) < 0) {
 			log_warn("a stored result is dropped", "file", entry->d_name, "error", problem.message, NULL);
 			(void)unlinkat(reported->dir_fd, entry->d_name, 0); /* of no use */

@@ -1,6 +1,6 @@
 /*
- * A few of a remote's refs, asked of its git-upload-pack by the short way (smart_http.h). What that cannot do is left to
- * git (remote.h).
+ * A few of a remote's refs, asked of its git-upload-pack by the short way (smart_http.h). What that cannot do is left
+ * to git (remote.h).
  */
 #pragma once
 

@@ -139,6 +139,16 @@ def test_a_nursery_that_has_no_more_children_is_replaced(own_executor, agents, s
     assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
 
 
+def test_after_a_crash_children_come_of_another_nursery(own_executor, agents, site):
+    executor = own_executor()
+    attempt = running(executor, agents, site)
+    old = wait_for(lambda: nursery_of(executor), "a nursery")
+    os.kill(executor.child_of(attempt), signal.SIGSEGV)
+    assert attempt.finished()["outcome"] == "failed"
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
+    wait_for(lambda: nursery_of(executor) not in (None, old), "another nursery")
+
+
 def test_kill_9_of_the_daemon_takes_the_agents_along_and_the_next_one_kills_what_escaped(own_executor, agents, site):
     executor = own_executor()
     escape = "setsid bash -c 'exec -a escaped sleep 1000' & disown; (setsid sleep 1000 &)"
