@@ -14,7 +14,8 @@
 #define HELLO_SHA256 "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" /* of "hello" */
 
 static struct artifact_store *store;
-static void (*_Atomic before_rename)(void); /* called once, before the next renameat of any thread (wrapped by the linker) */
+/* Called once, before the next renameat of any thread (wrapped by the linker). */
+static void (*_Atomic before_rename)(void);
 
 int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);

@@ -200,7 +200,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_listing_is_left_to_git, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(an_address_that_is_not_allowed_is_not_spoken_to, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(a_credential_is_sent_at_once_and_learned, folder_make, folder_remove),
-		cmocka_unit_test_setup_teardown(a_remote_that_says_nothing_is_left_to_git_at_the_deadline, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(a_remote_that_says_nothing_is_left_to_git_at_the_deadline, folder_make,
+										folder_remove),
 		cmocka_unit_test_setup_teardown(a_cancel_ends_the_wait_and_nothing_is_asked_any_more, folder_make,
 										folder_remove),
 	};
