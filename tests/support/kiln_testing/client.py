@@ -46,8 +46,17 @@ class Client:
     def __init__(self, url, token, timeout=60.0):
         self.url = url
         self.token = token
-        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=False)
+        self.timeout = timeout
+        self.http = self._connections()
+
+    def _connections(self):
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token is not None else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=self.timeout, trust_env=False, verify=False)
+
+    def reconnect(self):
+        """Leaves its idle connections, which the gateway is about to close."""
+        self.http.close()
+        self.http = self._connections()
 
     def close(self):
         self.http.close()
