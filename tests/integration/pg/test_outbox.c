@@ -370,7 +370,7 @@ static void quick_ones_come(struct outbox_relay *writer, int *sequence)
 {
 	struct error err = ERROR_INIT;
 	int quick = 0, tries = 0;
-	for (int64_t gone_ms = test_now_ms(), until_ms = gone_ms + 60000; quick < 10; tries++) {
+	for (int64_t gone_ms = test_now_ms(), until_ms = gone_ms + 180000; quick < 10; tries++) {
 		write_events(1, (*sequence)++, 1);
 		if (writer != NULL)
 			outbox_relay_wake(writer);

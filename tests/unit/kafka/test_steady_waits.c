@@ -10,7 +10,7 @@
 #define WAIT_MS 100
 #define TOO_LONG_S 60
 
-static time_t wall_is_off_s;
+static _Atomic time_t wall_is_off_s;
 
 /* The wall clock that this process sees; the kernel's is another one then, as after it was set. */
 int timespec_get(struct timespec *ret_now, int base)
