@@ -29,7 +29,9 @@ static struct timespec steady(const struct timespec *until)
 		then.tv_nsec -= SECOND_NS;
 		then.tv_sec++;
 	}
-	return then.tv_sec < 0 ? (struct timespec){0} : then;
+	if (then.tv_sec < 0)
+		then = (struct timespec){0};
+	return then;
 }
 
 int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until)
