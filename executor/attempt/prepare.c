@@ -4,7 +4,6 @@
 
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
-#include "executor/git/smart_http.h"
 
 /* A remote that answers slowly does not hold a build past its own time-out. A settling attempt has none: it must find
  * out. */
@@ -172,11 +171,11 @@ static int look_for_publication(struct attempt *attempt)
 	return -1;
 }
 
-static int prepare(struct attempt *attempt)
+int attempt_prepare(struct attempt *attempt)
 {
 	git_oid guess;
 	bool guessed = false;
-	if (list(attempt, &guess, &guessed) < 0)
+	if (attempt_open_remote(attempt) < 0 || list(attempt, &guess, &guessed) < 0)
 		return -1;
 
 	char ref_space[GIT_REF_SIZE + 16];
@@ -203,15 +202,4 @@ static int prepare(struct attempt *attempt)
 							attempt->has_start ? &attempt->start : NULL, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	return 0;
-}
-
-int attempt_prepare(struct attempt *attempt)
-{
-	if (attempt_open_remote(attempt) < 0)
-		return -1;
-	attempt->remote.http = smart_http_new(attempt->guard);
-	int rc = prepare(attempt);
-	smart_http_free(attempt->remote.http); /* its connection would idle as long as the agent works */
-	attempt->remote.http = NULL;
-	return rc;
 }

@@ -16,8 +16,6 @@
 #include "executor/git/url.h"
 #include "executor/secrets.h"
 
-struct smart_http;
-
 /* The remote of one attempt. Strings and guard are the caller's and outlive it. */
 struct git_remote {
 	const char *url_text; /* NULL: for a command that needs no connection (command.h) */
@@ -30,7 +28,6 @@ struct git_remote {
 	int lock_fd;             /* the attempt's lock, inherited by every process of it; -1 = none */
 	bool may_be_missing;     /* the first push makes it: that a listing does not find it is not `said` */
 	int64_t timeout_ms;      /* of a fetch or push */
-	struct smart_http *http; /* the short way (smart_http.h); NULL: git does everything */
 	struct secrets *secrets; /* learns what the credential holds; NULL: nobody asks */
 	/* Hears what git and the remote have written on standard error, line by line, when a command has ended; of the
 	 * first 32 KiB. NULL = nobody asks. */

@@ -133,7 +133,6 @@ static void take_listed(void *ctx, const char *line, size_t len)
 static int start_command(struct remote_listing *listing, struct error *err)
 {
 	const char *args[] = {"ls-remote", "--quiet", "--symref", listing->remote->url_text, NULL};
-	listing->asked = false;
 	if (git_command_start(&listing->command, listing->remote, listing->git_dir, args, listing->deadline_ms, take_listed,
 						  listing, err) < 0)
 		return -1;
@@ -141,8 +140,8 @@ static int start_command(struct remote_listing *listing, struct error *err)
 	return 0;
 }
 
-int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
-					  const char *branch, const char *fence_ref, struct error *err)
+static void begin(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
+				  const char *branch, const char *fence_ref)
 {
 	int64_t timeout_ms = remote->timeout_ms < LIST_TIMEOUT_MS ? remote->timeout_ms : LIST_TIMEOUT_MS;
 	*listing = (struct remote_listing){
@@ -150,10 +149,16 @@ int remote_list_start(struct remote_listing *listing, const struct git_remote *r
 	if (branch != NULL)
 		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/%s", branch);
 	(void)snprintf(listing->fence_ref, sizeof(listing->fence_ref), "%s", fence_ref);
+}
+
+int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
+					  const char *branch, const char *fence_ref, struct error *err)
+{
+	begin(listing, remote, git_dir, branch, fence_ref);
 	int64_t short_ms = clock_boot_ms() + SHORT_WAY_MS;
 	listing->asked = upload_pack_ask_refs(remote, branch != NULL ? branch : DEFAULT_BRANCH, fence_ref,
 										  short_ms < listing->deadline_ms ? short_ms : listing->deadline_ms);
-	return listing->asked ? 0 : start_command(listing, err);
+	return listing->asked != NULL ? 0 : start_command(listing, err);
 }
 
 static int finish_command(struct remote_listing *listing, struct error *err)
@@ -168,9 +173,12 @@ static int finish_command(struct remote_listing *listing, struct error *err)
 
 int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err)
 {
-	int taken = listing->asked ? upload_pack_take_refs(listing->remote, take_listed, listing, err) : 0;
-	if (taken < 0 || (taken == 0 && listing->asked && start_command(listing, err) < 0))
-		return -1;
+	int taken = 0;
+	if (listing->asked != NULL) {
+		taken = upload_pack_take_refs(listing->asked, take_listed, listing, err);
+		if (taken < 0 || (taken == 0 && start_command(listing, err) < 0))
+			return -1;
+	}
 	int rc = taken > 0 ? 0 : finish_command(listing, err);
 	if (rc < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
@@ -187,9 +195,8 @@ int remote_list(const struct git_remote *remote, const char *git_dir, const char
 				struct remote_refs *ret_refs, struct error *err)
 {
 	struct remote_listing listing;
-	if (remote_list_start(&listing, remote, git_dir, branch, fence_ref, err) < 0)
-		return -1;
-	return remote_list_finish(&listing, ret_refs, err);
+	begin(&listing, remote, git_dir, branch, fence_ref);
+	return start_command(&listing, err) < 0 ? -1 : remote_list_finish(&listing, ret_refs, err);
 }
 
 int remote_fetch(const struct git_remote *remote, const char *git_dir, const char *ref, const char *local_ref,

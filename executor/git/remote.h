@@ -31,7 +31,7 @@ struct remote_refs {
 struct remote_listing {
 	const struct git_remote *remote;
 	const char *git_dir;
-	bool asked; /* by upload_pack.h; `command` has not been started */
+	struct smart_http *asked; /* by upload_pack.h; NULL: by `command` */
 	struct git_command command;
 	int64_t deadline_ms;
 	struct remote_refs refs;
@@ -39,12 +39,13 @@ struct remote_listing {
 	char fence_ref[GIT_REF_SIZE];
 };
 
-/* `branch` may be NULL. `git_dir` is any repository of ours (git wants one). After success remote_list_finish must
- * follow. */
+/* `branch` may be NULL. `git_dir` is any repository of ours (git wants one). Without git where that is possible
+ * (upload_pack.h). After success remote_list_finish must follow. */
 int remote_list_start(struct remote_listing *listing, const struct git_remote *remote, const char *git_dir,
 					  const char *branch, const char *fence_ref, struct error *err) MUST_CHECK;
 /* A repository that does not exist is no error but `missing`. */
 int remote_list_finish(struct remote_listing *listing, struct remote_refs *ret_refs, struct error *err) MUST_CHECK;
+/* Both at once, always by git. */
 int remote_list(const struct git_remote *remote, const char *git_dir, const char *branch, const char *fence_ref,
 				struct remote_refs *ret_refs, struct error *err) MUST_CHECK;
 

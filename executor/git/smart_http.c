@@ -16,37 +16,15 @@
 #define HTTP_OK 200
 
 struct smart_http {
-	struct http_client *client; /* NULL: one of its requests was given up */
+	const struct git_remote *remote;
+	struct http_client *client;
 	struct wakeup answered;
 	atomic_bool done;
 	/* Written by the client's thread before `done`. */
 	enum error_kind kind;
 	int status;
 	struct buffer body;
-	size_t most_bytes;
 };
-
-struct smart_http *smart_http_new(const struct address_guard *guard)
-{
-	struct smart_http *http = xcalloc(1, sizeof(*http));
-	struct error err = ERROR_INIT;
-	if (http_client_new(guard, 1, 1, &http->client, &err) < 0) {
-		free(http);
-		return NULL;
-	}
-	wakeup_init(&http->answered);
-	return http;
-}
-
-void smart_http_free(struct smart_http *http)
-{
-	if (http == NULL)
-		return;
-	http_client_free(http->client);
-	wakeup_release(&http->answered);
-	buffer_release(&http->body);
-	free(http);
-}
 
 static void take_answer(void *ctx, const struct http_response *response)
 {
@@ -54,7 +32,7 @@ static void take_answer(void *ctx, const struct http_response *response)
 	http->kind = response->error.kind;
 	http->status = response->status;
 	/* As much as was allowed may be the beginning of more. */
-	if (response->body_len >= http->most_bytes)
+	if (response->body_len >= http->body.max)
 		http->kind = ERR_LIMIT;
 	else if (response->body_len > 0)
 		(void)buffer_append(&http->body, response->body, response->body_len); /* fits, as just compared */
@@ -79,10 +57,10 @@ static char *make_authorization(const struct credential *credential)
 	return NULL;
 }
 
-static bool send_request(const struct git_remote *remote, const struct buffer *request, const char *authorization,
+static bool send_request(struct smart_http *http, const struct buffer *request, const char *authorization,
 						 int64_t deadline_ms)
 {
-	const char *url_text = remote->url_text;
+	const char *url_text = http->remote->url_text;
 	CLEANUP(free_p) char *url = xasprintf("%s%sgit-upload-pack", url_text, str_ends(url_text, "/") ? "" : "/");
 	const char *headers[] = {"Content-Type: application/x-git-upload-pack-request",
 							 "Accept: application/x-git-upload-pack-result",
@@ -99,56 +77,64 @@ static bool send_request(const struct git_remote *remote, const struct buffer *r
 		.body_len = request->len,
 		.timeout_ms = left_ms > 0 ? left_ms : 1,
 		.connect_timeout_ms = CONNECT_MS,
-		.max_response_bytes = remote->http->most_bytes,
+		.max_response_bytes = http->body.max,
 	};
 	struct error err = ERROR_INIT;
-	return http_client_send(remote->http->client, &sent, take_answer, remote->http, &err) == 0;
+	return http_client_send(http->client, &sent, take_answer, http, &err) == 0;
 }
 
-bool smart_http_ask(const struct git_remote *remote, const struct buffer *request, size_t most_bytes,
-					int64_t deadline_ms)
+/* With the client's thread. False: there is none. */
+static bool open_client(struct smart_http *http)
 {
-	struct smart_http *http = remote->http;
+	struct error err = ERROR_INIT;
+	return http_client_new(http->remote->guard, 1, 1, &http->client, &err) == 0;
+}
+
+struct smart_http *smart_http_ask(const struct git_remote *remote, const struct buffer *request, size_t most_bytes,
+								  int64_t deadline_ms)
+{
 	struct credential credential = {NULL};
 	struct error err = ERROR_INIT;
-	if (http == NULL || http->client == NULL || str_equal(remote->url.scheme, "ssh") || !buffer_ok(request) ||
+	if (str_equal(remote->url.scheme, "ssh") || !buffer_ok(request) ||
 		git_access_check(remote, &credential, &err) < 0) /* git meets it again, and fails by it */
-		return false;
-	buffer_release(&http->body);
+		return NULL;
+	struct smart_http *http = xcalloc(1, sizeof(*http));
+	http->remote = remote;
 	buffer_init(&http->body, most_bytes);
-	http->most_bytes = most_bytes;
-	wakeup_clear(&http->answered);
-	atomic_store(&http->done, false);
+	wakeup_init(&http->answered);
 	char *authorization = make_authorization(&credential);
-	bool sent = send_request(remote, request, authorization, deadline_ms);
+	bool sent = open_client(http) && send_request(http, request, authorization, deadline_ms);
 	credential_release(&credential);
 	if (authorization != NULL)
 		explicit_bzero(authorization, strlen(authorization));
 	free(authorization);
-	return sent;
+	if (sent)
+		return http;
+	smart_http_free(http);
+	return NULL;
 }
 
-/* The next request must not meet this one's answer. */
-static int give_up(struct smart_http *http, struct error *err)
+int smart_http_answer(struct smart_http *http, struct pkt_reader *ret_answer, struct error *err)
 {
-	http_client_free(http->client);
-	http->client = NULL;
-	return error_set(err, ERR_CANCELLED, "cancelled");
-}
-
-int smart_http_answer(const struct git_remote *remote, struct pkt_reader *ret_answer, struct error *err)
-{
-	struct smart_http *http = remote->http;
+	const struct git_remote *remote = http->remote;
 	bool watch = remote->interrupted != NULL;
 	while (!atomic_load(&http->done)) { /* the client ends it at the deadline */
 		struct pollfd ready[] = {{.fd = http->answered.fd, .events = POLLIN},
 								 {.fd = watch ? remote->interrupt_fd : -1, .events = POLLIN}};
 		int count = poll(ready, ARRAY_LEN(ready), -1);
 		if (count > 0 && watch && ready[1].revents != 0 && remote->interrupted(remote->interrupt_ctx))
-			return give_up(http, err);
+			return error_set(err, ERR_CANCELLED, "cancelled");
 	}
 	if (http->kind != ERR_NONE || http->status != HTTP_OK)
 		return 0;
 	*ret_answer = (struct pkt_reader){.at = http->body.data, .left = http->body.len};
 	return 1;
+}
+
+void smart_http_free(struct smart_http *http)
+{
+	http_client_free(http->client);
+	wakeup_release(&http->answered);
+	buffer_release(&http->body);
+	free(http);
 }

@@ -14,17 +14,15 @@
 #include "executor/git/access.h"
 #include "executor/git/pkt_line.h"
 
-struct smart_http; /* a connection that is kept, and its thread; of one attempt, used by the attempt's thread */
+struct smart_http; /* one request and its answer; of one thread */
 
-/* NULL when there is no thread for it: then git does everything. */
-struct smart_http *smart_http_new(const struct address_guard *guard);
-/* Accepts NULL. What is under way ends. */
-void smart_http_free(struct smart_http *http);
-
-/* Sends a request; the caller may do other things until smart_http_answer, which must follow before the next one.
- * False: not a remote for it (also without remote->http). More than `most_bytes` of an answer are none. */
-bool smart_http_ask(const struct git_remote *remote, const struct buffer *request, size_t most_bytes,
-					int64_t deadline_ms) MUST_CHECK;
-/* 1: the answer, which stays until the next request. 0: none that counts, or none by the deadline. -1: ERR_CANCELLED,
+/* Sends a request; the caller may do other things until smart_http_answer. NULL: not a remote for it. More than
+ * `most_bytes` of an answer are none. The remote outlives what is returned. */
+struct smart_http *smart_http_ask(const struct git_remote *remote, const struct buffer *request, size_t most_bytes,
+								  int64_t deadline_ms) MUST_CHECK;
+/* 1: the answer, which lasts until smart_http_free. 0: none that counts, or none by the deadline. -1: ERR_CANCELLED,
  * when the remote's `interrupted` says so. */
-int smart_http_answer(const struct git_remote *remote, struct pkt_reader *ret_answer, struct error *err) MUST_CHECK;
+int smart_http_answer(struct smart_http *http, struct pkt_reader *ret_answer, struct error *err) MUST_CHECK;
+/* What is under way ends. */
+void smart_http_free(struct smart_http *http);
+DEFINE_CLEANUP(struct smart_http, smart_http_free)

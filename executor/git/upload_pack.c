@@ -1,14 +1,13 @@
 #include "executor/git/upload_pack.h"
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/base/str.h"
 
 #define REQUEST_BYTES ((size_t)16 * 1024)
 #define LISTING_BYTES ((size_t)1024 * 1024)
 
-bool upload_pack_ask_refs(const struct git_remote *remote, const char *branch, const char *fence_ref,
-						  int64_t deadline_ms)
+struct smart_http *upload_pack_ask_refs(const struct git_remote *remote, const char *branch, const char *fence_ref,
+										int64_t deadline_ms)
 {
 	CLEANUP(buffer_release_p) struct buffer request;
 	buffer_init(&request, REQUEST_BYTES);
@@ -59,10 +58,11 @@ static bool is_listing(struct pkt_reader answer)
 	return kind == PKT_FLUSH && answer.left == 0;
 }
 
-int upload_pack_take_refs(const struct git_remote *remote, git_line *on_line, void *ctx, struct error *err)
+int upload_pack_take_refs(struct smart_http *asked, git_line *on_line, void *ctx, struct error *err)
 {
+	CLEANUP(smart_http_free_p) struct smart_http *http = asked;
 	struct pkt_reader answer;
-	int rc = smart_http_answer(remote, &answer, err);
+	int rc = smart_http_answer(http, &answer, err);
 	if (rc <= 0 || !is_listing(answer))
 		return rc < 0 ? -1 : 0;
 	const char *data;
