@@ -67,6 +67,12 @@ class Database:
             [str(PROGRAM)], env=self.environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
+    def run(self, command, timeout=90, **variables):
+        """A command of kiln-migrate that has ended: its status and what it said."""
+        return subprocess.run(
+            [str(PROGRAM), command], env=self.environment(**variables), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
     def migrate(self, expect=0, **variables):
         """Its whole output."""
         process = self.start(**variables)

@@ -1,11 +1,8 @@
 """kiln-migrate rewind: consumers whose log is no more the one that they have read go back to its start, and nobody else does."""
-import subprocess
-
 import confluent_kafka
 import confluent_kafka.admin
 import pytest
 
-from databases import PROGRAM, Database
 from kiln_testing.waiting import wait_for
 from playing import REQUESTS, Gateway, Service, Worker, skip_old_records
 
@@ -13,18 +10,14 @@ CONSUMER, TOPIC = "kiln-log-store", "kiln.build.logs"
 
 
 @pytest.fixture(name="place")
-def own_database(infra, tmp_path):
-    one = Database(infra, tmp_path)
-    one.migrate()
-    yield one
-    one.drop()
+def own_database(database):
+    database.migrate()
+    return database
 
 
 def rewind(database, command="rewind", expect=0):
     """Its log."""
-    done = subprocess.run(
-        [str(PROGRAM), command], env=database.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False
-    )
+    done = database.run(command, timeout=100)
     assert done.returncode == expect, done.stderr
     return done.stderr
 

@@ -2,7 +2,6 @@
 import datetime
 import hashlib
 import json
-import subprocess
 import uuid
 
 import confluent_kafka
@@ -10,7 +9,7 @@ import psycopg
 import pytest
 import rfc8785
 
-from databases import PASSWORDS, PROGRAM, Database
+from databases import PASSWORDS
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import wait_for
 
@@ -25,18 +24,14 @@ WHOLE = tuple(LIVES)
 
 
 @pytest.fixture(name="database")
-def migrated_database(infra, tmp_path):
-    one = Database(infra, tmp_path)
-    one.migrate()
-    yield one
-    one.drop()
+def migrated_database(database):
+    database.migrate()
+    return database
 
 
 def restore(database, expect=0):
     """What it says: on standard output, or on standard error."""
-    done = subprocess.run(
-        [str(PROGRAM), "restore"], env=database.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False
-    )
+    done = database.run("restore")
     assert done.returncode == expect, done.stderr
     return json.loads(done.stdout) if done.stdout else done.stderr
 

@@ -2,12 +2,11 @@
 import concurrent.futures
 import hashlib
 import json
-import subprocess
 
 import psycopg
 import pytest
 
-from databases import PROGRAM, Database
+from databases import Database
 from kiln_testing.waiting import wait_for
 from trails import WHOLE, Trail, body_of
 
@@ -16,9 +15,7 @@ FIRST, SECOND, THIRD = (f"{n}0000000-0000-4000-8000-000000000000" for n in "1af"
 
 def verify(database):
     """(exit status, what the one line says)."""
-    done = subprocess.run(
-        [str(PROGRAM), "verify-audit"], env=database.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False
-    )
+    done = database.run("verify-audit")
     assert done.stdout.endswith("\n") and done.stdout.count("\n") == 1, done
     return done.returncode, json.loads(done.stdout)
 
@@ -162,9 +159,5 @@ def test_a_trail_that_grows_meanwhile_is_whole(trails):
 
 
 def test_no_database_is_no_verdict(database):
-    done = subprocess.run(
-        [str(PROGRAM), "verify-audit"],
-        env=database.environment(KILN_DATABASE_URL="postgresql://kiln@127.0.0.1:1/nowhere"),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+    done = database.run("verify-audit", KILN_DATABASE_URL="postgresql://kiln@127.0.0.1:1/nowhere")
     assert done.returncode == 1 and done.stdout == "" and "verify-audit" in done.stderr
