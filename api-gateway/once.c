@@ -72,7 +72,7 @@ static void hash_body(const cJSON *body, char ret_hex[2 * SHA256_SIZE + 1])
 	CLEANUP(buffer_release_p) struct buffer canonical;
 	buffer_init(&canonical, ANSWER_MAX_BODY);
 	CHECK(body == NULL || json_canonical(&canonical, body) == 0); /* bounded by the size of a body, escapes included */
-	sha256(canonical.len > 0 ? canonical.data : "", canonical.len, hash);
+	sha256(canonical.data, canonical.len, hash);
 	hex_encode(hash, sizeof(hash), ret_hex);
 }
 

@@ -23,7 +23,6 @@
 #define DRAIN_STEP_MS 50
 #define COMPLAIN_EVERY_MS 10000
 #define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
-#define TREES_BYTES ((size_t)8 * 1024 * 1024) /* beyond it trees come from malloc */
 /* The sweep's limits are what counts (connections.h); h2o's, which begins with the last answer, must not come before
  * them. */
 #define H2O_SLACK_MS 5000
@@ -174,7 +173,7 @@ static void init_loop(struct loop *loop)
 	connections_init(loop);
 	handovers_init(loop);
 	buffer_init(&loop->scratch, SCRATCH_BYTES);
-	loop->trees = json_pool_new(TREES_BYTES);
+	loop->trees = json_pool_new(JSON_POOL_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
 	loop->listener->data = loop;
 	set_listening(loop, true);

@@ -4,9 +4,6 @@
 #include "common/json/json.h"
 #include "common/kafka/topics.h"
 
-/* Beyond it trees come from malloc: for what is unusually large. */
-#define POOL_BYTES ((size_t)8 * 1024 * 1024)
-
 void batch_release_records(struct batch *batch)
 {
 	for (size_t i = 0; i < batch->requests_len; i++)
@@ -84,7 +81,7 @@ int batch_read_records(struct batch *batch, const struct inbox_record *const *re
 	batch->reports = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*batch->reports));
 	batch->events = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*batch->events));
 	if (batch->pool == NULL)
-		batch->pool = json_pool_new(POOL_BYTES);
+		batch->pool = json_pool_new(JSON_POOL_BYTES);
 	json_pool_open(batch->pool);
 	int rc = 0;
 	for (size_t i = 0; i < count && rc == 0; i++)

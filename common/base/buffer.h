@@ -35,9 +35,10 @@ static inline int buffer_append_char(struct buffer *buf, char c);
 int buffer_appendf(struct buffer *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 int buffer_vappendf(struct buffer *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
+/* buffer_reserve's, when there is no room. */
+char *buffer_grow(struct buffer *buf, size_t len) MUST_CHECK;
 /* Room for `len` more bytes at data + buf->len (to read(2) into); NULL when that passes the maximum (no overflow is
  * noted). buffer_commit then adds what was written. */
-char *buffer_grow(struct buffer *buf, size_t len) MUST_CHECK; /* buffer_reserve's, when there is no room */
 static inline char *buffer_reserve(struct buffer *buf, size_t len)
 {
 	return len < buf->size - buf->len && !buf->overflowed ? buf->data + buf->len : buffer_grow(buf, len);

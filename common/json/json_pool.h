@@ -17,6 +17,9 @@ struct json_pool;
 /* Makes pools possible. Before other threads use cJSON. */
 void json_pool_prepare(void);
 
+/* Enough for what comes in usual numbers. */
+#define JSON_POOL_BYTES ((size_t)8 * 1024 * 1024)
+
 /* The pool of the calling thread, which must have none. Bytes of address space; memory only as it is used. */
 struct json_pool *json_pool_new(size_t bytes);
 /* On that thread too, or when it has ended. No tree of it is left. */
