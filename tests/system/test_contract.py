@@ -91,7 +91,7 @@ def test_openapi_examples_fit_their_schemas():
                 schema = {**node["schema"], "components": contract.document()["components"]}
                 for name, example in node["examples"].items():
                     found += 1
-                    jsonschemas.Validator(schema).validate(example["value"]), name
+                    assert not jsonschemas.Validator(schema).sentences(example["value"]), name
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):

@@ -5,9 +5,6 @@ import json
 import re
 import sys
 
-import referencing
-from referencing.jsonschema import DRAFT202012
-
 from . import jsonschemas, places
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,20 +28,15 @@ def problem_types():
 
 
 @functools.cache
-def _registry():
-    strict = json.loads(json.dumps(document()))
-    for schema in strict["components"]["schemas"].values():
-        jsonschemas._strict_parts(schema)
-    return referencing.Registry().with_resource(BUNDLE, DRAFT202012.create_resource(strict))
+def _documents():
+    strict = {**document(), "components": {**document()["components"]}}
+    strict["components"]["schemas"] = {name: jsonschemas.strict_copy(schema) for name, schema in document()["components"]["schemas"].items()}
+    return jsonschemas.Documents({BUNDLE: strict})
 
 
 @functools.cache
 def _validator(pointer, strictly):
-    reference = {"$ref": f"{BUNDLE}#{pointer}"}
-    if strictly:
-        reference["unevaluatedProperties"] = False
-    checker = jsonschemas.Validator.FORMAT_CHECKER
-    return jsonschemas.Validator(reference, registry=_registry(), format_checker=checker)
+    return jsonschemas.Validator(jsonschemas.reference(f"{BUNDLE}#{pointer}", strictly), _documents())
 
 
 def _escape(part):
@@ -102,7 +94,7 @@ class Operation:
         if media_type not in content:
             return [f"no body of type {media_type}"]
         pointer = f"{self.pointer}/requestBody/content/{_escape(media_type)}/schema"
-        return jsonschemas.sentences(_validator(pointer, False).iter_errors(value))
+        return _validator(pointer, False).sentences(value)
 
 
 @functools.cache
@@ -130,8 +122,7 @@ def _judge(node, pointer, status, headers, body):
         header, header_pointer = _follow(header, f"{pointer}/headers/{_escape(name)}")
         value = headers.get(name)
         if value is not None:
-            errors = _validator(header_pointer + "/schema", False).iter_errors(value)
-            yield from (f"header {name}: {text}" for text in jsonschemas.sentences(errors))
+            yield from (f"header {name}: {text}" for text in _validator(header_pointer + "/schema", False).sentences(value))
         elif header.get("required"):
             yield f"header {name} is missing"
     content = node.get("content")
@@ -155,7 +146,7 @@ def _judge(node, pointer, status, headers, body):
         return
     schema = f"{pointer}/content/{_escape(media_type)}/schema"
     strictly = "$ref" in content[media_type]["schema"]
-    yield from jsonschemas.sentences(_validator(schema, strictly).iter_errors(value))
+    yield from _validator(schema, strictly).sentences(value)
     if media_type == "application/problem+json":
         yield from judge_problem(status, value)
 
