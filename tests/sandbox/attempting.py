@@ -1,6 +1,7 @@
 """Whole attempts without Kafka: the executor's child (`kiln-executor run-attempt`), whose daemon the test plays, and a git server.
 
 What the agent runs in is the complete profile of production; what is done with its workspace is the product's own code."""
+import contextlib
 import hashlib
 import json
 import os
@@ -193,7 +194,8 @@ class Child:
                     meanwhile()  # the phase is not acknowledged yet
             elif kind == LOG:
                 end.lines += json.loads(data)["lines"]
-            self._send(connection, ACK, number)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its result is on the way already: only logs are waited for
+                self._send(connection, ACK, number)
 
 
 class End:
