@@ -95,13 +95,14 @@ static void report(struct daemon *daemon, const struct held *held)
 	log_info("attempt finished", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), "outcome",
 			 outcome, "class", error_class, "published", json_get_bool(end, "published", false) ? "yes" : "no", NULL);
 	executor_metrics_finished(outcome);
-	size_t len = 0;
-	char *data = buffer_detach(&finished, &len);
-	messages_finished(daemon, &held->token, id, data, len);
-	/* While Kafka works at it: what is stored is for the case that it does not get there. */
+	/* Kept first: were it in the log only when this daemon dies, its successor's hello would not list it, and the
+	 * attempt would be taken for lost before its result is applied (SENT_FIRST of tests/model/leases.pml). */
 	struct error err = ERROR_INIT;
 	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
 		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, NULL);
+	size_t len = 0;
+	char *data = buffer_detach(&finished, &len);
+	messages_finished(daemon, &held->token, id, data, len);
 }
 
 /* The assignment again, as a settling one with the same token: what the dead child announced is among the earlier

@@ -7,8 +7,8 @@
  * may be judged over, and an accept missed, at any moment (FAULTS of these, of crashes and of lost commands together). What the rules then
  * demand of the one who judges is modelled step by step. Logs delay for as long as they like; results are sent until they are released.
  *
- * Mutants: TOKEN_REUSED, ATTEMPT_NOT_COMPARED, NO_RESULTS_BARRIER, HELLO_EARLY, HELLO_FREES_ALL, INCARNATION_IGNORED, END_LEFT,
- * CANCEL_FREES, and with LIVE: NOT_REPEATED.
+ * Mutants: TOKEN_REUSED, ATTEMPT_NOT_COMPARED, NO_RESULTS_BARRIER, HELLO_EARLY, HELLO_FREES_ALL, SENT_FIRST, INCARNATION_IGNORED,
+ * END_LEFT, CANCEL_FREES, and with LIVE: NOT_REPEATED.
  */
 #ifndef FAULTS
 #define FAULTS 1
@@ -130,11 +130,11 @@ inline apply_event(w) {
 		if
 #ifdef HELLO_FREES_ALL
 		:: claim[w] != 0 ->
-			assert(M6 || !(logged & BIT(claim[w])));
 #else
 		:: claim[w] != 0 && !(reported & BIT(claim[w])) ->
 #endif
 			t = claim[w];
+			assert(M6 || !(logged & BIT(t)));
 			lose(t)
 		:: else
 		fi
@@ -327,7 +327,15 @@ end:
 			fi;
 			kind = 0; t = 0; i = 0 }
 	/* The agent is done. The result is kept first; it is the attempt's last word. */
+#ifdef SENT_FIRST
+	:: atomic { mine != 0 && len(results) == 0 -> t = mine; stop(t); results ! FINISHED, t; logged = logged | BIT(t) };
+		if
+		:: atomic { reported = reported | BIT(t); t = 0 }
+		:: atomic { faults > 0 && incarnation < INCARNATIONS -> faults--; incarnation++; done = 0; told = false; t = 0; goto hello }
+		fi
+#else
 	:: atomic { mine != 0 && QUIET -> t = mine; stop(t); reported = reported | BIT(t); t = 0 }
+#endif
 #ifdef LIVE
 	:: atomic { QUIET && mine == 0 && reported != 0 && !told && len(results) == 0 -> told = true;
 #else
