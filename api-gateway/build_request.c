@@ -28,12 +28,19 @@ static const char *pointer_to(const struct build_request *build, const char *fie
 	return ret;
 }
 
-/* Adds a problem of a field of the spec. */
+static bool is_wrong(const struct build_request *build, const char *field, const struct schema_problems *problems)
+{
+	char pointer[POINTER_MAX];
+	return schema_problems_have(problems, pointer_to(build, field, pointer));
+}
+
+/* Adds a problem of a field of the spec, unless the schema has said what is wrong with it. */
 static void complain(const struct build_request *build, const char *field, const char *code, const char *detail,
 					 struct schema_problems *problems)
 {
 	char pointer[POINTER_MAX];
-	schema_problem_add(problems, pointer_to(build, field, pointer), code, "%s", detail);
+	if (!is_wrong(build, field, problems))
+		schema_problem_add(problems, pointer_to(build, field, pointer), code, "%s", detail);
 }
 
 const char *build_request_template(const struct spec *spec)
@@ -48,21 +55,26 @@ void agent_check(const cJSON *agent, const char *pointer, struct schema_problems
 	if (provider == NULL || is_command == (command != NULL))
 		return;
 	char at[POINTER_MAX];
+	(void)snprintf(at, sizeof(at), "%.100s/provider", pointer);
+	if (schema_problems_have(problems, at))
+		return; /* it may have been meant to be "command" */
 	(void)snprintf(at, sizeof(at), "%.100s/command", pointer);
-	if (is_command)
+	if (!is_command)
+		schema_problem_put(problems, at, "unknown_field", "only the provider \"command\" takes a command");
+	else if (!schema_problems_have(problems, at))
 		schema_problem_add(problems, at, "required", "the provider \"command\" needs the name of a command");
-	else
-		schema_problem_add(problems, at, "unknown_field", "only the provider \"command\" takes a command");
 }
 
 static void check_callback(const struct build_request *build, struct schema_problems *problems)
 {
 	const char *url = spec_text(&build->spec, SPEC_CALLBACK_URL);
+	char pointer[POINTER_MAX];
 	struct error err = ERROR_INIT;
 	if (url == NULL || strlen(url) > URL_MAX ||
 		address_guard_check_url(build->gateway->webhook_guard, url, "http,https", &err) == 0)
 		return;
-	complain(build, "callback_url", err.kind == ERR_DENIED ? "address_not_allowed" : "format", err.message, problems);
+	schema_problem_put(problems, pointer_to(build, "callback_url", pointer),
+					   err.kind == ERR_DENIED ? "address_not_allowed" : "format", "%s", err.message);
 }
 
 static void check_artifacts(const struct build_request *build, struct schema_problems *problems)
@@ -75,9 +87,8 @@ static void check_artifacts(const struct build_request *build, struct schema_pro
 		struct error err = ERROR_INIT;
 		char field[32];
 		(void)snprintf(field, sizeof(field), "artifacts/%d", index++);
-		const char *text = cJSON_IsString(glob) ? glob->valuestring : "";
-		if (text[0] != '\0' && strchr("/!", text[0]) == NULL && glob_new(text, &parsed, &err) < 0)
-			complain(build, field, "pattern", err.message, problems); /* the others the schema has refused */
+		if (cJSON_IsString(glob) && glob_new(glob->valuestring, &parsed, &err) < 0)
+			complain(build, field, "pattern", err.message, problems);
 	}
 }
 
@@ -131,7 +142,8 @@ static void check_template(const struct build_request *build, struct schema_prob
 void build_request_check(const struct build_request *build, struct schema_problems *problems)
 {
 	const struct spec *spec = &build->spec;
-	if (spec_flag(spec, SPEC_AUTO_PUSH) && !spec_flag(spec, SPEC_AUTO_COMMIT))
+	if (spec_flag(spec, SPEC_AUTO_PUSH) && !spec_flag(spec, SPEC_AUTO_COMMIT) &&
+		!is_wrong(build, "auto_commit", problems))
 		complain(build, "auto_push", "needs_auto_commit", "auto_push needs auto_commit: there would be nothing to push",
 				 problems);
 	check_callback(build, problems);

@@ -34,8 +34,8 @@ struct build_request {
 /* The template that the spec names ("name" or "name@version"), or NULL. */
 const char *build_request_template(const struct spec *spec);
 
-/* Adds what is wrong beyond the schema. The members may be of any type: what the schema complains about is left to it.
- */
+/* Adds what is wrong beyond the schema, whose problems are there already. The members may be of any type: what the
+ * schema complains about is left to it, or said better. */
 void build_request_check(const struct build_request *build, struct schema_problems *problems);
 /* The priority as posted, or the default that the token allows. False when a higher one than the token's was asked for.
  */
@@ -63,5 +63,6 @@ bool project_git_url(const struct gateway_config *config, const char *git_url, c
 void agent_write(struct json_writer *w, const char *key, const cJSON *agent);
 /* The member `network` of a project and of a resolved spec, from a project's JSON (NULL: it names nothing). */
 void network_write(struct json_writer *w, const char *network);
-/* Rules of an agent beyond the schema: `command` goes with the provider of that name, and only with it. */
+/* Rules of an agent beyond the schema: `command` goes with the provider of that name, and only with it. After the
+ * schema's, as build_request_check. */
 void agent_check(const cJSON *agent, const char *pointer, struct schema_problems *problems);

@@ -144,7 +144,7 @@ void project_check_git_url(const struct gateway *gateway, const char *url, const
 	(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
 	struct error err = ERROR_INIT;
 	if (address_guard_check_url(gateway->git_guard, url, "https,ssh,http", &err) < 0) {
-		schema_problem_add(problems, at, err.kind == ERR_DENIED ? "address_not_allowed" : "format", "%s", err.message);
+		schema_problem_put(problems, at, err.kind == ERR_DENIED ? "address_not_allowed" : "format", "%s", err.message);
 		return;
 	}
 	if (!str_starts(url, "http://"))
@@ -167,7 +167,7 @@ void project_check_git_url(const struct gateway *gateway, const char *url, const
 	if (colon != NULL && str_parse_int(colon + 1, (size_t)(end - colon - 1), 1, 65535, &port, &ignored) < 0)
 		return;
 	if (!address_guard_names_host(gateway->git_guard, name, (int)port))
-		schema_problem_add(problems, at, "address_not_allowed",
+		schema_problem_put(problems, at, "address_not_allowed",
 						   "http:// is not allowed for this host: use https:// or ssh://");
 }
 
@@ -186,7 +186,7 @@ static void check_network(const struct gateway *gateway, const cJSON *allow, con
 		if (!cJSON_IsString(entry) || index > NETWORK_RULES_MAX)
 			continue; /* the schema complains */
 		if (network_rule_read(entry->valuestring, &place, NULL, &err) < 0)
-			schema_problem_add(problems, at, "format", "%s", err.message);
+			schema_problem_put(problems, at, "format", "%s", err.message);
 		else if (place.is_literal && !ip_is_public(&place.ip) &&
 				 !address_guard_names_host(gateway->network_guard, place.host, place.port))
 			schema_problem_add(problems, at, "address_not_allowed",

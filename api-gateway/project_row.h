@@ -24,7 +24,8 @@ struct project_values {
 void project_values_from(struct project_values *values, const cJSON *body);
 void project_values_release(struct project_values *values);
 
-/* Rules beyond the schema, for POST /projects and the project of create-and-build. `pointer`: "" or "/project". */
+/* Rules beyond the schema, for POST /projects and the project of create-and-build: after the schema's, as
+ * build_request_check. `pointer`: "" or "/project". */
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems);
 /* The git_url rules alone. */

@@ -57,8 +57,12 @@ static int find_template(struct work *work)
 /* The rules of the build that look at its project: the existing one, or what the body makes. */
 static void check_build(struct work *work, const struct project_values *values, struct schema_problems *problems)
 {
-	static char some_url[] = ""; /* project_check has looked at the project's own */
-	struct project stand_in = {.git_url = some_url, .agent = buffer_or_null(&values->agent)};
+	static char some[] = ""; /* what is wrong with the project's own has been told */
+	const cJSON *agent = json_get(work->project_body, "agent");
+	bool has_none = cJSON_IsObject(work->project_body) && (agent == NULL || cJSON_IsNull(agent));
+	struct project stand_in = {.git_url = some, .agent = buffer_or_null(&values->agent)};
+	if (stand_in.agent == NULL && !has_none)
+		stand_in.agent = some;
 	work->build.project = work->project != NULL ? work->project : &stand_in;
 	build_request_check(&work->build, problems);
 	work->build.project = NULL;

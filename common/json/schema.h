@@ -56,6 +56,12 @@ void schema_problems_release(struct schema_problems *problems);
 /* Adds one (dropped, and truncated set, past the maximum): for rules that a schema cannot say. */
 void schema_problem_add(struct schema_problems *problems, const char *pointer, const char *code, const char *format,
 						...) PRINTF_LIKE(4, 5);
+/* The same for a rule that knows a value better than its schema: in the place of what was said of that pointer, so that
+ * one mistake is told once. */
+void schema_problem_put(struct schema_problems *problems, const char *pointer, const char *code, const char *format,
+						...) PRINTF_LIKE(4, 5);
+/* Has something been said of that pointer? Of what follows from it nothing else is worth saying. */
+bool schema_problems_have(const struct schema_problems *problems, const char *pointer);
 
 /* All problems at once, in document order. `problems` is zeroed by the caller. True when there is none. */
 bool schema_validate(const struct schema *schema, const cJSON *document, struct schema_problems *problems);

@@ -165,3 +165,19 @@ def test_create_and_build_validates_all_before_it_makes_anything(kiln):
     answer = kiln.api.post("/project/create-and-build", body, expect=422)
     assert set(pointers(answer)) >= {"/project/colour", "/build/prompt", "/build/promt", "/extra"}
     kiln.api.get(f"/projects/{name}", expect=404)
+
+
+@pytest.mark.parametrize(
+    ("project", "build", "pointer"),
+    [
+        ({"agent": "command"}, {"prompt": "x"}, "/project/agent"),
+        ({"agent": {"provider": "comand", "command": "none"}}, {"prompt": "x"}, "/project/agent/provider"),
+        ({"git_url": "git@example.org:x.git"}, spec("none"), "/project/git_url"),
+        ({}, {"prompt": "x"}, "/build/agent"),
+    ],
+    ids=str,
+)
+def test_create_and_build_tells_one_mistake_once(kiln, project, build, pointer):
+    body = {"project": {"name": kiln.name()} | project, "build": build}
+    (error,) = kiln.api.post("/project/create-and-build", body, expect=422).json()["errors"]
+    assert error["pointer"] == pointer

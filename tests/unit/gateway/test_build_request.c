@@ -166,6 +166,44 @@ TEST(rules_beyond_the_schema_are_checked)
 	assert_string_equal(complaint("{\"prompt\":\"p\"}"), "");
 }
 
+/* What all of the checks say together, as for a POST: the detail, when it is one. */
+static const char *told(const char *text)
+{
+	schema_problems_release(&problems);
+	problems = (struct schema_problems){0};
+	take(text);
+	(void)schema_validate(schema_find(gateway.schemas, "build-spec.json"), spec, &problems); /* `problems` tells it */
+	build_request_check(&build, &problems);
+	return problems.len == 1 ? problems.items[0].detail : problems.len == 0 ? "none" : "several";
+}
+
+TEST(one_mistake_is_told_once_in_the_words_that_help_most)
+{
+	assert_string_equal(told("{\"prompt\":\"p\",\"callback_url\":\"ftp://example.org/\"}"),
+						"the URL must begin with one of: http,https (then ://)");
+	assert_string_equal(told("{\"prompt\":\"p\",\"callback_url\":\"http://example.org/a b\"}"),
+						"byte 21 of the URL is not allowed there: percent-encode it");
+	assert_string_equal(told("{\"prompt\":\"p\",\"callback_url\":\"HTTP://example.org/\"}"),
+						"\"HTTP://example.org/\" is not a URL that begins with http:// or https://");
+	assert_string_equal(told("{\"prompt\":\"p\",\"template\":\"My_review\"}"),
+						"\"My_review\" is not a template's name, or name@version");
+	assert_string_equal(told("{\"prompt\":\"p\",\"template\":\"gone\"}"), "there is no template \"gone\"");
+	assert_string_equal(told("{\"prompt\":\"p\",\"artifacts\":[\"/etc\"]}"),
+						"\"/etc\" is not a path in the workspace: it begins with / or !");
+}
+
+TEST(of_what_follows_from_a_mistake_nothing_is_told)
+{
+	assert_string_equal(told("{\"prompt\":\"p\",\"agent\":{\"provider\":\"comand\",\"command\":\"demo\"}}"),
+						"\"comand\" is not one of \"claude-code\", \"opencode\", \"command\"");
+	assert_string_equal(told("{\"prompt\":\"p\",\"agent\":{\"provider\":\"command\",\"command\":7}}"),
+						"must be null or a string, is an integer");
+	assert_string_equal(told("{\"prompt\":\"p\",\"agent\":{\"provider\":\"opencode\",\"command\":\"a.sh\"}}"),
+						"only the provider \"command\" takes a command");
+	assert_string_equal(told("{\"prompt\":\"p\",\"auto_commit\":\"true\",\"auto_push\":true}"),
+						"must be null or a boolean, is a string");
+}
+
 TEST(what_the_schema_complains_about_is_survived)
 {
 	static const char *const odd[] = {"[]", "{}", "null",
@@ -259,6 +297,8 @@ int main(void)
 		T(a_project_without_a_url_is_under_the_base),
 		T(the_base_credential_goes_nowhere_else),
 		T(rules_beyond_the_schema_are_checked),
+		T(one_mistake_is_told_once_in_the_words_that_help_most),
+		T(of_what_follows_from_a_mistake_nothing_is_told),
 		T(what_the_schema_complains_about_is_survived),
 		T(a_token_has_a_highest_priority),
 		T(a_template_is_rendered_and_named_with_its_version),
