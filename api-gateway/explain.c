@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/str.h"
 
 const char *explain_standing_name(enum explain_standing standing)
 {
@@ -205,4 +206,48 @@ struct explanation explain(struct explain_input *input)
 	found.position = 1 + (found.in_project_line ? input->project_ahead : ahead);
 	found.starts_us = estimate_us(input, &found, ahead);
 	return found;
+}
+
+/* --- in words --- */
+
+static bool anybody_has(const struct explain_input *input, const char *agent, const char *label)
+{
+	for (size_t i = 0; i < input->workers_len; i++) {
+		const struct match_worker *worker = &input->all[i];
+		if (strv_contains(worker->agents, agent) && (label == NULL || strv_contains(worker->labels, label)))
+			return true;
+	}
+	return false;
+}
+
+/* Those of the labels that nobody has, or all; how many. A buffer is looked at when it is used. */
+static size_t list_labels(const struct explain_input *input, char *const *parts, bool all, struct buffer *ret)
+{
+	size_t count = 0;
+	for (char *const *label = parts + 1; *label != NULL; label++) {
+		if (all || !anybody_has(input, parts[0], *label))
+			(void)buffer_appendf(ret, "%s\"%s\"", count++ > 0 ? ", " : "", *label);
+	}
+	return count;
+}
+
+void explain_no_worker(const struct explain_input *input, struct buffer *ret)
+{
+	CLEANUP(strv_free_p) char **parts = strv_split(input->class_name, ',');
+	CLEANUP(buffer_release_p) struct buffer labels;
+	buffer_init(&labels, 4096); /* 32 labels of 63 characters, and what is around them */
+	if (input->workers_len == 0 || parts[0] == NULL) {
+		(void)buffer_append_str(ret, "There is no worker."); /* it fits, like the rest */
+	} else if (!anybody_has(input, parts[0], NULL)) {
+		(void)buffer_appendf(ret, "No worker has the agent \"%s\".", parts[0]);
+	} else {
+		size_t missing = list_labels(input, parts, false, &labels);
+		if (missing == 0) /* each is somewhere */
+			(void)list_labels(input, parts, true, &labels);
+		(void)buffer_appendf(ret, "No worker with the agent \"%s\" has %s %s.", parts[0],
+							 missing == 0   ? "all of the labels"
+							 : missing == 1 ? "the label"
+											: "one of the labels",
+							 labels.data != NULL ? labels.data : "");
+	}
 }

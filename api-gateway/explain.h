@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "build-service/matching/matching.h"
+#include "common/base/buffer.h"
 
 /* What keeps it from starting now. Any number of them may be true. */
 enum explain_blocker {
@@ -82,3 +83,6 @@ struct explanation {
 };
 
 struct explanation explain(struct explain_input *input);
+
+/* EXPLAIN_NO_WORKER as a sentence, appended: which of the agent and the labels is missing. A maximum of 4 KiB does. */
+void explain_no_worker(const struct explain_input *input, struct buffer *ret);

@@ -8,6 +8,7 @@
 #include "common/base/str.h"
 
 #define WORKERS_SHOWN 100
+#define NO_WORKER_MAX_BYTES 4096
 
 static void write_time(struct json_writer *w, const char *key, int64_t wall_us)
 {
@@ -33,6 +34,14 @@ static void write_head(struct json_writer *w, const char *id, const char *projec
 	json_string(w, "phase", phase);
 }
 
+static void write_blocker_text(struct json_writer *w, const char *code, const char *detail)
+{
+	json_object_begin(w, NULL);
+	json_string(w, "code", code);
+	json_string(w, "detail", detail);
+	json_object_end(w);
+}
+
 static void write_blocker(struct json_writer *w, const char *code, const char *format, ...) PRINTF_LIKE(3, 4);
 static void write_blocker(struct json_writer *w, const char *code, const char *format, ...)
 {
@@ -41,10 +50,7 @@ static void write_blocker(struct json_writer *w, const char *code, const char *f
 	va_start(args, format);
 	(void)vsnprintf(detail, sizeof(detail), format, args); /* numbers and times: it fits */
 	va_end(args);
-	json_object_begin(w, NULL);
-	json_string(w, "code", code);
-	json_string(w, "detail", detail);
-	json_object_end(w);
+	write_blocker_text(w, code, detail);
 }
 
 /* Of a build that does not wait for a slot. */
@@ -90,6 +96,14 @@ static void count_standings(const struct explain_input *input, size_t fitting, s
 		ret_counts[input->workers[i].standing]++;
 }
 
+static void write_no_worker(struct json_writer *w, const struct explain_input *input)
+{
+	CLEANUP(buffer_release_p) struct buffer sentence;
+	buffer_init(&sentence, NO_WORKER_MAX_BYTES);
+	explain_no_worker(input, &sentence);
+	write_blocker_text(w, "no_worker", sentence.data);
+}
+
 static void write_blockers(struct json_writer *w, const struct explain_snapshot *snapshot,
 						   const struct explanation *found)
 {
@@ -103,18 +117,17 @@ static void write_blockers(struct json_writer *w, const struct explain_snapshot 
 		write_blocker(w, "not_before", "It is tried again, at %s at the earliest.", text);
 	}
 	if ((found->blockers & EXPLAIN_PROJECT_FULL) != 0)
-		write_blocker(w, "project_full", "%lld builds of its project run, of %d that may.",
+		write_blocker(w, "project_full", "As many builds of its project run as may: %lld of %d.",
 					  (long long)snapshot->concurrency_used, (int)input->limit);
 	if ((found->blockers & EXPLAIN_NO_WORKER) != 0)
-		write_blocker(w, "no_worker", "None of %zu workers has the agent and all the labels.", input->workers_len);
+		write_no_worker(w, input);
 	if ((found->blockers & EXPLAIN_WORKERS_AWAY) != 0)
 		write_blocker(w, "workers_unavailable",
-					  "Of %zu workers that could run it %zu drain, %zu are lost, %zu are silent and %zu are behind.",
-					  found->fitting, counts[EXPLAIN_DRAINING], counts[EXPLAIN_LOST], counts[EXPLAIN_SILENT],
-					  counts[EXPLAIN_BEHIND]);
+					  "No worker that could run it takes builds now: %zu draining, %zu lost, %zu silent, %zu behind.",
+					  counts[EXPLAIN_DRAINING], counts[EXPLAIN_LOST], counts[EXPLAIN_SILENT], counts[EXPLAIN_BEHIND]);
 	if ((found->blockers & EXPLAIN_SLOTS_BUSY) != 0)
-		write_blocker(w, "slots_busy", "All slots of the %zu workers that could run it now are taken.",
-					  counts[EXPLAIN_BUSY]);
+		write_blocker(w, "slots_busy", "All slots of the %zu worker%s that could run it now are taken.",
+					  counts[EXPLAIN_BUSY], counts[EXPLAIN_BUSY] == 1 ? "" : "s");
 	if ((found->blockers & EXPLAIN_BEHIND_OTHERS) != 0)
 		write_blocker(w, "behind_others", "The free slots go to builds whose turn is before.");
 	json_array_end(w);
@@ -181,8 +194,8 @@ static void write_estimate(struct json_writer *w, const struct explain_snapshot 
 	else
 		(void)snprintf(
 			method, sizeof(method),
-			"The builds before it and then it take what gets free in turn, each for %lld ms: so long the last "
-			"%lld builds of the projects concerned have held a slot on average.",
+			"The builds before it and then it take what gets free in turn, each for %lld ms: so long have builds of "
+			"the projects concerned held a slot on average, by the last %lld.",
 			(long long)input->mean_ms, (long long)snapshot->durations);
 	json_object_begin(w, "estimate");
 	write_time(w, "starts_at", found->starts_us);

@@ -50,6 +50,7 @@ def test_a_build_without_a_worker_for_its_labels_says_so(kiln):
     answer = blocked(kiln, task, "no_worker")
     assert (answer["status"], answer["phase"], answer["workers"], answer["estimate"]) == ("pending", "queued", [], None)
     assert answer["queue"]["labels"] == sorted([own, "a"]) and answer["queue"]["agent"] == "command"
+    assert answer["blockers"][0]["detail"] == f'No worker with the agent "command" has one of the labels "a", "{own}".'
     assert answer["queue"]["position"] == 1 and answer["queue"]["deadline"] > answer["queue"]["queued_at"]
     kiln.cancel(task)
     kiln.wait_end(task)
@@ -71,6 +72,7 @@ def test_busy_slots_are_told_with_whose_they_are_and_whose_turn_is_before(kiln):
         for answer in answers:
             (worker,) = answer["workers"]
             assert (worker["worker_id"], worker["standing"], worker["slots"], worker["slots_free"]) == (executor.worker_id, "busy", 1, 0)
+            assert answer["blockers"][0]["detail"] == "All slots of the 1 worker that could run it now are taken."
             assert answer["queue"]["line"] == "workers" and "on average" in answer["estimate"]["method"]
         left = [time_of(answer["estimate"]["starts_at"]) - time_of(answer["as_of"]) for answer in answers]
         assert left[1] < left[0] < left[2]

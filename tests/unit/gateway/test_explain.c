@@ -137,6 +137,45 @@ TEST(without_a_worker_that_has_the_labels_nothing_can_be_said_of_the_start)
 	assert_true(found.starts_us < 0);
 }
 
+static void assert_no_worker(const char *class_name, const char *expected)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, 4096);
+	input.class_name = class_name;
+	explain_no_worker(&input, &text);
+	assert_string_equal(text.data, expected);
+}
+
+TEST(what_no_worker_has_is_named)
+{
+	assert_no_worker("command", "There is no worker.");
+	assert_no_worker("*", "There is no worker.");
+	add_worker("w1", "linux", 4, 4, EXPLAIN_FREE);
+	add_worker("w2", "gpu,x64", 4, 4, EXPLAIN_FREE);
+	assert_no_worker("opencode,linux", "No worker has the agent \"opencode\".");
+	assert_no_worker("command,gpu,arm", "No worker with the agent \"command\" has the label \"arm\".");
+	assert_no_worker("command,arm,gpu,mac",
+					 "No worker with the agent \"command\" has one of the labels \"arm\", \"mac\".");
+	assert_no_worker("command,gpu,linux",
+					 "No worker with the agent \"command\" has all of the labels \"gpu\", \"linux\".");
+}
+
+TEST(many_long_labels_are_named_in_full)
+{
+	CLEANUP(buffer_release_p) struct buffer class_name;
+	buffer_init(&class_name, 4096);
+	assert_int_equal(buffer_append_str(&class_name, "command"), 0);
+	for (int i = 0; i < 32; i++)
+		assert_int_equal(buffer_appendf(&class_name, ",%063d", i), 0);
+	add_worker("w1", "linux", 4, 4, EXPLAIN_FREE);
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, 4096);
+	input.class_name = class_name.data;
+	explain_no_worker(&input, &text);
+	assert_true(buffer_ok(&text));
+	assert_true(str_ends(text.data, "31\"."));
+}
+
 TEST(workers_that_are_given_nothing_are_told_from_busy_ones)
 {
 	add_worker("w0", "linux", 1, 1, EXPLAIN_FREE);
@@ -262,6 +301,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ONE(nothing_is_in_the_way_of_what_the_match_would_assign),
 		ONE(without_a_worker_that_has_the_labels_nothing_can_be_said_of_the_start),
+		ONE(what_no_worker_has_is_named),
+		ONE(many_long_labels_are_named_in_full),
 		ONE(workers_that_are_given_nothing_are_told_from_busy_ones),
 		ONE(the_slots_of_fitting_workers_get_free_one_after_the_other),
 		ONE(what_runs_longer_than_builds_do_may_end_at_any_moment),
