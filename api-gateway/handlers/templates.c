@@ -63,7 +63,8 @@ static void create(struct request *request, struct db *db, const cJSON *body)
 		}
 	}
 	answer_template(request, 201, rows);
-	answer_field(&request->answer, "location", "/templates/%s", pg_text(rows, 0, "name"));
+	answer_field(&request->answer, "location", "/templates/%s?version=%s", pg_text(rows, 0, "name"),
+				 pg_text(rows, 0, "version"));
 	note_created(request, rows);
 	if (once_end(request, db, &once) < 0)
 		return;

@@ -24,6 +24,12 @@ def test_a_template_gets_versions_and_the_newest_is_read(kiln):
     kiln.api.get("/templates/nobody-made-this", expect=404)
 
 
+def test_a_new_version_is_where_its_location_says_also_when_there_is_a_newer_one(kiln):
+    answer = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "one"}, expect=201)
+    kiln.api.post("/templates", {"name": answer.json()["name"], "text": "two"}, expect=201)
+    assert kiln.api.get(answer.headers["location"], expect=200).json() == answer.json()
+
+
 def test_the_list_has_the_newest_version_of_each(kiln):
     made = [make(kiln, "x") for _ in range(3)]
     kiln.api.post("/templates", {"name": made[0]["name"], "text": "y"}, expect=201)
