@@ -125,6 +125,14 @@ def test_filters_and_pages(kiln, bot):
     assert all(name in answer.json()["detail"] for name in ("token", "resource", "created_after", "status"))
 
 
+def test_what_is_no_id_is_refused_with_what_would_be_one(kiln):
+    for resource in (kiln.project()["name"], kiln.api.post("/templates", {"name": kiln.name("t"), "text": "x"}, expect=201).json()["name"], "a@0", "a@x"):
+        answer = kiln.api.get("/audit", params={"resource": resource}, expect=400)
+        assert answer.json()["detail"] == "resource must be the id of a project, build, token or worker, or a template's name@version."
+    template = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "x"}, expect=201).json()
+    assert [item["outcome"] for item in audit(kiln, resource=f"{template['name']}@1")] == ["created"]
+
+
 def test_it_is_for_admins(kiln, bot):
     bot.get("/audit", expect=403)
 
