@@ -112,6 +112,19 @@ static int check_merged(struct request *request, const cJSON *merged)
 	return -1;
 }
 
+static void answer_project(struct request *request, const PGresult *rows)
+{
+	struct json_writer w;
+	char etag[ETAG_SIZE];
+	answer_json(&request->answer, 200, &w);
+	json_object_begin(&w, NULL);
+	project_row_write(&w, request->gateway->config, rows, 0);
+	json_object_end(&w);
+	etag_format(pg_int(rows, 0, "version", 0), etag);
+	answer_field(&request->answer, "etag", "%s", etag);
+}
+
+/* A patch that changes nothing is no change: no version, no event, no row of the audit. */
 static int update(struct request *request, struct db *db, const PGresult *old, const cJSON *patch)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *merged = patchable(old);
@@ -128,16 +141,12 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 	struct error err = ERROR_INIT;
 	if (pg_query(db->conn, &sql_project_update, params, ARRAY_LEN(params), &rows, &err) < 0)
 		return db_problem(request, &err);
-	if (finish(request, db, rows, "project.changed", "changed") < 0)
+	bool changed = PQntuples(rows) > 0;
+	if (changed && finish(request, db, rows, "project.changed", "changed") < 0)
 		return -1;
-	struct json_writer w;
-	char etag[ETAG_SIZE];
-	answer_json(&request->answer, 200, &w);
-	json_object_begin(&w, NULL);
-	project_row_write(&w, request->gateway->config, rows, 0);
-	json_object_end(&w);
-	etag_format(pg_int(rows, 0, "version", 0), etag);
-	answer_field(&request->answer, "etag", "%s", etag);
+	if (!changed)
+		pg_rollback(db->conn); /* the lock */
+	answer_project(request, changed ? rows : old);
 	return 0;
 }
 

@@ -87,6 +87,16 @@ def test_a_merge_patch_changes_what_it_names_and_null_resets(kiln):
     assert changed["created_at"] == project["created_at"]
 
 
+def test_a_change_that_changes_nothing_makes_no_version(kiln):
+    given = {"concurrency": 2, "agent": {"provider": "command", "command": "a"}, "network": {"allow": ["example.org:443"]}, "metadata": {"a": "b"}, "description": "d"}
+    path = f"/projects/{kiln.project(**given)['id']}"
+    before = kiln.api.get(path, expect=200)
+    for patch in ({}, *[{field: value} for field, value in given.items()], {"branch": None}, {"agent": {"command": "a"}}):
+        answer = kiln.api.patch(path, patch, headers={"If-Match": '"1"'}, expect=200)
+        assert answer.json() == before.json() and answer.headers["etag"] == '"1"'
+    assert kiln.api.patch(path, given | {"description": None}, headers={"If-Match": '"1"'}, expect=200).json()["version"] == 2
+
+
 def test_unknown_and_fixed_fields_of_a_change_are_422(kiln):
     project = kiln.project()
     answer = kiln.api.patch(
@@ -122,6 +132,7 @@ def test_a_project_with_an_active_build_is_not_deleted(kiln):
 
 def test_what_happens_to_a_project_is_on_its_topic(kiln):
     project = kiln.project(description="x")
+    kiln.api.patch(f"/projects/{project['id']}", {"description": "x"}, headers={"If-Match": '"1"'}, expect=200)  # which it is
     kiln.api.patch(f"/projects/{project['id']}", {"concurrency": 2}, headers={"If-Match": '"1"'}, expect=200)
     kiln.api.delete(f"/projects/{project['id']}", expect=204)
 
