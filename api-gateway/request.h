@@ -118,7 +118,8 @@ void request_detach(struct request *request);
 void request_post(struct request *request, void (*on_loop)(struct request *request));
 /* Loop: sends request->answer (once; later calls and requests whose client has gone do nothing). */
 void request_send(struct request *request);
-/* Loop: sends the head of request->answer; h2o_send and `generator` are to bring a body of that length. */
+/* Loop: sends the head of request->answer; h2o_send and `generator` are to bring a body of that length
+ * (SIZE_MAX: none is told). */
 void request_begin(struct request *request, size_t length, h2o_generator_t *generator);
 /* Loop: sends another answer than request->answer, which somebody may still be writing. It is released. */
 void request_send_other(struct request *request, struct answer *answer);

@@ -222,6 +222,14 @@ void stream_head(struct answer *answer)
 	answer_field(answer, "x-accel-buffering", "no"); /* nginx would collect events */
 }
 
+/* What a GET's head says, without a length: the stream has none. */
+static void send_head(struct request *request)
+{
+	static h2o_generator_t nothing = {NULL, NULL};
+	request_begin(request, SIZE_MAX, &nothing);
+	h2o_send(request->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+}
+
 void stream_begin(struct request *request)
 {
 	static const char hello[] = "retry: 3000\n\n";
@@ -229,7 +237,11 @@ void stream_begin(struct request *request)
 	if (request->answered || request->h2o == NULL)
 		return;
 	stream_head(&request->answer);
-	if (request->is_head || admit(request) < 0) {
+	if (request->is_head) {
+		send_head(request);
+		return;
+	}
+	if (admit(request) < 0) {
 		request_send(request);
 		return;
 	}

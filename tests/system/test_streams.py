@@ -124,7 +124,16 @@ def test_the_head_of_a_stream_is_had_without_it(kiln):
     for path in (f"/builds/{task}/events", "/events"):
         answer = kiln.api.plain("HEAD", path, headers={"Accept": "text/event-stream"})
         assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
-        assert answer.content == b""
+        assert answer.content == b"" and "content-length" not in answer.headers and "transfer-encoding" not in answer.headers
+
+
+def test_the_head_of_a_stream_that_has_ended_tells_its_length(kiln):
+    task = kiln.waiting()
+    kiln.cancel(task)
+    kiln.wait_end(task)
+    headers, path = {"Accept": "text/event-stream"}, f"/builds/{task}/events"
+    whole = kiln.api.get(path, headers=headers, expect=200)
+    assert int(kiln.api.plain("HEAD", path, headers=headers).headers["content-length"]) == len(whole.content)
 
 
 # -- logs
