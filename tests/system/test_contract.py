@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 
 import jsonschema
@@ -145,6 +146,32 @@ def test_asyncapi_has_every_topic_and_every_type_with_a_schema():
     assert files == {name for names in expected.values() for name in names}
 
 
+def test_what_a_run_publishes_is_as_asyncapi_says(kiln):
+    document = yaml.safe_load((places.SCHEMAS / "asyncapi.yaml").read_text(encoding="utf-8"))
+    messages = yaml.safe_load((places.SCHEMAS / "asyncapi" / "messages.yaml").read_text(encoding="utf-8"))
+    told = {(channel["address"], messages[name]["name"]): messages[name] for channel in document["channels"].values() for name in channel["messages"]}
+    project, _ = kiln.seeded()
+    kiln.api.patch(f"/projects/{project['id']}", {"concurrency": 2}, headers={"If-Match": '"1"'}, expect=200)
+    assert kiln.wait_end(kiln.run(project, "echo hello"))["status"] == "completed"
+    waiting = kiln.waiting(project)
+    kiln.cancel(waiting)
+    kiln.wait_end(waiting)
+    usual = {name for topic in ("kiln.build.requests", "kiln.build.results") for name in records.TOPICS[topic][1]}
+    usual |= {"attempt.assign", "attempt.released", "worker.hello", "worker.heartbeat", "build.log", "build.pending", "build.started"}
+    usual |= {"build.phase", "build.completed", "build.cancelled", "project.created", "project.changed"}
+
+    def one_of_each():
+        own = [record for record in list(kiln.tap.records) if record.topic != records.DEAD_LETTERS and records.RUBBISH not in record.headers]
+        found = {(record.topic, record.type): record for record in own}
+        return found if usual <= {name for _, name in found} else None
+
+    for place, record in kiln.tap.wait(one_of_each, "one record of each usual type").items():
+        message = told[place]
+        parts = [(message["headers"]["schema"], record.headers), (message["payload"]["schema"], record.data)]
+        for schema, value in [*parts, (message["bindings"]["kafka"]["key"], record.key)]:
+            assert jsonschemas.problems_inline("asyncapi/messages.yaml", schema, value) == [], place
+
+
 def test_gateway_and_contract_have_the_same_routes_and_scopes():
     output = subprocess.run([places.BIN / "kiln-gateway", "--routes"], capture_output=True, text=True, timeout=120, check=True).stdout
     gateway = set()
@@ -184,6 +211,14 @@ def test_problem_type_gets_to_its_explanation(kiln, slug):
     known = contract.problem_types()[slug]
     answer = kiln.api.with_token(None).get(f"/problems/{slug}", expect=200).json()
     assert answer == {"type": f"/problems/{slug}", **{key: known[key] for key in ("title", "status", "explanation")}}
+
+
+def test_what_explanations_lead_to_is_there_without_a_token(kiln):
+    explanations = " ".join(known["explanation"] for known in contract.problem_types().values())
+    paths = set(re.findall(r"GET (/[a-z./-]+)", explanations))
+    assert paths
+    for path in paths:
+        kiln.api.with_token(None).get(path, expect=200)
 
 
 def test_an_unknown_problem_type_is_404(kiln):

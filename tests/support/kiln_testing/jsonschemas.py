@@ -161,6 +161,11 @@ def problems(name, value, strictly=True):
     return validator(name, strictly).sentences(value)
 
 
+def problems_inline(place, schema, value):
+    """The same by a schema that stands in another file of schemas/, which `place` names: its references are relative to that."""
+    return Validator({"$id": OPEN + place, **schema}, _documents()).sentences(value)
+
+
 def no_duplicates(pairs):
     """object_pairs_hook of json.loads: a repeated key is wrong."""
     found = {}
