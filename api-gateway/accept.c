@@ -228,7 +228,7 @@ int accept_send(struct request *request, struct db *db, const struct build_reque
 	const struct kafka_message message = message_of(request, build->build_id, ce_id, value, &event);
 	struct error err = ERROR_INIT;
 	struct kafka_delivery place;
-	memcpy(request->build_id, build->build_id, sizeof(request->build_id));
+	request_set_build(request, build->build_id);
 	if (kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + SEND_WAIT_MS, &place, &err) <
 		0)
 		return accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
@@ -337,7 +337,7 @@ static bool accept_body(struct request *request)
 	build_request_hash(body, &request->loop->scratch, build.request_hash);
 	if (accept_make_id(request, ACCEPT_ROUTE_BUILDS, request->project->id, random, build.build_id) < 0)
 		return true;
-	memcpy(request->build_id, build.build_id, sizeof(build.build_id));
+	request_set_build(request, build.build_id);
 	if (request->idempotency_key.data != NULL && !check_key(request, &build, &waits))
 		return !waits;
 	spec_find(body, &build.spec);

@@ -147,9 +147,8 @@ static int find(struct request *request, struct db *db, bool to_wish, struct bui
 static int look_up(struct request *request, struct db *db, bool to_wish, struct build_found *ret_found)
 {
 	if (!uuid_is_valid(request->param, strlen(request->param)))
-		return not_found(request);                      /* no build ever has such an id */
-	if (strcmp(request->build_id, request->param) != 0) /* the loop reads it while a request waits (build_wait.h) */
-		memcpy(request->build_id, request->param, sizeof(request->build_id));
+		return not_found(request); /* no build ever has such an id */
+	request_set_build(request, request->param);
 	struct build_found found = {0};
 	if (find(request, db, to_wish, &found) == 0 && token_sees_project(request->token, found.project_name)) {
 		*ret_found = found;

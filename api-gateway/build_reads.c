@@ -158,7 +158,7 @@ void build_reads_answer(struct request *request)
 {
 	struct loop *loop = request->loop;
 	struct build_reads_turn *turn = &loop->reads;
-	memcpy(request->build_id, request->param, sizeof(request->build_id)); /* for the log: nobody else writes it */
+	request_set_build(request, request->param);
 	request_lend(request);
 	request->read.outdated_ms = clock_boot_ms() + loop->gateway->config->request_timeout_ms;
 	turn->asked[turn->len++] = &request->read;

@@ -334,7 +334,7 @@ bool build_wait_begin(struct request *request, wait_accepted_fn *accepted)
 	wait->accepted = accepted;
 	memcpy(wait->key, build_id, sizeof(wait->key));
 	memcpy(request->param, wait->key, sizeof(wait->key)); /* from here on it is about the build */
-	memcpy(request->build_id, wait->key, sizeof(wait->key));
+	request_set_build(request, wait->key);
 	wait->bucket = stream_bucket(wait->key);
 	wait->until_ms = clock_boot_ms() + request->wait_s * 1000;
 	list_init(&wait->look_node);

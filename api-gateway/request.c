@@ -96,6 +96,12 @@ static void pool_disposed(void *data)
 	request_unref(request);
 }
 
+void request_set_build(struct request *request, const char *build_id)
+{
+	if (strcmp(request->build_id, build_id) != 0)
+		memcpy(request->build_id, build_id, sizeof(request->build_id));
+}
+
 static struct slice header_value(const h2o_req_t *h2o, const char *name)
 {
 	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);

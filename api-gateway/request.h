@@ -112,6 +112,10 @@ struct request *request_new(struct loop *loop, h2o_req_t *h2o);
 void request_ref(struct request *request);
 void request_unref(struct request *request);
 
+/* Who has the request: the build that it is about (an id of UUID_TEXT_SIZE). The loop reads it while a request waits
+ * (build_wait.h), so the same id again writes nothing. */
+void request_set_build(struct request *request, const char *build_id);
+
 /* Loop, before another thread gets the request: copies what lies in h2o's memory. */
 void request_detach(struct request *request);
 /* Any thread: gives the request back; the loop calls on_loop(request). */

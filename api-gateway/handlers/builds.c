@@ -104,7 +104,7 @@ static bool answer_kept(struct request *request)
 	build = build_cache_find(request->gateway->build_cache, request->param, clock_boot_ms());
 	if (build == NULL || !token_sees_project(request->token, build->project_name))
 		return false;
-	memcpy(request->build_id, request->param, sizeof(request->build_id));
+	request_set_build(request, request->param);
 	struct json_writer w;
 	answer_json(&request->answer, 200, &w);
 	(void)buffer_append(&request->answer.body, build->body, build->body_len); /* the sender looks at buffer_ok */

@@ -245,7 +245,7 @@ static int check_key(struct work *work)
 	enum key_verdict verdict;
 	if (make_id(work, pg_text(work->rows, 0, "id")) < 0)
 		return -1;
-	memcpy(request->build_id, work->build.build_id, sizeof(request->build_id));
+	request_set_build(request, work->build.build_id);
 	if (request->idempotency_key.data == NULL)
 		return 0;
 	if (keyed_post_find(request, &work->db, work->build.build_id, work->build.request_hash, &verdict) < 0)
