@@ -34,23 +34,6 @@ void outbox_message_release(struct outbox_message *message)
 	buffer_release(&message->body);
 }
 
-/* bytea in text form: \x and hex digits. */
-static int read_body(struct buffer *body, const char *text, struct error *err)
-{
-	size_t len = strlen(text);
-	buffer_clear(body);
-	if (len < 2 || len % 2 != 0 || text[0] != '\\' || text[1] != 'x')
-		return error_set(err, ERR_INTERNAL, "bytea is not in hex form");
-	size_t bytes = (len - 2) / 2;
-	char *to = buffer_reserve(body, bytes);
-	if (to == NULL)
-		return error_set(err, ERR_INVALID, "body of %zu bytes is too large", bytes);
-	if (hex_decode(text + 2, len - 2, to, bytes) < 0)
-		return error_set(err, ERR_INTERNAL, "bytea is not in hex form");
-	buffer_commit(body, bytes);
-	return 0;
-}
-
 /* {"key": base64 or null, "headers": [[name, base64 or null], …]}: bytes as they were, whatever they were. */
 static int read_record(struct outbox_message *message, const char *json, struct error *err)
 {
@@ -92,8 +75,9 @@ int outbox_message_read(struct outbox_message *message, const struct outbox_even
 	drop_headers(message);
 	if (event->text == NULL && event->body == NULL)
 		return error_set(err, ERR_INTERNAL, "the trail lacks an event that the outbox names");
-	if (event->text == NULL && read_body(&message->body, event->body, err) < 0)
-		return -1;
+	buffer_clear(&message->body);
+	if (event->text == NULL && pg_bytes_from_text(event->body, &message->body) < 0)
+		return error_set(err, ERR_INVALID, "the body is larger than a message may be");
 	message->event = (struct cloudevent){
 		.id = event->ce_id,
 		.type = event->type,

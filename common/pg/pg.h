@@ -182,6 +182,8 @@ int64_t pg_int(const PGresult *result, int row, const char *column, int64_t if_n
 bool pg_bool(const PGresult *result, int row, const char *column);
 /* A bytea. Appends it; nothing for SQL NULL. -1 when the buffer is full. */
 int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out) MUST_CHECK;
+/* The same of a bytea's text, as pg_text gives it. */
+int pg_bytes_from_text(const char *text, struct buffer *out) MUST_CHECK;
 /* The first row whose column is `text`; -1: none, also of a result that is NULL. */
 int pg_find_row(const PGresult *result, const char *column, const char *text);
 

@@ -95,7 +95,7 @@ static int session_options(const struct pg_settings *settings, struct buffer *op
 	PQconninfoFree(parsed);
 	(void)buffer_appendf(options,
 						 "-c statement_timeout=%d -c lock_timeout=%d -c idle_in_transaction_session_timeout=%d"
-						 " -c client_min_messages=warning -c DateStyle=ISO -c TimeZone=UTC%s",
+						 " -c client_min_messages=warning -c DateStyle=ISO -c TimeZone=UTC -c bytea_output=hex%s",
 						 settings->statement_timeout_ms, settings->lock_timeout_ms,
 						 settings->idle_in_transaction_timeout_ms,
 						 settings->async_commit ? " -c synchronous_commit=off" : "");

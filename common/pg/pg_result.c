@@ -45,11 +45,8 @@ bool pg_bool(const PGresult *result, int row, const char *column)
 	return text != NULL && text[0] == 't';
 }
 
-int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out)
+int pg_bytes_from_text(const char *text, struct buffer *out)
 {
-	const char *text = pg_text(result, row, column);
-	if (text == NULL)
-		return 0;
 	CHECK(text[0] == '\\' && text[1] == 'x'); /* not a bytea, or an old bytea_output: a bug */
 	size_t len = strlen(text + 2) / 2;
 	char *to = buffer_reserve(out, len);
@@ -58,6 +55,12 @@ int pg_bytes(const PGresult *result, int row, const char *column, struct buffer 
 	CHECK(hex_decode(text + 2, 2 * len, to, len) == 0);
 	buffer_commit(out, len);
 	return 0;
+}
+
+int pg_bytes(const PGresult *result, int row, const char *column, struct buffer *out)
+{
+	const char *text = pg_text(result, row, column);
+	return text != NULL ? pg_bytes_from_text(text, out) : 0;
 }
 
 int pg_find_row(const PGresult *result, const char *column, const char *text)

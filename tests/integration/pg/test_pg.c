@@ -437,6 +437,27 @@ static void binary_arrays_come_back_as_they_were(void **state)
 	pg_conn_free(conn);
 }
 
+static void bytes_are_read_whatever_form_the_database_prefers(void **state)
+{
+	(void)state;
+	static const struct pg_statement bytes = {.name = "bytes", .sql = "SELECT '\\x00ff5c'::bytea AS b"};
+	test_sql(&database,
+			 "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET bytea_output TO escape', current_database()); END$$");
+	struct pg_conn *conn = open_conn(0);
+	struct error err = ERROR_INIT;
+	PGresult *result;
+	assert_ok(pg_query(conn, &bytes, NULL, 0, &result, &err), err);
+	struct buffer read;
+	buffer_init(&read, 16);
+	assert_int_equal(pg_bytes(result, 0, "b", &read), 0);
+	assert_int_equal(read.len, 3);
+	assert_memory_equal(read.data, "\0\xff\\", 3);
+	buffer_release(&read);
+	PQclear(result);
+	pg_conn_free(conn);
+	test_sql(&database, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET bytea_output', current_database()); END$$");
+}
+
 static void a_pool_is_bounded_and_rolls_back(void **state)
 {
 	(void)state;
@@ -499,6 +520,7 @@ int main(void)
 		cmocka_unit_test_setup(large_parameters_and_results_pass, empty),
 		cmocka_unit_test_setup(arrays_come_back_as_they_were, empty),
 		cmocka_unit_test_setup(binary_arrays_come_back_as_they_were, empty),
+		cmocka_unit_test_setup(bytes_are_read_whatever_form_the_database_prefers, empty),
 		cmocka_unit_test_setup(a_pool_is_bounded_and_rolls_back, empty),
 		cmocka_unit_test_setup(a_wrong_address_is_unavailable_and_keeps_its_password, empty),
 	};
