@@ -1,7 +1,6 @@
 #include "executor/artifacts/list.h"
 
 #include "common/artifacts/media_type.h"
-#include "common/base/str.h"
 #include "common/json/json.h"
 
 /* A result has other parts too, and has to fit into a message. */
@@ -56,14 +55,7 @@ static void write_left_out(struct buffer *out, const char *path, const char *rea
 	struct json_writer w;
 	json_writer_init(&w, out);
 	json_object_begin(&w, NULL);
-	if (path == NULL) {
-		json_null(&w, "path");
-	} else {
-		CLEANUP(buffer_release_p) struct buffer text;
-		buffer_init(&text, 3 * strlen(path) + 1);
-		CHECK(str_append_utf8_lossy(&text, path, strlen(path)) == 0);
-		json_string_len(&w, "path", text.len > 0 ? text.data : "", text.len);
-	}
+	json_string(&w, "path", path); /* any bytes: the writer mends them */
 	json_string(&w, "reason", reason);
 	json_string(&w, "detail", detail);
 	json_object_end(&w);

@@ -1,6 +1,5 @@
 #include "executor/git/files_changed.h"
 
-#include "common/base/str.h"
 #include "common/json/json.h"
 
 #define MAX_ENTRIES 5000
@@ -39,11 +38,8 @@ static void write_entry(struct json_writer *w, git_diff *diff, size_t index)
 		git_patch_line_stats(&context, &added, &deleted, patch) < 0)
 		added = deleted = 0;
 	const char *path = delta->status == GIT_DELTA_DELETED ? delta->old_file.path : delta->new_file.path;
-	CLEANUP(buffer_release_p) struct buffer clean;
-	buffer_init(&clean, 3 * strlen(path) + 1);
-	(void)str_append_utf8_lossy(&clean, path, strlen(path)); /* fits: three bytes for one at most */
 	json_object_begin(w, NULL);
-	json_string_len(w, "path", clean.data, clean.len);
+	json_string(w, "path", path); /* any bytes: the writer mends them */
 	json_string(w, "status", status_name(delta->status));
 	json_int(w, "added", (int64_t)added);
 	json_int(w, "deleted", (int64_t)deleted);

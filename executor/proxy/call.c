@@ -150,7 +150,7 @@ static void check_body(struct call *call)
 	else if (call->scan.odd)
 		call_refuse(call, 400, "Kiln: the request has a key twice, or one that is written with escapes");
 	/* A way out that nobody has allowed; also to have its tokens counted. */
-	else if (call->reach.found && !proxy->options.server_tools)
+	else if (call->reach.found)
 		call_refuse(call, 400,
 					"Kiln: the model is not let to other servers (KILN_MODEL_SERVER_TOOLS): the request has %s",
 					call->reach.why);
@@ -202,7 +202,8 @@ static void take(struct call *call, struct buffer *in, size_t len, bool last)
 	if (call->request_bytes > REQUEST_MAX_BYTES)
 		call_refuse(call, 413, "Kiln: the request is longer than 64 MiB");
 	json_scan_add(&call->scan, in->data, len);
-	reach_reader_add(&call->reach, in->data, len);
+	if (!call->connection->proxy->options.server_tools)
+		reach_reader_add(&call->reach, in->data, len);
 	if (call->refusal_status == 0 && !call->upstream_ended)    /* the model may answer before it has read all of it */
 		CHECK(buffer_append(&call->body, in->data, len) == 0); /* call_wants_body has seen to the room */
 	buffer_consume(in, len);
