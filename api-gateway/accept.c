@@ -297,9 +297,10 @@ static bool prepare(struct request *request, const cJSON *body, struct build_req
 
 /* A key that stands for a build already is answered here, whatever would be said of the body today. False: as
  * find_project. */
-static bool check_key(struct request *request, const struct build_request *build, bool *ret_waits)
+static bool check_key(struct request *request, const cJSON *body, struct build_request *build, bool *ret_waits)
 {
 	enum key_verdict verdict;
+	build_request_hash(body, &request->loop->scratch, build->request_hash);
 	if (keyed_post_begin(request, build->build_id, build->request_hash, ret_waits, &verdict) < 0)
 		return false;
 	if (*ret_waits) {
@@ -334,11 +335,10 @@ static bool accept_body(struct request *request)
 		return true;
 	uint8_t random[8];
 	loop_random(request->loop, random, sizeof(random)); /* random_bytes would be a system call */
-	build_request_hash(body, &request->loop->scratch, build.request_hash);
 	if (accept_make_id(request, ACCEPT_ROUTE_BUILDS, request->project->id, random, build.build_id) < 0)
 		return true;
 	request_set_build(request, build.build_id);
-	if (request->idempotency_key.data != NULL && !check_key(request, &build, &waits))
+	if (request->idempotency_key.data != NULL && !check_key(request, body, &build, &waits))
 		return !waits;
 	spec_find(body, &build.spec);
 	if (!find_template(request, &build.spec))

@@ -1,6 +1,7 @@
 #include "api-gateway/build_request.h"
 
 #include "api-gateway/audit.h"
+#include "api-gateway/request.h"
 #include "api-gateway/template_render.h"
 #include "common/artifacts/glob.h"
 #include "common/base/clock.h"
@@ -340,11 +341,13 @@ static void begin_record(struct json_writer *w, const struct build_request *buil
 static void end_record(struct json_writer *w, const struct build_request *build)
 {
 	char hash[2 * SHA256_SIZE + 1], time[CLOCK_RFC3339_SIZE];
-	hex_encode(build->request_hash, SHA256_SIZE, hash);
+	bool has_key = build->request != NULL && build->request->idempotency_key.data != NULL;
+	if (has_key)
+		hex_encode(build->request_hash, SHA256_SIZE, hash);
 	clock_format_rfc3339(clock_wall_us(), time);
 	write_git(w, build);
 	json_string(w, "owner", build->token->id);
-	json_string(w, "request_hash", hash);
+	json_string(w, "request_hash", has_key ? hash : NULL);
 	json_string(w, "retry_of", build->retry_of);
 	json_string(w, "requested_at", time);
 	if (build->request != NULL)

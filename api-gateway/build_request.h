@@ -27,8 +27,8 @@ struct build_request {
 	const char *pointer; /* of the spec in the body: "" or "/build" */
 	char build_id[UUID_TEXT_SIZE];
 	bool provisional;
-	uint8_t request_hash[SHA256_SIZE];
-	const char *retry_of; /* the id of the build that this one repeats; NULL: it was posted */
+	uint8_t request_hash[SHA256_SIZE]; /* of a request with an Idempotency-Key: no other's is asked for */
+	const char *retry_of;              /* the id of the build that this one repeats; NULL: it was posted */
 };
 
 /* The template that the spec names ("name" or "name@version"), or NULL. */

@@ -355,7 +355,8 @@ bool create_and_build(struct request *request)
 	work.build = (struct build_request){
 		.gateway = request->gateway, .request = request, .token = request->token, .pointer = "/build"};
 	spec_find(work.build_body, &work.build.spec);
-	hash_body(&work);
+	if (request->idempotency_key.data != NULL)
+		hash_body(&work);
 	if (find_project(&work) < 0 || check_known_key(&work) < 0 || find_template(&work) < 0 || validate(&work) < 0 ||
 		check_token(&work) < 0 || check_render(&work) < 0 || settle_project(&work) < 0)
 		return true;

@@ -59,11 +59,11 @@ static int identify(struct again *again)
 	uint8_t random[8];
 	enum key_verdict verdict;
 	random_bytes(random, sizeof(random));
-	hash_request(again);
 	if (accept_make_id(request, ACCEPT_ROUTE_RETRY, request->param, random, build->build_id) < 0)
 		return -1;
 	if (request->idempotency_key.data == NULL)
 		return 0;
+	hash_request(again);
 	if (keyed_post_find(request, &again->db, build->build_id, build->request_hash, &verdict) < 0)
 		return -1;
 	if (verdict == KEY_OTHER)

@@ -2,6 +2,8 @@
 
 #include "api-gateway/build_request.h"
 #include "api-gateway/config.h"
+#include "api-gateway/request.h"
+#include "common/base/str.h"
 #include "common/model/prices.h"
 #include "kiln_schemas.h"
 
@@ -264,6 +266,22 @@ TEST(the_hash_does_not_see_order_or_blanks)
 	assert_memory_not_equal(a, c, SHA256_SIZE);
 }
 
+TEST(only_a_request_with_a_key_leaves_its_hash)
+{
+	static const struct route route = {.method = "POST", .pattern = "/projects/{id}/builds"};
+	static struct request request = {.route = &route};
+	take("{\"prompt\":\"p\"}");
+	build.request = &request;
+	build_request_hash(spec, &value, build.request_hash);
+	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	assert_non_null(strstr(value.data, "\"request_hash\":null"));
+	request.idempotency_key = (struct slice){"k", 1};
+	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	char hash[2 * SHA256_SIZE + 1];
+	hex_encode(build.request_hash, SHA256_SIZE, hash);
+	assert_non_null(strstr(value.data, hash));
+}
+
 TEST(a_budget_needs_a_price_of_the_model_where_both_are_known)
 {
 	struct error err = ERROR_INIT;
@@ -304,6 +322,7 @@ int main(void)
 		T(a_template_is_rendered_and_named_with_its_version),
 		T(a_prompt_that_grows_too_long_is_refused),
 		T(the_hash_does_not_see_order_or_blanks),
+		T(only_a_request_with_a_key_leaves_its_hash),
 		T(a_budget_needs_a_price_of_the_model_where_both_are_known),
 	};
 	return cmocka_run_group_tests(tests, setup_all, teardown_all);
