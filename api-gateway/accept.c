@@ -199,16 +199,18 @@ static struct kafka_message message_of(const struct request *request, const char
 
 static bool produce(struct request *request)
 {
-	char ce_id[UUID_TEXT_SIZE];
+	struct bursts_op *op = &request->sending.op;
 	uint8_t random[16];
 	loop_random(request->loop, random, sizeof(random)); /* uuid_v4 would be a system call */
-	uuid_v8(random, ce_id);
-	struct cloudevent event;
-	struct kafka_message message = message_of(request, request->build_id, ce_id, &request->record, &event);
-	message.data_stays = true; /* by the reference that the report gives back */
+	uuid_v8(random, request->sending.ce_id);
+	op->message =
+		message_of(request, request->build_id, request->sending.ce_id, &request->record, &request->sending.event);
+	op->message.data_stays = true; /* with the request, by the reference that the report gives back */
+	op->done = delivered;
+	op->ctx = request;
 	struct error err = ERROR_INIT;
 	request_ref(request);
-	if (bursts_produce(request->gateway->bursts, &message, delivered, request, &err) == 0) {
+	if (bursts_produce(request->gateway->bursts, op, &err) == 0) {
 		if (request->keyed != NULL)
 			request->keyed->sent = true;
 		set_deadline(request);

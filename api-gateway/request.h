@@ -29,6 +29,7 @@
 #include "api-gateway/worker_task.h"
 #include "common/base/error.h"
 #include "common/json/json.h"
+#include "common/kafka/bursts.h"
 
 struct loop;
 struct keyed_post;
@@ -99,8 +100,13 @@ struct request {
 
 	h2o_timeout_entry_t deadline;
 
-	struct answer answer;       /* this and what follows keeps its memory from request to request */
-	struct buffer record;       /* the value of a build's record, until its report (accept.c) */
+	struct answer answer; /* this and what follows keeps its memory from request to request */
+	struct buffer record; /* the value of a build's record, until its report (accept.c) */
+	struct {
+		struct bursts_op op;
+		struct cloudevent event;
+		char ce_id[UUID_TEXT_SIZE];
+	} sending;                  /* the record's message, as well */
 	struct request *next_spare; /* while it waits for the next one */
 };
 

@@ -2,11 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/list.h"
 #include "common/kafka/topics.h"
 
 #define LANES 64
@@ -32,18 +30,6 @@ struct burst {
 	struct lane *lane;
 	size_t left;
 	bool acknowledged, failed; /* one of them, at least */
-};
-
-/* A message, from its acceptance to its report. */
-struct op {
-	struct list_node node;
-	struct burst *burst; /* NULL while it waits */
-	kafka_delivered *done;
-	void *ctx;
-	int64_t since_ms;             /* of one that waits, as all below */
-	struct kafka_message message; /* a copy, with its texts behind, and its data unless that stays */
-	struct cloudevent event;
-	char room[];
 };
 
 struct bursts *bursts_new(struct kafka_producer *producer, const struct bursts_limits *limits)
@@ -77,61 +63,9 @@ static void unlock(struct bursts *bursts)
 	CHECK(pthread_mutex_unlock(&bursts->lock) == 0);
 }
 
-static struct op *make_op(size_t room, kafka_delivered *done, void *ctx)
+static void end_unsent(struct bursts_op *op, enum error_kind outcome, const char *reason)
 {
-	struct op *op = xmalloc(sizeof(*op) + room);
-	list_init(&op->node);
-	op->burst = NULL;
-	op->done = done;
-	op->ctx = ctx;
-	return op;
-}
-
-static void *keep(char **at, const void *from, size_t len)
-{
-	void *kept = *at;
-	memcpy(kept, from, len);
-	*at += len;
-	return kept;
-}
-
-static struct op *make_waiting_op(const struct kafka_message *message, kafka_delivered *done, void *ctx)
-{
-	struct kafka_message copy = *message;
-	struct cloudevent event = *message->event;
-	const char **const texts[] = {&copy.topic,    &event.id,   &event.type, &event.source,
-								  &event.subject, &event.time, &event.hash, &event.traceparent};
-	size_t sizes[ARRAY_LEN(texts)], room = copy.key_len + (copy.data_stays ? 0 : copy.data_len);
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		room += sizes[i] = *texts[i] != NULL ? strlen(*texts[i]) + 1 : 0;
-
-	struct op *op = make_op(room, done, ctx);
-	char *at = op->room;
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		if (sizes[i] > 0)
-			*texts[i] = keep(&at, *texts[i], sizes[i]);
-	}
-	if (copy.key_len > 0)
-		copy.key = keep(&at, copy.key, copy.key_len);
-	if (copy.data_len > 0 && !copy.data_stays)
-		copy.data = keep(&at, copy.data, copy.data_len);
-	op->since_ms = clock_boot_ms();
-	copy.event = &op->event;
-	op->message = copy;
-	op->event = event;
-	return op;
-}
-
-static void end_op(struct op *op, const struct kafka_delivery *delivery)
-{
-	if (op->done != NULL)
-		op->done(op->ctx, delivery);
-	free(op);
-}
-
-static void end_unsent_op(struct op *op, enum error_kind outcome, const char *reason)
-{
-	end_op(op, &(struct kafka_delivery){.outcome = outcome, .partition = -1, .offset = -1, .reason = reason});
+	op->done(op->ctx, &(struct kafka_delivery){.outcome = outcome, .partition = -1, .offset = -1, .reason = reason});
 }
 
 /* Under the lock. */
@@ -180,12 +114,18 @@ static struct burst *end_one(struct burst *burst, enum end end, struct list_node
 /* The producer's thread. */
 static void on_delivered(void *ctx, const struct kafka_delivery *delivery);
 
-static int send_op(struct op *op, struct error *err)
+static int hand_on(struct bursts_op *op, struct error *err)
+{
+	op->under_way = (struct kafka_op){.done = on_delivered, .ctx = op};
+	return kafka_produce_op(op->burst->bursts->producer, &op->message, &op->under_way, err);
+}
+
+static int send_op(struct bursts_op *op, struct error *err)
 {
 	struct bursts *bursts = op->burst->bursts;
 	if (clock_boot_ms() - op->since_ms > bursts->limits.waiting_ms)
 		return error_set(err, ERR_UNAVAILABLE, "kafka: %s: the messages before it took too long", op->message.topic);
-	return kafka_produce(bursts->producer, &op->message, on_delivered, op, err);
+	return hand_on(op, err);
 }
 
 /* Sends the list, all of one burst; or fails it, when there is no burst. Where kafka_produce refuses all the rest, the
@@ -194,15 +134,15 @@ static void send_burst(struct burst *burst, struct list_node *list)
 {
 	struct list_node *node;
 	while ((node = list_pop(list)) != NULL) {
-		struct op *op = LIST_ITEM(node, struct op, node);
+		struct bursts_op *op = LIST_ITEM(node, struct bursts_op, node);
 		if (burst == NULL) {
-			end_unsent_op(op, ERR_UNAVAILABLE, "the messages before it failed");
+			end_unsent(op, ERR_UNAVAILABLE, "the messages before it failed");
 			continue;
 		}
 		struct error err = ERROR_INIT;
 		op->burst = burst;
 		if (send_op(op, &err) < 0) {
-			end_unsent_op(op, err.kind, err.message);
+			end_unsent(op, err.kind, err.message);
 			burst = end_one(burst, REFUSED, list); /* adds to the list only when this was its last */
 		}
 	}
@@ -210,22 +150,19 @@ static void send_burst(struct burst *burst, struct list_node *list)
 
 static void on_delivered(void *ctx, const struct kafka_delivery *delivery)
 {
-	struct op *op = ctx;
+	struct bursts_op *op = ctx;
 	struct list_node list;
 	list_init(&list);
 	struct burst *burst = end_one(op->burst, delivery->outcome == ERR_NONE ? ACKNOWLEDGED : FAILED, &list);
-	end_op(op, delivery);
+	op->done(op->ctx, delivery); /* the caller may do away with it */
 	send_burst(burst, &list);
 }
 
-static int send_at_once(struct burst *burst, const struct kafka_message *message, kafka_delivered *done, void *ctx,
-						struct error *err)
+static int send_at_once(struct bursts_op *op, struct error *err)
 {
-	struct op *op = make_op(0, done, ctx);
-	op->burst = burst;
-	if (kafka_produce(burst->bursts->producer, message, on_delivered, op, err) == 0)
+	struct burst *burst = op->burst;
+	if (hand_on(op, err) == 0)
 		return 0;
-	free(op);
 	struct list_node list;
 	list_init(&list);
 	burst = end_one(burst, REFUSED, &list);
@@ -234,13 +171,14 @@ static int send_at_once(struct burst *burst, const struct kafka_message *message
 }
 
 /* Under the lock. */
-static int wait_for_turn(struct bursts *bursts, struct lane *lane, const struct kafka_message *message,
-						 kafka_delivered *done, void *ctx, struct error *err)
+static int wait_for_turn(struct bursts *bursts, struct lane *lane, struct bursts_op *op, struct error *err)
 {
+	const struct kafka_message *message = &op->message;
 	size_t bytes = message->key_len + message->data_len;
 	if (bursts->waiting_len >= bursts->limits.waiting || bytes > bursts->limits.waiting_bytes - bursts->waiting_bytes)
 		return error_set(err, ERR_LIMIT, "kafka: %s: too many messages wait", message->topic);
-	list_append(&lane->waiting, &make_waiting_op(message, done, ctx)->node);
+	op->since_ms = clock_boot_ms();
+	list_append(&lane->waiting, &op->node);
 	bursts->waiting_len++;
 	bursts->waiting_bytes += bytes;
 	lane->waiting_len++;
@@ -258,18 +196,17 @@ static struct lane *lane_of(struct bursts *bursts, const struct kafka_message *m
 	return &bursts->lanes[partition < 0 ? 0 : partition % LANES];
 }
 
-int bursts_produce(struct bursts *bursts, const struct kafka_message *message, kafka_delivered *done, void *ctx,
-				   struct error *err)
+int bursts_produce(struct bursts *bursts, struct bursts_op *op, struct error *err)
 {
-	CHECK(message->headers == NULL && message->generation == 0);
+	CHECK(op->done != NULL && op->message.data_stays && op->message.headers == NULL && op->message.generation == 0);
 	struct burst *burst = NULL;
-	struct lane *lane = lane_of(bursts, message);
+	struct lane *lane = lane_of(bursts, &op->message);
 	int result = 0;
 	lock(bursts);
 	if (lane->under_way < bursts->limits.under_way)
-		burst = begin_burst(bursts, lane, 1);
+		op->burst = burst = begin_burst(bursts, lane, 1);
 	else
-		result = wait_for_turn(bursts, lane, message, done, ctx, err);
+		result = wait_for_turn(bursts, lane, op, err);
 	unlock(bursts);
-	return burst == NULL ? result : send_at_once(burst, message, done, ctx, err);
+	return burst == NULL ? result : send_at_once(op, err);
 }

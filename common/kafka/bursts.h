@@ -11,9 +11,24 @@
  */
 #pragma once
 
+#include "common/base/list.h"
 #include "common/kafka/producer.h"
 
 struct bursts;
+
+/* A message, in the caller's memory. It and all that the message names (its data too, which is not copied) must stay as
+ * they are until `done` is called, or bursts_produce returns -1. */
+struct bursts_op {
+	struct kafka_message message; /* with data_stays, without headers and generation */
+	kafka_delivered *done;        /* not NULL */
+	void *ctx;
+
+	/* The bursts' own. */
+	struct burst *burst; /* once it is sent */
+	struct kafka_op under_way;
+	struct list_node node; /* while it waits, as the next */
+	int64_t since_ms;
+};
 
 struct bursts_limits {
 	size_t under_way;     /* bursts of a partition; at least 1 */
@@ -28,12 +43,11 @@ struct bursts *bursts_new(struct kafka_producer *producer, const struct bursts_l
 void bursts_free(struct bursts *bursts);
 
 /*
- * As kafka_produce, with which it may be mixed; message->headers and message->generation must not be set. ERR_LIMIT
- * also when too many wait. What waited has its report like all others, with these additions:
+ * As kafka_produce, with which it may be mixed, but for the memory. ERR_LIMIT also when too many wait. What waited has
+ * its report like all others, with these additions:
  *   - a burst of which no message was acknowledged and one failed: what waits behind it fails, ERR_UNAVAILABLE;
  *   - one that waited longer than waiting_ms fails when its turn comes, ERR_UNAVAILABLE: it was never sent;
  *   - kafka_produce refuses it when its turn comes: the outcome is kafka_produce's error (ERR_LIMIT, ERR_INVALID, …),
  *     and the report may come on the thread of another message's bursts_produce.
  */
-int bursts_produce(struct bursts *bursts, const struct kafka_message *message, kafka_delivered *done, void *ctx,
-				   struct error *err) MUST_CHECK;
+int bursts_produce(struct bursts *bursts, struct bursts_op *op, struct error *err) MUST_CHECK;

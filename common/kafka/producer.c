@@ -50,12 +50,6 @@ struct kafka_producer {
 	struct kafka_probe probe;
 };
 
-/* One message under way. */
-struct op {
-	kafka_delivered *done;
-	void *ctx;
-};
-
 static struct metric produced_total = {.kind = METRIC_COUNTER,
 									   .name = "kiln_kafka_deliveries_total",
 									   .help = "Messages by fate.",
@@ -97,10 +91,12 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
 	metric_add(delivery.outcome == ERR_NONE ? &produced_total : &failed_total, 1);
 	if (delivery.outcome != ERR_NONE)
 		kafka_probe_forget(&producer->probe);
-	struct op *op = message->_private;
+	struct kafka_op *op = message->_private;
 	if (op != NULL) {
-		op->done(op->ctx, &delivery);
-		free(op);
+		bool allocated = op->allocated;
+		op->done(op->ctx, &delivery); /* after which the caller's is the caller's again */
+		if (allocated)
+			free(op);
 	}
 }
 
@@ -383,7 +379,8 @@ static rd_kafka_topic_t *keep_topic(struct kafka_producer *producer, const struc
 }
 
 /* Inside the gate. */
-static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kafka_message *message, struct op *op)
+static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kafka_message *message,
+							   struct kafka_op *op)
 {
 	const struct topic *ours = topic_find(message->topic);
 	rd_kafka_topic_t *topic =
@@ -410,15 +407,9 @@ static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kaf
 	return code;
 }
 
-int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message, kafka_delivered *done,
-				  void *ctx, struct error *err)
+static int produce(struct kafka_producer *producer, const struct kafka_message *message, struct kafka_op *op,
+				   struct error *err)
 {
-	struct op *op = NULL;
-	if (done != NULL) {
-		op = xmalloc(sizeof(*op));
-		op->done = done;
-		op->ctx = ctx;
-	}
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__STATE;
 	if (gate_enter(&producer->gate)) {
 		if (message->generation == 0 || message->generation == producer->generation)
@@ -427,8 +418,28 @@ int kafka_produce(struct kafka_producer *producer, const struct kafka_message *m
 	}
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return 0;
-	free(op);
 	return produce_error(code, message, err);
+}
+
+int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message, kafka_delivered *done,
+				  void *ctx, struct error *err)
+{
+	struct kafka_op *op = NULL;
+	if (done != NULL) {
+		op = xmalloc(sizeof(*op));
+		*op = (struct kafka_op){.done = done, .ctx = ctx, .allocated = true};
+	}
+	int result = produce(producer, message, op, err);
+	if (result < 0)
+		free(op);
+	return result;
+}
+
+int kafka_produce_op(struct kafka_producer *producer, const struct kafka_message *message, struct kafka_op *op,
+					 struct error *err)
+{
+	op->allocated = false;
+	return produce(producer, message, op, err);
 }
 
 uint64_t kafka_producer_generation(struct kafka_producer *producer)

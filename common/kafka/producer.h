@@ -68,6 +68,16 @@ struct kafka_message {
 int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message, kafka_delivered *done,
 				  void *ctx, struct error *err) MUST_CHECK;
 
+/* Who hears of a message's fate: `done`, which is not NULL, with `ctx`. */
+struct kafka_op {
+	kafka_delivered *done;
+	void *ctx;
+	bool allocated; /* the producer's */
+};
+/* The same with memory of the caller's, which it is again when `done` is called or after -1. */
+int kafka_produce_op(struct kafka_producer *producer, const struct kafka_message *message, struct kafka_op *op,
+					 struct error *err) MUST_CHECK;
+
 /* The same and waits for the acknowledgement until the deadline (clock_boot_ms). ERR_TIMEOUT's message may still be
  * written. */
 int kafka_produce_wait(struct kafka_producer *producer, const struct kafka_message *message, int64_t deadline_ms,

@@ -44,8 +44,10 @@ rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, cha
 	return __real_rd_kafka_new(type, conf, text, size);
 }
 
-/* What came of a message. */
+/* A message, and what came of it. */
 struct fate {
+	struct bursts_op op;
+	char key[16], data[16]; /* of one among many */
 	_Atomic int reports;
 	enum error_kind outcome;
 	int64_t offset;
@@ -122,13 +124,22 @@ static struct kafka_message message_of(const struct fixture *fixture, const char
 		.topic = fixture->topic, .key = "k", .key_len = 1, .data = data, .data_len = strlen(data), .event = &event};
 }
 
+static int give(struct bursts *bursts, struct fate *fate, const struct kafka_message *message, struct error *err)
+{
+	fate->op.message = *message;
+	fate->op.message.data_stays = true;
+	fate->op.done = on_done;
+	fate->op.ctx = fate;
+	return bursts_produce(bursts, &fate->op, err);
+}
+
 /* The next `len` of the fixture's fates are theirs. */
 static struct fate *produce(struct fixture *fixture, int first, int len)
 {
 	struct kafka_message message = message_of(fixture, "{}");
 	struct error err = ERROR_INIT;
 	for (int i = first; i < first + len; i++)
-		assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[i], &err), err);
+		assert_ok(give(fixture->bursts, &fixture->fates[i], &message, &err), err);
 	return &fixture->fates[first];
 }
 
@@ -175,7 +186,7 @@ static void what_is_under_way_to_one_partition_does_not_hold_up_another(void **s
 	test_freeze_kafka();
 	for (int i = 0; i < 2; i++) {
 		message.partition = i;
-		assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[i], &err), err);
+		assert_ok(give(fixture->bursts, &fixture->fates[i], &message, &err), err);
 		assert_becomes(requests == i + 1, 60000);
 	}
 	test_thaw_kafka();
@@ -271,26 +282,20 @@ static void a_message_that_waited_is_as_it_was(void **state)
 	struct fixture *fixture = *state;
 	open_bursts(fixture, NULL, PATIENT_MS, &one);
 	struct fate *fates = fixture->fates;
-	char texts[][16] = {"an id",  "a.type",  "/a/source", "a subject", "a time",
-						"a hash", "a trace", "a key",     "some data"};
-	char *topic = xstrdup(fixture->topic);
-	const struct cloudevent own = {.id = texts[0],
-								   .type = texts[1],
-								   .source = texts[2],
-								   .subject = texts[3],
-								   .time = texts[4],
-								   .hash = texts[5],
-								   .traceparent = texts[6],
+	const struct cloudevent own = {.id = "an id",
+								   .type = "a.type",
+								   .source = "/a/source",
+								   .subject = "a subject",
+								   .time = "a time",
+								   .hash = "a hash",
+								   .traceparent = "a trace",
 								   .sequence = 7};
-	struct kafka_message message = {
-		.topic = topic, .key = texts[7], .key_len = 5, .data = texts[8], .data_len = 9, .event = &own};
+	const struct kafka_message message = {
+		.topic = fixture->topic, .key = "a key", .key_len = 5, .data = "some data", .data_len = 9, .event = &own};
 	struct error err = ERROR_INIT;
 	test_freeze_kafka();
 	produce(fixture, 0, 1);
-	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fates[1], &err), err);
-	memset(texts, '#', sizeof(texts)); /* all of it is the caller's again */
-	memset(topic, '#', strlen(topic));
-	free(topic);
+	assert_ok(give(fixture->bursts, &fates[1], &message, &err), err);
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 2) == 2, 60000);
 	assert_fates(fates, 2, ERR_NONE);
@@ -305,18 +310,17 @@ static void see_last(void *ctx, const rd_kafka_message_t *message)
 	(void)snprintf(last, 16, "%.*s", (int)message->len, (const char *)message->payload);
 }
 
-static void data_that_stays_is_not_copied_while_it_waits(void **state)
+static void what_waits_is_not_copied(void **state)
 {
 	struct fixture *fixture = *state;
 	open_bursts(fixture, NULL, PATIENT_MS, &one);
 	struct fate *fates = fixture->fates;
 	char data[] = "before", last[16] = "";
 	struct kafka_message message = message_of(fixture, data);
-	message.data_stays = true;
 	struct error err = ERROR_INIT;
 	test_freeze_kafka();
 	produce(fixture, 0, 1);
-	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fates[1], &err), err);
+	assert_ok(give(fixture->bursts, &fates[1], &message, &err), err);
 	data[0] = 'B'; /* which nobody may do, but it shows */
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 2) == 2, 60000);
@@ -361,7 +365,7 @@ static void too_many_messages_do_not_wait(void **state)
 	produce(fixture, 0, 3);
 	struct error err = ERROR_INIT;
 	struct kafka_message message = message_of(fixture, "{}");
-	assert_int_equal(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[3], &err), -1);
+	assert_int_equal(give(fixture->bursts, &fixture->fates[3], &message, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
 	close_bursts(fixture);
 	assert_int_equal(fixture->fates[3].reports, 0); /* the call has said it */
@@ -377,9 +381,9 @@ static void too_many_bytes_do_not_wait(void **state)
 	struct error err = ERROR_INIT;
 	struct kafka_message message = message_of(fixture, "");
 	message.key_len = 0;
-	assert_ok(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[3], &err), err);
+	assert_ok(give(fixture->bursts, &fixture->fates[3], &message, &err), err);
 	message.key_len = 1;
-	assert_int_equal(bursts_produce(fixture->bursts, &message, on_done, &fixture->fates[4], &err), -1);
+	assert_int_equal(give(fixture->bursts, &fixture->fates[4], &message, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
 }
 
@@ -414,7 +418,7 @@ static void what_is_refused_takes_none_of_its_burst_with_it(void **state)
 	struct error err = ERROR_INIT;
 	test_freeze_kafka();
 	produce(fixture, 0, 2);
-	assert_ok(bursts_produce(fixture->bursts, &refused, on_done, &fates[3], &err), err);
+	assert_ok(give(fixture->bursts, &fates[3], &refused, &err), err);
 	produce(fixture, 2, 1);
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 4) == 4, 60000);
@@ -440,7 +444,9 @@ static void what_waits_behind_a_burst_that_was_refused_is_sent(void **state)
 	struct error err = ERROR_INIT;
 	test_freeze_kafka();
 	struct fate *fates = produce(fixture, 0, 1);
-	assert_ok(bursts_produce(fixture->bursts, &refused, on_refused, fixture, &err), err);
+	refused.data_stays = true;
+	fates[1].op = (struct bursts_op){.message = refused, .done = on_refused, .ctx = fixture};
+	assert_ok(bursts_produce(fixture->bursts, &fates[1].op, &err), err);
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 4) == 4, 60000);
 	assert_fates(fates + 1, 1, ERR_INVALID);
@@ -459,17 +465,17 @@ static void *run_sender(void *arg)
 {
 	struct sender *sender = arg;
 	for (int i = 0; i < MESSAGES; i++) {
-		char key[16], data[16];
-		(void)snprintf(key, sizeof(key), "%d", i);
-		(void)snprintf(data, sizeof(data), "%d", sender->first + i);
-		struct kafka_message message = message_of(sender->fixture, data);
+		struct fate *fate = &sender->fates[i];
+		(void)snprintf(fate->key, sizeof(fate->key), "%d", i);
+		(void)snprintf(fate->data, sizeof(fate->data), "%d", sender->first + i);
+		struct kafka_message message = message_of(sender->fixture, fate->data);
 		message.partition = -1;
-		message.key = key;
-		message.key_len = strlen(key);
+		message.key = fate->key;
+		message.key_len = strlen(fate->key);
 		if (sender->some_refused && i % REFUSED_EVERY == 0)
 			message.partition = NO_PARTITION;
 		struct error err = ERROR_INIT;
-		sender->taken += bursts_produce(sender->fixture->bursts, &message, on_done, &sender->fates[i], &err) == 0;
+		sender->taken += give(sender->fixture->bursts, fate, &message, &err) == 0;
 	}
 	return NULL;
 }
@@ -570,7 +576,7 @@ int main(void)
 		TEST(what_finds_many_under_way_waits_until_they_are_acknowledged),
 		TEST(what_waited_shares_requests),
 		TEST(a_message_that_waited_is_as_it_was),
-		TEST(data_that_stays_is_not_copied_while_it_waits),
+		TEST(what_waits_is_not_copied),
 		TEST(what_waits_behind_a_burst_that_failed_fails_with_it),
 		TEST(too_many_messages_do_not_wait),
 		TEST(too_many_bytes_do_not_wait),
