@@ -4,10 +4,21 @@
  * constant time, and what an index's timing could tell of a digest is of no use without the text. Tokens come from the
  * cache, which follows Postgres within a second while it is up. Tokens that nobody knows are limited by the client's
  * address (guesses.h), requests by their token (admission.h).
+ *
+ * Each loop keeps the text that it has hashed last, and its digest: most requests come with the token of the one
+ * before. Whether the token is good is looked up all the same.
  */
 #pragma once
 
 #include "api-gateway/request.h"
+
+#define AUTH_TOKEN_MAX 512 /* bytes of a token's text */
+
+struct auth_digest {
+	size_t len;
+	char text[AUTH_TOKEN_MAX];
+	uint8_t hash[SHA256_SIZE];
+};
 
 enum auth_outcome {
 	AUTH_GRANTED, /* request->token is set */

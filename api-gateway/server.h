@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "api-gateway/access_log.h"
+#include "api-gateway/auth.h"
 #include "api-gateway/build_reads.h"
 #include "api-gateway/connections.h"
 #include "api-gateway/gateway.h"
@@ -50,6 +51,7 @@ struct loop {
 	uint8_t random[LOOP_RANDOM_BYTES];
 	struct request *spare; /* request.c */
 	size_t spare_len;
+	struct auth_digest token_digest; /* auth.c */
 	/* Of the hot path, used within one call. */
 	struct buffer scratch;
 	struct json_pool *trees;
