@@ -6,6 +6,7 @@
 #include "api-gateway/fill.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/keyed_post.h"
+#include "api-gateway/own_records.h"
 #include "api-gateway/request_key.h"
 #include "api-gateway/server.h"
 #include "common/base/clock.h"
@@ -137,10 +138,12 @@ static void delivered(void *ctx, const struct kafka_delivery *delivery)
 	request->delivery = delivery->outcome;
 	if (request->keyed != NULL)
 		keyed_post_delivered(request, delivery);
-	if (delivery->outcome == ERR_NONE) /* only the producer's thread says so */
+	if (delivery->outcome == ERR_NONE) { /* only the producer's thread says so */
+		own_records_add(request->gateway->own, request->build_id, delivery->partition, delivery->offset);
 		list_append(&request->gateway->acknowledged, &request->acknowledged);
-	else
+	} else {
 		request_post(request, answer_delivered);
+	}
 }
 
 /* The producer's thread. Acknowledged together, they are handed on together: a loop that hears of each by itself is

@@ -20,6 +20,7 @@ struct downloads;
 struct guesses;
 struct key_index;
 struct key_lookups;
+struct own_records;
 struct recent_builds;
 struct shared_map;
 struct streams;
@@ -51,6 +52,7 @@ struct gateway {
 	struct kafka_producer *producer;
 	struct bursts *bursts;         /* of build requests, before the producer */
 	struct list_node acknowledged; /* accept.c */
+	struct own_records *own;       /* of accept.c, for the tail */
 	struct caches *caches;
 	struct recent_builds *recent;
 	struct shared_map *build_cache; /* build_cache.h */

@@ -8,6 +8,7 @@
 #include "api-gateway/gateway.h"
 #include "api-gateway/key_index.h"
 #include "api-gateway/key_lookups.h"
+#include "api-gateway/own_records.h"
 #include "api-gateway/problem.h"
 #include "api-gateway/rate_limit.h"
 #include "api-gateway/recent_builds.h"
@@ -110,6 +111,7 @@ static int start_parts(struct error *err)
 	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
 	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
 	gateway.build_cache = shared_map_new((size_t)config.cached_builds);
+	gateway.own = own_records_new();
 	gateway.keys = key_index_new(partitions, (size_t)config.recent_keys);
 	if (kafka_producer_new(kafka(), &options, &gateway.producer, err) < 0)
 		return -1;
@@ -220,6 +222,7 @@ static int run(struct error *err)
 	caches_stop(gateway.caches);
 	kafka_producer_free(gateway.producer, PRODUCER_DRAIN_MS);
 	bursts_free(gateway.bursts);
+	own_records_free(gateway.own);
 	recent_builds_free(gateway.recent);
 	shared_map_free(gateway.build_cache);
 	key_index_free(gateway.keys);

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "api-gateway/key_index.h"
+#include "api-gateway/own_records.h"
 #include "api-gateway/recent_builds.h"
 #include "api-gateway/topic_tail.h"
 #include "common/base/clock.h"
@@ -40,7 +41,9 @@ static bool is_build_request(const rd_kafka_message_t *message)
 static void take(void *ctx, size_t slot, const rd_kafka_message_t *message)
 {
 	const struct gateway *gateway = ctx;
-	bool is_request = is_build_request(message);
+	bool is_own = message->key_len == UUID_TEXT_SIZE - 1 &&
+				  own_records_has(gateway->own, message->key, (int32_t)slot, message->offset);
+	bool is_request = is_own || is_build_request(message);
 	if (is_request && uuid_version(message->key) == 8)
 		key_index_add(gateway->keys, (int32_t)slot, message->offset, message->key, message->payload, message->len);
 	recent_builds_add(gateway->recent, (int32_t)slot, message->offset, is_request ? message->key : NULL,
