@@ -1,6 +1,7 @@
 #include "api-gateway/build_id.h"
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/siphash.h"
 #include "common/kafka/topics.h"
 
@@ -21,9 +22,13 @@ void build_id_new(const uint8_t random[8], char ret[UUID_TEXT_SIZE])
 	int32_t wanted = partition_of_the_moment(topic);
 	uuid_v7_from(random, ret);
 	unsigned number = (unsigned)random[6] << 8 | random[7]; /* they stay as random as they can be */
-	for (int i = 0; i < TRIES && topic_partition(topic, ret, UUID_TEXT_SIZE - 1) != wanted; i++) {
+	char *chosen = ret + UUID_TEXT_SIZE - 1 - CHOSEN_DIGITS;
+	uint32_t head = kafka_murmur2_head(ret, (size_t)(chosen - ret), UUID_TEXT_SIZE - 1);
+	for (int i = 0; i < TRIES; i++) {
+		if (topic_partition_of_hash(topic, kafka_murmur2_rest(head, chosen, CHOSEN_DIGITS)) == wanted)
+			return;
 		number++;
-		char *digit = ret + UUID_TEXT_SIZE - 1 - CHOSEN_DIGITS;
+		char *digit = chosen;
 		for (int shift = 12; shift >= 0; shift -= 4)
 			*digit++ = hex[number >> shift & 15];
 	}

@@ -26,8 +26,10 @@ void spec_find(const cJSON *body, struct spec *ret)
 	if (!cJSON_IsObject(body))
 		return;
 	for (const cJSON *member = body->child; member != NULL; member = member->next) {
+		if (cJSON_IsNull(member))
+			continue;
 		size_t len = strlen(member->string);
-		for (size_t i = 0; i < SPEC_FIELDS && !cJSON_IsNull(member); i++) {
+		for (size_t i = 0; i < SPEC_FIELDS; i++) {
 			if (names[i].len == len && memcmp(names[i].name, member->string, len) == 0) {
 				ret->at[i] = member;
 				break;

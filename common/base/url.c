@@ -20,11 +20,25 @@ int url_encode(struct buffer *ret, const char *text, size_t len)
 	return 0;
 }
 
+/* Up to what may mean something else. */
+static size_t plain_len(const char *text, size_t len)
+{
+	size_t at = 0;
+	while (at < len && text[at] != '%' && text[at] != '+' && text[at] != '\0')
+		at++;
+	return at;
+}
+
 int url_decode(struct buffer *ret, const char *text, size_t len, bool plus_is_space, struct error *err)
 {
 	size_t start = ret->len;
 	bool fits = true;
 	for (size_t i = 0; i < len; i++) {
+		size_t plain = plain_len(text + i, len - i);
+		fits = fits && buffer_append(ret, text + i, plain) == 0;
+		i += plain;
+		if (i == len)
+			break;
 		char c = text[i];
 		if (c == '+' && plus_is_space) {
 			c = ' ';

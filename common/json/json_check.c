@@ -2,6 +2,7 @@
 #include "common/base/utf8.h"
 #include "common/json/json_internal.h"
 
+#include <endian.h>
 #include <math.h>
 
 #define ONES 0x0101010101010101U
@@ -79,18 +80,20 @@ static int check_escape(struct scan *scan)
 	}
 }
 
-/* Past the bytes that need no look: eight at a time while none of them is a control, a quote, a backslash or not ASCII.
+/* Past the bytes that need no look, eight at a time: to the first that is a control, a quote, a backslash or not ASCII.
  */
 static const char *skip_plain(const char *at, const char *end)
 {
 	uint64_t word;
 	while (end - at >= (ptrdiff_t)sizeof(word)) {
 		memcpy(&word, at, sizeof(word));
+		word = le64toh(word);
 		uint64_t quote = word ^ (ONES * '"'), backslash = word ^ (ONES * '\\');
 		/* For bytes below 0x80 the borrow of x - 0x20 and of x - 1 shows in the high bit; the others show by
 		 * themselves. */
-		if ((((word - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | word) & HIGHS) != 0)
-			break;
+		uint64_t marks = ((word - ONES * 0x20) | (quote - ONES) | (backslash - ONES) | word) & HIGHS;
+		if (marks != 0)
+			return at + __builtin_ctzll(marks) / 8; /* the first is right: nothing below it has borrowed */
 		at += sizeof(word);
 	}
 	while (at < end && (unsigned char)*at >= 0x20 && (unsigned char)*at < 0x80 && *at != '"' && *at != '\\')

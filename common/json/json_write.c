@@ -32,22 +32,34 @@ static void put_control(struct buffer *buf, char c)
 	(void)buffer_append(buf, escape, sizeof(escape));
 }
 
-/* Whether the eight bytes at `text` need no escape and are ASCII: none is below 0x20, a quote, a backslash or above
+/* Whether eight bytes need no escape and are ASCII: none is below 0x20, a quote, a backslash or above
  * 0x7F. */
-static bool is_plain_word(const char *text)
+static bool is_plain_word(uint64_t word)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
-	uint64_t word;
-	memcpy(&word, text, sizeof(word));
 	uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
 	/* x - ones borrows into a byte's high bit where x is 0 (bytes above 0x7F are seen by `word` itself). */
 	return (((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & high) == 0;
 }
 
+static uint64_t word_at(const char *text)
+{
+	uint64_t word;
+	memcpy(&word, text, sizeof(word));
+	return word;
+}
+
+static uint32_t half_at(const char *text)
+{
+	uint32_t half;
+	memcpy(&half, text, sizeof(half));
+	return half;
+}
+
 static size_t plain_len(const char *text, size_t len)
 {
 	size_t at = 0;
-	while (len - at >= sizeof(uint64_t) && is_plain_word(text + at))
+	while (len - at >= sizeof(uint64_t) && is_plain_word(word_at(text + at)))
 		at += sizeof(uint64_t);
 	while (at < len && is_plain((unsigned char)text[at]))
 		at++;
@@ -80,13 +92,22 @@ static char *copy_quoted(char *out, const char *text, size_t len)
 {
 	size_t at = 0;
 	*out++ = '"';
+	/* The last ones are taken with some that are there already. */
 	while (len - at >= sizeof(uint64_t) || (at > 0 && at < len)) {
 		if (len - at < sizeof(uint64_t))
-			at = len - sizeof(uint64_t); /* the last ones, with some that are there already */
-		if (!is_plain_word(text + at))
+			at = len - sizeof(uint64_t);
+		if (!is_plain_word(word_at(text + at)))
 			return NULL;
 		memcpy(out + at, text + at, sizeof(uint64_t));
 		at += sizeof(uint64_t);
+	}
+	if (at == 0 && len >= sizeof(uint32_t)) {
+		size_t last = len - sizeof(uint32_t);
+		if (!is_plain_word((uint64_t)half_at(text) << 32 | half_at(text + last)))
+			return NULL;
+		memcpy(out, text, sizeof(uint32_t));
+		memcpy(out + last, text + last, sizeof(uint32_t));
+		at = len;
 	}
 	for (; at < len; at++) {
 		if (!is_plain((unsigned char)text[at]))

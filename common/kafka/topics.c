@@ -25,7 +25,12 @@ const struct topic *topic_find(const char *name)
 	return NULL;
 }
 
+int32_t topic_partition_of_hash(const struct topic *topic, uint32_t hash)
+{
+	return (int32_t)((hash & 0x7fffffff) % (uint32_t)topic->partitions);
+}
+
 int32_t topic_partition(const struct topic *topic, const void *key, size_t key_len)
 {
-	return (int32_t)((kafka_murmur2(key, key_len) & 0x7fffffff) % (uint32_t)topic->partitions);
+	return topic_partition_of_hash(topic, kafka_murmur2(key, key_len));
 }

@@ -30,3 +30,4 @@ extern const size_t kiln_topics_len;
 const struct topic *topic_find(const char *name);
 /* Java's partitioner: (murmur2(key) & 0x7fffffff) % partitions. */
 int32_t topic_partition(const struct topic *topic, const void *key, size_t key_len);
+int32_t topic_partition_of_hash(const struct topic *topic, uint32_t hash); /* murmur2's */

@@ -69,8 +69,14 @@ TEST(murmur2_is_kafkas)
 		{"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
 		{"abc", 479470107},
 	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_int_equal((int32_t)kafka_murmur2(cases[i].text, strlen(cases[i].text)), cases[i].hash);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = strlen(cases[i].text);
+		assert_int_equal((int32_t)kafka_murmur2(cases[i].text, len), cases[i].hash);
+		for (size_t head = 0; head <= len; head += 4) {
+			uint32_t first = kafka_murmur2_head(cases[i].text, head, len);
+			assert_int_equal((int32_t)kafka_murmur2_rest(first, cases[i].text + head, len - head), cases[i].hash);
+		}
+	}
 }
 
 int main(void)

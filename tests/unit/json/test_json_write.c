@@ -57,22 +57,29 @@ TEST(escapes_are_minimal)
 	assert_string_equal(buf.data, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f ä€😀\"");
 }
 
-/* Eight bytes are looked at together: each byte at each place of two such words must still be seen. */
+static void assert_comes_back(size_t len, size_t place, char c)
+{
+	char text[18] = "aaaaaaaaaaaaaaaaa";
+	text[len] = '\0';
+	text[place] = c;
+	buffer_clear(&buf);
+	json_writer_init(&w, &buf);
+	json_string(&w, NULL, text);
+	CLEANUP(cJSON_Delete_p) cJSON *tree = NULL;
+	struct error err = ERROR_INIT;
+	assert_int_equal(json_parse(buf.data, buf.len, &tree, &err), 0);
+	assert_string_equal(cJSON_GetStringValue(tree), text);
+	bool escaped = c < 0x20 || c == '"' || c == '\\';
+	assert_int_equal(buf.len > len + 2, escaped);
+}
+
+/* Eight bytes are looked at together, and four: each byte at each place of a text of each length must still be seen. */
 TEST(every_ascii_byte_at_every_place_comes_back)
 {
-	for (size_t place = 0; place < 17; place++) {
-		for (int c = 1; c < 128; c++) {
-			char text[18] = "aaaaaaaaaaaaaaaaa";
-			text[place] = (char)c;
-			buffer_clear(&buf);
-			json_writer_init(&w, &buf);
-			json_string(&w, NULL, text);
-			CLEANUP(cJSON_Delete_p) cJSON *tree = NULL;
-			struct error err = ERROR_INIT;
-			assert_int_equal(json_parse(buf.data, buf.len, &tree, &err), 0);
-			assert_string_equal(cJSON_GetStringValue(tree), text);
-			bool escaped = c < 0x20 || c == '"' || c == '\\';
-			assert_int_equal(buf.len > sizeof(text) + 1, escaped);
+	for (size_t len = 1; len <= 17; len++) {
+		for (size_t place = 0; place < len; place++) {
+			for (int c = 1; c < 128; c++)
+				assert_comes_back(len, place, (char)c);
 		}
 	}
 }
