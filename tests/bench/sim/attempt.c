@@ -57,21 +57,22 @@ static void begin(struct json_writer *w, struct buffer *body, const struct attem
 	json_string(w, "time", now);
 }
 
-static void send_report(struct attempt *attempt, const char *type, const struct buffer *body, kafka_delivered *done)
+/* At once, behind what waits. */
+static void send_report(const struct attempt *attempt, const char *type, const char *id, const struct buffer *body,
+						kafka_delivered *done, void *ctx)
 {
-	char id[UUID_TEXT_SIZE];
-	uuid_v4(id);
-	sim_send(attempt->sim->results, TOPIC_BUILD_RESULTS, attempt->build_id, id, type, body, done, attempt);
+	reports_flush(attempt->sim, attempt->worker);
+	sim_send(attempt->sim->results, TOPIC_BUILD_RESULTS, attempt->build_id, id, type, body, done, ctx);
 }
 
 static void send_accepted(struct attempt *attempt)
 {
-	CLEANUP(buffer_release_p) struct buffer body;
+	struct buffer body;
 	buffer_init(&body, BODY_MAX_BYTES);
 	struct json_writer w;
 	begin(&w, &body, attempt);
 	json_object_end(&w);
-	send_report(attempt, "attempt.accepted", &body, NULL);
+	report_later(attempt, "attempt.accepted", body);
 }
 
 /* The producer's thread. */
@@ -85,7 +86,7 @@ static void on_acked(void *ctx, const struct kafka_delivery *delivery)
 
 static void send_phase(struct attempt *attempt)
 {
-	CLEANUP(buffer_release_p) struct buffer body;
+	struct buffer body;
 	buffer_init(&body, BODY_MAX_BYTES);
 	struct json_writer w;
 	bool pushing = attempt->stage == PUSHING, based = attempt->stage > 0;
@@ -97,8 +98,15 @@ static void send_phase(struct attempt *attempt)
 	json_string(&w, "branch", based ? "main" : NULL);
 	json_string(&w, "commit_sha", pushing ? attempt->commit_sha : NULL);
 	json_object_end(&w);
-	attempt->waits_for_ack = pushing;
-	send_report(attempt, "attempt.phase", &body, pushing ? on_acked : NULL);
+	if (!pushing) {
+		report_later(attempt, "attempt.phase", body);
+		return;
+	}
+	attempt->waits_for_ack = true;
+	char id[UUID_TEXT_SIZE];
+	uuid_v4(id);
+	send_report(attempt, "attempt.phase", id, &body, on_acked, attempt);
+	buffer_release(&body);
 }
 
 static void write_result(struct json_writer *w, const struct attempt *attempt, const char *error_class)
@@ -147,8 +155,7 @@ static void finish(struct attempt *attempt, const char *outcome, const char *err
 	json_object_end(&w);
 	uuid_v4(attempt->result_id);
 	attempt->result_us = clock_boot_us();
-	sim_send(sim->results, TOPIC_BUILD_RESULTS, attempt->build_id, attempt->result_id, "attempt.finished", &body, NULL,
-			 NULL);
+	send_report(attempt, "attempt.finished", attempt->result_id, &body, NULL, NULL);
 	attempt->result = buffer_detach(&body, &(size_t){0});
 	sim->finished++;
 	sim->cancelled += str_equal(outcome, "cancelled");
@@ -161,8 +168,7 @@ void attempt_resend(struct attempt *attempt, int64_t now_us)
 	attempt->result_us = now_us;
 	attempt->sim->resent++;
 	const struct buffer body = {.data = attempt->result, .len = strlen(attempt->result)};
-	sim_send(attempt->sim->results, TOPIC_BUILD_RESULTS, attempt->build_id, attempt->result_id, "attempt.finished",
-			 &body, NULL, NULL);
+	send_report(attempt, "attempt.finished", attempt->result_id, &body, NULL, NULL);
 }
 
 void attempt_go_on(struct attempt *attempt, int64_t now_us)

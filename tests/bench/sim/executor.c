@@ -183,8 +183,11 @@ static int64_t turn(struct sim *sim)
 		struct sim_worker *worker = &sim->workers[i];
 		if (worker->heartbeat_us <= now_us)
 			worker_heartbeat(sim, worker, now_us);
-		if (worker->heartbeat_us < next_us)
-			next_us = worker->heartbeat_us;
+		if (worker->waiting_us <= now_us)
+			reports_flush(sim, worker);
+		int64_t due_us = worker->waiting_us < worker->heartbeat_us ? worker->waiting_us : worker->heartbeat_us;
+		if (due_us < next_us)
+			next_us = due_us;
 	}
 	return next_us;
 }
@@ -234,6 +237,8 @@ int main(int argc, char **argv)
 	(void)puts("ready");
 	(void)fflush(stdout); /* whoever reads it will wait in vain */
 	run(&sim);
+	for (int64_t i = 0; i < sim.options.workers; i++)
+		reports_flush(&sim, &sim.workers[i]);
 	if (map_len(sim.attempts) == 0)
 		workers_bye(&sim);
 	kafka_producer_free(sim.heartbeats, 0);

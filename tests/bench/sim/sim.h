@@ -52,6 +52,8 @@ struct sim_worker {
 	int32_t partition;
 	int64_t heartbeat_us; /* when the next one is due */
 	struct list_node attempts;
+	struct list_node waiting; /* reports.c's */
+	int64_t waiting_us;       /* when they go in any case; INT64_MAX = there are none */
 };
 
 /* worker.c: what a worker says of itself. */
@@ -93,6 +95,11 @@ void attempt_acked(struct attempt *attempt, int64_t now_us);
 /* A result that was not released for a while is sent again. */
 void attempt_resend(struct attempt *attempt, int64_t now_us);
 void attempts_free(struct sim *sim);
+
+/* reports.c: what nobody waits for goes before the worker's next report that is not patient, or after a while, as the
+ * executor sends it (executor/daemon/sender.h). */
+void report_later(struct attempt *attempt, const char *type, struct buffer body); /* the body is handed over */
+void reports_flush(struct sim *sim, struct sim_worker *worker);
 
 /* One record; the data is `body`. */
 void sim_send(struct kafka_producer *producer, const char *topic, const char *key, const char *id, const char *type,

@@ -147,6 +147,8 @@ int workers_start(struct sim *sim, struct error *err)
 		uuid_v4(worker->nonce);
 		worker->partition = topic_partition(topic_find(TOPIC_BUILD_ASSIGNMENTS), worker->id, UUID_TEXT_SIZE - 1);
 		list_init(&worker->attempts);
+		list_init(&worker->waiting);
+		worker->waiting_us = INT64_MAX;
 		CHECK(map_set(sim->workers_by_id, worker->id, UUID_TEXT_SIZE - 1, worker) == 0);
 	}
 	const char *const topics[] = {TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
