@@ -1,6 +1,7 @@
 #include "build-service/assignment.h"
 
 #include "build-service/deadlines.h"
+#include "build-service/releases.h"
 #include "common/base/log.h"
 #include "common/json/json.h"
 #include "common/kafka/topics.h"
@@ -86,8 +87,10 @@ void assignment_send(struct service *service, const struct assignment *assignmen
 	if (assignment_write(body, assignment) < 0)
 		(void)error_set(&err, ERR_LIMIT, "too large"); /* requests.c refuses such builds */
 	else if (commands_send_assign(service->commands, assignment->to.worker_id, body->data, body->len,
-								  assignment->traceparent, delivered, deadline, &err) == 0)
+								  assignment->traceparent, delivered, deadline, &err) == 0) {
+		releases_follow(service->releases, assignment->to.worker_id);
 		return;
+	}
 	log_warn("assignment not sent, heartbeats will ask for it", "build_id", assignment->token.build_id, "worker_id",
 			 assignment->to.worker_id, "error", err.message, NULL);
 	deadline_sent(deadline);

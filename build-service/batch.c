@@ -7,6 +7,7 @@
 #include "build-service/batch_private.h"
 #include "build-service/counters.h"
 #include "build-service/deadlines.h"
+#include "build-service/releases.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -260,6 +261,7 @@ void batch_committed(struct batch *batch)
 	if (batch->set.woke_dispatch || batch->workers_changed)
 		wakeup_signal(&batch->service->dispatch);
 	build_set_publish(&batch->set, batch->service->relay);
+	releases_take(batch->service->releases, &batch->commands);
 	commands_send(batch->service->commands, &batch->commands);
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		/* Whatever a worker says of a lease, it has got it. */

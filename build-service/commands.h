@@ -1,6 +1,7 @@
 /*
- * Commands to workers (PROTOCOL.md section 4): sent right after the commit that decided them, never through the outbox.
- * What is lost is repeated by the next heartbeats. Each names the incarnation that it is for.
+ * Commands to workers (PROTOCOL.md section 4): sent right after the commit that decided them (attempt.released a little
+ * later: releases.h), never through the outbox. What is lost is repeated by the next heartbeats. Each names the
+ * incarnation that it is for.
  */
 #pragma once
 

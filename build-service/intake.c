@@ -8,6 +8,7 @@
 #include "build-service/dispatch.h"
 #include "build-service/expiry.h"
 #include "build-service/projects_reaper.h"
+#include "build-service/releases.h"
 #include "build-service/strikes.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -157,6 +158,7 @@ static void on_tick(void *ctx, struct pg_conn *conn)
 	struct intake *intake = ctx;
 	int64_t now_ms = clock_boot_ms();
 	struct error err = ERROR_INIT;
+	releases_tick(intake->service->releases);
 	if (batch_look(intake->batch, conn, &err) < 0)
 		log_warn("the workers were not looked at", "error", err.message, "sqlstate", err.sqlstate, NULL);
 	if (now_ms < intake->chores_ms)

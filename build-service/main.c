@@ -19,6 +19,7 @@
 #include "build-service/intake.h"
 #include "build-service/log_store.h"
 #include "build-service/prune.h"
+#include "build-service/releases.h"
 #include "build-service/service.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -94,6 +95,7 @@ static int start(struct parts *parts, struct error *err)
 	if (schema_set_load(kiln_schema_files, &service->schemas, err) < 0 ||
 		pg_watch_new(&service->pg, &service->watch, err) < 0 || make_producers(service, err) < 0)
 		return -1;
+	service->releases = releases_new(service->commands);
 	service->deadlines = deadlines_new(service->config->accept_deadline_ms);
 	const struct outbox_relay_options relay = {.pg = service->pg, .producer = service->events, .batch = OUTBOX_BATCH};
 	if (outbox_relay_new(&relay, &service->relay, err) < 0)
@@ -121,6 +123,7 @@ static void stop(struct parts *parts)
 	dispatcher_stop(parts->dispatcher);
 	outbox_relay_free(service->relay);
 	int drain_ms = (int)service->config->common.drain_timeout_ms;
+	releases_free(service->releases);
 	kafka_producer_free(service->commands, drain_ms);
 	kafka_producer_free(service->events, drain_ms);
 	deadlines_free(service->deadlines);

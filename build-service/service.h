@@ -16,6 +16,7 @@
 #include "common/pg/watch.h"
 
 struct deadlines;
+struct releases;
 
 #define CONSUMER_NAME "kiln-build-service"
 #define LOG_CONSUMER_NAME "kiln-log-store"
@@ -27,6 +28,7 @@ struct service {
 	struct pg_watch *watch;
 	struct kafka_settings kafka;
 	struct kafka_producer *commands; /* attempt.assign and its like; gives up early, heartbeats repeat */
+	struct releases *releases;       /* of `commands` */
 	struct kafka_producer *events;   /* the relay's; never gives up */
 	struct schema_set *schemas;
 	struct deadlines *deadlines;
