@@ -17,7 +17,7 @@
 #define TIMER_MS 1000
 /* Commits come in bursts, and who has just committed has more urgent things to do on this core than to publish: a
  * wake-up is followed this much later. */
-#define LINGER_MS 10
+#define LINGER_MS 20
 #define MIN_BACKOFF_MS 100
 #define MAX_BACKOFF_MS 5000
 /* A full round means that more wait: counting them is worth a query this often. */
