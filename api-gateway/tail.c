@@ -98,7 +98,8 @@ int tail_start(struct gateway *gateway, const struct kafka_settings *settings, s
 		.ctx = gateway,
 	};
 	/* Behind by that much at most, and cheap: fetched as it comes, each build would cost the broker and us a fetch.
-	 * Shorter, and a gateway with nothing to do keeps the broker busy: at 20 ms with a tenth of a core. */
+	 * Shorter, and a gateway with nothing to do keeps the broker busy: in 40 idle seconds the broker of a whole system
+	 * took 3.9 s of CPU with 20 ms, 2.2 s with this. */
 	options.settings.fetch_min_bytes = FETCH_BYTES;
 	options.settings.fetch_wait_ms = FETCH_MS;
 	return topic_tail_start(&options, &gateway->tail, err);
