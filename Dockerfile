@@ -19,7 +19,7 @@ RUN cmake --preset release && \
 FROM debian:bookworm-slim AS base
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates libcjson1 libcurl4 libh2o-evloop0.13 libpcre2-8-0 libpq5 librdkafka1 libssl3 libzstd1 zlib1g && \
+        ca-certificates libcjson1 libcurl4 libh2o-evloop0.13 libjemalloc2 libpcre2-8-0 libpq5 librdkafka1 libssl3 libzstd1 zlib1g && \
     rm -rf /var/lib/apt/lists/* && \
     groupadd --gid 10001 kiln && \
     useradd --uid 10001 --gid kiln --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin kiln && \

@@ -4,7 +4,7 @@
 PACKAGES_RUN="postgresql-15 openjdk-17-jre-headless maven git bubblewrap
     python3 kcat curl jq procps util-linux ca-certificates"
 PACKAGES_BUILD="build-essential cmake ninja-build pkg-config libh2o-evloop-dev
-    libssl-dev librdkafka-dev libpq-dev libgit2-dev libcurl4-openssl-dev
+    libssl-dev libjemalloc-dev librdkafka-dev libpq-dev libgit2-dev libcurl4-openssl-dev
     libcjson-dev libpcre2-dev libseccomp-dev libcmocka-dev zlib1g-dev libzstd-dev git python3 python3-yaml"
 PACKAGES_NPM="npm"
 PACKAGES_DEMO="python3-venv git"
