@@ -244,22 +244,37 @@ static void set_unread(struct loop *loop, size_t bytes)
 	loop->connections.unread = bytes;
 }
 
-/* The largest go first: those are the fewest. */
+static bool others_have_larger(struct loop *loop, size_t bytes)
+{
+	for (struct loop *other = server_next_loop(loop); other != loop; other = server_next_loop(other)) {
+		if (atomic_load(&other->connections.largest_unread) > bytes)
+			return true;
+	}
+	return false;
+}
+
+/* The largest of all loops go first: those are the fewest. Another loop's go at its own next sweep. */
 static void limit_unread(struct loop *loop, struct unread *unread, size_t len)
 {
-	size_t bytes = 0;
-	for (size_t i = 0; i < len; i++)
+	size_t bytes = 0, largest = 0, next = 0;
+	for (size_t i = 0; i < len; i++) {
 		bytes += unread[i].bytes;
+		largest = unread[i].bytes > largest ? unread[i].bytes : largest;
+	}
 	set_unread(loop, bytes);
+	atomic_store(&loop->connections.largest_unread, largest);
 	if (unread_gauge.value <= loop->gateway->config->max_unread_bytes)
 		return;
 	qsort(unread, len, sizeof(*unread), by_size);
-	for (size_t i = 0; i < len && unread_gauge.value > loop->gateway->config->max_unread_bytes; i++) {
-		send_problem(loop, unread[i].connection->sock, PROBLEM_OVERLOADED,
+	for (; next < len && unread_gauge.value > loop->gateway->config->max_unread_bytes; next++) {
+		if (others_have_larger(loop, unread[next].bytes))
+			break;
+		send_problem(loop, unread[next].connection->sock, PROBLEM_OVERLOADED,
 					 "The gateway has as much of unfinished requests in memory as it may.");
-		cut(unread[i].connection, CUT_MEMORY);
-		set_unread(loop, loop->connections.unread - unread[i].bytes);
+		cut(unread[next].connection, CUT_MEMORY);
+		set_unread(loop, loop->connections.unread - unread[next].bytes);
 	}
+	atomic_store(&loop->connections.largest_unread, next < len ? unread[next].bytes : 0);
 }
 
 static void on_sweep(h2o_timeout_entry_t *entry)

@@ -32,8 +32,9 @@ struct loop;
 /* A loop's. */
 struct connections {
 	struct list_node all;
-	size_t len, leaving; /* open; of them those that are about to be closed */
-	size_t unread;       /* bytes of requests that are not whole, as of the last sweep */
+	size_t len, leaving;           /* open; of them those that are about to be closed */
+	size_t unread;                 /* bytes of requests that are not whole, as of the last sweep */
+	_Atomic size_t largest_unread; /* of the largest of them; other loops look */
 	h2o_timeout_t sweep_timeout, write_timeout;
 	h2o_timeout_entry_t sweep;
 	struct lingers lingers;
