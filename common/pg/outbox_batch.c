@@ -10,7 +10,7 @@
 #include "kiln_pg_sql.h"
 
 /* Bodies of one round. */
-#define ROUND_BYTES "8388608"
+#define ROUND_BYTES 8388608
 #define NAMES_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 /* What a row names, one build after the other: places in the texts of three arrays that hold no quotes. */
@@ -64,6 +64,14 @@ static size_t count_events(const PGresult *rows)
 			count += (size_t)(name.last - name.first) + 1;
 	}
 	return count;
+}
+
+static int64_t size_of(const PGresult *rows)
+{
+	int64_t size = 0;
+	for (int row = 0; row < PQntuples(rows); row++)
+		size += pg_int(rows, row, "size", 0);
+	return size;
 }
 
 static void add_held(struct outbox_batch *batch, int row)
@@ -206,10 +214,12 @@ static int read_missing(struct outbox_batch *batch, struct pg_conn *conn, struct
 int outbox_batch_load(struct outbox_batch *batch, struct pg_conn *conn, const char *shards, size_t limit,
 					  struct error *err)
 {
-	char limit_text[24];
-	(void)snprintf(limit_text, sizeof(limit_text), "%zu", limit); /* fits */
-	if (pg_query(conn, &sql_outbox_select, PG_PARAMS(shards, limit_text, ROUND_BYTES), 3, &batch->rows, err) < 0)
+	char limit_text[24], bytes_text[24];
+	(void)snprintf(limit_text, sizeof(limit_text), "%zu", limit);      /* fits */
+	(void)snprintf(bytes_text, sizeof(bytes_text), "%d", ROUND_BYTES); /* fits */
+	if (pg_query(conn, &sql_outbox_select, PG_PARAMS(shards, limit_text, bytes_text), 3, &batch->rows, err) < 0)
 		return -1;
+	batch->cut = size_of(batch->rows) >= ROUND_BYTES;
 	size_t count = count_events(batch->rows);
 	CLEANUP(missing_release) struct missing missing;
 	missing_init(&missing, count);

@@ -24,6 +24,7 @@ struct outbox_batch {
 	struct outbox_recent *recent; /* the relay's */
 	struct outbox_event *events;
 	size_t len;
+	bool cut; /* it ended by its bytes: there may be more rows */
 	PGresult *rows, *trail;
 };
 /* The next rows of the shards, up to about `limit` events, into an empty batch. Release it in any case. */

@@ -17,7 +17,10 @@
 #define TIMER_MS 1000
 /* Commits come in bursts, and who has just committed has more urgent things to do on this core than to publish: a
  * wake-up is followed this much later. */
-#define LINGER_MS 20
+#define LINGER_MS 2
+/* Each round costs two transactions and, for each partition, a request to the broker and what its readers fetch: they
+ * begin this much apart, but that one may be ahead of its time. An event that comes alone goes at once. */
+#define PACE_MS 25
 #define MIN_BACKOFF_MS 100
 #define MAX_BACKOFF_MS 5000
 /* A full round means that more wait: counting them is worth a query this often. */
@@ -38,6 +41,7 @@ struct outbox_relay {
 	/* The thread's. */
 	unsigned listening_generation; /* of the connection that LISTENs */
 	int64_t counted_ms;
+	int64_t due_ms; /* of the next round, if none is ahead of its time */
 	int backoff_ms;
 };
 
@@ -128,12 +132,8 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 		return error_set(err, ERR_UNAVAILABLE, "%zu of %zu rows were not acknowledged", outcome.failed, count);
 	if (count < relay->options.batch)
 		set_backlog(relay, (int64_t)outcome.failed);
-	/* Also after a small round: it may have ended by its bytes, or rows came meanwhile; but not at once, for each round
-	 * costs two transactions and, for each partition, a request to the broker and what its readers fetch. Rows that can
-	 * never go out wait for the timer. */
-	*ret_more = outcome.published > 0 && count >= relay->options.batch / 2;
-	if (outcome.published > 0 && !*ret_more)
-		wakeup_signal(&relay->wakeup);
+	/* What was committed meanwhile has its own wake-up. Rows that can never go out wait for the timer. */
+	*ret_more = outcome.published > 0 && (count >= relay->options.batch / 2 || batch.cut);
 	return 0;
 }
 
@@ -207,6 +207,16 @@ static void sleep_until_work(struct outbox_relay *relay, int timeout_ms)
 	}
 }
 
+static void keep_pace(struct outbox_relay *relay)
+{
+	int64_t now_ms = clock_boot_ms(), begin_ms = relay->due_ms - PACE_MS;
+	if (begin_ms < now_ms + LINGER_MS)
+		begin_ms = now_ms + LINGER_MS;
+	const struct timespec pause = {.tv_nsec = (long)(begin_ms - now_ms) * 1000000};
+	(void)nanosleep(&pause, NULL); /* an early return only publishes sooner */
+	relay->due_ms = (relay->due_ms > begin_ms ? relay->due_ms : begin_ms) + PACE_MS;
+}
+
 /* Wake-ups do not shorten this, only the end does. */
 static void back_off(struct outbox_relay *relay)
 {
@@ -224,8 +234,7 @@ static void *run(void *arg)
 		if (run_rounds(relay, &err) == 0) {
 			relay->backoff_ms = MIN_BACKOFF_MS;
 			sleep_until_work(relay, TIMER_MS);
-			const struct timespec linger = {.tv_nsec = LINGER_MS * 1000000L};
-			(void)nanosleep(&linger, NULL); /* an early return only publishes sooner */
+			keep_pace(relay);
 			continue;
 		}
 		if (!atomic_load(&relay->stopping))

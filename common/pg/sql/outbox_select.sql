@@ -3,7 +3,7 @@
 SELECT
 	id, topic, key, sequence, ce_id, type, source, time, hash, traceparent, record,
 	CASE WHEN record IS NULL THEN convert_from(body, 'UTF8') END AS text, CASE WHEN record IS NOT NULL THEN body END AS body,
-	events, build_ids, first_sequences, last_sequences
+	events, build_ids, first_sequences, last_sequences, size
 FROM (
 	SELECT *, sum(events) OVER earlier - events AS events_before, sum(size) OVER earlier - size AS bytes_before
 	FROM (
