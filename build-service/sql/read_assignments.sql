@@ -18,7 +18,7 @@ FROM build_audit b LEFT JOIN build_requests r ON r.build_id = b.id
 		FROM (SELECT CASE WHEN strpos(r.spec::text, '"continue_from":') > 0 THEN r.spec -> 'continue_from' #>> '{}' END AS text OFFSET 0) AS said
 		OFFSET 0
 	) AS followed ON true
-	LEFT JOIN build_audit earlier_build ON earlier_build.id = followed.id AND earlier_build.project_id = b.project_id
+	LEFT JOIN LATERAL (SELECT * FROM build_audit WHERE id = followed.id OFFSET 0) AS earlier_build ON earlier_build.project_id = b.project_id
 	LEFT JOIN build_requests earlier_request ON earlier_request.build_id = earlier_build.id
 WHERE b.id = ANY ($1::uuid[])
 ORDER BY b.id

@@ -39,6 +39,7 @@ def test_a_statement_is_allowed_and_goes_by_index(session, file):
             assert not re.search(rf"Seq Scan on ({'|'.join(LARGE)})\b", line), plan
             if re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events)\b", line):
                 assert "Index Cond" in lines[number + 1], plan
+            assert not re.search(r"Index.* Scan using build_audit_project\w* on build_audit", line), f"all builds of a project:\n{plan}"
     finally:
         session.execute("deallocate one")
 
