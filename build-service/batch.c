@@ -23,6 +23,7 @@ struct batch *batch_new(struct service *service, struct leases *leases)
 	batch->decisions =
 		(struct worker_decisions){.workers = &batch->workers, .leases = leases, .commands = &batch->commands};
 	direct_init(&batch->direct, service, leases);
+	refill_init(&batch->refill, service);
 	batch->context = (struct transition_context){.trail = &batch->set.trail, .policy = &service->policy};
 	rows_init_for(&batch->project_ids, &sql_read_projects, 1);
 	rows_init(&batch->provisional, 1);
@@ -44,6 +45,7 @@ void batch_free(struct batch *batch)
 	command_list_release(&batch->commands);
 	worker_decisions_release(&batch->decisions);
 	direct_release(&batch->direct);
+	refill_release(&batch->refill);
 	rows_release(&batch->project_ids);
 	rows_release(&batch->provisional);
 	rows_release(&batch->request_ids);
@@ -64,6 +66,7 @@ static void begin(struct batch *batch)
 	command_list_clear(&batch->commands);
 	worker_decisions_clear(&batch->decisions);
 	direct_begin(&batch->direct);
+	refill_begin(&batch->refill);
 	rows_clear(&batch->project_ids);
 	rows_clear(&batch->provisional);
 	rows_clear(&batch->request_ids);
@@ -157,7 +160,9 @@ static int load_and_apply(struct batch *batch, struct pg_conn *tx, bool *ret_ear
 
 /* --- storing --- */
 
-/* With COMMIT in the same round trip; nothing to store: left to the caller. */
+/* With COMMIT in the same round trip, unless slots that it frees are filled first; nothing to store: left to the
+ * caller.
+ */
 static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete_early, struct error *err)
 {
 	struct pg_pipeline pipeline;
@@ -176,11 +181,17 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete
 		rows_pipeline(&batch->request_ids, &pipeline, &sql_delete_early_results, NULL);
 	if (pipeline.len == 0)
 		return 0;
-	pg_pipeline_commit_tx(&pipeline);
+	bool refills = refill_plan(&batch->refill, &batch->set, tx, &pipeline);
+	if (!refills)
+		pg_pipeline_commit_tx(&pipeline);
 	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0 && refills)
+		rc = refill_commit(&batch->refill, results, err);
 	pg_results_clear(results);
-	if (rc < 0)
+	if (rc < 0) {
 		direct_failed(&batch->direct, err);
+		refill_failed(&batch->refill, err);
+	}
 	return rc;
 }
 
@@ -255,10 +266,11 @@ static void count(const struct batch *batch)
 void batch_committed(struct batch *batch)
 {
 	direct_committed(&batch->direct, &batch->set);
+	bool refilled = refill_committed(&batch->refill);
 	atomic_fetch_add(&batch->service->batches, 1);
 	if (batch->set.queued)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
-	if (batch->set.woke_dispatch || batch->workers_changed)
+	if ((batch->set.woke_dispatch || batch->workers_changed) && !refilled)
 		wakeup_signal(&batch->service->dispatch);
 	build_set_publish(&batch->set, batch->service->relay);
 	releases_take(batch->service->releases, &batch->commands);

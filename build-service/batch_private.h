@@ -4,6 +4,7 @@
 
 #include "build-service/batch.h"
 #include "build-service/direct.h"
+#include "build-service/refill.h"
 #include "common/json/json_pool.h"
 
 struct batch {
@@ -14,6 +15,7 @@ struct batch {
 	struct worker_decisions decisions;
 	struct transition_context context;
 	struct direct direct;
+	struct refill refill;
 
 	struct json_pool *pool; /* of the thread that applies; made with its first batch */
 	/* In the set's arena, with room for every record. Their trees are the pool's. */

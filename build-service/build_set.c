@@ -113,15 +113,26 @@ void build_set_assume_new(struct build_set *set)
 	}
 }
 
-void build_set_pipeline_load(struct build_set *set, struct pg_pipeline *pipeline, int *ret_first)
+static void pipeline_load(struct build_set *set, struct pg_pipeline *pipeline, const struct pg_statement *lock,
+						  int *ret_first)
 {
 	*ret_first = -1;
 	if (set->ids_len == 0)
 		return;
 	build_set_assume_new(set);
 	*ret_first = (int)pipeline->len;
-	rows_pipeline(&set->id_rows, pipeline, &sql_lock_builds, NULL);
+	rows_pipeline(&set->id_rows, pipeline, lock, NULL);
 	rows_pipeline(&set->id_rows, pipeline, &sql_read_builds, NULL);
+}
+
+void build_set_pipeline_load(struct build_set *set, struct pg_pipeline *pipeline, int *ret_first)
+{
+	pipeline_load(set, pipeline, &sql_lock_builds, ret_first);
+}
+
+void build_set_pipeline_try_load(struct build_set *set, struct pg_pipeline *pipeline, int *ret_first)
+{
+	pipeline_load(set, pipeline, &sql_try_lock_builds, ret_first);
 }
 
 void build_set_loaded(struct build_set *set, const PGresult *rows)

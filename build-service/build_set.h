@@ -48,6 +48,9 @@ void build_set_want(struct build_set *set, const char *id);
 /* The two statements that lock and read; their results are at indexes *ret_first and *ret_first + 1. Nothing is added
  * and *ret_first is -1 when no id is wanted. */
 void build_set_pipeline_load(struct build_set *set, struct pg_pipeline *pipeline, int *ret_first);
+/* The same without waiting. Only builds whose "id" is in the first result are locked; the others must not be changed.
+ */
+void build_set_pipeline_try_load(struct build_set *set, struct pg_pipeline *pipeline, int *ret_first);
 /* Instead of loading: none of them has a row. For who makes sure of that. */
 void build_set_assume_new(struct build_set *set);
 /* Takes over the rows of the second statement's result. A row that makes no sense is a broken invariant: CHECK. */

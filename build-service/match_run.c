@@ -14,7 +14,7 @@
 
 void match_run_init(struct match_run *run, struct service *service, struct pg_conn *conn)
 {
-	*run = (struct match_run){.service = service, .conn = conn};
+	*run = (struct match_run){.service = service, .conn = conn, .tries = conn == NULL};
 	build_set_init(&run->set);
 	run->context = (struct transition_context){.trail = &run->set.trail, .policy = &service->policy};
 	rows_init(&run->chosen_workers, 1);
@@ -24,6 +24,7 @@ void match_run_init(struct match_run *run, struct service *service, struct pg_co
 
 void match_run_release(struct match_run *run)
 {
+	CHECK(run->assignments == NULL && run->workers == NULL);
 	build_set_release(&run->set);
 	rows_release(&run->chosen_workers);
 	rows_release(&run->claims);
@@ -51,30 +52,34 @@ static int anybody_waits(struct match_run *run, bool *ret_waits, struct error *e
 	return 0;
 }
 
-/* The lock, and what there is under it. */
-static int look(struct match_run *run, struct match_result *ret_result, struct error *err)
+void match_run_plan(struct match_run *run, struct pg_pipeline *pipeline)
+{
+	build_set_begin(&run->set);
+	run->candidates_len = run->assigned = 0;
+	run->found = (struct match_result){.assigned = 0};
+	(void)snprintf(run->fresh_ms, sizeof(run->fresh_ms), "%lld",
+				   (long long)run->service->config->worker_fresh_ms); /* these fit */
+	(void)snprintf(run->max, sizeof(run->max), "%d", MATCH_MAX);
+	(void)snprintf(run->past_text, sizeof(run->past_text), "%d", run->past);
+	const char *const params[] = {run->fresh_ms, run->max, run->past_text};
+	run->first = (int)pipeline->len;
+	pg_pipeline_add(pipeline, run->tries ? &sql_match_try_lock : &sql_match_lock, NULL, 0);
+	pg_pipeline_add(pipeline, &sql_match_workers, params, 1);
+	pg_pipeline_add(pipeline, &sql_match_slots, NULL, 0);
+	pg_pipeline_add(pipeline, &sql_match_candidates, params, 3);
+}
+
+/* What there is under the lock. */
+static void see(struct match_run *run, PGresult *const *results)
 {
 	enum { LOCK, WORKERS, SLOTS, CANDIDATES };
-	char fresh_ms[24], max[24], past[24];
-	(void)snprintf(fresh_ms, sizeof(fresh_ms), "%lld", (long long)run->service->config->worker_fresh_ms);
-	(void)snprintf(max, sizeof(max), "%d", MATCH_MAX);
-	(void)snprintf(past, sizeof(past), "%d", run->crowded ? MATCH_LOOK_PAST_CROWD : MATCH_LOOK_PAST);
-	const char *const params[] = {fresh_ms, max, past};
-	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
-	pg_pipeline_init(&pipeline, run->conn);
-	pg_pipeline_add(&pipeline, &sql_match_lock, NULL, 0);
-	pg_pipeline_add(&pipeline, &sql_match_workers, params, 1);
-	pg_pipeline_add(&pipeline, &sql_match_slots, NULL, 0);
-	pg_pipeline_add(&pipeline, &sql_match_candidates, params, 3);
-	int rc = pg_pipeline_run(&pipeline, results, err);
-	if (rc == 0) {
-		run->workers = match_workers_read(results[WORKERS], &run->set.arena, &run->workers_len);
-		run->candidates = match_candidates_read(results[CANDIDATES], &run->set.arena, &run->candidates_len);
-		*ret_result = match_read(run, results[SLOTS]);
-	}
-	pg_results_clear(results);
-	return rc;
+	PGresult *const *of = results + run->first;
+	if (run->tries && !pg_bool(of[LOCK], 0, "locked"))
+		return;
+	run->workers = match_workers_read(of[WORKERS], &run->set.arena, &run->workers_len);
+	run->candidates = match_candidates_read(of[CANDIDATES], &run->set.arena, &run->candidates_len);
+	run->found = match_read(run, of[SLOTS]);
+	run->past = run->found.full >= MATCH_LOOK_PAST ? MATCH_LOOK_PAST_CROWD : run->found.full > 0 ? MATCH_LOOK_PAST : 0;
 }
 
 /* --- lock and read --- */
@@ -109,11 +114,16 @@ static bool worker_stands(const PGresult *rows, const struct addressee *address)
 		   str_equal(pg_text(rows, row, "nonce"), address->incarnation.nonce);
 }
 
+/* `locked`: those that are locked; NULL: all are. */
+static bool build_stands(const struct build *build, const PGresult *locked)
+{
+	return build->exists && (locked == NULL || pg_find_row(locked, "id", build->id) >= 0);
+}
+
 /* A build that was looked at may have been cancelled meanwhile, its worker replaced: then its claim goes with this
  * transaction's other deletes. */
-static size_t assign(struct match_run *run, const PGresult *workers, const PGresult *claims)
+static void assign(struct match_run *run, const PGresult *workers, const PGresult *locked, const PGresult *claims)
 {
-	size_t assigned = 0;
 	for (size_t i = 0; i < run->candidates_len; i++) {
 		const struct match_candidate *candidate = &run->candidates[i];
 		if (candidate->worker == NULL)
@@ -121,40 +131,74 @@ static size_t assign(struct match_run *run, const PGresult *workers, const PGres
 		struct build *build = build_set_find(&run->set, candidate->build_id);
 		bool claimed = candidate->slot > 0 && pg_find_row(claims, "build_id", candidate->build_id) >= 0;
 		enum applied applied = APPLIED_ILLEGAL;
-		if (build->exists && worker_stands(workers, &candidate->worker->address) && (claimed || candidate->slot == 0)) {
+		if (build_stands(build, locked) && worker_stands(workers, &candidate->worker->address) &&
+			(claimed || candidate->slot == 0))
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
-		}
 		if (applied == APPLIED)
-			assigned++;
+			run->assigned++;
 		else if (claimed)
 			build->slot_released = build->changed = true;
 	}
-	return assigned;
 }
 
-/* --- write, commit, send --- */
-
-/* *ret_parked: some were, so that others stand before now. */
-static int write_and_commit(struct match_run *run, bool *ret_parked, struct error *err)
+static int lock_and_assign(struct match_run *run, struct error *err)
 {
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
+	int builds;
 	pg_pipeline_init(&pipeline, run->conn);
-	build_set_pipeline_store(&run->set, &pipeline);
-	int parked = run->parked.len == 0 ? -1 : (int)pipeline.len;
-	rows_pipeline(&run->parked, &pipeline, &sql_match_park, NULL);
-	pg_pipeline_commit_tx(&pipeline);
+	rows_pipeline(&run->chosen_workers, &pipeline, run->tries ? &sql_match_try_lock_workers : &sql_match_lock_workers,
+				  NULL);
+	if (run->tries)
+		build_set_pipeline_try_load(&run->set, &pipeline, &builds);
+	else
+		build_set_pipeline_load(&run->set, &pipeline, &builds);
+	int assignments = (int)pipeline.len;
+	rows_pipeline(&run->set.id_rows, &pipeline, &sql_read_assignments, NULL);
+	int claims = run->claims.len == 0 ? -1 : (int)pipeline.len;
+	rows_pipeline(&run->claims, &pipeline, &sql_claim_slots, NULL);
 	int rc = pg_pipeline_run(&pipeline, results, err);
-	*ret_parked = rc == 0 && parked >= 0 && strcmp(PQcmdTuples(results[parked]), "0") != 0;
+	if (rc == 0) {
+		build_set_loaded(&run->set, results[builds + 1]);
+		assign(run, results[0], run->tries ? results[builds] : NULL, claims < 0 ? NULL : results[claims]);
+		run->assignments = results[assignments];
+		results[assignments] = NULL;
+	}
 	pg_results_clear(results);
 	return rc;
 }
 
-static void send_all(struct match_run *run, const PGresult *rows)
+int match_run_take(struct match_run *run, PGresult *const *results, struct error *err)
+{
+	see(run, results);
+	choose(run);
+	return run->found.assigned > 0 ? lock_and_assign(run, err) : 0;
+}
+
+/* What is left of a match when it is over, either way. */
+static void forget(struct match_run *run)
+{
+	match_workers_release(run->workers, run->workers_len);
+	run->workers = NULL;
+	run->workers_len = 0;
+	PQclear(run->assignments);
+	run->assignments = NULL;
+}
+
+/* --- write, commit, send --- */
+
+void match_run_pipeline_store(struct match_run *run, struct pg_pipeline *pipeline, int *ret_parked)
+{
+	build_set_pipeline_store(&run->set, pipeline);
+	*ret_parked = run->parked.len == 0 ? -1 : (int)pipeline->len;
+	rows_pipeline(&run->parked, pipeline, &sql_match_park, NULL);
+}
+
+static void send_all(struct match_run *run)
 {
 	CLEANUP(buffer_release_p) struct buffer body;
 	buffer_init(&body, ASSIGNMENT_MAX_BYTES);
-	int64_t assigned = 0;
+	const PGresult *rows = run->assignments;
 	for (int row = 0; row < PQntuples(rows); row++) {
 		const struct build *build = build_set_find(&run->set, pg_text(rows, row, "id"));
 		if (build == NULL || !build->attempt.is_new)
@@ -164,66 +208,77 @@ static void send_all(struct match_run *run, const PGresult *rows)
 		build_assignee(build, &assignment.token, &assignment.to);
 		assignment_send(run->service, &assignment, &body);
 		metric_observe_us(&histogram_dispatch, pg_int(rows, row, "queued_us", 0));
-		assigned++;
 	}
-	metric_add(&counter_assigned, assigned);
+	metric_add(&counter_assigned, (int64_t)run->assigned);
 }
 
-static void mind_unknown(struct match_run *run)
+void match_run_committed(struct match_run *run)
 {
-	for (size_t i = 0; i < run->set.ids_len; i++) {
+	if (run->assignments != NULL)
+		send_all(run);
+	forget(run);
+	build_set_publish(&run->set, run->service->relay);
+}
+
+void match_run_failed(struct match_run *run, const struct error *err)
+{
+	forget(run);
+	for (size_t i = 0; err->kind == ERR_UNKNOWN && run->assigned > 0 && i < run->set.ids_len; i++) {
 		const struct build *build = &run->set.builds[i];
 		if (build->attempt.is_new)
 			assignment_mind(run->service, build);
 	}
+	run->assigned = 0;
 }
 
-static int lock_and_assign(struct match_run *run, bool *ret_parked, struct error *err)
+bool match_run_is_complete(const struct match_run *run)
+{
+	return run->assigned > 0 && run->assigned == run->found.assigned && run->found.full == 0 &&
+		   run->candidates_len < MATCH_MAX;
+}
+
+/* --- a transaction of its own --- */
+
+/* *ret_parked: some were, so that others stand before now. */
+static int write_and_commit(struct match_run *run, bool *ret_parked, struct error *err)
 {
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
-	int builds;
+	int parked;
 	pg_pipeline_init(&pipeline, run->conn);
-	rows_pipeline(&run->chosen_workers, &pipeline, &sql_match_lock_workers, NULL);
-	build_set_pipeline_load(&run->set, &pipeline, &builds);
-	int assignments = (int)pipeline.len;
-	rows_pipeline(&run->set.id_rows, &pipeline, &sql_read_assignments, NULL);
-	int claims = run->claims.len == 0 ? -1 : (int)pipeline.len;
-	rows_pipeline(&run->claims, &pipeline, &sql_claim_slots, NULL);
+	match_run_pipeline_store(run, &pipeline, &parked);
+	pg_pipeline_commit_tx(&pipeline);
 	int rc = pg_pipeline_run(&pipeline, results, err);
-	if (rc == 0) {
-		build_set_loaded(&run->set, results[builds + 1]);
-		(void)assign(
-			run, results[0],
-			claims < 0
-				? NULL
-				: results[claims]); /* none: what was looked at has changed, and its change wakes the next match */
-		rc = write_and_commit(run, ret_parked, err);
-		if (rc == 0)
-			send_all(run, results[assignments]);
-		else if (err->kind == ERR_UNKNOWN)
-			mind_unknown(run);
-	}
+	*ret_parked = rc == 0 && parked >= 0 && strcmp(PQcmdTuples(results[parked]), "0") != 0;
+	pg_results_clear(results);
+	return rc;
+}
+
+static int look(struct match_run *run, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, run->conn);
+	match_run_plan(run, &pipeline);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0)
+		rc = match_run_take(run, results, err);
 	pg_results_clear(results);
 	return rc;
 }
 
 static int match_in_transaction(struct match_run *run, bool *ret_again, struct error *err)
 {
-	struct match_result found = {.assigned = 0};
 	bool parked = false;
-	if (pg_begin(run->conn, err) < 0 || look(run, &found, err) < 0)
+	if (pg_begin(run->conn, err) < 0 || look(run, err) < 0)
 		return -1;
-	choose(run);
-	int rc;
-	if (found.assigned > 0)
-		rc = lock_and_assign(run, &parked, err);
-	else if (found.full > 0)
-		rc = write_and_commit(run, &parked, err);
-	else
-		rc = pg_commit(run->conn, err);
-	run->crowded = found.full >= MATCH_LOOK_PAST;
-	*ret_again = parked || (found.assigned > 0 && run->candidates_len >= MATCH_MAX);
+	bool writes = run->found.assigned > 0 || run->found.full > 0;
+	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
+	/* What was found and was another by the time that it was locked leaves a slot to somebody else. Once: no loop comes
+	 * of what can never be assigned. */
+	bool missed = run->assigned < run->found.assigned, again = missed && !run->missed;
+	run->missed = missed;
+	*ret_again = again || parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	return rc;
 }
 
@@ -236,15 +291,13 @@ int match_run_once(struct match_run *run, bool *ret_again, struct error *err)
 		return -1;
 	if (!waits)
 		return 0;
-	build_set_begin(&run->set);
-	run->candidates_len = 0;
 	int rc = match_in_transaction(run, ret_again, err);
-	match_workers_release(run->workers, run->workers_len);
-	run->workers_len = 0;
-	if (rc < 0)
+	if (rc < 0) {
+		match_run_failed(run, err);
 		pg_rollback(run->conn);
-	else
-		build_set_publish(&run->set, run->service->relay);
+	} else {
+		match_run_committed(run);
+	}
 	metric_observe_us(&histogram_match, clock_boot_us() - began_us);
 	return rc;
 }

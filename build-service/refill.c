@@ -1,0 +1,71 @@
+#include "build-service/refill.h"
+
+#include "build-service/counters.h"
+#include "common/base/clock.h"
+
+/* Whatever it was, the batch is applied without it next: it must not keep the records waiting. */
+#define PAUSE_MS 5000
+
+void refill_init(struct refill *refill, struct service *service)
+{
+	*refill = (struct refill){.tried = false};
+	match_run_init(&refill->run, service, NULL);
+}
+
+void refill_release(struct refill *refill)
+{
+	match_run_release(&refill->run);
+}
+
+void refill_begin(struct refill *refill)
+{
+	refill->tried = false;
+}
+
+bool refill_plan(struct refill *refill, const struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline)
+{
+	const struct service *service = refill->run.service;
+	if (set->released.len == 0 || !atomic_load(&service->waiting) || atomic_load(&service->epoch) < 0 ||
+		clock_boot_ms() < refill->not_before_ms)
+		return false;
+	refill->run.conn = tx;
+	refill->tried = true;
+	match_run_plan(&refill->run, pipeline);
+	return true;
+}
+
+int refill_commit(struct refill *refill, PGresult *const *results, struct error *err)
+{
+	struct match_run *run = &refill->run;
+	struct pg_pipeline pipeline;
+	PGresult *ignored[PG_PIPELINE_MAX];
+	int parked;
+	if (match_run_take(run, results, err) < 0)
+		return -1;
+	pg_pipeline_init(&pipeline, run->conn);
+	match_run_pipeline_store(run, &pipeline, &parked);
+	if (pipeline.len == 0)
+		return pg_commit(run->conn, err);
+	pg_pipeline_commit_tx(&pipeline);
+	int rc = pg_pipeline_run(&pipeline, ignored, err);
+	pg_results_clear(ignored);
+	return rc;
+}
+
+bool refill_committed(struct refill *refill)
+{
+	if (!refill->tried)
+		return false;
+	metric_add(&counter_refilled, (int64_t)refill->run.assigned);
+	bool complete = match_run_is_complete(&refill->run);
+	match_run_committed(&refill->run);
+	return complete;
+}
+
+void refill_failed(struct refill *refill, const struct error *err)
+{
+	if (!refill->tried)
+		return;
+	refill->not_before_ms = clock_boot_ms() + PAUSE_MS;
+	match_run_failed(&refill->run, err);
+}
