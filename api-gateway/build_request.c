@@ -40,8 +40,8 @@ static void complain(const struct build_request *build, const char *field, const
 					 struct schema_problems *problems)
 {
 	char pointer[POINTER_MAX];
-	if (!is_wrong(build, field, problems))
-		schema_problem_add(problems, pointer_to(build, field, pointer), code, "%s", detail);
+	if (!schema_problems_have(problems, pointer_to(build, field, pointer)))
+		schema_problem_add(problems, pointer, code, "%s", detail);
 }
 
 const char *build_request_template(const struct spec *spec)

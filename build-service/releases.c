@@ -40,17 +40,24 @@ void releases_free(struct releases *releases)
 	free(releases);
 }
 
-void releases_take(struct releases *releases, struct command_list *list)
+/* Releases (`worker_id` NULL), or those of one worker: from one list behind another. */
+static void move(struct command_list *from, struct command_list *to, const char *worker_id)
 {
 	size_t kept = 0;
-	CHECK(pthread_mutex_lock(&releases->lock) == 0);
-	for (size_t i = 0; i < list->len; i++) {
-		if (list->items[i].kind == COMMAND_RELEASED)
-			command_list_add(&releases->waiting, &list->items[i]);
+	for (size_t i = 0; i < from->len; i++) {
+		const struct command *command = &from->items[i];
+		if (command->kind == COMMAND_RELEASED && (worker_id == NULL || str_equal(command->to.worker_id, worker_id)))
+			command_list_add(to, command);
 		else
-			list->items[kept++] = list->items[i];
+			from->items[kept++] = *command;
 	}
-	list->len = kept;
+	from->len = kept;
+}
+
+void releases_take(struct releases *releases, struct command_list *list)
+{
+	CHECK(pthread_mutex_lock(&releases->lock) == 0);
+	move(list, &releases->waiting, NULL);
 	if (releases->waiting.len > WAITING_MAX)
 		send_all(releases);
 	else if (releases->waiting.len > 0 && releases->due_ms == INT64_MAX)
@@ -60,17 +67,9 @@ void releases_take(struct releases *releases, struct command_list *list)
 
 void releases_follow(struct releases *releases, const char *worker_id)
 {
-	struct command_list *waiting = &releases->waiting;
-	size_t kept = 0;
 	CHECK(pthread_mutex_lock(&releases->lock) == 0);
-	for (size_t i = 0; i < waiting->len; i++) {
-		if (str_equal(waiting->items[i].to.worker_id, worker_id))
-			command_list_add(&releases->going, &waiting->items[i]);
-		else
-			waiting->items[kept++] = waiting->items[i];
-	}
-	waiting->len = kept;
-	if (kept == 0)
+	move(&releases->waiting, &releases->going, worker_id);
+	if (releases->waiting.len == 0)
 		releases->due_ms = INT64_MAX;
 	commands_send(releases->producer, &releases->going);
 	CHECK(pthread_mutex_unlock(&releases->lock) == 0);
