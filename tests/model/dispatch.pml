@@ -89,19 +89,86 @@ active [BUILDS] proctype intake()
 	match()
 }
 
+#define OWN (_pid - BUILDS)
+#define FITS(b, s) ((announced[s] && (held_by[s] == NOBODY || (s) == OWN)) && state[b] == WAITS && taken < LIMIT)
+
+/* The pairs that there will be when the own attempt has ended; as in choose, build 0 can run nowhere. */
+inline see() {
+	taken = claims - 1;
+	pick[0] = NOBODY;
+	pick[1] = NOBODY;
+	for (b : 1 .. BUILDS - 1) {
+		if
+		:: pick[0] == NOBODY && FITS(b, 0) -> pick[0] = b; taken++
+		:: else ->
+			if
+			:: pick[1] == NOBODY && FITS(b, 1) -> pick[1] = b; taken++
+			:: else
+			fi
+		fi
+	}
+	b = 0;
+	taken = 0
+}
+
+inline give(s) {
+	if
+	:: pick[s] != NOBODY ->
+		assert(M8 || held_by[s] == NOBODY);
+		state[pick[s]] = HELD;
+		held_by[s] = pick[s];
+		claims++;
+		assert(M8 || claims <= LIMIT);
+		filled = true;
+		pick[s] = NOBODY
+	:: else
+	fi
+}
+
+/* The end of the own attempt, and its slot's next build. */
+inline end_and_refill() {
+	filled = false;
+#ifdef REFILL_EARLY
+	d_step { see() };
+#endif
+	atomic { matcher = (matcher == 0 -> _pid + 1 : matcher) };
+	if
+	:: matcher == _pid + 1 ->
+#ifndef REFILL_EARLY
+		d_step { see() };
+#endif
+		skip
+	:: else -> d_step { pick[0] = NOBODY; pick[1] = NOBODY }
+	fi;
+	d_step { /* COMMIT */
+		state[held_by[OWN]] = OVER;
+		held_by[OWN] = NOBODY;
+		claims--;
+		give(0);
+		give(1);
+		matcher = (matcher == _pid + 1 -> 0 : matcher)
+	}
+}
+
 /* A worker says hello; its attempt ends, and its slot is free again. */
 active [SLOTS] proctype worker()
 {
-	byte b, slot = NOBODY;
-	d_step { announced[_pid - BUILDS] = true };
+	byte b, taken, pick[SLOTS] = NOBODY, slot = NOBODY;
+	bool filled;
+	d_step { announced[OWN] = true };
 	match();
 end:
 	do
-	:: d_step { held_by[_pid - BUILDS] != NOBODY ->
-			state[held_by[_pid - BUILDS]] = OVER;
-			held_by[_pid - BUILDS] = NOBODY;
-			claims-- };
-		match()
+	:: held_by[OWN] != NOBODY ->
+		end_and_refill();
+		if
+		:: filled -> filled = false
+#ifdef REFILL_ONLY
+		:: else
+#else
+		:: else -> match()
+#endif
+		fi
 	od
 }
 
