@@ -253,7 +253,8 @@ static bool others_have_larger(struct loop *loop, size_t bytes)
 	return false;
 }
 
-/* The largest of all loops go first: those are the fewest. Another loop's go at its own next sweep. */
+/* The largest of all loops go first: those are the fewest. Another loop's go at its own next sweep, for which there is
+ * an eighth of room; beyond that each loop cuts what it has. */
 static void limit_unread(struct loop *loop, struct unread *unread, size_t len)
 {
 	size_t bytes = 0, largest = 0, next = 0;
@@ -263,11 +264,12 @@ static void limit_unread(struct loop *loop, struct unread *unread, size_t len)
 	}
 	set_unread(loop, bytes);
 	atomic_store(&loop->connections.largest_unread, largest);
-	if (unread_gauge.value <= loop->gateway->config->max_unread_bytes)
+	int64_t max = loop->gateway->config->max_unread_bytes;
+	if (unread_gauge.value <= max)
 		return;
 	qsort(unread, len, sizeof(*unread), by_size);
-	for (; next < len && unread_gauge.value > loop->gateway->config->max_unread_bytes; next++) {
-		if (others_have_larger(loop, unread[next].bytes))
+	for (; next < len && unread_gauge.value > max; next++) {
+		if (unread_gauge.value <= max + max / 8 && others_have_larger(loop, unread[next].bytes))
 			break;
 		send_problem(loop, unread[next].connection->sock, PROBLEM_OVERLOADED,
 					 "The gateway has as much of unfinished requests in memory as it may.");
