@@ -31,10 +31,6 @@
 #include "common/kafka/topics.h"
 #include "kiln_schemas.h"
 
-/* Read by jemalloc (docs/architecture.md says why the gateway has it): an arena for each processor instead of four,
- * which costs an idle gateway half a megabyte less. */
-const char *malloc_conf = "percpu_arena:percpu";
-
 #define PRODUCER_DRAIN_MS 2000
 #define TLS_LOOK_MS 1000 /* between looks at the certificate */
 #define MAX_QUEUED_MESSAGES 20000
