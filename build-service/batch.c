@@ -265,15 +265,17 @@ static void count(const struct batch *batch)
 
 void batch_committed(struct batch *batch)
 {
+	releases_take(batch->service->releases, &batch->commands); /* they follow the assignments */
 	direct_committed(&batch->direct, &batch->set);
 	bool refilled = refill_committed(&batch->refill);
 	atomic_fetch_add(&batch->service->batches, 1);
 	if (batch->set.queued)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
-	if ((batch->set.woke_dispatch || batch->workers_changed) && !refilled)
+	/* Who has been queued just now is in no look that was made without the match's lock. */
+	bool seen = refilled && !batch->set.queued;
+	if ((batch->set.woke_dispatch || batch->workers_changed) && !seen)
 		wakeup_signal(&batch->service->dispatch);
 	build_set_publish(&batch->set, batch->service->relay);
-	releases_take(batch->service->releases, &batch->commands);
 	commands_send(batch->service->commands, &batch->commands);
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		/* Whatever a worker says of a lease, it has got it. */

@@ -174,17 +174,23 @@ static void store_build(struct build_set *set, const struct build *build)
 	else if (build->attempt.changed)
 		build_rows_add_attempt_change(&set->changed_attempts, build);
 	if (build->queue_changed) {
-		if (build->was_waiting)
+		if (build->was_waiting) {
 			rows_text(&set->dequeued, build->id);
+			set->woke_dispatch = true; /* a match may have met it, and left its slot */
+		}
 		if (build->queue.waiting)
 			build_rows_add_queued(&set->enqueued, build);
 		set->queued |= build->queue.waiting;
 		set->woke_dispatch |= build->queue.waiting;
 	}
-	if (build->slot_released) {
-		rows_text(&set->released, build->id);
-		set->woke_dispatch = true;
-	}
+}
+
+static void store_released(struct build_set *set, const struct build *build)
+{
+	if (!build->slot_released)
+		return;
+	rows_text(&set->released, build->id);
+	set->woke_dispatch = true;
 }
 
 static void store_trail(struct build_set *set)
@@ -216,6 +222,7 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 	for (size_t i = 0; i < set->ids_len; i++) {
 		if (set->builds[i].changed)
 			store_build(set, &set->builds[i]);
+		store_released(set, &set->builds[i]);
 		outbox_names_add(&set->names, &set->builds[i]);
 	}
 	store_trail(set);

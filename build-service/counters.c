@@ -29,6 +29,8 @@ struct metric counter_optimistic_misses =
 	COUNTER("kiln_optimistic_misses_total", "Batches that were to be written in one round trip and took another way.");
 struct metric counter_refilled =
 	COUNTER("kiln_refilled_slots_total", "Attempts assigned in the transaction that freed their slot.");
+struct metric counter_refill_misses =
+	COUNTER("kiln_refill_misses_total", "Transactions that freed slots and left them to the dispatcher after a try.");
 struct metric histogram_dispatch = HISTOGRAM("kiln_dispatch_seconds", "From queued to the committed assignment.");
 struct metric histogram_match = HISTOGRAM("kiln_match_seconds", "One match of builds to slots.");
 
@@ -50,11 +52,11 @@ static struct metric finished[] = {
 void counters_register(void)
 {
 	struct metric *const all[] = {
-		&counter_accepted,           &counter_rejected,        &counter_assigned,           &counter_stale_results,
-		&counter_early_results,      &counter_accept_timeouts, &counter_leases_expired,     &counter_fenced,
-		&counter_late_commits,       &counter_optimistic,      &counter_optimistic_misses,  &counter_refilled,
-		&histogram_dispatch,         &histogram_match,         &finished[STATUS_COMPLETED], &finished[STATUS_FAILED],
-		&finished[STATUS_CANCELLED],
+		&counter_accepted,        &counter_rejected,           &counter_assigned,          &counter_stale_results,
+		&counter_early_results,   &counter_accept_timeouts,    &counter_leases_expired,    &counter_fenced,
+		&counter_late_commits,    &counter_optimistic,         &counter_optimistic_misses, &counter_refilled,
+		&counter_refill_misses,   &histogram_dispatch,         &histogram_match,           &finished[STATUS_COMPLETED],
+		&finished[STATUS_FAILED], &finished[STATUS_CANCELLED],
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		metric_register(all[i]);

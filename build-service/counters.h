@@ -18,6 +18,7 @@ extern struct metric counter_fenced;
 extern struct metric counter_late_commits;
 extern struct metric counter_optimistic; /* batches in one round trip */
 extern struct metric counter_optimistic_misses;
-extern struct metric counter_refilled;   /* assigned in the transaction that freed their slot */
+extern struct metric counter_refilled; /* assigned in the transaction that freed their slot */
+extern struct metric counter_refill_misses;
 extern struct metric histogram_dispatch; /* queued → assignment committed */
 extern struct metric histogram_match;    /* one match */

@@ -137,7 +137,7 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 		if (applied == APPLIED)
 			run->assigned++;
 		else if (claimed)
-			build->slot_released = build->changed = true;
+			build->slot_released = true; /* and nothing else: it may be locked by somebody who changes it */
 	}
 }
 
@@ -274,11 +274,7 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 		return -1;
 	bool writes = run->found.assigned > 0 || run->found.full > 0;
 	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
-	/* What was found and was another by the time that it was locked leaves a slot to somebody else. Once: no loop comes
-	 * of what can never be assigned. */
-	bool missed = run->assigned < run->found.assigned, again = missed && !run->missed;
-	run->missed = missed;
-	*ret_again = again || parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
+	*ret_again = parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	return rc;
 }
 

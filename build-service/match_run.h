@@ -29,8 +29,7 @@ struct match_run {
 	struct build_set set;
 	struct transition_context context;
 	struct rows chosen_workers, claims, parked;
-	bool missed; /* the dispatcher's last match did not assign all that it had found */
-	int past;    /* how many more builds to look at: the last match met some of full projects */
+	int past; /* how many more builds to look at: the last match met some of full projects */
 
 	/* Of the match under way; in the set's arena, but for the result. */
 	int first; /* of its statements */

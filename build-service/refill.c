@@ -20,13 +20,13 @@ void refill_release(struct refill *refill)
 void refill_begin(struct refill *refill)
 {
 	refill->tried = false;
+	refill->may = clock_boot_ms() >= refill->not_before_ms;
 }
 
 bool refill_plan(struct refill *refill, const struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline)
 {
 	const struct service *service = refill->run.service;
-	if (set->released.len == 0 || !atomic_load(&service->waiting) || atomic_load(&service->epoch) < 0 ||
-		clock_boot_ms() < refill->not_before_ms)
+	if (set->released.len == 0 || !refill->may || !atomic_load(&service->waiting) || atomic_load(&service->epoch) < 0)
 		return false;
 	refill->run.conn = tx;
 	refill->tried = true;
@@ -56,8 +56,9 @@ bool refill_committed(struct refill *refill)
 {
 	if (!refill->tried)
 		return false;
-	metric_add(&counter_refilled, (int64_t)refill->run.assigned);
 	bool complete = match_run_is_complete(&refill->run);
+	metric_add(&counter_refilled, (int64_t)refill->run.assigned);
+	metric_add(&counter_refill_misses, !complete);
 	match_run_committed(&refill->run);
 	return complete;
 }

@@ -18,7 +18,7 @@
 
 struct refill {
 	struct match_run run;
-	bool tried;            /* in the batch under way */
+	bool may, tried;       /* in the batch under way */
 	int64_t not_before_ms; /* a batch has failed with it */
 };
 

@@ -9,21 +9,31 @@ LOCK = "select pg_advisory_xact_lock(hashtext('kiln.match'))"
 
 
 class Line:
-    """One worker with one slot, which has the first of some builds; the others wait."""
+    """One worker with one slot, which has the first of some builds; the others wait, and the service knows it."""
 
     def __init__(self, service, gateway, worker, **project):
         self.service, self.gateway = service, gateway
         self.project = gateway.project(**project)
         self.executor = worker(slots=1)
         self.running = self.executor.assigned(self.post())
-        self.waiting = self.post()
-        gateway.wait_phase(self.waiting, "queued")
+        self.waiting = None
+        self.add()
 
     def post(self):
         return self.gateway.post(self.project)
 
+    def add(self):
+        """One more that waits, after the dispatcher's look at it."""
+        before = self.service.metric("kiln_match_seconds_count")
+        self.waiting = self.post()
+        self.gateway.wait_phase(self.waiting, "queued")
+        wait_for(lambda: self.service.metric("kiln_match_seconds_count") > before, "the dispatcher to look")
+
     def refilled(self):
         return self.service.metric("kiln_refilled_slots_total")
+
+    def missed(self):
+        return self.service.metric("kiln_refill_misses_total")
 
     def finish(self):
         """Its slot is free; who is next."""
@@ -32,55 +42,51 @@ class Line:
         self.gateway.wait(ended, "completed")
         return ended
 
+    def finishes_without_waiting(self):
+        """The slot is left to the dispatcher, by a try that did not wait; what it left has nothing of it."""
+        refilled, missed = self.refilled(), self.missed()
+        before = self.gateway.trail(self.waiting)
+        self.finish()
+        wait_for(lambda: self.missed() > missed, "the try")
+        stays(lambda: not self.executor.was_assigned(self.waiting), "the wait", 0.2)
+        assert self.refilled() == refilled and self.gateway.trail(self.waiting) == before
 
-@pytest.fixture
-def line(service, gateway, worker):
-    return Line(service, gateway, worker)
+
+@pytest.fixture(params=[None, 1], ids=["no limit", "limit"])
+def line(request, service, gateway, worker):
+    return Line(service, gateway, worker, concurrency=request.param)
 
 
 def test_the_slot_of_an_ended_build_goes_to_the_next_in_one_transaction(line):
-    """Once it is known that somebody waits, which the dispatcher's look has told."""
-
-    def one():
-        before = line.refilled()
-        ended, begun = line.finish(), line.waiting
-        line.running = line.executor.assigned(begun)
-        (end,) = line.gateway.sql("select xmin::text from build_audit where id = %s", ended)
-        (begin,) = line.gateway.sql("select xmin::text from build_attempts where build_id = %s", begun)
-        line.waiting = line.post()
-        line.gateway.wait_phase(line.waiting, "queued")
-        assert (line.refilled() > before) == (end == begin)
-        return end == begin
-
-    wait_for(one, "a slot that is given on", poll=0.1)
-    assert line.gateway.types(line.running["build_id"])[:2] == ["build.pending", "build.phase"]
+    before = line.refilled()
+    ended, begun = line.finish(), line.waiting
+    command = line.executor.assigned(begun)
+    (end,) = line.gateway.sql("select xmin::text from build_audit where id = %s", ended)
+    (begin,) = line.gateway.sql("select xmin::text from build_attempts where build_id = %s", begun)
+    assert begin == end and line.refilled() == before + 1
+    assert line.gateway.types(begun)[:2] == ["build.pending", "build.phase"]
+    line.executor.run(command)
+    line.gateway.wait(begun, "completed")
 
 
 def test_while_a_match_is_under_way_the_dispatcher_gives_the_slot_on(line, shared_database):
-    before = line.refilled()
     with psycopg.connect(shared_database.url) as other:
         other.execute(LOCK)
-        line.finish()  # which did not wait for the lock
-        stays(lambda: not line.executor.was_assigned(line.waiting), "the wait", 0.2)
+        line.finishes_without_waiting()
     line.executor.assigned(line.waiting)
-    assert line.refilled() == before
 
 
-def test_a_build_that_somebody_has_locked_is_not_waited_for(line, shared_database):
-    before = line.refilled()
+def test_a_build_that_somebody_has_locked_is_left_as_it_is(line, shared_database):
     with psycopg.connect(shared_database.url) as other:
         other.execute("select from build_audit where id = %s for update", (line.waiting,))
-        line.finish()
-        stays(lambda: not line.executor.was_assigned(line.waiting), "the wait", 0.2)
+        line.finishes_without_waiting()
     line.executor.assigned(line.waiting)
-    assert line.refilled() == before
 
 
-def test_the_place_in_a_project_is_given_on_too(service, gateway, worker):
-    line = Line(service, gateway, worker, concurrency=1)
-    for _ in range(3):
-        line.finish()
-        line.running = line.executor.assigned(line.waiting)
-        assert gateway.sql("select count(*) from project_slots where project_id = %s", line.project["id"]) == [(1,)]
-        line.waiting = line.post()
-        gateway.wait_phase(line.waiting, "queued")
+def test_a_worker_that_somebody_has_locked_is_left_to_the_dispatcher(line, shared_database):
+    """Its heartbeats would wait for the row, and the results behind them."""
+    line.executor.quieten()
+    with psycopg.connect(shared_database.url) as other:
+        other.execute("select from workers where id = %s for update", (line.executor.id,))
+        line.finishes_without_waiting()
+    line.executor.assigned(line.waiting)
