@@ -9,8 +9,12 @@ FROM (
 	LIMIT $4::int)
 	UNION ALL
 	SELECT b.id, b.created_at, b.owner, r.origin ->> 'route', 'accepted', 'build', b.id::text, r.origin ->> 'request_id', r.origin ->> 'address'
-	FROM build_audit b LEFT JOIN LATERAL (SELECT origin FROM build_requests WHERE build_id = b.id OFFSET 0) r ON true
-	WHERE b.id = CASE WHEN $6 ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN $6::uuid END AND b.owner IS NOT NULL
+	FROM (
+			SELECT id, created_at, owner FROM build_audit
+			WHERE id = CASE WHEN $6 ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN $6::uuid END
+			OFFSET 0 -- by its key, whatever the statistics say
+		) b LEFT JOIN LATERAL (SELECT origin FROM build_requests WHERE build_id = b.id OFFSET 0) r ON true
+	WHERE b.owner IS NOT NULL
 		AND ($5::uuid IS NULL OR b.owner = $5::uuid) AND (b.created_at, b.id) < ($1::timestamptz, $2::uuid) AND b.created_at >= $3::timestamptz
 ) w
 ORDER BY w.time DESC, w.id DESC

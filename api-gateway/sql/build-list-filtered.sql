@@ -33,24 +33,22 @@ found AS (
 				SELECT FROM unnest((SELECT others FROM wanted)) other (list)
 				WHERE NOT EXISTS (
 					SELECT FROM ended_builds o
-					WHERE o.project_id = $1::uuid AND o.list = other.list AND o.status = k.status AND o.class = k.class AND o.created_at = e.created_at AND o.build_id = e.build_id))
+					WHERE o.project_id = $1::uuid AND o.list = other.list AND o.status = k.status AND o.class = k.class AND o.created_at = e.created_at AND o.build_id = e.build_id
+					OFFSET 0))
 		ORDER BY e.created_at DESC, e.build_id DESC
 		LIMIT $11::int) ended
 	WHERE ($2::text IS NULL OR k.status = $2) AND kiln_class_fits(k.class, $3::text, $4::text[])
 	UNION ALL
-	SELECT active.created_at, active.id
+	SELECT (active.b).created_at, (active.b).id
 	FROM (
 		SELECT build_id FROM build_queue WHERE project_id = $1::uuid
 		UNION ALL
 		SELECT build_id FROM build_attempts WHERE held -- as many as the fleet has slots
 	) waits_or_held
-	CROSS JOIN LATERAL (
-		SELECT b.created_at, b.id
-		FROM build_audit b
-		WHERE b.id = waits_or_held.build_id AND b.project_id = $1::uuid AND kiln_build_fits(b, $2, $3, $4, $5, $6)
-			AND (b.created_at, b.id) < ($8::timestamptz, $9::uuid) AND b.created_at >= $10::timestamptz
-		OFFSET 0) active -- by its key, whatever the statistics say
-	WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running'))
+	CROSS JOIN LATERAL (SELECT b FROM build_audit b WHERE b.id = waits_or_held.build_id OFFSET 0) active -- by its key, whatever the statistics say
+	WHERE (active.b).project_id = $1::uuid AND kiln_build_fits(active.b, $2, $3, $4, $5, $6)
+		AND ((active.b).created_at, (active.b).id) < ($8::timestamptz, $9::uuid) AND (active.b).created_at >= $10::timestamptz
+		AND $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running'))
 ),
 page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int)
 SELECT (SELECT count(*) FROM known) AS kinds,

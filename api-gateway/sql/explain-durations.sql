@@ -4,8 +4,11 @@ WITH concerned AS (
 	SELECT project_id FROM build_audit WHERE id = $1::uuid
 	UNION
 	SELECT project_id FROM (
-		SELECT DISTINCT b.project_id FROM build_attempts a JOIN build_audit b ON b.id = a.build_id
-		WHERE a.held AND a.worker_id IN (SELECT id FROM workers) LIMIT 50) AS holders
+		SELECT DISTINCT b.project_id
+		FROM workers w
+			CROSS JOIN LATERAL (SELECT build_id FROM build_attempts WHERE held AND worker_id = w.id OFFSET 0) a
+			CROSS JOIN LATERAL (SELECT project_id FROM build_audit WHERE id = a.build_id OFFSET 0) b
+		LIMIT 50) AS holders
 ), waiting AS (
 	SELECT q.project_id, min(q.queued_at) AS since FROM build_queue q WHERE q.project_id IN (SELECT project_id FROM concerned) GROUP BY q.project_id
 )

@@ -3,5 +3,6 @@ SELECT build_id AS id FROM build_queue WHERE project_id = $1::uuid
 UNION ALL
 SELECT held.id
 FROM (SELECT build_id FROM build_attempts WHERE held) a -- as many as the fleet has slots
-CROSS JOIN LATERAL (SELECT b.id FROM build_audit b WHERE b.id = a.build_id AND b.project_id = $1::uuid OFFSET 0) held -- by its key, whatever the statistics say
+CROSS JOIN LATERAL (SELECT id, project_id FROM build_audit WHERE id = a.build_id OFFSET 0) held -- by its key, whatever the statistics say
+WHERE held.project_id = $1::uuid
 LIMIT 1

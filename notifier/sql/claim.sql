@@ -22,10 +22,11 @@ WITH oldest AS MATERIALIZED (
 	ORDER BY next_attempt_at, id LIMIT $1::integer
 ), locked AS (
 	SELECT delivery.id, wanted.host
-	FROM webhook_deliveries AS delivery JOIN wanted USING (id)
+	FROM wanted CROSS JOIN LATERAL ( -- by its key, whatever the statistics say
+		SELECT id, state, next_attempt_at, claimed_until FROM webhook_deliveries WHERE id = wanted.id OFFSET 0 FOR UPDATE SKIP LOCKED
+	) AS delivery
 	WHERE delivery.state = 'pending' AND delivery.next_attempt_at <= now()
 		AND (delivery.claimed_until IS NULL OR delivery.claimed_until <= now())
-	FOR UPDATE OF delivery SKIP LOCKED
 ), claimed AS (
 	UPDATE webhook_deliveries AS delivery
 	SET claimed_until = now() + $4::bigint * interval '1 millisecond', attempts = delivery.attempts + 1

@@ -1,6 +1,6 @@
 -- Outcomes of attempts: ids, attempt numbers, states, pauses in ms, HTTP statuses, errors, durations in ms.
 -- 'released' is an attempt that the notifier broke off itself: it does not count. An outcome that comes after the claim was lost to another
--- instance changes nothing, but for one: delivered is delivered.
+-- instance changes nothing, but for one: delivered is delivered. What is pending is told by what it is not: so no plan goes through all that are.
 WITH outcome AS (
 	SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bigint[], $5::integer[], $6::text[], $7::integer[])
 		AS outcome (id, attempt, state, delay_ms, status, error, duration_ms)
@@ -22,5 +22,5 @@ SET state = CASE outcome.state WHEN 'released' THEN 'pending' ELSE outcome.state
 	last_error = outcome.error,
 	claimed_until = NULL
 FROM outcome
-WHERE delivery.id = outcome.id AND delivery.state = 'pending'
+WHERE delivery.id = outcome.id AND delivery.state NOT IN ('delivered', 'exhausted')
 	AND (delivery.attempts = outcome.attempt OR outcome.state = 'delivered');

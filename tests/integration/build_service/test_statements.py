@@ -37,7 +37,8 @@ def test_a_statement_is_allowed_and_goes_by_index(session, file):
         lines = plan.splitlines()
         for number, line in enumerate(lines):
             assert not re.search(rf"Seq Scan on ({'|'.join(LARGE)})\b", line), plan
-            if re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events)\b", line):
+            # match_anybody.sql asks for any row at all.
+            if file.stem != "match_anybody" and re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events|build_queue)\b", line):
                 assert "Index Cond" in lines[number + 1], plan
             assert not re.search(r"Index.* Scan using build_audit_project\w* on build_audit", line), f"all builds of a project:\n{plan}"
     finally:
