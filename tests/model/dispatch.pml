@@ -5,8 +5,12 @@
  * at what is committed, claims, commits. Builds 0 to 2 are of one project with the limit LIMIT; build 0 is of a class that no slot serves
  * and is the oldest. An attempt ends at any time and gives slot and claim back. There are no crashes here: after those there is the timer.
  *
+ * A match begins with a look without the lock, whether anybody waits at all. The transaction that ends an attempt may fill its slot itself
+ * (build-service/refill.h): it tries the lock, looks at what is committed and at what it has changed, and commits both. Only if it has
+ * assigned what it found, and has queued nobody, nobody matches afterwards.
+ *
  * Mutants: TRY_LOCK (a matcher that meets another does nothing), NO_LOCK (claims that were counted, not taken), WINDOW (a LIMIT before the
- * conditions).
+ * conditions), REFILL_ONLY (who ends an attempt leaves it at his own try), REFILL_EARLY (that look is before the lock).
  */
 #ifndef LIMIT
 #define LIMIT 1
@@ -17,7 +21,7 @@
 
 hidden byte M8; /* 0: a name in the messages of assertions */
 
-mtype = { NEW, WAITS, HELD, OVER };
+mtype = { NEW, COMING, WAITS, HELD, OVER }; /* COMING: in a transaction that is not committed */
 mtype state[BUILDS] = NEW;
 byte held_by[SLOTS] = NOBODY;
 bool announced[SLOTS];
@@ -55,6 +59,13 @@ inline choose() {
 #endif
 
 inline match() {
+	if
+	:: state[0] != WAITS && state[1] != WAITS && state[2] != WAITS
+	:: else -> match_locked()
+	fi
+}
+
+inline match_locked() {
 #if defined(TRY_LOCK)
 	atomic { matcher = (matcher == 0 -> _pid + 1 : matcher) };
 #elif !defined(NO_LOCK)
@@ -85,12 +96,15 @@ inline match() {
 active [BUILDS] proctype intake()
 {
 	byte b, slot = NOBODY;
-	d_step { state[_pid] = WAITS };
-	match()
+	if
+	:: d_step { state[_pid] == NEW -> state[_pid] = WAITS };
+		match()
+	:: state[_pid] != NEW /* in the transaction that has ended an attempt */
+	fi
 }
 
 #define OWN (_pid - BUILDS)
-#define FITS(b, s) ((announced[s] && (held_by[s] == NOBODY || (s) == OWN)) && state[b] == WAITS && taken < LIMIT)
+#define FITS(b, s) ((announced[s] && (held_by[s] == NOBODY || (s) == OWN)) && (state[b] == WAITS || queued == b) && taken < LIMIT)
 
 /* The pairs that there will be when the own attempt has ended; as in choose, build 0 can run nowhere. */
 inline see() {
@@ -125,9 +139,14 @@ inline give(s) {
 	fi
 }
 
-/* The end of the own attempt, and its slot's next build. */
+/* The end of the own attempt, and its slot's next build; perhaps a request is applied in the same transaction. */
 inline end_and_refill() {
 	filled = false;
+	queued = NOBODY;
+	if
+	:: d_step { state[2] == NEW -> queued = 2; state[2] = COMING }
+	:: skip
+	fi;
 #ifdef REFILL_EARLY
 	d_step { see() };
 #endif
@@ -144,6 +163,10 @@ inline end_and_refill() {
 		state[held_by[OWN]] = OVER;
 		held_by[OWN] = NOBODY;
 		claims--;
+		if
+		:: queued != NOBODY -> state[queued] = WAITS
+		:: else
+		fi;
 		give(0);
 		give(1);
 		matcher = (matcher == _pid + 1 -> 0 : matcher)
@@ -153,7 +176,7 @@ inline end_and_refill() {
 /* A worker says hello; its attempt ends, and its slot is free again. */
 active [SLOTS] proctype worker()
 {
-	byte b, taken, pick[SLOTS] = NOBODY, slot = NOBODY;
+	byte b, taken, pick[SLOTS] = NOBODY, slot = NOBODY, queued = NOBODY;
 	bool filled;
 	d_step { announced[OWN] = true };
 	match();
@@ -162,7 +185,7 @@ end:
 	:: held_by[OWN] != NOBODY ->
 		end_and_refill();
 		if
-		:: filled -> filled = false
+		:: filled && queued == NOBODY -> filled = false
 #ifdef REFILL_ONLY
 		:: else
 #else
