@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from databases import PASSWORDS
+from kiln_testing import plans
 from kiln_testing.waiting import wait_for
 from playing import LOGS, Worker, new_id
-from test_statements import SESSION, SQL
+from test_statements import SQL
 
 SETTINGS = {"KILN_RETENTION_EVERY_S": "1"}
 TABLES = {
@@ -207,9 +208,7 @@ select gen_random_uuid(), now(), gen_random_uuid(), 'POST /projects', 'created',
 def large_tables(shared_database):
     shared_database.sql(FILL)
     shared_database.sql("analyze build_audit, build_logs, audit_log")
-    with psycopg.connect(shared_database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"]), autocommit=True) as connection:
-        for setting in SESSION:
-            connection.execute("set " + setting)
+    with plans.session(shared_database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"])) as connection:
         yield connection
 
 

@@ -3,17 +3,15 @@
 import datetime
 import json
 import pathlib
-import re
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from databases import PASSWORDS, Database
+from kiln_testing import plans
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "api-gateway" / "sql"
-# As pg_indexed_url sets them: one generic plan, by index.
-SESSION = re.findall(r'"([a-z_]+=[a-z_]+)"', (SQL.parents[1] / "common" / "pg" / "indexed_url.c").read_text(encoding="utf-8"))
 PROJECT = "0198c1de-7a3b-7c4d-8e5f-0123456789ab"
 OTHER = "0198c1de-7a3b-7c4d-8e5f-fedcba987654"  # a project whose queue is full
 BUSY = "0198c1de-7a3b-7c4d-8e5f-aaaaaaaaaaaa"  # one whose only build is held by a worker
@@ -71,9 +69,7 @@ def session_fixture(infra, tmp_path_factory):
             values = {"project": PROJECT, "token": TOKEN, "builds": BUILDS, "pending": PENDING, "other": OTHER, "others": OTHERS, "busy": BUSY, "held": HELD}
             psycopg.ClientCursor(owner).execute(FILL, values)
             owner.execute("vacuum analyze")
-        with psycopg.connect(database.url_as("kiln_gateway", PASSWORDS["kiln_gateway"]), autocommit=True) as session:
-            for setting in SESSION:
-                session.execute(f"set {setting}")
+        with plans.session(database.url_as("kiln_gateway", PASSWORDS["kiln_gateway"])) as session:
             yield session
     finally:
         database.drop()
