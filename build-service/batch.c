@@ -161,8 +161,7 @@ static int load_and_apply(struct batch *batch, struct pg_conn *tx, bool *ret_ear
 /* --- storing --- */
 
 /* With COMMIT in the same round trip, unless slots that it frees are filled first; nothing to store: left to the
- * caller.
- */
+ * caller. */
 static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete_early, struct error *err)
 {
 	struct pg_pipeline pipeline;

@@ -160,14 +160,10 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 static int store_and_commit(struct expiry *expiry, struct pg_conn *conn, struct error *err)
 {
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, conn);
 	worker_set_pipeline_store(&expiry->workers, &pipeline);
 	build_set_pipeline_store(&expiry->set, &pipeline);
-	pg_pipeline_commit_tx(&pipeline);
-	int rc = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
-	return rc;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *due, struct pg_conn *conn,

@@ -72,14 +72,11 @@ static int apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const
 			return -1;
 	}
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, tx);
 	rows_pipeline(&store->rows, &pipeline, &sql_insert_logs, NULL);
 	if (pipeline.len == 0)
 		return 0;
-	pg_pipeline_commit_tx(&pipeline);
-	int rc = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
+	int rc = pg_pipeline_commit(&pipeline, err);
 	rows_clear(&store->rows);
 	return rc;
 }

@@ -38,18 +38,12 @@ int refill_commit(struct refill *refill, PGresult *const *results, struct error 
 {
 	struct match_run *run = &refill->run;
 	struct pg_pipeline pipeline;
-	PGresult *ignored[PG_PIPELINE_MAX];
 	int parked;
 	if (match_run_take(run, results, err) < 0)
 		return -1;
 	pg_pipeline_init(&pipeline, run->conn);
 	match_run_pipeline_store(run, &pipeline, &parked);
-	if (pipeline.len == 0)
-		return pg_commit(run->conn, err);
-	pg_pipeline_commit_tx(&pipeline);
-	int rc = pg_pipeline_run(&pipeline, ignored, err);
-	pg_results_clear(ignored);
-	return rc;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 bool refill_committed(struct refill *refill)

@@ -123,14 +123,10 @@ static size_t apply(struct strikes *strikes)
 static int store_and_commit(struct strikes *strikes, struct pg_conn *conn, struct error *err)
 {
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, conn);
 	rows_pipeline(&strikes->held_back, &pipeline, &sql_hold_back_workers, NULL);
 	build_set_pipeline_store(&strikes->set, &pipeline);
-	pg_pipeline_commit_tx(&pipeline);
-	int rc = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
-	return rc;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)

@@ -58,13 +58,9 @@ static int load_and_apply(struct timeouts *timeouts, struct error *err)
 static int store_and_commit(struct timeouts *timeouts, struct error *err)
 {
 	struct pg_pipeline pipeline;
-	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, timeouts->conn);
 	build_set_pipeline_store(&timeouts->set, &pipeline);
-	pg_pipeline_commit_tx(&pipeline);
-	int rc = pg_pipeline_run(&pipeline, results, err);
-	pg_results_clear(results);
-	return rc;
+	return pg_pipeline_commit(&pipeline, err);
 }
 
 static int expire(struct timeouts *timeouts, const PGresult *expired, struct error *err)
