@@ -11,7 +11,9 @@
 
 /* Of a partition: one that does not answer holds up its own messages only. */
 struct lane {
-	size_t under_way, waiting_len, waiting_bytes;
+	size_t under_way; /* bursts */
+	size_t sent_len;  /* their messages that have no end yet */
+	size_t waiting_len, waiting_bytes;
 	struct list_node waiting;
 };
 
@@ -74,24 +76,42 @@ static struct burst *begin_burst(struct bursts *bursts, struct lane *lane, size_
 	struct burst *burst = xmalloc(sizeof(*burst));
 	*burst = (struct burst){.bursts = bursts, .lane = lane, .left = len};
 	lane->under_way++;
+	lane->sent_len += len;
 	return burst;
 }
 
-/* Under the lock: all that wait in a lane, to `list`. */
-static void take_waiting(struct bursts *bursts, struct lane *lane, struct list_node *list)
+static size_t bytes_of(const struct bursts_op *op)
 {
-	struct list_node *node;
-	while ((node = list_pop(&lane->waiting)) != NULL)
+	return op->message.key_len + op->message.data_len;
+}
+
+/* Under the lock: the first `len` that wait in a lane, to `list`. */
+static void take_waiting(struct bursts *bursts, struct lane *lane, size_t len, struct list_node *list)
+{
+	for (size_t i = 0; i < len; i++) {
+		struct list_node *node = list_pop(&lane->waiting);
+		size_t bytes = bytes_of(LIST_ITEM(node, struct bursts_op, node));
 		list_append(list, node);
-	bursts->waiting_len -= lane->waiting_len;
-	bursts->waiting_bytes -= lane->waiting_bytes;
-	lane->waiting_len = lane->waiting_bytes = 0;
+		bursts->waiting_bytes -= bytes;
+		lane->waiting_bytes -= bytes;
+	}
+	bursts->waiting_len -= len;
+	lane->waiting_len -= len;
+}
+
+/* Under the lock: how many make the next burst. If it were all that wait, clients that ask again when they are answered
+ * would make one large burst out of many, and the broker would have nothing to do while they do. */
+static size_t share_of(const struct bursts *bursts, const struct lane *lane)
+{
+	size_t all = lane->sent_len + lane->waiting_len, most = bursts->limits.under_way;
+	size_t share = (all + most - 1) / most;
+	return share < lane->waiting_len ? share : lane->waiting_len;
 }
 
 enum end { ACKNOWLEDGED, FAILED, REFUSED };
 
-/* One of the burst has its end. Was it the last, then the burst is over and all that wait are moved to `list`: returns
- * the burst that they are, NULL when they shall fail. */
+/* One of the burst has its end. Was it the last, then the burst is over, and the next ones of those that wait are moved
+ * to `list`: returns the burst that they are. NULL: all that wait are there, and shall fail. */
 static struct burst *end_one(struct burst *burst, enum end end, struct list_node *list)
 {
 	struct bursts *bursts = burst->bursts;
@@ -100,12 +120,14 @@ static struct burst *end_one(struct burst *burst, enum end end, struct list_node
 	lock(bursts);
 	burst->acknowledged |= end == ACKNOWLEDGED;
 	burst->failed |= end == FAILED;
+	lane->sent_len--;
 	if (--burst->left == 0) {
 		bool fails = burst->failed && !burst->acknowledged;
+		size_t len = fails ? lane->waiting_len : share_of(bursts, lane);
 		free(burst);
 		lane->under_way--;
-		next = lane->waiting_len > 0 && !fails ? begin_burst(bursts, lane, lane->waiting_len) : NULL;
-		take_waiting(bursts, lane, list);
+		take_waiting(bursts, lane, len, list);
+		next = len > 0 && !fails ? begin_burst(bursts, lane, len) : NULL;
 	}
 	unlock(bursts);
 	return next;
@@ -174,7 +196,7 @@ static int send_at_once(struct bursts_op *op, struct error *err)
 static int wait_for_turn(struct bursts *bursts, struct lane *lane, struct bursts_op *op, struct error *err)
 {
 	const struct kafka_message *message = &op->message;
-	size_t bytes = message->key_len + message->data_len;
+	size_t bytes = bytes_of(op);
 	if (bursts->waiting_len >= bursts->limits.waiting || bytes > bursts->limits.waiting_bytes - bursts->waiting_bytes)
 		return error_set(err, ERR_LIMIT, "kafka: %s: too many messages wait", message->topic);
 	op->since_ms = clock_boot_ms();

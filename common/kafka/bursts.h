@@ -1,7 +1,8 @@
 /*
  * Nagle's algorithm (RFC 896) before a producer: a message that finds few others under way goes at once; one that finds
- * many waits until some of them are acknowledged, and then goes together with all that came meanwhile. So a lone
- * message is never late, and many make few requests.
+ * many waits until some of them are acknowledged, and then goes together with its share of what came meanwhile: as many
+ * as make all bursts that may be under way equally large. So a lone message is never late, many make few requests, and
+ * the broker works on one burst while the next comes together.
  *
  * librdkafka by itself has linger.ms alone, which makes all late, and 2.0.2's thread spins while messages wait because
  * an idempotent producer has five requests under way.
