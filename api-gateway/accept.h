@@ -2,8 +2,9 @@
  * POST …/builds, the hot path: everything up to Kafka happens in one call on the loop, without waiting; the answer
  * follows the delivery report. How a 202 comes about:
  *
- *   dispatch → build_accept: body, schema, rules, template → bursts_produce → (producer's thread) delivered,
- * accept_reported → (loop) 202, or 503 that says whether the record was never sent or may have been
+ *   dispatch → build_accept: body, schema, rules, template → bursts_produce
+ *     → (the producer's thread) delivered, accept_reported
+ *     → (the loop) 202, or 503 that says whether the record was never sent or may have been
  */
 #pragma once
 

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
+#include "common/http/address_url.h"
 #include "common/model/prices.h"
 
 #define PROMPT_MAX_BYTES 1048576
@@ -16,7 +17,6 @@
 #define DEFAULT_QUEUE_TIMEOUT_S 86400
 #define DEFAULT_MAX_ATTEMPTS 3
 #define POINTER_MAX 160
-#define URL_MAX 2048
 
 /* The JSON Pointer of a field of the spec. Most are made for nothing, hence without printf. */
 static const char *pointer_to(const struct build_request *build, const char *field, char ret[POINTER_MAX])
@@ -71,7 +71,7 @@ static void check_callback(const struct build_request *build, struct schema_prob
 	const char *url = spec_text(&build->spec, SPEC_CALLBACK_URL);
 	char pointer[POINTER_MAX];
 	struct error err = ERROR_INIT;
-	if (url == NULL || strlen(url) > URL_MAX ||
+	if (url == NULL || strlen(url) > URL_MAX_LEN ||
 		address_guard_check_url(build->gateway->webhook_guard, url, "http,https", &err) == 0)
 		return;
 	schema_problem_put(problems, pointer_to(build, "callback_url", pointer),

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/http/address_url.h"
 #include "common/http/network_rules.h"
 #include "common/kafka/topics.h"
 #include "common/pg/outbox.h"
@@ -147,26 +148,11 @@ void project_check_git_url(const struct gateway *gateway, const char *url, const
 		schema_problem_put(problems, at, err.kind == ERR_DENIED ? "address_not_allowed" : "format", "%s", err.message);
 		return;
 	}
-	if (!str_starts(url, "http://"))
-		return;
 	/* Without TLS only where the operator says so. */
-	const char *host = url + strlen("http://"), *end = host + strcspn(host, "/");
-	char name[256];
-	int64_t port = 80;
-	struct error ignored = ERROR_INIT;
-	const char *colon = memrchr(host, ':', (size_t)(end - host));
-	if (*host == '[') {
-		const char *close = memchr(host, ']', (size_t)(end - host));
-		if (close == NULL)
-			return; /* address_guard_check_url has seen to that */
-		(void)snprintf(name, sizeof(name), "%.*s", (int)(close - host - 1), host + 1);
-		colon = close[1] == ':' ? close + 1 : NULL;
-	} else {
-		(void)snprintf(name, sizeof(name), "%.*s", (int)((colon != NULL ? colon : end) - host), host);
-	}
-	if (colon != NULL && str_parse_int(colon + 1, (size_t)(end - colon - 1), 1, 65535, &port, &ignored) < 0)
-		return;
-	if (!address_guard_names_host(gateway->git_guard, name, (int)port))
+	struct url_parts parts;
+	struct error other = ERROR_INIT;
+	if (url_split(url, "http", &parts, &other) == 0 &&
+		!address_guard_names_host(gateway->git_guard, parts.host, parts.port))
 		schema_problem_put(problems, at, "address_not_allowed",
 						   "http:// is not allowed for this host: use https:// or ssh://");
 }
@@ -205,7 +191,7 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 		(void)snprintf(at, sizeof(at), "%.100s/name", pointer);
 		schema_problem_add(problems, at, "reserved_name", "a name is not a UUID and not \"create-and-build\"");
 	}
-	if (git_url != NULL && strlen(git_url) <= 2048)
+	if (git_url != NULL && strlen(git_url) <= URL_MAX_LEN)
 		project_check_git_url(gateway, git_url, pointer, problems);
 	if ((given_url == NULL || cJSON_IsNull(given_url)) && gateway->config->git_base_url == NULL) {
 		(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);

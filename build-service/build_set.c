@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "build-service/build_rows.h"
+#include "build-service/counters.h"
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
@@ -257,4 +258,13 @@ void build_set_publish(const struct build_set *set, struct outbox_relay *relay)
 	outbox_relay_keep(relay, events, set->trail.len);
 	free(events);
 	outbox_relay_wake(relay);
+}
+
+void build_set_committed(const struct build_set *set, struct outbox_relay *relay)
+{
+	for (size_t i = 0; i < set->ids_len; i++) {
+		if (set->builds[i].finished_now)
+			counters_finished(set->builds[i].status);
+	}
+	build_set_publish(set, relay);
 }

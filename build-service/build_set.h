@@ -64,3 +64,5 @@ struct build *build_set_find(struct build_set *set, const char *id);
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline);
 /* After the commit: what the last store wrote for the outbox goes to the relay. */
 void build_set_publish(const struct build_set *set, struct outbox_relay *relay);
+/* The same, and the builds that ended are counted. */
+void build_set_committed(const struct build_set *set, struct outbox_relay *relay);

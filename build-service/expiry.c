@@ -196,13 +196,9 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 	for (size_t i = 0; i < due->tokens_len; i++)
 		leases_forget_token(expiry->leases, due->worker_id, due->tokens[i].lease_id);
 	metric_add(&counter_leases_expired, (int64_t)lost);
-	for (size_t i = 0; i < expiry->set.ids_len; i++) {
-		if (expiry->set.builds[i].finished_now)
-			counters_finished(expiry->set.builds[i].status);
-	}
+	build_set_committed(&expiry->set, expiry->service->relay);
 	commands_send(expiry->service->commands, &expiry->commands);
 	wakeup_signal(&expiry->service->dispatch);
-	outbox_relay_wake(expiry->service->relay);
 	return 0;
 }
 

@@ -146,13 +146,9 @@ static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *
 	if (find_ends(strikes, inbox, err) < 0 || store_and_commit(strikes, conn, err) < 0)
 		return -1;
 	metric_add(&counter_accept_timeouts, (int64_t)struck);
-	for (size_t i = 0; i < strikes->set.ids_len; i++) {
-		if (strikes->set.builds[i].finished_now)
-			counters_finished(strikes->set.builds[i].status);
-	}
+	build_set_committed(&strikes->set, strikes->service->relay);
 	commands_send(strikes->service->commands, &strikes->commands);
 	wakeup_signal(&strikes->service->dispatch);
-	outbox_relay_wake(strikes->service->relay);
 	return 0;
 }
 

@@ -70,11 +70,7 @@ static int expire(struct timeouts *timeouts, const PGresult *expired, struct err
 		build_set_want(&timeouts->set, pg_text(expired, row, "build_id"));
 	if (pg_begin(timeouts->conn, err) < 0 || load_and_apply(timeouts, err) < 0 || store_and_commit(timeouts, err) < 0)
 		return -1;
-	for (size_t i = 0; i < timeouts->set.ids_len; i++) {
-		if (timeouts->set.builds[i].finished_now)
-			counters_finished(timeouts->set.builds[i].status);
-	}
-	build_set_publish(&timeouts->set, timeouts->service->relay);
+	build_set_committed(&timeouts->set, timeouts->service->relay);
 	return 0;
 }
 

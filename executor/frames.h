@@ -2,11 +2,18 @@
  * What the daemon and an attempt's child say to each other over their socketpair: frames of a fixed header (length,
  * type, id) and JSON.
  *
- * To the child: ATTEMPT (the assignment, once, first), CANCEL, ACK (Kafka has acknowledged the frame with that id),
- * LEASE (the answer to ASK_LEASE: id,
- * `{"left_ms": n}`, 0 = do not push). To the daemon: PHASE (`{phase, base_sha, branch, commit_sha}`), LOG (a whole
- * build.log record), ASK_LEASE, RESULT (what attempt.finished carries of it; the child's last frame). Ids are the
- * child's, from 1, ascending.
+ * To the child:
+ *   ATTEMPT    the assignment; once, first
+ *   CANCEL
+ *   ACK        Kafka has acknowledged the frame with that id
+ *   LEASE      the answer to ASK_LEASE with that id: `{"left_ms": n}`; 0: do not push
+ * To the daemon:
+ *   PHASE      `{phase, base_sha, branch, commit_sha}`
+ *   LOG        a whole build.log record
+ *   ASK_LEASE
+ *   RESULT     what attempt.finished carries of it; the child's last frame
+ *
+ * Ids are the child's, from 1, ascending.
  */
 #pragma once
 

@@ -6,8 +6,9 @@
  *   yes   yes                     nothing (a revoked one stays revoked: its row is there)
  *   yes   no                      its hash is inserted: a wiped or another database, or a crash between file and row
  *   no    –                       a new token is made, file first, then row. Also when the database has admin tokens:
- * who runs this owns the database anyway, and nobody is locked out by a lost file. The others stay valid. unset –
- * nothing; without any admin token in the database a warning
+ *                                 who runs this owns the database anyway, and nobody is locked out by a lost file. The
+ *                                 others stay valid.
+ *   unset –                       nothing; a warning when the database has no admin token
  *
  * The file appears whole (link(2) of a temporary one), mode 0600, and is never overwritten. The token is never printed.
  */

@@ -10,7 +10,6 @@
 
 #define MAX_ARRAY_BYTES (4UL * 1024 * 1024)
 
-/* Hosts of deliveries under way as two arrays, host and number. */
 static size_t count_host(const struct list_node *under_way, const char *host)
 {
 	size_t len = 0;
@@ -32,6 +31,7 @@ static bool is_first_of_host(const struct list_node *under_way, const struct del
 	return true;
 }
 
+/* Hosts with deliveries under way and their number, and those that have no room for another one. */
 static void fill_hosts(const struct list_node *under_way, size_t per_host, struct pg_array *full,
 					   struct pg_array *hosts, struct pg_array *counts)
 {
@@ -47,7 +47,7 @@ static void fill_hosts(const struct list_node *under_way, size_t per_host, struc
 	}
 }
 
-/* "\x…" or hex digits → bytes. */
+/* Hex digits → bytes, with a NUL behind them. */
 static void *from_hex(const char *hex, size_t *ret_len)
 {
 	size_t len = strlen(hex) / 2;

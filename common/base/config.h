@@ -4,8 +4,9 @@
  *
  *     struct gateway_config { char *listen; int64_t threads; bool text; };
  *     static const struct config_option options[] = {
- *         {"KILN_LISTEN", CONFIG_STRING, offsetof(struct gateway_config, listen), .fallback = "127.0.0.1:8080", .help =
- * "address and port"}, …
+ *         {"KILN_LISTEN", CONFIG_STRING, offsetof(struct gateway_config, listen),
+ *          .fallback = "127.0.0.1:8080", .help = "address and port"},
+ *         …
  *     };
  *
  * Values come from the environment only; an empty value is as good as none. Every wrong or missing value is reported,

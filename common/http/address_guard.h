@@ -34,8 +34,7 @@ bool address_guard_permits(const struct address_guard *guard, const char *host, 
 int address_guard_check_url(const struct address_guard *guard, const char *url, const char *schemes,
 							struct error *err) MUST_CHECK;
 
-/* http:// is only for destinations that the allow-list names. True when `url` is http:// and its host is named there by
- * literal or name. */
+/* Whether the allow-list names this host, by literal or by name, at this port. Callers permit http:// only then. */
 bool address_guard_names_host(const struct address_guard *guard, const char *host, int port);
 
 /* Resolves host and picks the first permitted addresses: for handing pinned addresses to git (http.curloptResolve).

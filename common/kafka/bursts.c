@@ -90,6 +90,7 @@ static void take_waiting(struct bursts *bursts, struct lane *lane, size_t len, s
 {
 	for (size_t i = 0; i < len; i++) {
 		struct list_node *node = list_pop(&lane->waiting);
+		CHECK(node != NULL); /* waiting_len counts them */
 		size_t bytes = bytes_of(LIST_ITEM(node, struct bursts_op, node));
 		list_append(list, node);
 		bursts->waiting_bytes -= bytes;

@@ -1,18 +1,20 @@
 /*
  * The inbox (PROTOCOL.md section 2): records of some topics are read in one group, and each batch is applied in one
- * Postgres transaction together with its offsets. Every effect takes place exactly once however often instances die,
+ * Postgres transaction together with its offsets. Every effect takes place exactly once, however often instances die,
  * overlap or freeze.
  *
  * One inbox = one thread of the caller (inbox_run), one consumer, one connection. What it does:
  *  - On taking partitions: reads consumer_offsets (consumer, topic, partition) → next_offset, last_ce_id, cluster_id;
- * looks at the watermarks. Log start above, or end below, the offset, another cluster id, or another ce_id at offset-1
- * stops that partition with an alarm (log error + metric kiln_inbox_stopped_partitions), never resets.
- *  - Batches: up to max_records or max_wait. BEGIN; first statement: compare-and-set of the offset rows, locked in
- * (topic, partition) order; then handler->apply; COMMIT; then handler->committed. CAS without all rows: it fails, read
- * the offsets again, seek, go on. Lost reply to COMMIT: the same.
+ *    looks at the watermarks. A log that starts above the offset or ends below it, another cluster id, or another ce_id
+ *    at offset-1 stops that partition with an alarm (log error + metric kiln_inbox_stopped_partitions); an offset is
+ *    never reset.
+ *  - Batches: up to max_records or max_bytes; `urgent` and linger_ms say when. BEGIN; first statement: compare-and-set
+ *    of the offset rows, locked in (topic, partition) order; then handler->apply; COMMIT; then handler->committed. When
+ *    the compare-and-set does not find all rows, the batch fails: the offsets are read again, the consumer seeks there
+ *    and goes on. So it does when the reply to COMMIT was lost.
  *  - A record that fails alone with SQLSTATE 22xxx/23xxx or ERR_INVALID from apply is poison: the batch is halved until
- * it stands alone, then it becomes a dead_letters row and an outbox row to kiln.dead-letters in the transaction that
- * moves its offset. Anything else is retried for ever with backoff (100 ms … 5 s).
+ *    the record stands alone, then it becomes a dead_letters row and an outbox row to kiln.dead-letters in the
+ *    transaction that moves its offset. Anything else is retried for ever with backoff (100 ms … 5 s).
  *  - Waits longer than 2 s on a lock: the stuck-blocker watch from a second connection (section 2).
  */
 #pragma once
@@ -50,10 +52,10 @@ struct inbox_handler {
 	 * keep no state from a failed call. */
 	int (*apply)(void *ctx, struct pg_conn *tx, const struct inbox_record *const *records, size_t count,
 				 struct error *err);
-	/* Whether somebody waits for the effect of this record: it is applied at once, with what is in hand of its
-	 * partition; and with all that is in hand, when `asks_first`. What nobody waits for is applied linger_ms after its
-	 * first record, or twice as long after the batch before as that took, at most 20 ms. Asked again while the record
-	 * waits. NULL: nobody ever does. */
+	/* Whether somebody waits for the effect of this record. An urgent record is applied at once, together with what is
+	 * in hand of its partition; when `asks_first` says yes, with all that is in hand. Other records wait for linger_ms,
+	 * or for twice the time that the last batch took (20 ms at most) where that is longer. Asked again while the record
+	 * waits. NULL: no record is urgent. */
 	bool (*urgent)(void *ctx, const struct inbox_record *record);
 	/* Whether `apply` will ask the database something before it writes and commits: only about speed. May be asked of
 	 * records that are not applied next. NULL: never. */

@@ -22,8 +22,7 @@ struct outbox_rows {
 void outbox_rows_init(struct outbox_rows *rows, size_t max_bytes);
 void outbox_rows_release(struct outbox_rows *rows);
 void outbox_rows_clear(struct outbox_rows *rows);
-/* body: the exact bytes of the Kafka value. The shard is the topic partition of the key. `key_override` columns: none.
- */
+/* body: the exact bytes of the Kafka value. The shard is the topic partition of the key. */
 void outbox_rows_add(struct outbox_rows *rows, const char *topic, const char *key, int64_t sequence, const char *ce_id,
 					 const char *type, const char *source, const char *time, const char *hash_hex,
 					 const char *traceparent, const void *body, size_t body_len);
@@ -64,8 +63,8 @@ struct outbox_committed {
 	const void *body;
 	size_t body_len;
 };
-/* Spares the relay to read them: copies are kept for a moment. Only after the commit is known, and before
- * outbox_relay_wake. Any thread. */
+/* Lets the relay skip reading these events from the trail: copies are kept for a moment. Only after the commit is known,
+ * and before outbox_relay_wake. Any thread. */
 void outbox_relay_keep(struct outbox_relay *relay, const struct outbox_committed *events, size_t len);
 /* After a commit that wrote outbox rows. Any thread; cheap; coalesced. Also wakes the other instances (NOTIFY) when not
  * all shards are mine. */

@@ -66,12 +66,13 @@ int64_t pg_busy_since_ms(const struct pg_conn *conn);
 	}
 
 /*
- * An answer that is lost: inside of a transaction, and for a statement that begins with SELECT, ERR_UNAVAILABLE;
- * outside of one, a statement that was sent commits by itself, so its fate is ERR_UNKNOWN.
- *
  * Runs one prepared statement. *ret_result (may be NULL when not wanted) is PGRES_TUPLES_OK or COMMAND_OK; PQclear it.
  * Errors: ERR_UNAVAILABLE (connection; class 08, 57P0x, 53), ERR_CONFLICT (23505, 40001, 40P01, 55P03), ERR_INVALID
- * (22, 23), ERR_TIMEOUT (57014), ERR_INTERNAL; sqlstate is set. */
+ * (22, 23), ERR_TIMEOUT (57014), ERR_INTERNAL; sqlstate is set.
+ *
+ * When the answer is lost: ERR_UNAVAILABLE inside of a transaction and for a statement that begins with SELECT. Outside
+ * of one a statement that was sent commits by itself, so its fate is ERR_UNKNOWN.
+ */
 int pg_query(struct pg_conn *conn, const struct pg_statement *statement, const char *const *params, size_t params_len,
 			 PGresult **ret_result, struct error *err) MUST_CHECK;
 /* Plain SQL text without parameters, may be several statements (migrations). */
@@ -82,13 +83,14 @@ int pg_run(struct pg_conn *conn, const char *sql, struct error *err) MUST_CHECK;
  * connection). */
 int pg_begin(struct pg_conn *conn, struct error *err) MUST_CHECK;
 /*
- * pg_begin with a statement that comes before all others of the transaction: a condition of it. Where the next call is
- * pg_run it must be pg_rollback instead.
+ * pg_begin with a statement that comes before all others of the transaction: a condition of it. The next call must not
+ * be pg_run; pg_rollback is allowed.
  *
- * `ahead`: it is sent at once, and the server works at it while the caller prepares what comes next; it must affect
- * `rows` rows, or the first call that asks the server fails with ERR_CONFLICT. A transaction that consists of one round
- * trip costs another one so. Otherwise it travels with the first call, COMMIT perhaps behind it: it must fail by itself
- * when the transaction is not to go on. `params` and its texts must live until the first call that asks the server.
+ * With `ahead` the statement is sent at once, and the server works at it while the caller prepares what comes next; it
+ * must affect `rows` rows, or the first call that asks the server fails with ERR_CONFLICT. That costs a transaction of
+ * one round trip a second one. Without `ahead` it travels with the first call, COMMIT perhaps behind it: the statement
+ * must then fail by itself when the transaction is not to go on. `params` and its texts must live until the first call
+ * that asks the server.
  */
 struct pg_opening {
 	const struct pg_statement *statement;
@@ -159,17 +161,16 @@ struct pg_pipeline {
 	size_t params_len;
 	bool begins, commits;
 };
-/* The array of params is copied (PG_PARAMS ends with its block); the texts must live until pg_pipeline_run. */
-/* With both begins and commits, a failed run is rolled back already; otherwise pg_rollback as ever (which is harmless
- * without a transaction). */
 void pg_pipeline_init(struct pg_pipeline *pipeline, struct pg_conn *conn);
+/* The array of params is copied (PG_PARAMS ends with its block); the texts must live until pg_pipeline_run. */
 void pg_pipeline_add(struct pg_pipeline *pipeline, const struct pg_statement *statement, const char *const *params,
 					 size_t params_len);
 /* The parameter at `index` of the statement added last is this array, in whichever form it is. */
 void pg_pipeline_array(struct pg_pipeline *pipeline, size_t index, struct pg_array *array);
 void pg_pipeline_begin_tx(struct pg_pipeline *pipeline);
 void pg_pipeline_commit_tx(struct pg_pipeline *pipeline);
-/* results[i] belongs to items[i]; PQclear each (pg_results_clear). */
+/* results[i] belongs to items[i]; PQclear each (pg_results_clear). A failed run of a pipeline that begins and commits is
+ * rolled back already; after any other failed one call pg_rollback, which is harmless without a transaction. */
 int pg_pipeline_run(struct pg_pipeline *pipeline, PGresult *results[PG_PIPELINE_MAX], struct error *err) MUST_CHECK;
 void pg_results_clear(PGresult *results[PG_PIPELINE_MAX]);
 /* Commits the transaction with what was added, in one round trip; results are of no interest. As pg_commit. */

@@ -1,11 +1,13 @@
 /*
  * The private place of one attempt, STATE/work/LEASE:
  *
- *   files/     the workspace: what the agent sees and changes, with a .git of its own that borrows the mirror's
- * objects; all of it is the agent's word only kiln.git/  our repository on the same files: our index, our objects, our
- * configuration; the agent has no business here, and staging, committing and pushing never look at files/.git, except
- * to import the agent's own commits (agent_commits.h) home/ tmp/ the agent's HOME and TMPDIR scratch/   HOME of git
- * commands and the place of ssh keys while they run; empty while an agent runs
+ *   files/     the workspace: what the agent sees and changes, with a .git of its own that borrows the mirror's objects.
+ *              Nothing in it is trusted.
+ *   kiln.git/  our repository over the same files: our index, our objects, our configuration. The agent cannot reach it,
+ *              and staging, committing and pushing never look at files/.git, except to import the agent's own commits
+ *              (agent_commits.h).
+ *   home/ tmp/ the agent's HOME and TMPDIR
+ *   scratch/   HOME of our git commands, and ssh keys while such a command runs; empty while an agent runs
  */
 #pragma once
 
