@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "build-service/result.h"
+#include "common/base/str.h"
 
 #define EPOCH_JUMP 1000
 
@@ -251,12 +252,29 @@ static void conclude_settling(const struct transition_context *context, struct b
 	}
 }
 
+/* The worker has ended the attempt because its own lease ran out, and has found the way back in time to tell it. */
+static bool is_loss(const struct occurrence *occurrence)
+{
+	return occurrence->finish.outcome == OUTCOME_FAILED && occurrence->finish.retryable &&
+		   !occurrence->finish.published && str_equal(occurrence->finish.error_class, "worker_lost");
+}
+
 static void conclude_run(const struct transition_context *context, struct build *build,
 						 const struct occurrence *occurrence)
 {
 	enum outcome outcome = occurrence->finish.outcome;
 	const char *error_class = occurrence->finish.error_class, *message = occurrence->finish.error_message;
 	bool proven = occurrence->finish.closed || occurrence->finish.published;
+	if (is_loss(occurrence) && !build->cancel_requested) {
+		retries_count_loss(context->policy, build, false);
+		if (retries_after_loss(context->policy, build)) {
+			wait_in_queue(build, false, retries_wait_after_loss_ms(context->policy, build, true));
+			emit_lost(context, build, LOSS_NOT_HELD, error_class, message);
+			return;
+		}
+		end_unpublished(context, build, &(struct ending){STATUS_FAILED, error_class, message, NULL}, proven);
+		return;
+	}
 	if (outcome == OUTCOME_COMPLETED) {
 		set_ended(build, STATUS_COMPLETED);
 		emit_end(context, build, occurrence->finish.result, NULL, NULL, false);

@@ -3,33 +3,39 @@
 #include <string.h>
 
 #include "build-service/service.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
 static const char *const topics[BARRIER_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
+
+static bool has(const struct partitions *partitions, int topic, int partition)
+{
+	return (partitions->of[topic] >> partition & 1) != 0;
+}
+
+static void put(struct partitions *partitions, int topic, int partition)
+{
+	partitions->of[topic] = (uint16_t)(partitions->of[topic] | 1U << partition);
+}
+
+void partitions_add(struct partitions *partitions, enum barrier_topic topic, const char *key)
+{
+	const struct topic *known = topic_find(topics[topic]);
+	CHECK(known->partitions == BARRIER_PARTITIONS);
+	put(partitions, (int)topic, topic_partition(known, key, strlen(key)));
+}
 
 void barrier_clear(struct barrier *barrier)
 {
 	memset(barrier, 0, sizeof(*barrier));
 }
 
-void barrier_want(struct barrier *barrier, enum barrier_topic topic, const char *key)
+void barrier_want(struct barrier *barrier, const struct partitions *partitions)
 {
-	const struct topic *known = topic_find(topics[topic]);
-	CHECK(known->partitions == BARRIER_PARTITIONS);
-	barrier->wanted[topic][topic_partition(known, key, strlen(key))] = true;
-}
-
-int barrier_set(struct barrier *barrier, struct inbox *inbox, struct error *err)
-{
-	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
-		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			if (barrier->wanted[topic][partition] &&
-				inbox_end_offset(inbox, topics[topic], partition, &barrier->end[topic][partition], err) < 0)
-				return -1;
-		}
-	}
-	return 0;
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++)
+		barrier->wanted.of[topic] |= partitions->of[topic];
 }
 
 static int topic_index(const char *name)
@@ -41,22 +47,87 @@ static int topic_index(const char *name)
 	return -1;
 }
 
-int barrier_passed(const struct barrier *barrier, struct pg_conn *conn, bool *ret_passed, struct error *err)
+/* How far each partition is applied; those that have no row keep what they have. */
+static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struct pg_conn *conn, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	if (pg_query(conn, &sql_read_offsets, PG_PARAMS(CONSUMER_NAME), 1, &rows, err) < 0)
 		return -1;
-	size_t wanted = 0, reached = 0;
-	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
-		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++)
-			wanted += barrier->wanted[topic][partition];
-	}
 	for (int row = 0; row < PQntuples(rows); row++) {
 		int topic = topic_index(pg_text(rows, row, "topic"));
 		int64_t partition = pg_int(rows, row, "partition", -1);
-		if (topic >= 0 && partition >= 0 && partition < BARRIER_PARTITIONS && barrier->wanted[topic][partition])
-			reached += pg_int(rows, row, "next_offset", 0) >= barrier->end[topic][partition];
+		if (topic >= 0 && partition >= 0 && partition < BARRIER_PARTITIONS)
+			stored[topic][partition] = pg_int(rows, row, "next_offset", 0);
 	}
-	*ret_passed = reached == wanted;
 	return 0;
+}
+
+/* Kafka is asked until it does not answer: each such question takes its whole time. */
+static void read_ends(struct barrier *barrier, struct inbox *inbox)
+{
+	bool answers = true;
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
+		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
+			struct error err = ERROR_INIT;
+			if (!has(&barrier->wanted, topic, partition))
+				continue;
+			if (answers &&
+				inbox_end_offset(inbox, topics[topic], partition, &barrier->end[topic][partition], &err) == 0)
+				continue;
+			if (answers)
+				log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition),
+						 "error", err.message, NULL);
+			answers = false;
+			put(&barrier->unknown, topic, partition);
+		}
+	}
+}
+
+int barrier_set(struct barrier *barrier, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+{
+	int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS] = {{0}};
+	barrier->over_ms = clock_boot_ms() + BARRIER_WAIT_MS;
+	if (read_stored(stored, conn, err) < 0)
+		return -1;
+	read_ends(barrier, inbox);
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
+		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
+			/* Read before it: the log has lost its end. What is in it now has not been applied, whatever its offsets. */
+			if (stored[topic][partition] > barrier->end[topic][partition])
+				put(&barrier->unknown, topic, partition);
+		}
+	}
+	return 0;
+}
+
+int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *err)
+{
+	int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS];
+	memset(stored, -1, sizeof(stored)); /* without a row: nothing is */
+	if (read_stored(stored, conn, err) < 0)
+		return -1;
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
+		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
+			if (!has(&barrier->unknown, topic, partition) && stored[topic][partition] >= barrier->end[topic][partition])
+				put(&barrier->passed, topic, partition);
+		}
+	}
+	return 0;
+}
+
+bool barrier_passed(const struct barrier *barrier, const struct partitions *partitions)
+{
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
+		if ((partitions->of[topic] & ~barrier->passed.of[topic]) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool barrier_is_over(const struct barrier *barrier)
+{
+	bool waits = false;
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++)
+		waits |= (barrier->wanted.of[topic] & ~barrier->passed.of[topic] & ~barrier->unknown.of[topic]) != 0;
+	return !waits || clock_boot_ms() >= barrier->over_ms;
 }

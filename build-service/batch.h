@@ -35,6 +35,7 @@ int batch_apply_early(struct batch *batch, struct pg_conn *conn, struct error *e
 /* What the next batch may be decided by, looked at while nobody waits for it. For the tick. */
 int batch_look(struct batch *batch, struct pg_conn *conn, struct error *err) MUST_CHECK;
 
-/* Assignments that two heartbeats lacked; to be sent again after the commit. Valid until the next batch_apply. */
+/* Assignments that two heartbeats lacked, of all batches since batch_resent: to be sent again, if they are still as
+ * these say. Valid until the next batch_apply. */
 const struct token *batch_resend(const struct batch *batch, size_t *ret_len);
 void batch_resent(struct batch *batch);

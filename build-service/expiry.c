@@ -23,6 +23,14 @@ void expiry_release(struct expiry *expiry)
 	command_list_release(&expiry->commands);
 }
 
+static void want_result(struct expiry *expiry, const char *worker_id, const char *build_id)
+{
+	for (size_t i = 0; i < expiry->round_len; i++) {
+		if (strcmp(expiry->round[i].worker_id, worker_id) == 0)
+			partitions_add(&expiry->waits[i], BARRIER_RESULTS, build_id);
+	}
+}
+
 /* What the attempts at stake may have written: their builds' partitions of the results. */
 static int want_results(struct expiry *expiry, struct pg_conn *conn, struct error *err)
 {
@@ -36,7 +44,7 @@ static int want_results(struct expiry *expiry, struct pg_conn *conn, struct erro
 	rows_pipeline(&ids, &pipeline, &sql_read_held_attempts, NULL);
 	int rc = pg_pipeline_run(&pipeline, results, err);
 	for (int row = 0; rc == 0 && row < PQntuples(results[0]); row++)
-		barrier_want(&expiry->barrier, BARRIER_RESULTS, pg_text(results[0], row, "build_id"));
+		want_result(expiry, pg_text(results[0], row, "worker_id"), pg_text(results[0], row, "build_id"));
 	pg_results_clear(results);
 	rows_release(&ids);
 	return rc;
@@ -49,9 +57,14 @@ static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_con
 		return 0;
 	expiry->round_len = len;
 	barrier_clear(&expiry->barrier);
+	for (size_t i = 0; i < len; i++) {
+		expiry->waits[i] = (struct partitions){{0}};
+		partitions_add(&expiry->waits[i], BARRIER_WORKER_EVENTS, expiry->round[i].worker_id);
+	}
+	int rc = want_results(expiry, conn, err);
 	for (size_t i = 0; i < len; i++)
-		barrier_want(&expiry->barrier, BARRIER_WORKER_EVENTS, expiry->round[i].worker_id);
-	if (want_results(expiry, conn, err) < 0 || barrier_set(&expiry->barrier, inbox, err) < 0) {
+		barrier_want(&expiry->barrier, &expiry->waits[i]);
+	if (rc < 0 || barrier_set(&expiry->barrier, inbox, conn, err) < 0) {
 		expiry->round_len = 0;
 		return -1;
 	}
@@ -202,24 +215,32 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 	return 0;
 }
 
+static void take_out(struct expiry *expiry, size_t index)
+{
+	size_t last = --expiry->round_len;
+	expiry->round[index] = expiry->round[last];
+	expiry->waits[index] = expiry->waits[last];
+}
+
 int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	if (expiry->round_len == 0)
 		return begin_round(expiry, inbox, conn, err);
-	bool passed;
-	if (barrier_passed(&expiry->barrier, conn, &passed, err) < 0)
+	if (barrier_look(&expiry->barrier, conn, err) < 0)
 		return -1;
-	if (!passed)
-		return 0;
-	while (expiry->round_len > 0) {
-		struct lease_due *due = &expiry->round[expiry->round_len - 1];
+	for (size_t i = expiry->round_len; i-- > 0;) {
+		struct lease_due *due = &expiry->round[i];
+		if (!barrier_passed(&expiry->barrier, &expiry->waits[i]))
+			continue;
 		/* Heard of since the round began: then it is not due any more. */
-		if (inbox_owns(inbox, TOPIC_WORKER_EVENTS, due->partition) && leases_still_due(expiry->leases, due) &&
+		if (inbox_reads(inbox, TOPIC_WORKER_EVENTS, due->partition) && leases_still_due(expiry->leases, due) &&
 			expire(expiry, inbox, due, conn, err) < 0) {
 			pg_rollback(conn);
 			return -1;
 		}
-		expiry->round_len--;
+		take_out(expiry, i);
 	}
+	if (barrier_is_over(&expiry->barrier))
+		expiry->round_len = 0; /* what is left is due in the next round, too */
 	return 0;
 }

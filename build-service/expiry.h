@@ -23,8 +23,9 @@ struct expiry {
 	struct transition_context context;
 	struct command_list commands;
 
-	/* A round: these wait for the barrier. */
+	/* A round: these wait for the barrier, each for its own partitions. */
 	struct lease_due round[EXPIRY_ROUND];
+	struct partitions waits[EXPIRY_ROUND];
 	size_t round_len;
 	struct barrier barrier;
 };

@@ -145,13 +145,42 @@ static int resend(struct intake *intake, struct pg_conn *conn, struct error *err
 	return 0;
 }
 
-static int early_results(struct intake *intake, struct pg_conn *conn, int64_t now_ms, struct error *err)
+static int strike(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
+	return strikes_tick(&intake->strikes, intake->inbox, conn, err);
+}
+
+static int expire(struct intake *intake, struct pg_conn *conn, struct error *err)
+{
+	return expiry_tick(&intake->expiry, intake->inbox, conn, err);
+}
+
+static int reap_projects(struct intake *intake, struct pg_conn *conn, struct error *err)
+{
+	return projects_reaper_tick(&intake->reaper, intake->inbox, conn, err);
+}
+
+static int early_results(struct intake *intake, struct pg_conn *conn, struct error *err)
+{
+	int64_t now_ms = clock_boot_ms();
 	if (now_ms < intake->early_ms)
 		return 0;
 	intake->early_ms = now_ms + EARLY_EVERY_MS;
 	return batch_apply_early(intake->batch, conn, err);
 }
+
+/* None of them waits for another one that fails. */
+static const struct {
+	const char *name;
+	int (*run)(struct intake *intake, struct pg_conn *conn, struct error *err);
+} chores[] = {
+	{"workers of new partitions", greet_partitions},
+	{"assignments sent again", resend},
+	{"accept deadlines", strike},
+	{"leases", expire},
+	{"provisional projects", reap_projects},
+	{"early results", early_results},
+};
 
 static void on_tick(void *ctx, struct pg_conn *conn)
 {
@@ -164,14 +193,13 @@ static void on_tick(void *ctx, struct pg_conn *conn)
 	if (now_ms < intake->chores_ms)
 		return;
 	intake->chores_ms = now_ms + TICK_MS;
-	if (greet_partitions(intake, conn, &err) == 0 && resend(intake, conn, &err) == 0 &&
-		strikes_tick(&intake->strikes, intake->inbox, conn, &err) == 0 &&
-		expiry_tick(&intake->expiry, intake->inbox, conn, &err) == 0 &&
-		projects_reaper_tick(&intake->reaper, intake->inbox, conn, &err) == 0 &&
-		early_results(intake, conn, now_ms, &err) == 0)
-		return;
-	log_warn("chores between batches: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);
-	intake->chores_ms = now_ms + RETRY_MS;
+	for (size_t i = 0; i < ARRAY_LEN(chores); i++) {
+		if (chores[i].run(intake, conn, &err) == 0)
+			continue;
+		log_warn("a chore between batches: trying again", "chore", chores[i].name, "error", err.message, "sqlstate",
+				 err.sqlstate, NULL);
+		intake->chores_ms = now_ms + RETRY_MS;
+	}
 }
 
 /* --- the thread --- */

@@ -109,7 +109,7 @@ static void choose(struct match_run *run)
 static bool worker_stands(const PGresult *rows, const struct addressee *address)
 {
 	int row = pg_find_row(rows, "id", address->worker_id);
-	return row >= 0 && str_equal(pg_text(rows, row, "state"), "active") &&
+	return row >= 0 && str_equal(pg_text(rows, row, "state"), "active") && pg_bool(rows, row, "caught_up") &&
 		   pg_int(rows, row, "incarnation", 0) == address->incarnation.counter &&
 		   str_equal(pg_text(rows, row, "nonce"), address->incarnation.nonce);
 }

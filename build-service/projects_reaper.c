@@ -28,10 +28,12 @@ static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, stru
 		return -1;
 	if (PQntuples(old) == 0)
 		return 0;
-	barrier_clear(&reaper->barrier);
+	reaper->waits = (struct partitions){{0}};
 	for (int row = 0; row < PQntuples(old); row++)
-		barrier_want(&reaper->barrier, BARRIER_REQUESTS, pg_text(old, row, "provisional_build"));
-	if (barrier_set(&reaper->barrier, inbox, err) < 0)
+		partitions_add(&reaper->waits, BARRIER_REQUESTS, pg_text(old, row, "provisional_build"));
+	barrier_clear(&reaper->barrier);
+	barrier_want(&reaper->barrier, &reaper->waits);
+	if (barrier_set(&reaper->barrier, inbox, conn, err) < 0)
 		return -1;
 	for (int row = 0; row < PQntuples(old); row++) {
 		rows_text(&reaper->projects, pg_text(old, row, "id"));
@@ -62,13 +64,11 @@ int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, st
 		reaper->next_ms = now_ms + EVERY_MS;
 		return begin_round(reaper, inbox, conn, err);
 	}
-	bool passed;
-	if (barrier_passed(&reaper->barrier, conn, &passed, err) < 0)
+	if (barrier_look(&reaper->barrier, conn, err) < 0)
 		return -1;
-	if (passed) {
-		if (delete_round(reaper, conn, err) < 0)
-			return -1;
-		rows_clear(&reaper->projects);
-	}
+	if (barrier_passed(&reaper->barrier, &reaper->waits) && delete_round(reaper, conn, err) < 0)
+		return -1;
+	if (barrier_is_over(&reaper->barrier))
+		rows_clear(&reaper->projects); /* those that are left are found again */
 	return 0;
 }

@@ -13,6 +13,7 @@ struct projects_reaper {
 	int64_t next_ms;
 	struct rows projects; /* a round: they wait for the barrier */
 	struct barrier barrier;
+	struct partitions waits; /* of the round */
 };
 
 void projects_reaper_init(struct projects_reaper *reaper, struct service *service);

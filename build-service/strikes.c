@@ -53,22 +53,41 @@ static int keep_unanswered(struct strikes *strikes, struct pg_conn *conn, struct
 	return rc;
 }
 
+/* Its accept would be there. */
+static struct partitions waits_for(const struct overdue *overdue)
+{
+	struct partitions waits = {{0}};
+	partitions_add(&waits, BARRIER_RESULTS, overdue->token.build_id);
+	return waits;
+}
+
 static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	strikes->round_len = deadlines_overdue(strikes->service->deadlines, strikes->round, STRIKES_ROUND);
 	if (strikes->round_len == 0 || keep_unanswered(strikes, conn, err) < 0 || strikes->round_len == 0)
 		return strikes->round_len == 0 ? 0 : -1;
 	barrier_clear(&strikes->barrier);
-	for (size_t i = 0; i < strikes->round_len; i++)
-		barrier_want(&strikes->barrier, BARRIER_RESULTS, strikes->round[i].token.build_id);
-	if (barrier_set(&strikes->barrier, inbox, err) < 0) {
+	for (size_t i = 0; i < strikes->round_len; i++) {
+		const struct partitions waits = waits_for(&strikes->round[i]);
+		barrier_want(&strikes->barrier, &waits);
+	}
+	if (barrier_set(&strikes->barrier, inbox, conn, err) < 0) {
 		strikes->round_len = 0;
 		return -1;
 	}
 	return 0;
 }
 
-/* Where each worker's assignments end now. */
+static bool was_struck(const struct strikes *strikes, const char *worker_id)
+{
+	for (size_t i = 0; i < strikes->ready_len; i++) {
+		if (strikes->struck[i] && str_equal(strikes->round[i].worker.worker_id, worker_id))
+			return true;
+	}
+	return false;
+}
+
+/* Where the assignments of each worker that missed some end now. */
 static int find_ends(struct strikes *strikes, struct inbox *inbox, struct error *err)
 {
 	const struct topic *topic = topic_find(TOPIC_BUILD_ASSIGNMENTS);
@@ -76,6 +95,8 @@ static int find_ends(struct strikes *strikes, struct inbox *inbox, struct error 
 	for (size_t i = 0; i < strikes->workers.len; i++) {
 		const char *id = strikes->workers.workers[i].id;
 		int64_t end;
+		if (!was_struck(strikes, id))
+			continue;
 		if (inbox_end_offset(inbox, topic->name, topic_partition(topic, id, strlen(id)), &end, err) < 0)
 			return -1;
 		rows_text(&strikes->held_back, id);
@@ -103,8 +124,9 @@ static int load(struct strikes *strikes, struct pg_conn *conn, struct error *err
 static size_t apply(struct strikes *strikes)
 {
 	size_t struck = 0;
-	for (size_t i = 0; i < strikes->round_len; i++) {
+	for (size_t i = 0; i < strikes->ready_len; i++) {
 		const struct overdue *overdue = &strikes->round[i];
+		strikes->struck[i] = false;
 		struct build *build = build_set_find(&strikes->set, overdue->token.build_id);
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS, .token = overdue->token, .loss = {.reason = LOSS_ACCEPT_TIMEOUT}};
@@ -115,6 +137,7 @@ static size_t apply(struct strikes *strikes)
 				 "worker_id", overdue->worker.worker_id, NULL);
 		command_list_add(&strikes->commands,
 						 &(struct command){.kind = COMMAND_ABANDON, .to = overdue->worker, .token = overdue->token});
+		strikes->struck[i] = true;
 		struck++;
 	}
 	return struck;
@@ -134,7 +157,7 @@ static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *
 	build_set_begin(&strikes->set);
 	worker_set_begin(&strikes->workers);
 	command_list_clear(&strikes->commands);
-	for (size_t i = 0; i < strikes->round_len; i++) {
+	for (size_t i = 0; i < strikes->ready_len; i++) {
 		worker_set_want(&strikes->workers, strikes->round[i].worker.worker_id);
 		build_set_want(&strikes->set, strikes->round[i].token.build_id);
 	}
@@ -152,21 +175,42 @@ static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *
 	return 0;
 }
 
+/* Those that have passed the barrier come first. */
+static void find_ready(struct strikes *strikes)
+{
+	strikes->ready_len = 0;
+	for (size_t i = 0; i < strikes->round_len; i++) {
+		const struct partitions waits = waits_for(&strikes->round[i]);
+		if (!barrier_passed(&strikes->barrier, &waits))
+			continue;
+		const struct overdue ready = strikes->round[i];
+		strikes->round[i] = strikes->round[strikes->ready_len];
+		strikes->round[strikes->ready_len++] = ready;
+	}
+}
+
+static void drop_ready(struct strikes *strikes)
+{
+	for (size_t i = 0; i < strikes->ready_len; i++)
+		deadlines_drop(strikes->service->deadlines, strikes->round[i].token.lease_id);
+	strikes->round_len -= strikes->ready_len;
+	memmove(strikes->round, strikes->round + strikes->ready_len, strikes->round_len * sizeof(strikes->round[0]));
+	strikes->ready_len = 0;
+}
+
 int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	if (strikes->round_len == 0)
 		return begin_round(strikes, inbox, conn, err);
-	bool passed;
-	if (barrier_passed(&strikes->barrier, conn, &passed, err) < 0)
+	if (barrier_look(&strikes->barrier, conn, err) < 0)
 		return -1;
-	if (!passed)
-		return 0;
-	if (strike(strikes, inbox, conn, err) < 0) {
+	find_ready(strikes);
+	if (strikes->ready_len > 0 && strike(strikes, inbox, conn, err) < 0) {
 		pg_rollback(conn);
 		return -1;
 	}
-	for (size_t i = 0; i < strikes->round_len; i++)
-		deadlines_drop(strikes->service->deadlines, strikes->round[i].token.lease_id);
-	strikes->round_len = 0;
+	drop_ready(strikes);
+	if (barrier_is_over(&strikes->barrier))
+		strikes->round_len = 0; /* what is left is overdue in the next round, too */
 	return 0;
 }

@@ -22,10 +22,12 @@ struct strikes {
 	struct command_list commands;
 	struct rows held_back;
 
-	/* A round: these wait for the barrier. */
+	/* A round: these wait for the barrier, each for its own partition. */
 	struct overdue round[STRIKES_ROUND];
 	size_t round_len;
+	size_t ready_len; /* the first so many have passed it */
 	struct barrier barrier;
+	bool struck[STRIKES_ROUND]; /* of those: nobody had accepted it */
 };
 
 void strikes_init(struct strikes *strikes, struct service *service);

@@ -9,6 +9,7 @@
 
 /* A heartbeat can have been on its way when the assignment was made; two cannot. */
 #define LACKING_BEFORE_RESEND 2
+#define RESEND_MAX 1024 /* tokens that wait for the next look */
 
 void worker_decisions_release(struct worker_decisions *decisions)
 {
@@ -16,13 +17,13 @@ void worker_decisions_release(struct worker_decisions *decisions)
 	free(decisions->resend);
 	decisions->losses = NULL;
 	decisions->resend = NULL;
+	decisions->resend_len = 0;
 	worker_decisions_clear(decisions);
 }
 
 void worker_decisions_clear(struct worker_decisions *decisions)
 {
 	decisions->losses_len = 0;
-	decisions->resend_len = 0;
 	if (decisions->losses == NULL)
 		decisions->losses_size = 0;
 	if (decisions->resend == NULL)
@@ -38,13 +39,15 @@ static void add_loss(struct worker_decisions *decisions, const struct loss *loss
 	decisions->losses[decisions->losses_len++] = *loss;
 }
 
-/* Once, however many heartbeats of a backlog lack it. */
+/* Once, however many heartbeats of a backlog lack it. Who finds no room is lacking in later heartbeats, too. */
 static void add_resend(struct worker_decisions *decisions, const struct token *token)
 {
 	for (size_t i = 0; i < decisions->resend_len; i++) {
 		if (token_equal(&decisions->resend[i], token))
 			return;
 	}
+	if (decisions->resend_len == RESEND_MAX)
+		return;
 	if (decisions->resend_len == decisions->resend_size) {
 		decisions->resend_size = decisions->resend_size == 0 ? 16 : decisions->resend_size * 2;
 		decisions->resend = xreallocarray(decisions->resend, decisions->resend_size, sizeof(*decisions->resend));

@@ -65,10 +65,11 @@ struct worker_decisions {
 	struct command_list *commands;
 	struct loss *losses;
 	size_t losses_len, losses_size;
-	struct token *resend; /* assignments that heartbeats lack */
+	struct token *resend; /* assignments that heartbeats lack, of all transactions until somebody has sent them */
 	size_t resend_len, resend_size;
 };
 void worker_decisions_release(struct worker_decisions *decisions);
+/* All but `resend`. */
 void worker_decisions_clear(struct worker_decisions *decisions);
 
 /* In order of the records; the worker's row is loaded. */

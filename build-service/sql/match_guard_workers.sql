@@ -5,7 +5,7 @@ WITH standing AS (
 	SELECT 1
 	FROM workers w JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS chosen (id, incarnation, nonce)
 		ON w.id = chosen.id AND w.incarnation = chosen.incarnation AND w.nonce = chosen.nonce
-	WHERE w.state = 'active'
+	WHERE w.state = 'active' AND w.read_offset >= w.read_until
 	FOR SHARE OF w SKIP LOCKED
 )
 SELECT kiln_expect((SELECT count(*) FROM standing), cardinality($1::uuid[]), 'KN002', 'a worker that was chosen has changed')

@@ -13,4 +13,6 @@ ON CONFLICT (id) DO UPDATE SET
 	incarnation = excluded.incarnation, nonce = excluded.nonce, state = excluded.state, slots = excluded.slots, labels = excluded.labels,
 	agents = excluded.agents, hostname = excluded.hostname, version = excluded.version, sandbox = excluded.sandbox,
 	read_offset = excluded.read_offset, drain_requested = excluded.drain_requested, heartbeat_at = excluded.heartbeat_at,
+	-- A new incarnation has missed no accept; and the log may have lost its end since one was missed.
+	read_until = CASE WHEN (w.incarnation, w.nonce) = (excluded.incarnation, excluded.nonce) THEN w.read_until ELSE 0 END,
 	hello_at = CASE WHEN (w.incarnation, w.nonce) = (excluded.incarnation, excluded.nonce) THEN w.hello_at ELSE excluded.hello_at END

@@ -230,6 +230,12 @@ bool inbox_owns(const struct inbox *inbox, const char *topic, int32_t partition)
 	return found != NULL && found->state != INBOX_FOREIGN;
 }
 
+bool inbox_reads(const struct inbox *inbox, const char *topic, int32_t partition)
+{
+	const struct inbox_partition *found = inbox_find(inbox, topic, partition);
+	return found != NULL && found->state == INBOX_MINE;
+}
+
 int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t partition)
 {
 	const struct inbox_partition *found = inbox_find(inbox, topic, partition);

@@ -109,6 +109,8 @@ void inbox_wake(struct inbox *inbox);
 
 /* On the inbox's thread only: is (topic, partition) mine now? */
 bool inbox_owns(const struct inbox *inbox, const char *topic, int32_t partition);
+/* The same, and is it not stopped? */
+bool inbox_reads(const struct inbox *inbox, const char *topic, int32_t partition);
 /* On the inbox's thread: what was applied of an own partition (next offset), -1 when it is not mine. */
 int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t partition);
 /* End offset by the broker, on the inbox's thread. */

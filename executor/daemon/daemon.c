@@ -186,7 +186,7 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->drain_deadline_ms) {
 		daemon->drain_deadline_ms = INT64_MAX;
-		attempts_kill_all(daemon, "worker_lost", "the worker is being stopped");
+		attempts_kill_all(daemon, "cancelled", "the worker is being stopped"); /* nobody's wish: it is handed back */
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
 		if (daemon->leave_ms == INT64_MAX)

@@ -3,13 +3,13 @@
 import signal
 
 import confluent_kafka.admin
-from kiln_testing.agents import spec
+from kiln_testing.agents import Gate, spec
 from kiln_testing.fleet import Fleet
 from kiln_testing.records import partition_of
 from kiln_testing.services import migrate, ops_get
-from kiln_testing.waiting import wait_for
+from kiln_testing.waiting import stays, wait_for
 
-REQUESTS = "kiln.build.requests"
+REQUESTS, EVENTS = "kiln.build.requests", "kiln.worker.events"
 WAITS = {"labels": ["nobody-has-this"]}
 
 
@@ -84,6 +84,36 @@ def test_a_log_that_has_lost_its_end_stops_the_partition_and_nothing_that_comes_
         for task in (first, second):
             kiln.cancel(task)
             assert kiln.wait_end(task)["status"] == "cancelled"
+    finally:
+        fleet.close()
+
+
+def test_a_worker_is_not_taken_for_lost_because_the_log_of_its_heartbeats_has_lost_its_end(own_kiln):
+    """What it says now lies below what was applied, and is not read: nobody knows whether it is silent."""
+    kiln, fleet = own_kiln, Fleet(own_kiln.system)
+    project, _ = kiln.seeded()
+    fleet.adopt_all()
+    lease_s = 8
+    try:
+        broker, service = fleet.members["kafka-1"], fleet.members["build-service-1"]
+        service.end(signal.SIGTERM)
+        service.environment["KILN_LEASE_MS"] = str(lease_s * 1000)
+        service.start()
+        gate = Gate(kiln)
+        task = kiln.run(project, gate.script)
+        kiln.wait_phase(task, "agent")
+        worker = kiln.build(task)["worker_id"]
+        partition = partition_of(worker.encode(), kiln.tap.partitions[EVENTS])
+        log = next(kiln.system.folder.glob(f"run/kafka-1/{EVENTS}-{partition}/*.log"))
+        broker.end(signal.SIGKILL)
+        with log.open("r+b") as file:
+            file.truncate(0)
+        broker.start()
+        wait_stopped(kiln, service.name, "the log was truncated", "not the one that was applied")
+        stays(lambda: kiln.build(task)["status"] == "running", "the build", 2 * lease_s)
+        gate.open()
+        assert kiln.wait_end(task)["status"] == "completed"
+        assert not [event for event in kiln.trail(task) if event["type"] == "build.attempt_lost"]
     finally:
         fleet.close()
 

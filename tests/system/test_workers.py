@@ -1,5 +1,6 @@
 """GET /workers, GET /workers/{id} and POST /workers/{id}/drain."""
 
+import signal
 import uuid
 
 from kiln_testing.agents import Gate
@@ -89,6 +90,20 @@ def test_a_drained_worker_finishes_what_it_has_takes_nothing_more_and_ends(kiln)
         assert kiln.wait_end(waiting)["status"] == "completed"
         again = worker(kiln, executor)
         assert (again["state"], again["drain_requested"], again["incarnation"]) == ("active", False, 2)
+
+
+def test_a_build_that_its_worker_hands_back_when_it_is_stopped_costs_no_try(kiln):
+    project, _ = kiln.seeded()
+    own, gate = label(), Gate(kiln)
+    with kiln.system.executor(labels=[own], KILN_DRAIN_TIMEOUT_MS="500") as executor:
+        task = kiln.run(project, gate.script, labels=[own], max_attempts=1)
+        kiln.wait_phase(task, "agent")
+        executor.kill(signal.SIGTERM)
+        gate.open()
+        executor.start()
+        ended = kiln.wait_end(task)
+        assert (ended["status"], ended["attempts_used"]) == ("completed", 1)
+        assert [event["data"]["attempt"] for event in kiln.trail(task) if event["type"] == "build.attempt_lost"] == [1]
 
 
 def test_a_gateway_that_says_it_is_ready_takes_a_wish_to_any_topic_at_once(kiln):

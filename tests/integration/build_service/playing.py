@@ -244,7 +244,7 @@ class Worker:
         self.slots, self.labels, self.agents = slots, list(labels), list(agents)
         self.heartbeat_s, self.works, self.drop = heartbeat_s, works, set(drop)
         self.sender = Sender(self.brokers, "/kiln/executor")
-        self.held, self.reported, self.commands = {}, {}, []
+        self.held, self.reported, self.commands, self.dropped = {}, {}, [], []
         self.draining, self.read_offset, self.stuck, self.lying = False, 0, False, False
         self.changed = threading.Condition()
         self.stopping, self.resting, self.silent = threading.Event(), threading.Event(), threading.Event()
@@ -301,7 +301,10 @@ class Worker:
             data = json.loads(message.value())
             with self.changed:
                 self.read_offset = message.offset() + 1
-                if data["worker_id"] != self.id or data["incarnation"] != self.incarnation or headers["ce_type"] in self.drop:
+                if data["worker_id"] != self.id or data["incarnation"] != self.incarnation:
+                    continue
+                if headers["ce_type"] in self.drop:
+                    self.dropped.append(data)
                     continue
                 self._take(headers["ce_type"], data)
                 self.commands.append({"type": headers["ce_type"], "headers": headers, **data})
@@ -330,6 +333,10 @@ class Worker:
                 if left <= 0:
                     raise TooLate(f"no {type} for {build} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
                 self.changed.wait(left)
+
+    def wait_dropped(self, build):
+        """The first command about it that was read and lost."""
+        return wait_for(lambda: next((data for data in [*self.dropped] if data["build_id"] == build), None), f"a command about {build} to be dropped")
 
     def was_assigned(self, build):
         """The first assignment of it so far, or None."""

@@ -243,9 +243,9 @@ def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     place.check([build])
 
 
-def sessions(place, condition):
+def sessions(place, condition, columns="pid"):
     """The process ids of the build services' sessions that are like this."""
-    return place.gateway.sql(f"select pid from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
+    return place.gateway.sql(f"select {columns} from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
 
 
 HOLD_STARTS = """
@@ -265,7 +265,9 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
         starts.execute("select pg_advisory_xact_lock(4711)")
         hold_results(results, build)
         executor.phase({**assign, "lease_id": new_id()}, "preparing")  # stale: something that is to be applied before the lease may end
-        wait_for(lambda: sessions(place, "query like '%%next_offset FROM consumer_offsets%%'"), "the end of the lease to wait for it", poll=0.01)
+        looks = set()  # the first is before the ends are read
+        reads = "query like '%%next_offset FROM consumer_offsets%%'"
+        wait_for(lambda: looks.update(sessions(place, reads, "pid, query_start")) or len(looks) > 1, "the end of the lease to wait for it", poll=0.01)
         worker.execute("select from workers where id = %s for update", (executor.id,))
         executor.accept(assign)
         results.rollback()

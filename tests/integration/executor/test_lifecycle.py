@@ -216,7 +216,7 @@ def test_a_signal_limits_a_drain_that_was_asked_for(own_executor, agents, site):
     executor.service.send("worker.drain", executor.addressee())
     executor.service.wait(type="worker.draining", **executor.addressee())
     executor.process.send_signal(signal.SIGTERM)
-    assert attempt.finished()["result"]["error"]["class"] == "worker_lost"
+    assert attempt.finished()["result"]["error"]["message"] == "the worker is being stopped"
     assert executor.process.wait(60) == 0 and not attempt.processes()
 
 
@@ -225,7 +225,7 @@ def test_a_build_that_outlives_the_drain_is_handed_back(own_executor, agents, si
     attempt = running(executor, agents, site)
     executor.process.send_signal(signal.SIGTERM)
     finished = attempt.finished()
-    assert finished["outcome"] == "failed" and finished["retryable"] and finished["result"]["error"]["class"] == "worker_lost"
+    assert finished["outcome"] == "cancelled" and finished["result"]["error"] == {"class": "cancelled", "message": "the worker is being stopped"}
     assert executor.process.wait(60) == 0 and not attempt.processes()
     executor.service.wait(type="worker.bye", **executor.addressee())
 

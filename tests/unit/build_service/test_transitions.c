@@ -357,6 +357,36 @@ TEST(a_worker_that_hands_an_attempt_back_costs_no_try)
 	assert_int_equal(lives.build.queue.not_before_ms, 0);
 }
 
+/* What the executor reports of an attempt whose lease it could not keep. */
+static struct occurrence worker_lost(void)
+{
+	struct occurrence finish = failure(true);
+	finish.finish.error_class = "worker_lost";
+	finish.finish.error_message = "the worker lost its connection to Kafka";
+	return finish;
+}
+
+TEST(an_attempt_that_its_worker_gives_up_for_lost_counts_as_lost)
+{
+	lives_reach(&lives, LIFE_RUNNING);
+	const struct occurrence lost = worker_lost();
+	lives_apply(&lives, &lost);
+	assert_int_equal(build_life(&lives.build), LIFE_QUEUED);
+	assert_int_equal(lives.build.attempts_used, 0);
+	assert_int_equal(lives.build.losses, 1);
+	assert_int_equal(lives.build.queue.not_before_ms, 0);
+}
+
+TEST(a_build_that_is_given_up_for_lost_too_often_fails)
+{
+	lives_reach(&lives, LIFE_RUNNING);
+	lives.build.losses = retry_policy_default.max_losses - 1;
+	const struct occurrence lost = worker_lost();
+	lives_apply(&lives, &lost);
+	assert_int_equal(lives.build.status, STATUS_FAILED);
+	assert_string_equal(lives.build.error_class, "worker_lost");
+}
+
 /* --- settling
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -499,6 +529,8 @@ int main(void)
 		cmocka_unit_test(a_build_with_a_cancel_wish_never_goes_back_to_pending),
 		cmocka_unit_test(a_result_wins_over_a_cancel_wish),
 		cmocka_unit_test(a_worker_that_hands_an_attempt_back_costs_no_try),
+		cmocka_unit_test(an_attempt_that_its_worker_gives_up_for_lost_counts_as_lost),
+		cmocka_unit_test(a_build_that_is_given_up_for_lost_too_often_fails),
 		cmocka_unit_test(a_build_that_reached_pushing_ends_without_a_commit_only_through_settling),
 		cmocka_unit_test(no_settling_when_the_worker_has_closed_or_published),
 		cmocka_unit_test(a_settling_attempt_that_finds_the_commit_completes_the_build),
