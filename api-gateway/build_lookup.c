@@ -94,8 +94,7 @@ static enum sight look_in_tail(struct request *request, int64_t applied, struct 
 
 static void look_again_later(void)
 {
-	struct timespec pause = {.tv_nsec = (long)LOOK_AGAIN_MS * 1000000};
-	(void)nanosleep(&pause, NULL); /* shorter is fine */
+	clock_pause_ms(LOOK_AGAIN_MS);
 }
 
 /* Absent from both at first sight. */

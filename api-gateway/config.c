@@ -48,6 +48,9 @@ const struct config_option gateway_options[] = {
 			 "is reset"},
 	{"KILN_REQUEST_TIMEOUT_MS", CONFIG_INT, FIELD(request_timeout_ms), .fallback = "10000", .min = 100, .max = 600000,
 	 .help = "milliseconds from a request's arrival to its answer; then it is 503"},
+	{"KILN_DRAIN_DELAY_MS", CONFIG_INT, FIELD(drain_delay_ms), .fallback = "500", .min = 0, .max = 600000,
+	 .help = "milliseconds after SIGTERM in which it is not ready any more but serves as before, each connection once: "
+			 "longer than whoever shares out requests takes to notice"},
 	{"KILN_RECENT_BYTES", CONFIG_INT, FIELD(recent_bytes), .fallback = "8388608", .min = 65536, .max = 17179869184,
 	 .help = "memory for builds that were accepted but are not in Postgres yet"},
 	{"KILN_RECENT_MINUTES", CONFIG_INT, FIELD(recent_minutes), .fallback = "5", .min = 0, .max = 1440,

@@ -25,6 +25,7 @@ struct gateway_config {
 	int64_t idle_timeout_ms;
 	int64_t write_timeout_ms;
 	int64_t request_timeout_ms;
+	int64_t drain_delay_ms;
 	int64_t recent_bytes;
 	int64_t recent_minutes;
 	int64_t cached_builds;

@@ -147,7 +147,6 @@ enum key_verdict keyed_post_confirm_waiting(struct request *request, struct db *
 											const uint8_t hash[SHA256_SIZE], const struct kafka_delivery *delivery)
 {
 	int64_t deadline_ms = clock_boot_ms() + CONFIRM_MS;
-	const struct timespec pause = {.tv_nsec = (long)LOOK_AGAIN_MS * 1000000};
 	if (!recent_builds_wait(request->gateway->recent, delivery->partition, delivery->offset + 1, deadline_ms))
 		return KEY_UNDECIDED;
 	for (;;) {
@@ -162,7 +161,7 @@ enum key_verdict keyed_post_confirm_waiting(struct request *request, struct db *
 			return verdict;
 		if (clock_boot_ms() >= deadline_ms)
 			return KEY_UNDECIDED;
-		(void)nanosleep(&pause, NULL); /* shorter is fine */
+		clock_pause_ms(LOOK_AGAIN_MS);
 	}
 }
 

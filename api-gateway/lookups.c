@@ -79,8 +79,7 @@ static size_t gather(struct lookups *lookups, void **ret_values, size_t max)
 	int64_t left_us = lookups->gather_until_us - clock_boot_us();
 	if (left_us <= 0)
 		return 0;
-	const struct timespec pause = {.tv_nsec = (long)left_us * 1000};
-	(void)nanosleep(&pause, NULL); /* shorter is fine */
+	clock_pause_us(left_us);
 	return queue_pop_many(lookups->queue, 0, ret_values, max);
 }
 

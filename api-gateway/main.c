@@ -209,8 +209,9 @@ static int run(struct error *err)
 	log_info("listening", "address", config.listen, "port", LOG_INT(server_port(server)), NULL);
 	warm_up();
 	serve_until_drain();
-	int64_t deadline_ms = clock_boot_ms() + config.common.drain_timeout_ms;
-	server_drain(server, deadline_ms);
+	server_leave(server); /* /readyz says so already */
+	clock_pause_ms(config.drain_delay_ms);
+	server_drain(server, clock_boot_ms() + config.common.drain_timeout_ms);
 	ops_server_stop(); /* its checks ask what ends below */
 	build_reads_stop(gateway.build_reads);
 	workers_stop(gateway.workers); /* they ask the tails */

@@ -35,8 +35,8 @@ struct server {
 	size_t loops_len, connections_max;
 	struct loop *loops;
 	struct access_log *logs;
-	h2o_multithread_message_t *drain_messages;
-	pthread_barrier_t started; /* the loops and server_start */
+	h2o_multithread_message_t *leave_messages, *drain_messages; /* one for each loop */
+	pthread_barrier_t started;                                  /* the loops and server_start */
 };
 
 void loop_random(struct loop *loop, void *ret, size_t len)
@@ -114,6 +114,17 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 	}
 }
 
+/* Whoever is in the queue has been answered by the kernel: closing it would reset them. */
+static void accept_rest(struct loop *loop)
+{
+	for (int i = 0; i < BACKLOG; i++) {
+		h2o_socket_t *sock = h2o_evloop_socket_accept(loop->listener);
+		if (sock == NULL)
+			return;
+		connection_take(loop, sock, 0);
+	}
+}
+
 static int on_request(h2o_handler_t *self, h2o_req_t *h2o)
 {
 	(void)self;
@@ -143,12 +154,15 @@ static void on_control(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 	}
 	if (loop->draining)
 		return;
+	h2o_context_request_shutdown(&loop->ctx);
+	if (loop->drain_until_ms == 0)
+		return;
 	loop->draining = true;
-	set_listening(loop, false);
 	h2o_timeout_unlink(&loop->pause);
+	accept_rest(loop);
+	set_listening(loop, false);
 	h2o_socket_close(loop->listener);
 	loop->listener = NULL;
-	h2o_context_request_shutdown(&loop->ctx);
 	stream_hub_drain(loop->streams);
 	build_waits_drain(loop->waits);
 }
@@ -295,6 +309,7 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 	server->loops_len = thread_count(config);
 	server->connections_max = connections_allowed(config);
 	server->loops = xcalloc(server->loops_len, sizeof(*server->loops));
+	server->leave_messages = xcalloc(server->loops_len, sizeof(*server->leave_messages));
 	server->drain_messages = xcalloc(server->loops_len, sizeof(*server->drain_messages));
 	server->logs = access_logs_start(server->loops_len, config->access_log, &config->common);
 	CHECK(pthread_barrier_init(&server->started, NULL, (unsigned)server->loops_len + 1) == 0);
@@ -311,6 +326,12 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 int server_port(const struct server *server)
 {
 	return server->port;
+}
+
+void server_leave(struct server *server)
+{
+	for (size_t i = 0; i < server->loops_len; i++)
+		h2o_multithread_send_message(&server->loops[i].control, &server->leave_messages[i]);
 }
 
 void server_drain(struct server *server, int64_t deadline_ms)

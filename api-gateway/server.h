@@ -33,7 +33,7 @@ struct loop {
 	h2o_socket_t *listener;
 	bool listening;
 	h2o_multithread_receiver_t requests; /* request_post */
-	h2o_multithread_receiver_t control;  /* the drain */
+	h2o_multithread_receiver_t control;  /* server_leave, server_drain */
 	h2o_timeout_t accept_timeout;        /* ACCEPT_DEADLINE_MS */
 	h2o_timeout_t request_timeout;       /* KILN_REQUEST_TIMEOUT_MS */
 	h2o_timeout_t pause_timeout;         /* before accepting again after EMFILE */
@@ -46,7 +46,7 @@ struct loop {
 	struct build_waits *waits;
 	struct build_reads_turn reads;
 	bool draining;
-	int64_t drain_until_ms;
+	_Atomic int64_t drain_until_ms; /* 0: only leaving */
 	size_t random_left;
 	uint8_t random[LOOP_RANDOM_BYTES];
 	struct request *spare; /* request.c */
@@ -61,6 +61,8 @@ struct server;
 
 /* Binds and starts the threads; requests come as soon as this returns. */
 int server_start(struct gateway *gateway, struct server **ret_server, struct error *err) MUST_CHECK;
+/* From now on a connection ends with its next answer. Called once, before server_drain; returns at once. */
+void server_leave(struct server *server);
 /* Stops accepting, lets requests under way end, closes idle connections; returns when all are gone or at the deadline
  * (clock_boot_ms). */
 void server_drain(struct server *server, int64_t deadline_ms);

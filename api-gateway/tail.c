@@ -64,10 +64,9 @@ static void began(void *ctx, const int64_t *before, const int64_t *now)
 /* Postgres' word on what it lacks, if it comes soon. */
 static void await_applied(const struct gateway *gateway)
 {
-	const struct timespec pause = {.tv_nsec = (long)APPLIED_LOOK_MS * 1000000};
 	int64_t until_ms = clock_boot_ms() + APPLIED_WAIT_MS;
 	while (clock_boot_ms() < until_ms && recent_builds_applied_until(gateway->recent, 0) < 0)
-		(void)nanosleep(&pause, NULL); /* shorter is fine */
+		clock_pause_ms(APPLIED_LOOK_MS);
 }
 
 /* Postgres may lag by more than some minutes; what it lacks only the tail can know. Not further back than the keys of

@@ -24,6 +24,18 @@ int64_t clock_wall_us(void)
 	return clock_us(CLOCK_REALTIME);
 }
 
+void clock_pause_us(int64_t us)
+{
+	const struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
+	if (us > 0)
+		(void)nanosleep(&pause, NULL); /* as the header says */
+}
+
+void clock_pause_ms(int64_t ms)
+{
+	clock_pause_us(ms * 1000);
+}
+
 int clock_left_ms(int64_t deadline_ms)
 {
 	int64_t now = clock_boot_ms();

@@ -1,15 +1,14 @@
 #include "common/base/gate.h"
 
-#include <time.h>
+#include "common/base/clock.h"
 
-#define LOOK_NS 100000
+#define LOOK_US 100
 
 void gate_wait(const struct gate *gate)
 {
 	/* Most stay for microseconds, and this happens when a thing is replaced: not worth a condition variable, which
 	 * would cost each of them. */
 	while (atomic_load(&gate->inside) > 0) {
-		const struct timespec pause = {.tv_nsec = LOOK_NS};
-		(void)nanosleep(&pause, NULL); /* an early return only looks sooner */
+		clock_pause_us(LOOK_US);
 	}
 }

@@ -264,8 +264,7 @@ static void replace_handle(struct kafka_producer *producer)
 	struct error err = ERROR_INIT;
 	while (atomic_load(&producer->stop_at_ms) == 0 && open_handle(producer, &err) < 0) {
 		log_error("kafka producer: no new handle", "error", err.message, NULL);
-		const struct timespec pause = {.tv_sec = RECREATE_MS / 1000};
-		(void)nanosleep(&pause, NULL); /* an early return only tries sooner */
+		clock_pause_ms(RECREATE_MS);
 	}
 }
 
@@ -493,12 +492,6 @@ static int warm_topic(struct kafka_producer *producer, const char *name, int64_t
 	return 0;
 }
 
-static void pause_ms(int ms)
-{
-	const struct timespec pause = {.tv_nsec = (long)ms * 1000000};
-	(void)nanosleep(&pause, NULL); /* an early return only looks sooner */
-}
-
 int kafka_producer_warm_up(struct kafka_producer *producer, const char *const *topics, size_t count,
 						   int64_t deadline_ms, struct error *err)
 {
@@ -509,12 +502,12 @@ int kafka_producer_warm_up(struct kafka_producer *producer, const char *const *t
 		}
 		if (clock_left_ms(deadline_ms) == 0)
 			return -1;
-		pause_ms(50);
+		clock_pause_ms(50);
 	}
 	while (!atomic_load(&producer->has_id)) {
 		if (clock_left_ms(deadline_ms) == 0)
 			return error_set(err, ERR_UNAVAILABLE, "kafka: the producer has no id yet");
-		pause_ms(10);
+		clock_pause_ms(10);
 	}
 	return 0;
 }

@@ -145,8 +145,7 @@ static void committed(struct inbox *inbox, struct inbox_item *const *items, size
 /* A little longer and less regular each time, so that two instances do not meet again. */
 static void pause_after_conflict(int conflicts)
 {
-	const struct timespec pause = {.tv_nsec = (long)(5 + random_below(10U << conflicts)) * 1000000};
-	(void)nanosleep(&pause, NULL); /* an early return only tries sooner */
+	clock_pause_ms(5 + random_below(10U << conflicts));
 }
 
 static enum outcome bury(struct inbox *inbox, struct inbox_item *const *items, const struct error *reason,

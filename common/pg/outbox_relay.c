@@ -212,8 +212,7 @@ static void keep_pace(struct outbox_relay *relay)
 	int64_t now_ms = clock_boot_ms(), begin_ms = relay->due_ms - PACE_MS;
 	if (begin_ms < now_ms + LINGER_MS)
 		begin_ms = now_ms + LINGER_MS;
-	const struct timespec pause = {.tv_nsec = (long)(begin_ms - now_ms) * 1000000};
-	(void)nanosleep(&pause, NULL); /* an early return only publishes sooner */
+	clock_pause_ms(begin_ms - now_ms);
 	relay->due_ms = (relay->due_ms > begin_ms ? relay->due_ms : begin_ms) + PACE_MS;
 }
 
