@@ -5,11 +5,13 @@
 #include "common/base/hash.h"
 #include "common/base/str.h"
 
+#define ID_TAIL_LEN 8
 #define DIGEST_BYTES 16 /* of the hash: 128 bits are far from any collision */
 
-void etag_format(int64_t version, char ret[ETAG_SIZE])
+void etag_of_project(const char *id, int64_t version, char ret[ETAG_SIZE])
 {
-	(void)snprintf(ret, ETAG_SIZE, "\"%lld\"", (long long)version); /* 22 characters at most */
+	const char *tail = id + strlen(id) - ID_TAIL_LEN;                        /* the random end of a UUID */
+	(void)snprintf(ret, ETAG_SIZE, "\"%lld-%s\"", (long long)version, tail); /* 31 characters at most */
 }
 
 void etag_of_bytes(const void *data, size_t len, char ret[ETAG_SIZE])

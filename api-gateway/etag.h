@@ -1,7 +1,7 @@
 /*
- * Entity tags (RFC 9110 section 8.8.3) and the lists of them in If-Match and If-None-Match. A project's tag is its
- * version in quotes, which If-Match compares; an artifact's is its SHA-256; everything else that is read has a tag made
- * of the answer's bytes.
+ * Entity tags (RFC 9110 section 8.8.3) and the lists of them in If-Match and If-None-Match. A project's tag is made of
+ * its version and its id, since a name in a path may be another project's by now; an artifact's is its SHA-256;
+ * everything else that is read has a tag made of the answer's bytes.
  */
 #pragma once
 
@@ -14,7 +14,8 @@
 
 #define ETAG_SIZE 68 /* an artifact's is a SHA-256 */
 
-void etag_format(int64_t version, char ret[ETAG_SIZE]);
+/* `id`: a UUID. */
+void etag_of_project(const char *id, int64_t version, char ret[ETAG_SIZE]);
 /* The same bytes have the same tag, at any gateway; others have another. */
 void etag_of_bytes(const void *data, size_t len, char ret[ETAG_SIZE]);
 

@@ -15,7 +15,7 @@
 static int check_version(struct request *request, const PGresult *rows)
 {
 	char etag[ETAG_SIZE];
-	etag_format(pg_int(rows, 0, "version", 0), etag);
+	etag_of_project(pg_text(rows, 0, "id"), pg_int(rows, 0, "version", 0), etag);
 	return representation_check_writer(request, etag);
 }
 
@@ -120,7 +120,7 @@ static void answer_project(struct request *request, const PGresult *rows)
 	json_object_begin(&w, NULL);
 	project_row_write(&w, request->gateway->config, rows, 0);
 	json_object_end(&w);
-	etag_format(pg_int(rows, 0, "version", 0), etag);
+	etag_of_project(pg_text(rows, 0, "id"), pg_int(rows, 0, "version", 0), etag);
 	answer_field(&request->answer, "etag", "%s", etag);
 }
 

@@ -10,7 +10,7 @@
 static void add_etag(struct request *request, const PGresult *rows)
 {
 	char etag[ETAG_SIZE];
-	etag_format(pg_int(rows, 0, "version", 0), etag);
+	etag_of_project(pg_text(rows, 0, "id"), pg_int(rows, 0, "version", 0), etag);
 	answer_field(&request->answer, "etag", "%s", etag);
 }
 

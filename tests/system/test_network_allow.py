@@ -219,11 +219,11 @@ def test_a_project_shows_what_it_allows_and_its_builds_what_they_got(kiln):
     answer = kiln.api.patch(path, {"network": {"allow": allow[:3:2] + [allow[3]]}}, headers={"If-Match": '"1"'}, expect=422)
     assert pointers(answer) == {"/network/allow/1": "address_not_allowed"}
     allow.pop(2)
-    changed = kiln.api.patch(path, {"network": {"allow": allow}}, headers={"If-Match": '"1"'}, expect=200).json()
+    changed = kiln.api.patch(path, {"network": {"allow": allow}}, headers={"If-Match": kiln.etag(path)}, expect=200).json()
     assert changed["network"] == {"allow": allow} == kiln.api.get(path, expect=200).json()["network"]
     task = kiln.waiting(project)
     assert kiln.build(task)["spec"]["network"] == {"allow": allow}
-    again = kiln.api.patch(path, {"network": {"allow": None}}, headers={"If-Match": '"2"'}, expect=200).json()
+    again = kiln.api.patch(path, {"network": {"allow": None}}, headers={"If-Match": kiln.etag(path)}, expect=200).json()
     assert again["network"] == {"allow": []}
     kiln.cancel(task)
     kiln.wait_end(task)

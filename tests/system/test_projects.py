@@ -71,16 +71,17 @@ def test_a_change_needs_the_current_etag(kiln):
     project = kiln.project()
     path = f"/projects/{project['name']}"
     assert slug(kiln.api.patch(path, {"concurrency": 2}, expect=428)) == "precondition-required"
-    changed = kiln.api.patch(path, {"concurrency": 2}, headers={"If-Match": '"1"'}, expect=200)
-    assert changed.json()["concurrency"] == 2 and changed.headers["etag"] == '"2"'
-    assert slug(kiln.api.patch(path, {"concurrency": 5}, headers={"If-Match": '"1"'}, expect=412)) == "precondition-failed"
+    old = kiln.etag(path)
+    changed = kiln.api.patch(path, {"concurrency": 2}, headers={"If-Match": old}, expect=200)
+    assert changed.json()["concurrency"] == 2 and changed.headers["etag"] == kiln.etag(path) != old
+    assert slug(kiln.api.patch(path, {"concurrency": 5}, headers={"If-Match": old}, expect=412)) == "precondition-failed"
     assert kiln.api.get(path, expect=200).json() == changed.json()
 
 
 def test_a_merge_patch_changes_what_it_names_and_null_resets(kiln):
     project = kiln.project(branch="dev", description="x", agent={"provider": "command", "command": "a"})
     path = f"/projects/{project['id']}"
-    headers = {"If-Match": '"1"', "Content-Type": "application/merge-patch+json"}
+    headers = {"If-Match": kiln.etag(path), "Content-Type": "application/merge-patch+json"}
     changed = kiln.api.patch(path, {"branch": None, "agent": {"provider": "command", "command": "b"}}, headers=headers, expect=200).json()
     assert changed["branch"] is None and changed["description"] == "x" and changed["agent"]["command"] == "b"
     assert changed["version"] == 2 and changed["updated_at"] > project["updated_at"]
@@ -92,9 +93,9 @@ def test_a_change_that_changes_nothing_makes_no_version(kiln):
     path = f"/projects/{kiln.project(**given)['id']}"
     before = kiln.api.get(path, expect=200)
     for patch in ({}, *[{field: value} for field, value in given.items()], {"branch": None}, {"agent": {"command": "a"}}):
-        answer = kiln.api.patch(path, patch, headers={"If-Match": '"1"'}, expect=200)
-        assert answer.json() == before.json() and answer.headers["etag"] == '"1"'
-    assert kiln.api.patch(path, given | {"description": None}, headers={"If-Match": '"1"'}, expect=200).json()["version"] == 2
+        answer = kiln.api.patch(path, patch, headers={"If-Match": before.headers["etag"]}, expect=200)
+        assert answer.json() == before.json() and answer.headers["etag"] == before.headers["etag"]
+    assert kiln.api.patch(path, given | {"description": None}, headers={"If-Match": before.headers["etag"]}, expect=200).json()["version"] == 2
 
 
 def test_unknown_and_fixed_fields_of_a_change_are_422(kiln):
@@ -119,6 +120,18 @@ def test_a_deleted_project_is_gone_and_its_name_free_but_its_builds_stay(kiln):
     assert again["id"] != project["id"]
 
 
+def test_a_project_that_was_made_anew_under_a_name_is_not_taken_for_the_one_that_was_read(kiln):
+    project = kiln.project()
+    path = f"/projects/{project['name']}"
+    old = kiln.etag(path)
+    kiln.api.delete(path, headers={"If-Match": old}, expect=204)
+    again = kiln.project(name=project["name"])
+    assert again["version"] == project["version"]
+    assert kiln.api.get(path, headers={"If-None-Match": old}, expect=200).json()["id"] == again["id"]
+    kiln.api.patch(path, {"concurrency": 2}, headers={"If-Match": old}, expect=412)
+    kiln.api.delete(path, headers={"If-Match": old}, expect=412)
+
+
 def test_a_project_with_an_active_build_is_not_deleted(kiln):
     project = kiln.project()
     task = kiln.post(project, spec("none", labels=["nobody-has-this"]))
@@ -132,8 +145,9 @@ def test_a_project_with_an_active_build_is_not_deleted(kiln):
 
 def test_what_happens_to_a_project_is_on_its_topic(kiln):
     project = kiln.project(description="x")
-    kiln.api.patch(f"/projects/{project['id']}", {"description": "x"}, headers={"If-Match": '"1"'}, expect=200)  # which it is
-    kiln.api.patch(f"/projects/{project['id']}", {"concurrency": 2}, headers={"If-Match": '"1"'}, expect=200)
+    headers = {"If-Match": kiln.etag(f"/projects/{project['id']}")}
+    kiln.api.patch(f"/projects/{project['id']}", {"description": "x"}, headers=headers, expect=200)  # which it is
+    kiln.api.patch(f"/projects/{project['id']}", {"concurrency": 2}, headers=headers, expect=200)
     kiln.api.delete(f"/projects/{project['id']}", expect=204)
 
     def all_three():

@@ -88,6 +88,9 @@ class Kiln:
         """A build of a command agent made of this script; the task_id."""
         return self.post(project, spec(self.agents.write(script), **fields))
 
+    def etag(self, path):
+        return self.api.get(path, expect=200).headers["etag"]
+
     def build(self, task):
         return self.api.get(f"/builds/{task}", expect=200).json()
 
