@@ -11,8 +11,9 @@ import httpx
 from kiln_testing.agents import spec
 from kiln_testing.client import BrokenContract, Client
 
-# Fate unknown, or nothing done: the same key makes it one build.
+# Fate unknown, or nothing done. With a key the same POST makes it one build; without one it is another build.
 AGAIN = (429, 500, 502, 503, 504)
+KEYED = 0.5
 PATIENCE_S = 110
 
 
@@ -71,6 +72,7 @@ class Bots:
         self.has_ended = has_ended  # of a task: its end was told on Kafka
         self.seed = seed
         self.posted = {}  # task_id -> Posted
+        self.refused = {}  # the prompt of a POST without a key that was told that nothing was done -> what it was told
         self.open = set()
         self.seen = []
         self.answers = {}  # status or error -> count
@@ -146,7 +148,7 @@ class Bots:
         """A build that is accepted sooner or later, by whichever gateway; None when it was refused."""
         project = chance.choice(projects)
         posted, body = self._spec(chance, project, self.receiver.inbox())
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        headers = {"Idempotency-Key": str(uuid.uuid4())} if chance.random() < KEYED else {}
         end = time.monotonic() + PATIENCE_S
         while True:
             answer = self._ask(chance.choice(clients), "POST", f"/projects/{project['id']}/builds", body | fields, headers=headers)
@@ -158,6 +160,11 @@ class Bots:
             if time.monotonic() > end:
                 self.say_wrong(f"no gateway has accepted a POST within {PATIENCE_S} s; the last answer: {answer and answer.text[:300]}")
                 return None
+            if not headers:  # whatever became of it, the next one is another build
+                if answer is not None and answer.json().get("outcome") != "unknown":
+                    self.refused[body["prompt"]] = f"{answer.status_code} {answer.json().get('type')}"
+                posted.inbox = (inbox := self.receiver.inbox()).path
+                body |= {"prompt": self.witness.new(), "callback_url": inbox.url}
             time.sleep(0.2)
         posted.task = answer.json()["task_id"]
         with self.lock:

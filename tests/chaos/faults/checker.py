@@ -22,7 +22,7 @@ def violations(evidence):
 
 
 def accepted(evidence):
-    """C1: the id of each 202 is in the request topic and has one row, which has ended."""
+    """C1: the id of each 202 is in the request topic and has one row, which has ended; who was told that nothing was done has no build."""
     requested = {message.build for message in evidence.messages if message.type == "build.requested"}
     for task in evidence.posted:
         if task not in requested:
@@ -31,6 +31,9 @@ def accepted(evidence):
             yield f"{task} has no row"
         elif evidence.rows[task].status not in ENDED:
             yield f"{task} is {evidence.rows[task].status} for ever"
+    for message in evidence.messages:
+        if message.type == "build.requested" and (prompt := (message.data or {}).get("spec", {}).get("prompt")) in evidence.refused:
+            yield f"{message.build} is in the request topic, and its POST was answered {evidence.refused[prompt]}"
     for build in evidence.rows.keys() - requested:
         yield f"{build} has a row, and nobody asked for it"
 

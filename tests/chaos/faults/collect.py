@@ -105,7 +105,7 @@ def offsets(system, reader, quiet_ends):
 def gather(scene, reader, bots, projects, receiver, quiet_ends, windows, chance):
     """All but what is in others' hands: `surprises` of supervisor and nemeses are added by the caller."""
     system, executors = scene.fleet.system, scene.fleet.of("executor")
-    found = Evidence(posted=bots.posted, seen=bots.seen, windows=windows)
+    found = Evidence(posted=bots.posted, refused=bots.refused, seen=bots.seen, windows=windows)
     found.messages = reader.messages()
     tables(system, found)
     found.journal = journals(executors)

@@ -105,6 +105,7 @@ class Window:
 @dataclasses.dataclass
 class Evidence:
     posted: dict = dataclasses.field(default_factory=dict)  # task -> bots.Posted
+    refused: dict = dataclasses.field(default_factory=dict)  # prompt -> what the POST was told
     seen: list = dataclasses.field(default_factory=list)  # bots.Seen
     messages: list = dataclasses.field(default_factory=list)  # Message, in the order of each partition
     rows: dict = dataclasses.field(default_factory=dict)  # build -> Row

@@ -138,6 +138,12 @@ def forge_c1_row_from_nowhere(run):
     run.rows["nobody's"] = Row("failed", None, "internal")
 
 
+def forge_c1_one_that_was_refused(run):
+    message = next(message for message in run.messages if message.type == "build.requested")
+    message.data["spec"] = {"prompt": "p"}
+    run.refused["p"] = "503 kafka-unavailable"
+
+
 # C2
 
 
