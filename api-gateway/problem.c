@@ -4,11 +4,13 @@
 
 #include "api-gateway/request.h"
 #include "common/base/alloc.h"
+#include "common/base/ids.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
 
 #define MAX_TYPES 64
 #define RETRY_AFTER_S INT64_C(1)
+#define RETRY_AFTER_SPREAD_S 3 /* of what is away for everybody: they shall not all come back at once */
 
 static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] = "bad-request",
@@ -133,6 +135,8 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 	json_object_end(&w);
 	if (type->status == 503 || type->status == 429)
 		answer->retry_after_s = extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S;
+	if (problem == PROBLEM_KAFKA_UNAVAILABLE || problem == PROBLEM_DATABASE_UNAVAILABLE)
+		answer->retry_after_s += random_below(RETRY_AFTER_SPREAD_S);
 }
 
 int problem_answer(struct request *request, enum problem problem, const char *format, ...)

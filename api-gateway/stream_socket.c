@@ -14,6 +14,7 @@
 #include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/ids.h"
 #include "common/base/log.h"
 
 #define WRITE_ITEMS 8
@@ -232,7 +233,9 @@ static void send_head(struct request *request)
 
 void stream_begin(struct request *request)
 {
-	static const char hello[] = "retry: 3000\n\n";
+	/* Of one length. A gateway that dies has all of its streams come back, and they shall not come at once. */
+	static const char hellos[][14] = {"retry: 2000\n\n", "retry: 2400\n\n", "retry: 2800\n\n", "retry: 3200\n\n",
+									  "retry: 3600\n\n", "retry: 4000\n\n", "retry: 4400\n\n", "retry: 4800\n\n"};
 	const struct stream_plan *plan = request->plan;
 	if (request->answered || request->h2o == NULL)
 		return;
@@ -247,7 +250,8 @@ void stream_begin(struct request *request)
 	}
 	struct stream *stream = stream_new(request, plan);
 	stream_hub_add(stream->hub, stream);
-	request_upgrade(request, h2o_iovec_init(hello, sizeof(hello) - 1), opened, stream);
+	const char *hello = hellos[random_below(ARRAY_LEN(hellos))];
+	request_upgrade(request, h2o_iovec_init(hello, strlen(hello)), opened, stream);
 	stream_follow(stream, plan);
 }
 

@@ -1,6 +1,7 @@
 """A log that is not the one that was read: the partition stops instead of skipping what comes, says so, and goes on when the operator has decided."""
 
 import signal
+import uuid
 
 import confluent_kafka.admin
 from kiln_testing.agents import Gate, spec
@@ -88,8 +89,12 @@ def test_a_log_that_has_lost_its_end_stops_the_partition_and_nothing_that_comes_
         fleet.close()
 
 
-def test_a_worker_is_not_taken_for_lost_because_the_log_of_its_heartbeats_has_lost_its_end(own_kiln):
-    """What it says now lies below what was applied, and is not read: nobody knows whether it is silent."""
+def worker_of_another(kiln, partition):
+    return next(name for name in map(str, iter(uuid.uuid4, None)) if partition_of(name.encode(), kiln.tap.partitions[EVENTS]) != partition)
+
+
+def test_a_log_of_heartbeats_that_has_lost_its_end_makes_no_worker_lost_and_hides_no_loss_of_another(own_kiln):
+    """What the worker says now lies below what was applied, and is not read: nobody knows whether it is silent."""
     kiln, fleet = own_kiln, Fleet(own_kiln.system)
     project, _ = kiln.seeded()
     fleet.adopt_all()
@@ -111,6 +116,13 @@ def test_a_worker_is_not_taken_for_lost_because_the_log_of_its_heartbeats_has_lo
         broker.start()
         wait_stopped(kiln, service.name, "the log was truncated", "not the one that was applied")
         stays(lambda: kiln.build(task)["status"] == "running", "the build", 2 * lease_s)
+        with kiln.system.executor(labels=["mortal"], KILN_WORKER_ID=worker_of_another(kiln, partition)) as mortal:
+            other = kiln.run(project, gate.script, labels=["mortal"])
+            kiln.wait_phase(other, "agent")
+            mortal.kill(signal.SIGKILL)
+            (lost,) = kiln.tap.wait_type(other, "build.attempt_lost")
+            assert lost.data["reason"] == "lease_expired" and kiln.build(task)["status"] == "running"
+        kiln.cancel(other)
         gate.open()
         assert kiln.wait_end(task)["status"] == "completed"
         assert not [event for event in kiln.trail(task) if event["type"] == "build.attempt_lost"]

@@ -70,7 +70,7 @@ def excused(evidence, attempts):
     for attempt in attempts:
         if attempt.state != "lost":
             continue
-        if attempt.accepted is None:
+        if attempt.accepted is None and attempt.reason in ("accept_timeout", "not_held"):
             return True
         if any(worker == attempt.worker and began <= attempt.ended + SLACK_S and ended >= attempt.assigned for worker, began, ended in evidence.freezes):
             return True

@@ -195,13 +195,20 @@ def forge_c3_push_by_another_worker(run):
 def third_attempt(run, begin, end):
     """Of LOST, whose first attempt is excused for two reasons."""
     first = next(attempt for attempt in run.attempts if (attempt.build, attempt.number) == (LOST, 1))
-    first.accepted = None
+    first.accepted, first.reason = None, "accept_timeout"
     run.freezes.append((first.worker, first.assigned, first.ended))
     add_third(run, begin, end)
 
 
 def forge_c3_two_agents_after_an_attempt_that_is_excused(run):
     third_attempt(run, 31, 31.5)  # the second one's lives from 30.4 to 31.9
+
+
+def forge_c3_an_agent_that_outlives_its_executor(run):
+    lost = next(attempt for attempt in run.attempts if attempt.state == "lost")
+    lost.accepted, lost.reason = None, "worker_restarted"
+    forget_end(run)
+    run.doubles.append(Entry(0, "", "double", LOST, 2))
 
 
 def forge_c3_a_second_agent_by_its_lock_after_an_attempt_that_is_excused(run):

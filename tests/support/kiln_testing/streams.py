@@ -38,7 +38,7 @@ class Parser:
 
     def __init__(self):
         self.last_id = self.next_id = None
-        self.retry = None
+        self.retries = []  # each hint
         self.comments = 0
         self.type, self.data = "", []
 
@@ -61,7 +61,7 @@ class Parser:
         elif name == "id":
             self.next_id = value
         elif name == "retry":
-            self.retry = int(value)
+            self.retries.append(int(value))
         else:
             raise AssertionError(f"no field of an event stream: {line!r}")
         return None
