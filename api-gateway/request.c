@@ -109,19 +109,6 @@ static struct slice header_value(const h2o_req_t *h2o, const char *name)
 					: (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
 }
 
-static bool is_request_id(struct slice text)
-{
-	if (text.len == 0 || text.len > REQUEST_ID_MAX)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.data[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-			  c == ':' || c == '-'))
-			return false;
-	}
-	return true;
-}
-
 /* The client's own id when it gave a sane one, else the trace's. */
 static void take_ids(struct request *request)
 {
@@ -130,7 +117,7 @@ static void take_ids(struct request *request)
 	struct slice trace = header_value(request->h2o, "traceparent");
 	traceparent_continue(trace.data, trace.len, random, request->traceparent);
 	struct slice id = header_value(request->h2o, "x-request-id");
-	if (!is_request_id(id))
+	if (!request_id_is_valid(id.data, id.len))
 		id = (struct slice){request->traceparent + 3, TRACE_ID_LEN};
 	memcpy(request->id, id.data, id.len);
 	request->id[id.len] = '\0';

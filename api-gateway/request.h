@@ -28,6 +28,7 @@
 #include "api-gateway/traceparent.h"
 #include "api-gateway/worker_task.h"
 #include "common/base/error.h"
+#include "common/http/request_id.h"
 #include "common/json/json.h"
 #include "common/kafka/bursts.h"
 
@@ -39,8 +40,6 @@ struct slice {
 	const char *data;
 	size_t len;
 };
-
-#define REQUEST_ID_MAX 64
 
 struct request {
 	struct gateway *gateway;
