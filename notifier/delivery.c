@@ -53,6 +53,7 @@ void delivery_free(struct delivery *delivery)
 	free(delivery->url);
 	free(delivery->host);
 	free(delivery->traceparent);
+	free(delivery->request_id);
 	free(delivery->secret);
 	free(delivery->body);
 	free(delivery);
@@ -159,7 +160,8 @@ static int prepare_and_send(struct delivery *delivery, struct http_client *clien
 	webhook_sign(delivery->secret, delivery->secret_len, delivery->event_id, now_s, delivery->body, delivery->body_len,
 				 &signature);
 	CLEANUP(strv_free_p)
-	char **headers = webhook_headers(delivery->event_id, now_s, signature.data, delivery->traceparent);
+	char **headers =
+		webhook_headers(delivery->event_id, now_s, signature.data, delivery->traceparent, delivery->request_id);
 	const struct http_request request = {
 		.method = "POST",
 		.url = delivery->url,

@@ -74,6 +74,7 @@ static struct delivery *delivery_of_row(const PGresult *rows, int row)
 	delivery->url = xstrdup(pg_text(rows, row, "url"));
 	delivery->host = xstrdup(pg_text(rows, row, "host"));
 	delivery->traceparent = xstrdup(pg_text(rows, row, "traceparent"));
+	delivery->request_id = xstrdup(pg_text(rows, row, "request_id"));
 	delivery->attempt = pg_int(rows, row, "attempt", 1);
 	delivery->body = from_hex(pg_text(rows, row, "body"), &delivery->body_len);
 	if (secret != NULL)

@@ -6,6 +6,7 @@
 #include "common/base/config.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
+#include "common/http/request_id.h"
 #include "common/json/json.h"
 
 /* Checks the value; ret_len is up to and without its last brace. */
@@ -59,9 +60,10 @@ void webhook_sign(const void *secret, size_t secret_len, const char *id, int64_t
 	CHECK(buffer_append_str(ret, "v1,") == 0 && base64_append(ret, digest, sizeof(digest)) == 0);
 }
 
-char **webhook_headers(const char *id, int64_t timestamp_s, const char *signature, const char *traceparent)
+char **webhook_headers(const char *id, int64_t timestamp_s, const char *signature, const char *traceparent,
+					   const char *request_id)
 {
-	char **headers = xcalloc(7, sizeof(*headers));
+	char **headers = xcalloc(8, sizeof(*headers));
 	size_t len = 0;
 
 	headers[len++] = xstrdup("content-type: application/json");
@@ -71,6 +73,8 @@ char **webhook_headers(const char *id, int64_t timestamp_s, const char *signatur
 	headers[len++] = xasprintf("webhook-signature: %s", signature);
 	if (traceparent != NULL && webhook_is_header_value(traceparent))
 		headers[len++] = xasprintf("traceparent: %s", traceparent);
+	if (request_id != NULL && request_id_is_valid(request_id, strlen(request_id)))
+		headers[len++] = xasprintf("x-request-id: %s", request_id);
 	return headers;
 }
 

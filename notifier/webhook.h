@@ -24,8 +24,10 @@ int webhook_body(const char *type, const char *time, const char *build_id, const
 void webhook_sign(const void *secret, size_t secret_len, const char *id, int64_t timestamp_s, const void *body,
 				  size_t body_len, struct buffer *ret);
 
-/* Header lines for http_request.headers, NULL-terminated; strv_free them. traceparent may be NULL. */
-char **webhook_headers(const char *id, int64_t timestamp_s, const char *signature, const char *traceparent);
+/* Header lines for http_request.headers, NULL-terminated; strv_free them. traceparent and request_id may be NULL; what
+ * cannot stand in a header, or is no request's id (common/http/request_id.h), is left out. */
+char **webhook_headers(const char *id, int64_t timestamp_s, const char *signature, const char *traceparent,
+					   const char *request_id);
 
 /* Visible ASCII without blanks: can stand in a header. */
 bool webhook_is_header_value(const char *text);

@@ -38,5 +38,9 @@ WITH oldest AS MATERIALIZED (
 	ON CONFLICT DO NOTHING
 )
 SELECT claimed.id, claimed.event_id, claimed.event_type, claimed.build_id, claimed.url, claimed.host, claimed.traceparent,
+	left(request.origin ->> 'request_id', 65) AS request_id, -- one more than an id may have: longer is none
 	claimed.attempts AS attempt, encode(claimed.body, 'hex') AS body, encode(project.webhook_secret, 'hex') AS secret
-FROM claimed LEFT JOIN projects AS project ON project.id = claimed.project_id;
+FROM claimed LEFT JOIN projects AS project ON project.id = claimed.project_id
+	LEFT JOIN LATERAL ( -- by its key, too
+		SELECT origin FROM build_requests WHERE build_id = claimed.build_id OFFSET 0
+	) AS request ON true;

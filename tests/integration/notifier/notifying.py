@@ -18,6 +18,8 @@ from databases import BIN, PASSWORDS
 from kiln_testing.waiting import TooLate, wait_for
 
 TOPIC = "kiln.build.events"
+# Of a build that has no row in build_requests.
+NO_REQUEST = object()
 
 
 class Notifier:
@@ -166,14 +168,19 @@ class Builds:
     def whsec(self):
         return "whsec_" + base64.b64encode(self.secret).decode()
 
-    def make(self, callback_url, count=1):
-        """Ended builds, without their events; one id, or a list when count is given."""
+    def make(self, callback_url, count=1, origin=NO_REQUEST):
+        """Ended builds, without their events: their ids. With `origin` (None: NULL), also the rows of their requests."""
         ids = [str(uuid.uuid4()) for _ in range(count)]
         self.database.sql(
             "insert into build_audit (id, project_id, project_name, status, max_attempts, class, priority, queue_timeout_s, callback_url, created_at)"
             " select id, %s, 'p', 'completed', 3, 'command', 5, 86400, %s, now() from unnest(%s::uuid[]) as id",
             self.project, callback_url, ids,
         )  # fmt: skip
+        if origin is not NO_REQUEST:
+            self.database.sql(
+                "insert into build_requests (build_id, origin) select id, %s::json from unnest(%s::uuid[]) as id",
+                None if origin is None else json.dumps(origin), ids,
+            )  # fmt: skip
         return ids
 
     def data(self, build, sequence, **more):
@@ -201,9 +208,9 @@ class Builds:
     def flush(self):
         assert self.producer.flush(60) == 0
 
-    def ended(self, callback_url, **options):
+    def ended(self, callback_url, origin=NO_REQUEST, **options):
         """An ended build and its terminal event: (build id, ce_id)."""
-        [build] = self.make(callback_url)
+        [build] = self.make(callback_url, origin=origin)
         event_id = self.send(build, **options)
         self.flush()
         return build, event_id

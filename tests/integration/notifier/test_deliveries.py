@@ -3,13 +3,19 @@ import json
 import threading
 import time
 
+import pytest
 import standardwebhooks
 
 from kiln_testing.waiting import wait_for
+from notifying import NO_REQUEST
 
 
 def verified(call, secret):
-    return standardwebhooks.Webhook(secret).verify(call["body"], {name.lower(): value for name, value in call["headers"].items()})
+    return standardwebhooks.Webhook(secret).verify(call["body"], headers_of(call))
+
+
+def headers_of(call):
+    return {name.lower(): value for name, value in call["headers"].items()}
 
 
 def test_a_terminal_event_is_posted_signed(builds, bot, notifier):
@@ -22,7 +28,7 @@ def test_a_terminal_event_is_posted_signed(builds, bot, notifier):
         "timestamp": "2026-11-23T17:20:00.123456Z",
         "data": {**builds.data(build, 7), "task_id": build},
     }
-    headers = {name.lower(): value for name, value in call["headers"].items()}
+    headers = headers_of(call)
     assert call["path"] == "/hook"
     assert headers["webhook-id"] == event_id
     assert headers["content-type"] == "application/json"
@@ -76,6 +82,25 @@ def test_failures_are_tried_again_with_the_same_id_and_body(builds, bot):
     assert builds.attempts(build) == [
         (1, 500, "server_error: HTTP status 500"), (2, 404, "client_error: HTTP status 404"), (3, 204, None)
     ]  # fmt: skip
+
+
+def test_each_attempt_has_the_id_of_the_builds_request(builds, bot):
+    bot.plan = [(500, {})]
+    longest = "bot:1.a_B-" + "9" * 54
+    builds.ended(bot.url(), origin={"route": "POST /projects/{id}/builds", "request_id": longest, "address": "127.0.0.1"})
+    assert [headers_of(call).get("x-request-id") for call in bot.wait(2)] == [longest, longest]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [NO_REQUEST, None, [], "text", {}, *({"request_id": bad} for bad in (None, {}, "", "a b", "x\r\nx-evil: 1", "é", "x" * 65))],
+    ids=lambda origin: "no row" if origin is NO_REQUEST else None,
+)
+def test_a_build_of_which_no_proper_id_is_known_has_none(builds, bot, origin):
+    builds.ended(bot.url(), origin=origin)
+    [call] = bot.wait()
+    verified(call, builds.whsec)
+    assert not {"x-request-id", "x-evil"} & set(headers_of(call))
 
 
 def test_after_the_last_attempt_it_is_exhausted(builds, bot):

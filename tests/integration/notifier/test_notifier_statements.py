@@ -1,4 +1,5 @@
 """Every statement of notifier/sql, as the service's role may run it, and by key whatever the statistics say."""
+import itertools
 import pathlib
 
 import pytest
@@ -23,3 +24,5 @@ def test_a_statement_is_allowed_and_finds_deliveries_by_key(session, file):
     assert text.startswith("--"), "a statement begins with what it is for"
     plan = plans.plan_of(session, text)
     assert plan.count("webhook_deliveries_due") <= BY_TIME.get(file.stem, 0), plan
+    lines = plan.splitlines() + [""]
+    assert all("Index Cond" in below for line, below in itertools.pairwise(lines) if " on build_requests" in line), plan

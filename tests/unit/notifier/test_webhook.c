@@ -68,20 +68,21 @@ TEST(an_event_that_is_not_the_builds_is_poison)
 TEST(headers_are_complete)
 {
 	static const char trace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-	char **headers = webhook_headers("build/" ID "/7", 1614265330, "v1,x", trace);
+	char **headers = webhook_headers("build/" ID "/7", 1614265330, "v1,x", trace, "bot:1");
 
 	assert_true(strv_contains(headers, "content-type: application/json"));
 	assert_true(strv_contains(headers, "webhook-id: build/" ID "/7"));
 	assert_true(strv_contains(headers, "webhook-timestamp: 1614265330"));
 	assert_true(strv_contains(headers, "webhook-signature: v1,x"));
 	assert_true(strv_contains(headers, "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+	assert_true(strv_contains(headers, "x-request-id: bot:1"));
 	assert_int_equal(strncmp(headers[1], "user-agent: Kiln/", 17), 0);
 	strv_free(headers);
 }
 
 TEST(a_traceparent_cannot_bring_another_header)
 {
-	char **headers = webhook_headers("id", 1, "v1,x", "00\r\nx-evil: 1");
+	char **headers = webhook_headers("id", 1, "v1,x", "00\r\nx-evil: 1", NULL);
 
 	assert_int_equal(strv_len(headers), 5);
 	strv_free(headers);
@@ -89,6 +90,20 @@ TEST(a_traceparent_cannot_bring_another_header)
 	assert_false(webhook_is_header_value("a b"));
 	assert_false(webhook_is_header_value("a\xc3\xa4"));
 	assert_true(webhook_is_header_value("build/1/7"));
+}
+
+TEST(what_is_no_requests_id_is_no_header)
+{
+	static const char too_long[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+	static const char *const bad[] = {NULL, "", "a b", "a\r\nx-evil: 1", "a,b", too_long};
+
+	assert_int_equal(strlen(too_long), 65);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char **headers = webhook_headers("id", 1, "v1,x", NULL, bad[i]);
+		if (strv_len(headers) != 5)
+			fail_msg("%s was sent", bad[i]);
+		strv_free(headers);
+	}
 }
 
 int main(void)
@@ -99,6 +114,7 @@ int main(void)
 		cmocka_unit_test(an_event_that_is_not_the_builds_is_poison),
 		cmocka_unit_test(headers_are_complete),
 		cmocka_unit_test(a_traceparent_cannot_bring_another_header),
+		cmocka_unit_test(what_is_no_requests_id_is_no_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
