@@ -2,6 +2,7 @@
  * while the workspace is made. */
 #include "executor/attempt/attempt.h"
 
+#include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
 
@@ -53,8 +54,9 @@ int attempt_open_remote(struct attempt *attempt)
 		.interrupt_ctx = attempt->link,
 	};
 	struct error err = ERROR_INIT;
+	CLEANUP(free_p) char *own_mirror = xasprintf("%s/mirror.git", attempt->workspace.root);
 	if (git_url_parse(assignment->git_url, &attempt->remote.url, &err) < 0 ||
-		mirror_open(attempt->config->state_dir, assignment->git_url, &attempt->mirror, &err) < 0)
+		mirror_open(attempt->config->state_dir, own_mirror, assignment->git_url, &attempt->mirror, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	attempt->remote.may_be_missing = may_be_made(attempt);
 	return 0;
@@ -134,10 +136,7 @@ static int fill(struct attempt *attempt, const char *ref, const char *sha, const
 		rc = workspace_checkout(&attempt->workspace, &start, &corrupt, err);
 	if (rc < 0 && corrupt) {
 		attempt_log_kiln(&attempt->log, "the local mirror is broken (%s): fetching everything again", err->message);
-		if (mirror_discard(&attempt->mirror, attempt->config->state_dir, err) < 0)
-			return -1;
-		mirror_close(&attempt->mirror);
-		if (mirror_open(attempt->config->state_dir, attempt->assignment.git_url, &attempt->mirror, err) < 0 ||
+		if (mirror_renew(&attempt->mirror, err) < 0 ||
 			workspace_attach(&attempt->workspace, &attempt->mirror, err) < 0 ||
 			mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err) < 0 ||
 			workspace_checkout(&attempt->workspace, &start, &corrupt, err) < 0)

@@ -95,10 +95,12 @@ static int spawn(struct git_command *command, const char *git_dir, const char *c
 	if (command->access.ssh_command != NULL)
 		add(&envp, command->access.ssh_command);
 
-	int keep[2];
+	int keep[3];
 	size_t keep_len = 0;
 	if (remote->lock_fd >= 0)
 		keep[keep_len++] = remote->lock_fd;
+	if (remote->mirror_fd > 0)
+		keep[keep_len++] = remote->mirror_fd;
 	if (command->access.token_fd >= 0)
 		keep[keep_len++] = command->access.token_fd;
 	struct process_options options = {

@@ -3,20 +3,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "common/base/hash.h"
 #include "common/base/ids.h"
+#include "common/base/log.h"
 #include "common/base/str.h"
+#include "executor/git/mirror_lock.h"
 #include "executor/git/skeleton.h"
+#include "executor/remove_tree.h"
 
-#define LOCK_POLL_MS 20
 #define KEY_HEX 32
+#define MAX_TURNS 8
+#define REMOVE_TIMEOUT_MS 1000
+#define ADOPT_WAIT_MS 200 /* a build's end is not worth more */
 
 static void hash_key(const char *text, char ret[KEY_HEX + 1])
 {
@@ -35,84 +40,94 @@ static void local_ref_of(const char *remote_ref, char *ret, size_t size)
 	(void)snprintf(ret, size, "refs/kiln/%s", key);
 }
 
-static void unlock(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd); /* which unlocks */
-	*fd = -1;
-}
-
-/* flock has no time-out, hence the polling; the interrupt descriptor ends it early. */
-static int lock(const struct mirror *mirror, const struct git_remote *remote, int64_t deadline_ms, int *ret_fd,
-				struct error *err)
-{
-	int fd = open(mirror->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return error_set_errno(err, errno, "lock of the mirror");
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int rc = 0;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			rc = error_set_errno(err, errno, "lock of the mirror");
-		else if (clock_boot_ms() >= deadline_ms)
-			rc = error_set(err, ERR_TIMEOUT, "another build has been fetching this repository for too long");
-		struct pollfd ready = {.fd = remote != NULL ? remote->interrupt_fd : -1, .events = POLLIN};
-		if (rc == 0 && poll(&ready, 1, LOCK_POLL_MS) > 0 && remote != NULL && remote->interrupted != NULL &&
-			remote->interrupted(remote->interrupt_ctx))
-			rc = error_set(err, ERR_CANCELLED, "cancelled");
-		if (rc < 0) {
-			unlock(&fd);
-			return -1;
-		}
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 static int make(const struct mirror *mirror, struct error *err)
 {
 	/* Beside, then renamed: a mirror that exists is whole. */
 	char id[UUID_TEXT_SIZE];
 	uuid_v4(id);
 	CLEANUP(free_p) char *temp = xasprintf("%s.new-%s", mirror->path, id);
-	if (git_skeleton_make(temp, true, NULL, err) < 0 || git_skeleton_complete(temp, "refs/heads/none", NULL, err) < 0)
+	int rc = git_skeleton_make(temp, true, NULL, err);
+	if (rc == 0)
+		rc = git_skeleton_complete(temp, "refs/heads/none", NULL, err);
+	if (rc == 0 && rename(temp, mirror->path) == 0)
+		return 0;
+	if (rc == 0 && errno != EEXIST && errno != ENOTEMPTY) /* another build made it meanwhile */
+		rc = error_set_errno(err, errno, "new mirror");
+	struct error left = ERROR_INIT; /* until the next daemon starts */
+	if (remove_tree(AT_FDCWD, temp, clock_boot_ms() + REMOVE_TIMEOUT_MS, &left) < 0)
+		log_warn("a mirror that is of no use cannot be removed", "path", temp, "error", left.message, NULL);
+	return rc;
+}
+
+static void set_path(struct mirror *mirror, char *path)
+{
+	free(mirror->path);
+	free(mirror->objects);
+	mirror->path = path;
+	mirror->objects = xasprintf("%s/objects", path);
+}
+
+/* Away with a broken one; while others borrow from it, this attempt goes on with one of its own. */
+static int leave(struct mirror *mirror, struct error *err)
+{
+	git_repository_free(mirror->repo);
+	mirror->repo = NULL;
+	if (mirror_retire(mirror->path, mirror->state_dir, &mirror->use_fd, err) == 0)
+		return 0;
+	if (err->kind != ERR_CONFLICT)
 		return -1;
-	if (rename(temp, mirror->path) < 0 && errno != EEXIST && errno != ENOTEMPTY) /* another build made it meanwhile */
-		return error_set_errno(err, errno, "new mirror");
+	set_path(mirror, xstrdup(mirror->own_path));
 	return 0;
 }
 
-int mirror_open(const char *state_dir, const char *url, struct mirror *ret_mirror, struct error *err)
+/* Others may move it away between any two of these steps. */
+static int open_whole(struct mirror *mirror, struct error *err)
+{
+	bool left = false;
+	for (int turn = 0; turn < MAX_TURNS; turn++) {
+		if (mirror_lock_use(mirror->path, &mirror->use_fd, err) < 0) {
+			if (err->kind != ERR_NOT_FOUND || make(mirror, err) < 0)
+				return -1;
+			continue;
+		}
+		if (git_repository_open_bare(&mirror->repo, mirror->path) == 0)
+			return 0;
+		(void)git_library_error(err, ERR_INTERNAL, "mirror"); /* returned below */
+		if (left || leave(mirror, err) < 0)
+			return -1;
+		left = true;
+	}
+	return error_set(err, ERR_INTERNAL, "the mirror goes as often as it is made");
+}
+
+int mirror_open(const char *state_dir, const char *own_path, const char *url, struct mirror *ret_mirror,
+				struct error *err)
 {
 	char key[KEY_HEX + 1];
 	hash_key(url, key);
-	struct mirror mirror = {
-		.path = xasprintf("%s/mirrors/%s.git", state_dir, key),
-		.lock_path = xasprintf("%s/mirrors/%s.lock", state_dir, key),
-	};
-	mirror.objects = xasprintf("%s/objects", mirror.path);
-	int rc = git_repository_open_bare(&mirror.repo, mirror.path);
-	if (rc < 0 && access(mirror.path, F_OK) == 0 && mirror_discard(&mirror, state_dir, err) < 0)
-		goto fail;
-	if (rc < 0 && make(&mirror, err) < 0)
-		goto fail;
-	if (rc < 0 && git_repository_open_bare(&mirror.repo, mirror.path) < 0) {
-		(void)git_library_error(err, ERR_INTERNAL, "mirror"); /* returned below */
-		goto fail;
+	struct mirror mirror = {.use_fd = -1, .state_dir = state_dir, .own_path = xstrdup(own_path)};
+	set_path(&mirror, xasprintf("%s/mirrors/%s.git", state_dir, key));
+	if (open_whole(&mirror, err) < 0) {
+		mirror_close(&mirror);
+		return -1;
 	}
 	*ret_mirror = mirror;
 	return 0;
-fail:
-	mirror_close(&mirror);
-	return -1;
+}
+
+int mirror_renew(struct mirror *mirror, struct error *err)
+{
+	return leave(mirror, err) < 0 ? -1 : open_whole(mirror, err);
 }
 
 void mirror_close(struct mirror *mirror)
 {
 	git_repository_free(mirror->repo);
+	close_p(&mirror->use_fd);
 	free(mirror->path);
 	free(mirror->objects);
-	free(mirror->lock_path);
-	*mirror = (struct mirror){NULL};
+	free(mirror->own_path);
+	*mirror = (struct mirror){.use_fd = -1};
 }
 
 bool mirror_knows(const struct mirror *mirror, const char *remote_ref, git_oid *ret_oid)
@@ -131,13 +146,19 @@ static bool is_at(const struct mirror *mirror, const char *remote_ref, const cha
 	return true;
 }
 
-static void remove_temporary(int objects_fd, const char *folder)
+/* By git's names. A lock that stays makes all later changes of its ref fail. */
+static bool is_left_behind(const char *name)
 {
-	int fd = openat(objects_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return str_starts(name, "tmp_") || str_ends(name, ".lock");
+}
+
+static void sweep_folder(int mirror_fd, const char *folder)
+{
+	int fd = openat(mirror_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
-		if (str_starts(entry->d_name, "tmp_"))
-			(void)unlinkat(dirfd(dir), entry->d_name, 0); /* what stays costs only space */
+		if (is_left_behind(entry->d_name))
+			(void)unlinkat(dirfd(dir), entry->d_name, 0); /* a lock shows when git meets it, the rest costs space */
 	}
 	if (dir != NULL)
 		(void)closedir(dir); /* read only */
@@ -145,30 +166,33 @@ static void remove_temporary(int objects_fd, const char *folder)
 		(void)close(fd); /* a directory */
 }
 
-/* Half-written objects and packs of fetches that were killed or met a full disk. Only with the lock: nobody else writes
- * such files. */
+/* Locks of refs and half-written objects and packs, of fetches that were killed or met a full disk. Only with the lock
+ * for changes: then nobody lives who made such files. */
 static void sweep(const struct mirror *mirror)
 {
-	int fd = open(mirror->objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	static const char *const folders[] = {".", "refs/kiln", "objects", "objects/info", "objects/pack"};
+	int fd = open(mirror->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	remove_temporary(fd, ".");
-	remove_temporary(fd, "pack");
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		sweep_folder(fd, folders[i]);
 	for (int i = 0; i < 256; i++) {
-		char name[3];
-		(void)snprintf(name, sizeof(name), "%02x", i);
-		remove_temporary(fd, name);
+		char name[sizeof("objects/00")];
+		(void)snprintf(name, sizeof(name), "objects/%02x", (unsigned)i);
+		sweep_folder(fd, name);
 	}
 	(void)close(fd); /* a directory */
 }
 
-static int fetch_locked(struct mirror *mirror, const struct git_remote *remote, const char *remote_ref,
+static int fetch_locked(struct mirror *mirror, const struct git_remote *remote, int lock_fd, const char *remote_ref,
 						git_oid *ret_oid, struct error *err)
 {
 	char local_ref[64];
 	local_ref_of(remote_ref, local_ref, sizeof(local_ref));
+	struct git_remote locked = *remote;
+	locked.mirror_fd = lock_fd;
 	sweep(mirror);
-	if (remote_fetch(remote, mirror->path, remote_ref, local_ref, err) < 0) {
+	if (remote_fetch(&locked, mirror->path, remote_ref, local_ref, err) < 0) {
 		sweep(mirror);
 		return -1;
 	}
@@ -186,14 +210,12 @@ int mirror_fetch(struct mirror *mirror, const struct git_remote *remote, const c
 {
 	if (is_at(mirror, remote_ref, wanted, ret_oid))
 		return 0;
-	int lock_fd = -1;
-	if (lock(mirror, remote, clock_boot_ms() + remote->timeout_ms, &lock_fd, err) < 0)
+	CLEANUP(close_p) int lock_fd = -1;
+	if (mirror_lock_fetch(mirror->path, remote, clock_boot_ms() + remote->timeout_ms, &lock_fd, err) < 0)
 		return -1;
-	int rc = 0;
-	if (!is_at(mirror, remote_ref, wanted, ret_oid)) /* the build before us may have fetched it */
-		rc = fetch_locked(mirror, remote, remote_ref, ret_oid, err);
-	unlock(&lock_fd);
-	return rc;
+	if (is_at(mirror, remote_ref, wanted, ret_oid)) /* the build before us has fetched it */
+		return 0;
+	return fetch_locked(mirror, remote, lock_fd, remote_ref, ret_oid, err);
 }
 
 /* Loose objects are immutable and named by their content: linking them is all it takes. */
@@ -230,6 +252,10 @@ void mirror_adopt(struct mirror *mirror, const char *objects_dir, const char *re
 		(void)close(from); /* a directory */
 	if (to >= 0)
 		(void)close(to); /* a directory */
+	CLEANUP(close_p) int lock_fd = -1;
+	struct error ignored = ERROR_INIT;
+	if (mirror_lock_fetch(mirror->path, NULL, clock_boot_ms() + ADOPT_WAIT_MS, &lock_fd, &ignored) < 0)
+		return; /* it is fetched next time */
 	char local_ref[64];
 	local_ref_of(remote_ref, local_ref, sizeof(local_ref));
 	git_reference *ref = NULL;
@@ -238,16 +264,4 @@ void mirror_adopt(struct mirror *mirror, const char *objects_dir, const char *re
 		(void)git_reference_create(&ref, mirror->repo, local_ref, commit, 1, NULL); /* else it is fetched next time */
 	git_commit_free(object);
 	git_reference_free(ref);
-}
-
-int mirror_discard(struct mirror *mirror, const char *state_dir, struct error *err)
-{
-	char id[UUID_TEXT_SIZE];
-	uuid_v4(id);
-	CLEANUP(free_p) char *trash = xasprintf("%s/trash/mirror-%s", state_dir, id);
-	git_repository_free(mirror->repo);
-	mirror->repo = NULL;
-	if (rename(mirror->path, trash) < 0 && errno != ENOENT)
-		return error_set_errno(err, errno, "broken mirror");
-	return 0;
 }

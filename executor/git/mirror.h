@@ -3,8 +3,9 @@
  * repository is cloned once. For every ref of the remote that we have fetched there is one ref of ours, set when all
  * its objects are there; "known" means that this ref stands at the wanted commit.
  *
- * Fetches are serialised by a lock on STATE/mirrors/KEY.lock. Nothing is ever pruned, since workspaces borrow its
- * objects. A mirror that turns out to be broken is moved away and made again by the next mirror_open.
+ * Fetches are serialised by a lock. Nothing in it is ever pruned, since workspaces borrow its objects; for the same
+ * reason who has it open holds a lock too (mirror_lock.h), without which one that turns out to be broken is moved away
+ * and made anew.
  */
 #pragma once
 
@@ -19,26 +20,29 @@
 struct mirror {
 	char *path;    /* of the bare repository */
 	char *objects; /* its objects directory */
-	char *lock_path;
 	git_repository *repo;
+	int use_fd;            /* keeps it where it is */
+	const char *state_dir; /* the caller's */
+	char *own_path;
 };
 
-/* Opens it, made when absent or half-made. */
-int mirror_open(const char *state_dir, const char *url, struct mirror *ret_mirror, struct error *err) MUST_CHECK;
+/* Opens it, made when absent or half-made. `own_path` is for one that is this attempt's alone, in the place of one that
+ * is broken while others borrow from it. `state_dir` outlives it. */
+int mirror_open(const char *state_dir, const char *own_path, const char *url, struct mirror *ret_mirror,
+				struct error *err) MUST_CHECK;
+/* An empty one instead of one that turned out to be broken: path and objects may be others then. Failed: only
+ * mirror_close may follow. */
+int mirror_renew(struct mirror *mirror, struct error *err) MUST_CHECK;
 void mirror_close(struct mirror *mirror);
 
 /* Where the ref of the remote was when it was last fetched or pushed by us. False when unknown. */
 bool mirror_knows(const struct mirror *mirror, const char *remote_ref, git_oid *ret_oid);
 
 /* Makes `remote_ref` known and returns where it is; `wanted` is where the caller has seen it (the remote may have moved
- * on). Waits for the lock until the remote's time-out. ERR_INTERNAL: the mirror is broken: mirror_discard, then
- * mirror_open. */
+ * on). Waits for the lock until the remote's time-out. ERR_INTERNAL: the mirror is broken: mirror_renew. */
 int mirror_fetch(struct mirror *mirror, const struct git_remote *remote, const char *remote_ref, const char *wanted,
 				 git_oid *ret_oid, struct error *err) MUST_CHECK;
 
-/* Takes over a commit that we have published from the objects directory of the attempt. What fails is only slower next
- * time. */
+/* Takes over a commit that we have published from the objects directory of the attempt. Waits for a fetch for a moment
+ * only. What fails is only slower next time. */
 void mirror_adopt(struct mirror *mirror, const char *objects_dir, const char *remote_ref, const git_oid *commit);
-
-/* Moves a broken mirror to STATE/trash. */
-int mirror_discard(struct mirror *mirror, const char *state_dir, struct error *err) MUST_CHECK;

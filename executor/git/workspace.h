@@ -8,6 +8,7 @@
  *              (agent_commits.h).
  *   home/ tmp/ the agent's HOME and TMPDIR
  *   scratch/   HOME of our git commands, and ssh keys while such a command runs; empty while an agent runs
+ *   mirror.git/ only in the place of a broken mirror (mirror.h)
  */
 #pragma once
 

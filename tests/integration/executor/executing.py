@@ -1,5 +1,6 @@
 """kiln-executor as a process, and a build service that assigns to it over the real topics and watches what it says."""
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -346,6 +347,10 @@ class Executor:
         """The pid of the attempt's child: it has the lease's lock open."""
         (child,) = [pid for pid in self.children() if any(attempt.token["lease_id"] in name for name in open_files(pid))]
         return child
+
+    def mirror_of(self, repository):
+        url = repository if isinstance(repository, str) else repository.url
+        return self.state / "mirrors" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.git"
 
     def leftovers(self):
         """Files that attempts have left in the state directory."""

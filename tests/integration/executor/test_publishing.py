@@ -323,6 +323,22 @@ def test_a_broken_mirror_is_made_again(executor, agents, site):
         assert clone.files() == ["README.md", "one", "src/a.txt", "two"]
 
 
+def test_locks_that_a_killed_fetch_left_in_the_mirror_fail_no_build(executor, agents, site):
+    repository = site.repository()
+    executor.run(repository, agents.write("cat >/dev/null; echo 1 >one"))
+    mirror = executor.mirror_of(repository)
+    locks = [path.with_name(f"{path.name}.lock") for path in (mirror / "packed-refs", *(mirror / "refs" / "kiln").iterdir())]
+    mark = mirror / "mark"
+    for path in (*locks, mark):
+        path.touch()
+    repository.seed({"other.txt": "by somebody else\n"})
+    finished, _ = executor.run(repository, agents.write("cat >/dev/null; echo 2 >two"))
+    assert finished["published"], finished
+    assert len(locks) > 1 and not [path for path in locks if path.exists()] and mark.exists()  # the same mirror
+    with repository.clone() as clone:
+        assert clone.files() == ["README.md", "one", "other.txt", "src/a.txt", "two"]
+
+
 def test_without_a_fence_an_announced_commit_on_a_rewritten_branch_is_the_publication(executor, agents, site):
     """What this build started from is no longer below the branch: all of the branch is looked at."""
     repository = site.repository()

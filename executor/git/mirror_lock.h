@@ -1,0 +1,29 @@
+/*
+ * The two locks of a mirror (flock), on files inside of it, so that they go where it goes:
+ *
+ *   kiln-use    shared, of every attempt whose repositories borrow the mirror's objects; exclusive, of who moves the
+ *               mirror away. It is the attempt's child's alone: nothing that is started inherits it, so it ends with
+ *               that process, whatever else lives on.
+ *   kiln-fetch  exclusive, of who changes the mirror's refs. Git inherits it (struct git_remote, mirror_fd): as long as
+ *               anything of a fetch lives, also when its attempt's child was killed, nobody clears up behind it.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+#include "executor/git/access.h"
+
+/* The shared lock of the mirror at `path`. Waits, for as long as moving one takes.
+ * ERR_NOT_FOUND: there is no mirror. Closing ret_fd unlocks. */
+int mirror_lock_use(const char *path, int *ret_fd, struct error *err) MUST_CHECK;
+
+/* The exclusive lock for changes. Waits until the deadline (clock_boot_ms; ERR_TIMEOUT) or until `remote`, which may be
+ * NULL, is interrupted (ERR_CANCELLED). Closing ret_fd unlocks, when git is gone. */
+int mirror_lock_fetch(const char *path, const struct git_remote *remote, int64_t deadline_ms, int *ret_fd,
+					  struct error *err) MUST_CHECK;
+
+/* Moves the mirror to STATE/trash. ERR_CONFLICT: an attempt uses it. `use_fd` is the caller's own shared lock, or -1;
+ * it is closed in any case. What somebody else has moved meanwhile is gone too: success. */
+int mirror_retire(const char *path, const char *state_dir, int *use_fd, struct error *err) MUST_CHECK;

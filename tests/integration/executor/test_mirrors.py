@@ -1,0 +1,74 @@
+"""A mirror is never moved away from under a build that borrows from it; and who holds its locks."""
+import pathlib
+
+from executing import open_files
+from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
+from kiln_testing.waiting import wait_for
+from test_publishing import MAKE, waiting
+from test_remotes import passes_on, through
+
+
+def write(name):
+    return f"cat >/dev/null; echo {name} >{name}"
+
+
+def holders(path):
+    """Names of the processes that have the file open."""
+    found = set()
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit() and str(path) in open_files(int(entry.name)):
+            found.add((entry / "comm").read_text(encoding="utf-8").strip())
+    return found
+
+
+def test_a_broken_one_is_not_taken_from_a_build_that_borrows_from_it(executor, agents, site, place):
+    repository = site.repository()
+    repository.seed({"README.md": "# Other\n", "other.txt": "other\n"}, branch="other")
+    executor.run(repository, agents.write(write("one")), branch="other")
+    mirror = executor.mirror_of(repository)
+    borrower = executor.attempt(repository, agents.write(waiting(place, "git log -p; echo made >made.txt"))).assign()
+    borrower.phase("agent")
+    blob = site.server_git(repository, "rev-parse", "other:other.txt").strip()  # which the borrower does not need
+    path = mirror / "objects" / blob[:2] / blob[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"garbage")
+    mark = mirror / "mark"
+    mark.touch()
+
+    finished, attempt = executor.run(repository, agents.write(write("two")), branch="other")
+    assert finished["published"], finished
+    wait_for(lambda: any("mirror is broken" in line for line in attempt.lines("kiln")), "the log to tell it")
+    assert mark.exists()
+    (place / "go").touch()
+    assert borrower.finished()["published"]
+
+    finished, _ = executor.run(repository, agents.write(write("three")), branch="other")
+    assert finished["published"] and not mark.exists()
+    with repository.clone("other") as clone:
+        assert clone.files() == ["README.md", "one", "other.txt", "three", "two"]
+
+
+def test_only_the_attempts_child_keeps_the_mirror_in_its_place(executor, agents, site, place):
+    """An agent, or what it leaves, would keep it for as long as it lives."""
+    repository = site.repository()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "true"))).assign()
+    wait_for(attempt.processes, "the agent")
+    mirror = executor.mirror_of(repository)
+    assert holders(mirror / "kiln-use") == {"kiln-attempt"} and not holders(mirror / "kiln-fetch")
+    (place / "go").touch()
+    attempt.finished()
+    wait_for(lambda: not holders(mirror / "kiln-use"), "the child to end")
+
+
+def test_all_that_belongs_to_a_fetch_holds_its_lock(executor, agents, site, hostile):  # noqa: F811
+    """Whoever comes next may take what lies about for left behind, also when the attempt's child was killed."""
+    pass_on = passes_on(site)
+    server = hostile(lambda handler: pass_on(handler) if len(handler.server.requests) == 1 else handler.server.stop.wait(120))  # the listing only
+    url, git_fields = through(server, site, site.repository())
+    attempt = executor.attempt(url, agents.write(MAKE), git_fields=git_fields).assign()
+    wait_for(lambda: len(server.requests) > 1, "the fetch")
+    mirror = executor.mirror_of(url)
+    assert holders(mirror / "kiln-fetch") == {"git", "git-remote-http", "kiln-attempt"}
+    assert holders(mirror / "kiln-use") == {"kiln-attempt"}
+    attempt.cancel()
+    assert attempt.finished()["outcome"] == "cancelled"
