@@ -94,6 +94,11 @@ const struct config_option executor_options[] = {
 	 .help = "base of the repositories that the first push may make"},
 	{"KILN_GIT_ALLOW", CONFIG_STRING, AT(git_allow),
 	 .help = "private addresses and plain-http hosts that git may speak to: CIDRs or host names, comma-separated"},
+	{"KILN_MIRRORS_BYTES", CONFIG_INT, AT(mirrors_bytes), .fallback = "0", .min = 0, .max = INT64_C(1) << 60,
+	 .help = "bytes that the copies of remote repositories, from which builds start, may have together; what was used "
+			 "longest ago goes; 0: half of the state directory's file system"},
+	{"KILN_RETENTION_MIRRORS_DAYS", CONFIG_INT, AT(mirrors_days), .fallback = "14", .min = 0, .max = 36500,
+	 .help = "days after which such a copy goes when no build has used it; 0: never"},
 	{"KILN_COMMITTER_NAME", CONFIG_STRING, AT(committer_name), .fallback = "Kiln",
 	 .help = "name on the commits that Kiln makes"},
 	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost",

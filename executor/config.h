@@ -38,6 +38,8 @@ struct executor_config {
 
 	char *credentials_dir;
 	char *git_base_url, *git_allow;
+	int64_t mirrors_bytes; /* 0 = a share of the disk */
+	int64_t mirrors_days;  /* 0 = for ever */
 	char *committer_name, *committer_email;
 	char *artifacts_dir; /* NULL: artifacts are not kept */
 	int64_t artifacts_max_files, artifacts_max_file_bytes, artifacts_max_bytes, artifacts_timeout_ms, artifacts_days;

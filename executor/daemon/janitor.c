@@ -15,18 +15,19 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/base/wakeup.h"
+#include "executor/daemon/mirrors.h"
 #include "executor/remove_tree.h"
 
 #define IDLE_MS 60000
 #define SLICE_MS 1000 /* then it looks whether it is to stop */
 #define ARTIFACTS_EVERY_MS 3600000
+#define MIRRORS_REST 100 /* times as long as looking at them took */
 #define DAY_S 86400
 
 struct janitor {
-	const char *state_dir;
+	const struct executor_config *config;
 	struct artifact_store *store; /* NULL: none */
-	int64_t artifacts_days;
-	int64_t artifacts_due_ms;
+	int64_t artifacts_due_ms, mirrors_due_ms;
 	struct wakeup wakeup;
 	atomic_bool stop;
 	pthread_t thread;
@@ -47,7 +48,7 @@ static void remove_entry(struct janitor *janitor, int trash_fd, const char *name
 
 static void empty_trash(struct janitor *janitor)
 {
-	CLEANUP(free_p) char *path = xasprintf("%s/trash", janitor->state_dir);
+	CLEANUP(free_p) char *path = xasprintf("%s/trash", janitor->config->state_dir);
 	DIR *dir = opendir(path);
 	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
 		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
@@ -67,10 +68,10 @@ static bool is_stopped(void *ctx)
 static void remove_old_artifacts(struct janitor *janitor)
 {
 	struct artifact_store *store = janitor->store;
-	if (store == NULL || janitor->artifacts_days == 0 || clock_boot_ms() < janitor->artifacts_due_ms)
+	if (store == NULL || janitor->config->artifacts_days == 0 || clock_boot_ms() < janitor->artifacts_due_ms)
 		return;
 	janitor->artifacts_due_ms = clock_boot_ms() + ARTIFACTS_EVERY_MS;
-	int64_t before_s = clock_wall_us() / 1000000 - janitor->artifacts_days * DAY_S, removed = 0;
+	int64_t before_s = clock_wall_us() / 1000000 - janitor->config->artifacts_days * DAY_S, removed = 0;
 	struct error err = ERROR_INIT;
 	if (store->remove_old(store, before_s, is_stopped, janitor, &removed, &err) < 0 && err.kind != ERR_CANCELLED)
 		log_warn("old artifacts cannot be removed", "error", err.message, NULL);
@@ -78,13 +79,29 @@ static void remove_old_artifacts(struct janitor *janitor)
 		log_info("old artifacts removed", "contents", LOG_INT(removed), NULL);
 }
 
+/* Returns for how many milliseconds it may be left alone. Looking takes the longer the more there is, and is not to be
+ * felt. */
+static int limit_mirrors(struct janitor *janitor)
+{
+	int64_t begin_ms = clock_boot_ms();
+	if (begin_ms < janitor->mirrors_due_ms) {
+		int left_ms = clock_left_ms(janitor->mirrors_due_ms);
+		return left_ms < IDLE_MS ? left_ms : IDLE_MS;
+	}
+	mirrors_limit(janitor->config, is_stopped, janitor);
+	int64_t end_ms = clock_boot_ms();
+	janitor->mirrors_due_ms = end_ms + (end_ms - begin_ms) * MIRRORS_REST;
+	return IDLE_MS;
+}
+
 static void *work(void *arg)
 {
 	struct janitor *janitor = arg;
 	while (!atomic_load(&janitor->stop)) {
+		int wait_ms = limit_mirrors(janitor);
 		empty_trash(janitor);
 		remove_old_artifacts(janitor);
-		(void)wakeup_wait(&janitor->wakeup, IDLE_MS); /* woken or not: it looks */
+		(void)wakeup_wait(&janitor->wakeup, wait_ms); /* woken or not: it looks */
 	}
 	return NULL;
 }
@@ -92,9 +109,8 @@ static void *work(void *arg)
 struct janitor *janitor_start(const struct executor_config *config, struct artifact_store *store)
 {
 	struct janitor *janitor = xcalloc(1, sizeof(*janitor));
-	janitor->state_dir = config->state_dir;
+	janitor->config = config;
 	janitor->store = store;
-	janitor->artifacts_days = config->artifacts_days;
 	wakeup_init(&janitor->wakeup);
 	CHECK(pthread_create(&janitor->thread, NULL, work, janitor) == 0);
 	return janitor;

@@ -1,5 +1,6 @@
-/* A thread that removes what was moved to STATE/trash: workspaces of ended attempts, broken mirrors; and, at its start
- * and every hour, artifacts that are too old. Removing may take long; nobody waits for it. */
+/* A thread that removes what was moved to STATE/trash: workspaces of ended attempts, broken mirrors, and the mirrors
+ * that it moves there itself (mirrors.h); and, at its start and every hour, artifacts that are too old. Removing may
+ * take long; nobody waits for it. */
 #pragma once
 
 #include "common/artifacts/artifact_store.h"

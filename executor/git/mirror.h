@@ -4,8 +4,8 @@
  * its objects are there; "known" means that this ref stands at the wanted commit.
  *
  * Fetches are serialised by a lock. Nothing in it is ever pruned, since workspaces borrow its objects; for the same
- * reason who has it open holds a lock too (mirror_lock.h), without which one that turns out to be broken is moved away
- * and made anew.
+ * reason who has it open holds a lock too (mirror_lock.h), without which it goes as a whole: when it was not used for
+ * long (daemon/mirrors.h), or when it turns out to be broken, and is made anew.
  */
 #pragma once
 

@@ -60,8 +60,16 @@ int mirror_lock_use(const char *path, int *ret_fd, struct error *err)
 		return -1;
 	if (!is_in(path, fd))
 		return error_set(err, ERR_NOT_FOUND, "the mirror was moved away");
+	(void)futimens(fd, NULL); /* our own file; otherwise it goes earlier than it should, and comes again */
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+int64_t mirror_last_used_us(const char *path)
+{
+	CLEANUP(close_p) int fd = open_file(path, USE_FILE); /* one of an older release, without it, counts from now */
+	struct stat info;
+	return fd < 0 || fstat(fd, &info) < 0 ? 0 : (int64_t)info.st_mtim.tv_sec * 1000000 + info.st_mtim.tv_nsec / 1000;
 }
 
 int mirror_lock_fetch(const char *path, const struct git_remote *remote, int64_t deadline_ms, int *ret_fd,

@@ -3,7 +3,7 @@
  *
  *   kiln-use    shared, of every attempt whose repositories borrow the mirror's objects; exclusive, of who moves the
  *               mirror away. It is the attempt's child's alone: nothing that is started inherits it, so it ends with
- *               that process, whatever else lives on.
+ *               that process, whatever else lives on. The time of the file is when the mirror was last opened.
  *   kiln-fetch  exclusive, of who changes the mirror's refs. Git inherits it (struct git_remote, mirror_fd): as long as
  *               anything of a fetch lives, also when its attempt's child was killed, nobody clears up behind it.
  */
@@ -15,9 +15,11 @@
 #include "common/base/error.h"
 #include "executor/git/access.h"
 
-/* The shared lock of the mirror at `path`. Waits, for as long as moving one takes.
+/* The shared lock of the mirror at `path`, which counts as used from now. Waits, for as long as moving one takes.
  * ERR_NOT_FOUND: there is no mirror. Closing ret_fd unlocks. */
 int mirror_lock_use(const char *path, int *ret_fd, struct error *err) MUST_CHECK;
+/* When that was last; microseconds since 1970, 0 = there is no mirror. */
+int64_t mirror_last_used_us(const char *path);
 
 /* The exclusive lock for changes. Waits until the deadline (clock_boot_ms; ERR_TIMEOUT) or until `remote`, which may be
  * NULL, is interrupted (ERR_CANCELLED). Closing ret_fd unlocks, when git is gone. */

@@ -1,5 +1,7 @@
-"""A mirror is never moved away from under a build that borrows from it; and who holds its locks."""
+"""Mirrors go when they take too much room, or are broken, but never while a build borrows from them; and who holds their locks."""
+import os
 import pathlib
+import time
 
 from executing import open_files
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
@@ -7,9 +9,16 @@ from kiln_testing.waiting import wait_for
 from test_publishing import MAKE, waiting
 from test_remotes import passes_on, through
 
+MIB = 1 << 20
+DAY_S = 86400
+
 
 def write(name):
     return f"cat >/dev/null; echo {name} >{name}"
+
+
+def wait_gone(path):
+    wait_for(lambda: not path.exists(), "a mirror to be removed")
 
 
 def holders(path):
@@ -19,6 +28,44 @@ def holders(path):
         if entry.name.isdigit() and str(path) in open_files(int(entry.name)):
             found.add((entry / "comm").read_text(encoding="utf-8").strip())
     return found
+
+
+def test_when_they_take_too_much_the_one_used_longest_ago_goes_and_is_fetched_again(own_executor, agents, site):
+    executor = own_executor(KILN_MIRRORS_BYTES=str(2 * MIB))
+    first, second = (site.repository(**{"large.txt": os.urandom(MIB).hex()}) for _ in range(2))  # half as much when it is packed
+    assert executor.run(first, agents.write(write("one")))[0]["published"]
+    assert executor.mirror_of(first).exists()
+    assert executor.run(second, agents.write(write("one")))[0]["published"]
+    wait_gone(executor.mirror_of(first))
+    assert executor.mirror_of(second).exists()
+    assert executor.run(first, agents.write(write("two")))[0]["published"]
+    with first.clone() as clone:
+        assert clone.files() == ["large.txt", "one", "two"]
+
+
+def test_one_that_no_build_has_used_for_long_goes(own_executor, agents, site):
+    executor = own_executor()
+    old, younger, new = (site.repository() for _ in range(3))
+    for repository, days in ((old, 15), (younger, 13)):
+        executor.run(repository, agents.write(MAKE))
+        then = time.time() - days * DAY_S
+        os.utime(executor.mirror_of(repository) / "kiln-use", (then, then))
+    executor.run(new, agents.write(MAKE))
+    wait_gone(executor.mirror_of(old))
+    assert executor.mirror_of(younger).exists() and executor.mirror_of(new).exists()
+
+
+def test_one_that_a_build_borrows_from_stays(own_executor, agents, site, place):
+    executor = own_executor(KILN_MIRRORS_BYTES="1")
+    used, other = site.repository(), site.repository()
+    attempt = executor.attempt(used, agents.write(waiting(place, "git log -p; echo made >made.txt"))).assign()
+    attempt.phase("agent")
+    executor.run(other, agents.write(MAKE))
+    wait_gone(executor.mirror_of(other))
+    assert executor.mirror_of(used).exists()  # though its turn came before the other's
+    (place / "go").touch()
+    assert attempt.finished()["published"]
+    wait_gone(executor.mirror_of(used))
 
 
 def test_a_broken_one_is_not_taken_from_a_build_that_borrows_from_it(executor, agents, site, place):
