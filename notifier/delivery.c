@@ -103,7 +103,8 @@ static void try_again(struct delivery *delivery, const struct schedule *schedule
 
 void delivery_judge(struct delivery *delivery, const struct http_response *response, const struct schedule *schedule)
 {
-	bool answered = response->error.kind == ERR_NONE;
+	/* What the receiver has said counts, however the body behind it ends. */
+	bool answered = response->error.kind == ERR_NONE || response->status >= 200;
 
 	delivery->duration_ms = response->duration_us / 1000;
 	delivery->status = answered ? response->status : 0;

@@ -29,7 +29,7 @@ struct http_response {
 	/* ERR_NONE when an answer came (whatever its status). ERR_DENIED: address guard. ERR_TIMEOUT, ERR_UNAVAILABLE
 	 * (resolve, connect, TLS, reset), ERR_CANCELLED (client freed). */
 	struct error error;
-	int status;
+	int status;       /* 0: none came; there may be one with an error: then its body did not end, or not well */
 	const char *body; /* NUL-terminated, valid during the callback */
 	size_t body_len;
 	int64_t retry_after_s; /* -1 when absent; dates are turned into seconds */

@@ -89,7 +89,8 @@ class Notifier:
 
 
 class Bot:
-    """Takes webhooks on one port of its own; `plan` says what to answer to the next ones: (status, headers), or a threading.Event to wait for first."""
+    """Takes webhooks on one port of its own; `plan` says what to answer to the next ones: (status, headers), a threading.Event to wait for first, or
+    (bytes, event): the bytes as they are, and the connection's end once there is the event."""
 
     def __init__(self):
         bot = self
@@ -106,6 +107,11 @@ class Bot:
                 if isinstance(planned, threading.Event):
                     planned.wait(60)
                     planned = (204, {})
+                if isinstance(planned[0], bytes):
+                    self.wfile.write(planned[0])
+                    self.close_connection = True
+                    planned[1].wait(60)
+                    return
                 status, headers = planned
                 self.send_response(status)
                 for name, value in headers.items():

@@ -172,6 +172,19 @@ def test_a_server_that_hangs_is_a_timeout(builds, bot):
     assert builds.attempts(build)[0][2].startswith("timeout: ")
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["cut short", "never ended"])
+def test_a_2xx_is_delivered_however_its_body_ends(builds, bot, at_once):
+    end = threading.Event()
+    if at_once:
+        end.set()
+    bot.default = (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx", end)
+    build, _ = builds.ended(bot.url())
+    delivery = builds.wait_state(build, "delivered")
+    end.set()
+    assert delivery["attempts"] == 1 and delivery["last_status"] == 200 and delivery["last_error"] is None
+    assert len(bot.calls) == 1
+
+
 def test_nobody_there_is_tried_again(builds):
     build, _ = builds.ended("http://127.0.0.1:1/hook")
     delivery = builds.wait_state(build, "exhausted")

@@ -163,6 +163,19 @@ TEST(a_silent_server_is_a_timeout)
 	assert_true(outcome.reached_network);
 }
 
+TEST(a_status_is_told_although_its_body_does_not_end)
+{
+	struct outcome outcome;
+
+	memset(&outcome, 0, sizeof(outcome));
+	/* The first time-out within which the head gets here. */
+	for (int timeout_ms = 100; outcome.status == 0 && timeout_ms < PATIENT_MS; timeout_ms *= 4) {
+		post_to(ANSWER("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx"), timeout_ms, &outcome, NULL);
+		assert_int_equal(outcome.error.kind, ERR_TIMEOUT);
+	}
+	assert_int_equal(outcome.status, 200);
+}
+
 TEST(endless_headers_are_refused)
 {
 	static char answer[200000];
@@ -268,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_long_body_is_cut),
 		cmocka_unit_test(retry_after_is_read_in_both_forms),
 		cmocka_unit_test(a_silent_server_is_a_timeout),
+		cmocka_unit_test(a_status_is_told_although_its_body_does_not_end),
 		cmocka_unit_test(endless_headers_are_refused),
 		cmocka_unit_test(private_addresses_are_denied_and_nothing_is_sent),
 		cmocka_unit_test(a_reused_connection_is_checked_again),

@@ -107,6 +107,24 @@ TEST(every_answer_has_its_consequence)
 	}
 }
 
+TEST(a_status_counts_however_its_body_ends)
+{
+	static const enum error_kind ends[] = {ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_CANCELLED};
+	struct delivery delivery;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		assert_int_equal(judged(200, ends[i], -1, 1, &delivery), DELIVERY_DELIVERED);
+		assert_string_equal(delivery.failure_class, "delivered");
+		assert_int_equal(delivery.status, 200);
+		assert_string_equal(delivery.error, "");
+		assert_int_equal(judged(410, ends[i], -1, 1, &delivery), DELIVERY_EXHAUSTED);
+		assert_int_equal(judged(503, ends[i], 100, 1, &delivery), DELIVERY_PENDING);
+		assert_int_equal(delivery.delay_ms, 100000);
+	}
+	assert_int_equal(judged(100, ERR_TIMEOUT, -1, 1, &delivery), DELIVERY_PENDING); /* not the answer yet */
+	assert_string_equal(delivery.failure_class, "timeout");
+}
+
 TEST(the_last_attempt_exhausts)
 {
 	struct delivery delivery;
@@ -137,6 +155,7 @@ int main(void)
 		cmocka_unit_test(retry_after_only_lengthens_a_pause_and_at_most_to_a_day),
 		cmocka_unit_test(a_bad_schedule_is_refused),
 		cmocka_unit_test(every_answer_has_its_consequence),
+		cmocka_unit_test(a_status_counts_however_its_body_ends),
 		cmocka_unit_test(the_last_attempt_exhausts),
 		cmocka_unit_test(only_throttling_answers_may_ask_for_a_pause),
 	};
