@@ -102,7 +102,7 @@ static void report(struct daemon *daemon, const struct held *held)
 		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, NULL);
 	size_t len = 0;
 	char *data = buffer_detach(&finished, &len);
-	messages_finished(daemon, &held->token, id, data, len);
+	messages_finished(daemon, reported_find(&daemon->reported, &held->token), id, data, len);
 }
 
 /* The assignment again, as a settling one with the same token: what the dead child announced is among the earlier

@@ -12,5 +12,5 @@ void commands_handle(struct daemon *daemon, const char *type, const char *data, 
  * result is sent again. */
 void commands_assign(struct daemon *daemon, const char *data, size_t len);
 
-/* Sends a stored result (again). */
+/* Sends a stored result (again), unless the last message of it is still under way. */
 void commands_send_result(struct daemon *daemon, struct reported_item *item);

@@ -112,6 +112,9 @@ static void take_delivered(struct daemon *daemon, struct mail *mail)
 			daemon->spare_due_ms = 0;
 		}
 		break;
+	case SENT_RESULT:
+		reported_acknowledged(&daemon->reported, sent->id);
+		break;
 	case SENT_BYE:
 		daemon_set_state(daemon, DAEMON_OVER);
 		break;

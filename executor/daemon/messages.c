@@ -102,12 +102,13 @@ void messages_hello(struct daemon *daemon)
 	sender_send(&daemon->sender, sent);
 }
 
-void messages_finished(struct daemon *daemon, const struct token *token, const char *id, char *data, size_t len)
+void messages_finished(struct daemon *daemon, struct reported_item *item, const char *id, char *data, size_t len)
 {
 	struct sent sent = {
-		.kind = SENT_PLAIN, .topic = TOPIC_BUILD_RESULTS, .type = "attempt.finished", .data = data, .len = len};
-	(void)snprintf(sent.key, sizeof(sent.key), "%s", token->build_id);
+		.kind = SENT_RESULT, .topic = TOPIC_BUILD_RESULTS, .type = "attempt.finished", .data = data, .len = len};
+	(void)snprintf(sent.key, sizeof(sent.key), "%s", item->token.build_id);
 	(void)snprintf(sent.id, sizeof(sent.id), "%s", id);
+	(void)snprintf(item->under_way, sizeof(item->under_way), "%s", id);
 	sender_send(&daemon->sender, sent);
 }
 

@@ -13,8 +13,8 @@ void messages_log(struct daemon *daemon, const struct held *held, const struct f
 void messages_worker(struct daemon *daemon, const char *type, enum sent_kind kind);
 /* worker.hello. */
 void messages_hello(struct daemon *daemon);
-/* attempt.finished, from its stored text. */
-void messages_finished(struct daemon *daemon, const struct token *token, const char *id, char *data, size_t len);
+/* attempt.finished, from its stored text: under way from here on. */
+void messages_finished(struct daemon *daemon, struct reported_item *item, const char *id, char *data, size_t len);
 
 /* Appends attempt.finished's text. `end` has {outcome, published, closed, retryable, result}. */
 void messages_write_finished(struct daemon *daemon, const struct token *token, const cJSON *end, struct buffer *out);

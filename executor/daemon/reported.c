@@ -162,6 +162,14 @@ void reported_remove(struct reported *reported, struct reported_item *item)
 	memmove(item, item + 1, (reported->len - index) * sizeof(*item));
 }
 
+void reported_acknowledged(struct reported *reported, const char *id)
+{
+	for (size_t i = 0; i < reported->len; i++) {
+		if (str_equal(reported->items[i].under_way, id))
+			reported->items[i].under_way[0] = '\0';
+	}
+}
+
 struct reported_item *reported_due(struct reported *reported, int64_t now_ms)
 {
 	for (size_t i = 0; i < reported->len; i++) {

@@ -16,7 +16,8 @@
 
 struct reported_item {
 	struct token token;
-	char *unsaved; /* the file's text, when it could not be written: then it is kept here */
+	char *unsaved;                  /* the file's text, when it could not be written: then it is kept here */
+	char under_way[UUID_TEXT_SIZE]; /* ce_id of the message that Kafka has not acknowledged yet, "" = none */
 	int64_t next_ms, interval_ms;
 };
 
@@ -51,6 +52,8 @@ int reported_add(struct reported *reported, const struct token *token, const cha
 int reported_read(struct reported *reported, const struct reported_item *item, struct reported_text *ret_text,
 				  struct error *err) MUST_CHECK;
 void reported_remove(struct reported *reported, struct reported_item *item);
+/* Kafka has the message with this ce_id. */
+void reported_acknowledged(struct reported *reported, const char *id);
 /* The next that is due, with its next time set (doubled, to a minute); NULL = none. */
 struct reported_item *reported_due(struct reported *reported, int64_t now_ms);
 int64_t reported_due_ms(const struct reported *reported);

@@ -13,9 +13,10 @@
 #include "executor/daemon/mailbox.h"
 
 enum sent_kind {
-	SENT_PLAIN, /* nobody waits */
-	SENT_FRAME, /* a child waits: `serial` is its attempt, `frame_id` its frame */
-	SENT_HELLO, /* `created_ms` counts as a heartbeat */
+	SENT_PLAIN,  /* nobody waits */
+	SENT_FRAME,  /* a child waits: `serial` is its attempt, `frame_id` its frame */
+	SENT_RESULT, /* it is not sent again meanwhile: `id` is under way in reported.h */
+	SENT_HELLO,  /* `created_ms` counts as a heartbeat */
 	SENT_BYE,
 };
 

@@ -254,6 +254,21 @@ def test_agents_are_killed_when_kafka_is_away_for_too_long_and_all_is_told_when_
     works_again(executor, agents, site)
 
 
+def test_a_result_that_waits_for_kafka_is_queued_once(own_executor, agents, site, infra):
+    executor = own_executor(KILN_RESEND_MS="100")
+    attempt = running(executor, agents, site)
+    child = executor.child_of(attempt)
+    with infra.frozen("KAFKA"):
+        os.kill(child, signal.SIGKILL)
+        wait_for(lambda: f"results/{attempt.token['lease_id']}.json" in executor.leftovers(), "the result to be kept")
+        stays(lambda: executor.process.poll() is None, "the executor, for as long as its result comes due five times", 3)
+    attempt.finished()
+    attempt.release()
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be released")
+    executor.next_heartbeat(2)  # what was sent before the release is here as well
+    assert len(executor.service.seen(type="attempt.finished", **attempt.token)) <= 2  # it may have come due after Kafka had the first
+
+
 def test_an_executor_that_starts_without_kafka_waits_for_it(own_executor, agents, site, infra):
     executor = own_executor()
     executor.stop()
