@@ -37,6 +37,7 @@ struct deliveries {
 	/* The thread's. */
 	struct list_node under_way; /* claimed, not recorded yet */
 	size_t under_way_len, under_way_bytes;
+	char *walk; /* see store_claim */
 	int retry_ms;
 
 	pthread_mutex_t mutex;     /* for what follows */
@@ -150,47 +151,37 @@ static void send_all(struct deliveries *deliveries, struct list_node *claimed)
 	}
 }
 
-/* Takes and starts what is due and has room. */
+static bool has_room(const struct deliveries *deliveries)
+{
+	return deliveries->under_way_len < deliveries->options.in_flight && deliveries->under_way_bytes < MAX_BYTES;
+}
+
+/* Takes and starts what is due and has room. Returns how long to sleep when nobody wakes us. */
 static int claim_due(struct deliveries *deliveries)
 {
 	const struct deliveries_options *options = &deliveries->options;
-	size_t len = 1;
+	struct store_claim claim = {.len = 1};
 
-	while (len > 0 && deliveries->under_way_len < options->in_flight && deliveries->under_way_bytes < MAX_BYTES) {
+	while (claim.len > 0 && has_room(deliveries)) {
 		struct error err = ERROR_INIT;
-		struct list_node claimed;
 		const struct store_limits limits = {
 			.rows = options->in_flight - deliveries->under_way_len,
 			.bytes = MAX_BYTES - deliveries->under_way_bytes,
 			.per_host = options->per_host,
 			.claim_ms = options->timeout_ms + CLAIM_EXTRA_MS,
 		};
-		list_init(&claimed);
-		if (store_claim(deliveries->conn, &limits, &deliveries->under_way, &claimed, &len, &err) < 0)
-			return back_off(deliveries, &err);
+		if (store_claim(deliveries->conn, &limits, &deliveries->under_way, &deliveries->walk, &claim, &err) < 0) {
+			back_off(deliveries, &err);
+			return deliveries->retry_ms;
+		}
 		postgres_answered(deliveries);
-		send_all(deliveries, &claimed);
+		send_all(deliveries, &claim.deliveries);
 		metric_set(&metric_under_way, (int64_t)deliveries->under_way_len);
 	}
-	return 0;
-}
-
-/* How long to sleep when nobody wakes us. */
-static int sleep_ms(struct deliveries *deliveries)
-{
-	struct error err = ERROR_INIT;
-	int64_t ms = LOOK_MS;
-
 	/* Without room only the end of an attempt helps, and that wakes. */
-	if (deliveries->under_way_len >= deliveries->options.in_flight || deliveries->under_way_bytes >= MAX_BYTES)
+	if (!has_room(deliveries) || claim.next_ms > LOOK_MS)
 		return LOOK_MS;
-	if (store_next_due(deliveries->conn, deliveries->options.per_host, &deliveries->under_way, &ms, &err) < 0) {
-		back_off(deliveries, &err);
-		return deliveries->retry_ms;
-	}
-	if (ms > LOOK_MS)
-		return LOOK_MS;
-	return ms < TAKEN_MS ? TAKEN_MS : (int)ms + 1;
+	return claim.next_ms < TAKEN_MS ? TAKEN_MS : (int)claim.next_ms + 1;
 }
 
 static bool is_stopping(struct deliveries *deliveries, int64_t *ret_deadline_ms)
@@ -236,9 +227,7 @@ static void *deliveries_thread(void *ctx)
 			going_on = wind_down(deliveries, deadline_ms);
 			continue;
 		}
-		if (result == 0)
-			result = claim_due(deliveries);
-		wakeup_wait(&deliveries->wakeup, result == 0 ? sleep_ms(deliveries) : deliveries->retry_ms);
+		wakeup_wait(&deliveries->wakeup, result == 0 ? claim_due(deliveries) : deliveries->retry_ms);
 	}
 	return NULL;
 }
@@ -285,6 +274,7 @@ void deliveries_free(struct deliveries *deliveries)
 	LIST_FOR_EACH (node, &deliveries->under_way)
 		forget(deliveries, LIST_ITEM(node, struct delivery, node));
 	pg_conn_free(deliveries->conn);
+	free(deliveries->walk);
 	wakeup_release(&deliveries->wakeup);
 	pthread_mutex_destroy(&deliveries->mutex);
 	free(deliveries);

@@ -82,8 +82,21 @@ static struct delivery *delivery_of_row(const PGresult *rows, int row)
 	return delivery;
 }
 
-int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way,
-				struct list_node *ret_claimed, size_t *ret_len, struct error *err)
+static void read_claim(const PGresult *rows, struct store_claim *ret_claim)
+{
+	list_init(&ret_claim->deliveries);
+	ret_claim->len = 0;
+	ret_claim->next_ms = pg_int(rows, 0, "ms", INT64_MAX);
+	for (int row = 0; row < PQntuples(rows); row++) {
+		if (pg_text(rows, row, "id") == NULL)
+			continue; /* nothing was taken: the only row */
+		list_append(&ret_claim->deliveries, &delivery_of_row(rows, row)->node);
+		ret_claim->len++;
+	}
+}
+
+int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way, char **walk,
+				struct store_claim *ret_claim, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct pg_array full, hosts, counts;
@@ -95,16 +108,16 @@ int store_claim(struct pg_conn *conn, const struct store_limits *limits, const s
 	int result = pg_query(conn, &sql_claim,
 						  PG_PARAMS(LOG_INT(limits->rows), LOG_INT(limits->bytes), LOG_INT(limits->per_host),
 									LOG_INT(limits->claim_ms), pg_array_text(&full), pg_array_text(&hosts),
-									pg_array_text(&counts)),
-						  7, &rows, err);
+									pg_array_text(&counts), *walk != NULL ? *walk : ""),
+						  8, &rows, err);
 	pg_array_release(&counts);
 	pg_array_release(&hosts);
 	pg_array_release(&full);
 	if (result < 0)
 		return -1;
-	for (int row = 0; row < PQntuples(rows); row++)
-		list_append(ret_claimed, &delivery_of_row(rows, row)->node);
-	*ret_len = (size_t)PQntuples(rows);
+	free(*walk);
+	*walk = xstrdup(pg_text(rows, 0, "walk"));
+	read_claim(rows, ret_claim);
 	return 0;
 }
 
@@ -132,24 +145,4 @@ int store_record(struct pg_conn *conn, const struct list_node *finished, struct 
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 		pg_array_release(&columns[i]);
 	return result;
-}
-
-int store_next_due(struct pg_conn *conn, size_t per_host, const struct list_node *under_way, int64_t *ret_ms,
-				   struct error *err)
-{
-	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	struct pg_array full, hosts, counts;
-
-	pg_array_init(&full, MAX_ARRAY_BYTES);
-	pg_array_init(&hosts, MAX_ARRAY_BYTES);
-	pg_array_init(&counts, MAX_ARRAY_BYTES);
-	fill_hosts(under_way, per_host, &full, &hosts, &counts);
-	int result = pg_query(conn, &sql_next_due, PG_PARAMS(pg_array_text(&full)), 1, &rows, err);
-	pg_array_release(&counts);
-	pg_array_release(&hosts);
-	pg_array_release(&full);
-	if (result < 0)
-		return -1;
-	*ret_ms = PQntuples(rows) > 0 ? pg_int(rows, 0, "ms", INT64_MAX) : INT64_MAX;
-	return 0;
 }

@@ -18,14 +18,16 @@ struct store_limits {
 	int64_t claim_ms; /* how long nobody else takes them */
 };
 
-/* Claims what is due, oldest first, as attempts that begin now: appends to `ret_claimed`. `under_way` are deliveries
- * whose hosts count. */
-int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way,
-				struct list_node *ret_claimed, size_t *ret_len, struct error *err) MUST_CHECK;
+struct store_claim {
+	struct list_node deliveries;
+	size_t len;
+	int64_t next_ms; /* until the next claim may find something, INT64_MAX: nothing waits */
+};
+
+/* Claims what is due, oldest first, as attempts that begin now. `under_way` are deliveries whose hosts count. `*walk`
+ * (heap, NULL at first) is how far these claims have come in looking past hosts without room. */
+int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way, char **walk,
+				struct store_claim *ret_claim, struct error *err) MUST_CHECK;
 
 /* Writes the outcomes of deliveries linked by finished_node and gives their claims back. */
 int store_record(struct pg_conn *conn, const struct list_node *finished, struct error *err) MUST_CHECK;
-
-/* Milliseconds until the next one is due (may be ≤ 0) among the hosts with room, INT64_MAX when none waits. */
-int store_next_due(struct pg_conn *conn, size_t per_host, const struct list_node *under_way, int64_t *ret_ms,
-				   struct error *err) MUST_CHECK;

@@ -1,18 +1,46 @@
 -- Takes due deliveries as attempts that begin now. $1 rows, $2 bytes of bodies, $3 attempts under way to one host, $4 claim in ms;
--- hosts: $5 those without room, $6 and $7 those with attempts under way and how many.
--- The host of a URL is what stands between :// and the path, so a port counts. Only the oldest 512 of the hosts with room are looked at: who was not
--- among them is after those hosts are full. SKIP LOCKED is right here: whoever holds a row is about to deliver it.
-WITH oldest AS MATERIALIZED (
-	SELECT id, next_attempt_at, octet_length(body) AS bytes, coalesce(substring(lower(url) FROM '^https?://([^/?#]+)'), '') AS host
+-- hosts: $5 those without room, $6 and $7 those with attempts under way and how many, $8 the last that the walk has come to.
+-- Gives a row for each, or one without a delivery, and in each `walk`, the next call's $8, and `ms` until that has something to do (NULL: nothing waits).
+--
+-- The oldest 512 are looked at; who is not among them is after those hosts are full. When they are all of full hosts, what waits for these must be in
+-- nobody's way, so the walk goes from one host to the next along its index, 512 hosts in each call, for none of them may have anything due. SKIP LOCKED is right
+-- here: whoever holds a row is about to deliver it.
+WITH RECURSIVE oldest AS MATERIALIZED (
+	SELECT id, next_attempt_at, octet_length(body) AS bytes, kiln_webhook_host(url) AS host
 	FROM webhook_deliveries
 	WHERE state = 'pending' AND next_attempt_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
-		AND coalesce(substring(lower(url) FROM '^https?://([^/?#]+)'), '') <> ALL ($5::text[])
 	ORDER BY next_attempt_at
 	LIMIT 512
+), walk AS (
+	SELECT 0 AS n, $8::text AS host, NULL::timestamptz AS first_at
+	WHERE (SELECT count(*) = 512 AND bool_and(host = ANY ($5::text[])) FROM oldest)
+	UNION ALL
+	SELECT walk.n + 1, next.host, next.first_at
+	FROM walk CROSS JOIN LATERAL (
+		SELECT kiln_webhook_host(url) AS host, next_attempt_at AS first_at
+		FROM webhook_deliveries
+		WHERE state = 'pending' AND kiln_webhook_host(url) > walk.host
+		ORDER BY kiln_webhook_host(url), next_attempt_at
+		LIMIT 1
+	) AS next
+	WHERE walk.n < 512
+), due AS (
+	SELECT id, next_attempt_at, bytes, host FROM oldest WHERE host <> ALL ($5::text[])
+	UNION ALL
+	SELECT line.id, line.next_attempt_at, line.bytes, walk.host
+	FROM walk CROSS JOIN LATERAL (
+		SELECT id, next_attempt_at, octet_length(body) AS bytes
+		FROM webhook_deliveries
+		WHERE state = 'pending' AND kiln_webhook_host(url) = walk.host AND next_attempt_at <= now()
+			AND (claimed_until IS NULL OR claimed_until <= now())
+		ORDER BY next_attempt_at
+		LIMIT 8
+	) AS line
+	WHERE walk.first_at <= now() AND walk.host <> ALL ($5::text[])
 ), ranked AS (
-	SELECT oldest.id, oldest.host, next_attempt_at, bytes,
-		row_number() OVER (PARTITION BY oldest.host ORDER BY next_attempt_at, oldest.id) + coalesce(busy.attempts, 0) AS rank
-	FROM oldest LEFT JOIN unnest($6::text[], $7::integer[]) AS busy (host, attempts) ON busy.host = oldest.host
+	SELECT due.id, due.host, next_attempt_at, bytes,
+		row_number() OVER (PARTITION BY due.host ORDER BY next_attempt_at, due.id) + coalesce(busy.attempts, 0) AS rank
+	FROM due LEFT JOIN unnest($6::text[], $7::integer[]) AS busy (host, attempts) ON busy.host = due.host
 ), fitting AS (
 	SELECT id, host, next_attempt_at, bytes, sum(bytes) OVER (ORDER BY next_attempt_at, id) AS bytes_so_far
 	FROM ranked WHERE rank <= $3::integer
@@ -36,11 +64,28 @@ WITH oldest AS MATERIALIZED (
 	INSERT INTO webhook_attempts (delivery_id, attempt, started_at)
 	SELECT id, attempts, clock_timestamp() FROM claimed
 	ON CONFLICT DO NOTHING
+), later AS (
+	-- The next one of a host with room, or when to look whether there is one behind 512 of full hosts.
+	SELECT coalesce(min(next_at) FILTER (WHERE host <> ALL ($5::text[])), CASE count(*) WHEN 512 THEN max(next_at) END) AS next_at
+	FROM (
+		SELECT next_attempt_at AS next_at, kiln_webhook_host(url) AS host
+		FROM webhook_deliveries
+		WHERE state = 'pending' AND next_attempt_at > now() AND claimed_until IS NULL
+		ORDER BY next_attempt_at
+		LIMIT 512
+	) AS next
+), next_call AS (
+	SELECT coalesce((SELECT host FROM walk WHERE n = 512), '') AS walk,
+		CASE
+			WHEN EXISTS (SELECT FROM wanted) THEN 0 -- there is more, or another instance is just taking it
+			WHEN EXISTS (SELECT FROM walk WHERE n = 512 OR n = 0 AND host <> '') THEN 100 -- there are hosts that it has not come to
+			ELSE (SELECT floor(extract(epoch FROM next_at - now()) * 1000)::bigint FROM later)
+		END AS ms
 )
-SELECT claimed.id, claimed.event_id, claimed.event_type, claimed.build_id, claimed.url, claimed.host, claimed.traceparent,
+SELECT next_call.walk, next_call.ms, claimed.id, claimed.event_id, claimed.event_type, claimed.build_id, claimed.url, claimed.host, claimed.traceparent,
 	left(request.origin ->> 'request_id', 65) AS request_id, -- one more than an id may have: longer is none
 	claimed.attempts AS attempt, encode(claimed.body, 'hex') AS body, encode(project.webhook_secret, 'hex') AS secret
-FROM claimed LEFT JOIN projects AS project ON project.id = claimed.project_id
+FROM next_call LEFT JOIN claimed ON true LEFT JOIN projects AS project ON project.id = claimed.project_id
 	LEFT JOIN LATERAL ( -- by its key, too
 		SELECT origin FROM build_requests WHERE build_id = claimed.build_id OFFSET 0
 	) AS request ON true;

@@ -6,10 +6,10 @@ import pathlib
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from databases import PASSWORDS, Database
 from kiln_testing import plans
+from kiln_testing.plans import nodes, rows_read
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "api-gateway" / "sql"
 PROJECT = "0198c1de-7a3b-7c4d-8e5f-0123456789ab"
@@ -76,22 +76,7 @@ def session_fixture(infra, tmp_path_factory):
 
 
 def run(session, file, *parameters):
-    """(rows, plan) of a statement."""
-    text = (SQL / f"{file}.sql").read_text(encoding="utf-8")
-    session.execute(f"prepare one as {text}".encode())
-    try:
-        call = sql.SQL("execute one ({})").format(sql.SQL(", ").join(sql.Literal(value) for value in parameters))
-        rows = session.execute(call).fetchall()
-        [[[found]]] = session.execute(sql.SQL("explain (analyze, timing off, format json) ") + call).fetchall()
-        return rows, found["Plan"]
-    finally:
-        session.execute("deallocate one")
-
-
-def nodes(plan):
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
+    return plans.run(session, (SQL / f"{file}.sql").read_text(encoding="utf-8"), *parameters)
 
 
 def looked_at(plan):
@@ -101,8 +86,7 @@ def looked_at(plan):
         assert node["Node Type"] != "Seq Scan", json.dumps(plan, indent=1)
         if "Index Name" in node:
             assert "Index Cond" in node or node["Index Name"] in ("build_attempts_held"), json.dumps(node, indent=1)
-            rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-            found[node["Index Name"]] = found.get(node["Index Name"], 0) + rows
+            found[node["Index Name"]] = found.get(node["Index Name"], 0) + rows_read(node)
     return found
 
 

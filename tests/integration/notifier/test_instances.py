@@ -81,6 +81,21 @@ def test_what_was_due_while_nobody_ran_is_delivered_at_start(own_builds, instanc
     own_builds.wait_state(build, "delivered")
 
 
+def test_what_waits_behind_all_that_waits_for_a_full_host_is_delivered(own_builds, instance, bot, another_bot):
+    """Also when the walk along the hosts does not come to it at once."""
+    hang = bot.default = threading.Event()
+    own_builds.waiting(bot.url(), 100_000, "-1 hour")
+    own_builds.waiting("http://0.0.0.#/", 1500, "1 hour")
+    try:
+        instance(KILN_WEBHOOK_TIMEOUT_MS="60000")
+        bot.wait(8)
+        build, _ = own_builds.ended(another_bot.url())
+        own_builds.wait_state(build, "delivered")
+        assert len(bot.calls) == 8
+    finally:
+        hang.set()
+
+
 def test_connections_that_break_are_made_again(own_builds, instance, bot):
     one = instance()
     for _ in range(3):

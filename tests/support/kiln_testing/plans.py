@@ -4,6 +4,7 @@ import contextlib
 import re
 
 import psycopg
+from psycopg import sql
 
 from kiln_testing import places
 
@@ -32,3 +33,28 @@ def plan_of(connection, text):
         return "\n".join(row[0] for row in connection.execute(f"explain execute one{arguments}".encode()))
     finally:
         connection.execute("deallocate one")
+
+
+def run(connection, text, *parameters):
+    """(rows, plan as it was executed) of a statement; what it writes is rolled back."""
+    connection.execute(f"prepare one as {text}".encode())
+    try:
+        call = sql.SQL("execute one ({})").format(sql.SQL(", ").join(sql.Literal(value) for value in parameters))
+        with connection.transaction(force_rollback=True):
+            rows = connection.execute(call).fetchall()
+        with connection.transaction(force_rollback=True):
+            [[[found]]] = connection.execute(sql.SQL("explain (analyze, timing off, format json) ") + call).fetchall()
+        return rows, found["Plan"]
+    finally:
+        connection.execute("deallocate one")
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def rows_read(node):
+    """That a scan has read, whether it gave them on or not."""
+    return (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]

@@ -1,0 +1,95 @@
+"""What a claim of webhooks looks at, whatever else waits."""
+import json
+import pathlib
+
+import pytest
+
+from databases import PASSWORDS
+from kiln_testing import plans
+
+CLAIM = (pathlib.Path(__file__).resolve().parents[3] / "notifier" / "sql" / "claim.sql").read_text(encoding="utf-8")
+FULL = "crowded.example:8080"  # a host with as many attempts under way as it may have
+SLICE = 512  # of deliveries, and of hosts
+COLUMNS = ("walk", "ms", "id", "event_id", "event_type", "build_id", "url", "host")
+
+
+@pytest.fixture
+def claim(own_builds):
+    """Claims of an instance with eight attempts under way at FULL, all of them rolled back."""
+
+    def claims(walk=""):
+        """(rows, how many deliveries were looked at)"""
+        rows, plan = plans.run(session, CLAIM, 64, 16777216, 8, 60000, f"{{{FULL}}}", f"{{{FULL}}}", "{8}", walk)
+        scans = [node for node in plans.nodes(plan) if node.get("Relation Name") == "webhook_deliveries" and node["Node Type"] != "ModifyTable"]
+        assert all(node["Node Type"] == "Index Scan" for node in scans), json.dumps(plan, indent=1)
+        # A look that finds nothing is one as well.
+        return [dict(zip(COLUMNS, row)) for row in rows], sum(max(plans.rows_read(node), node["Actual Loops"]) for node in scans)
+
+    with plans.session(own_builds.database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"])) as session:
+        yield claims
+
+
+def analyze(builds):
+    builds.database.sql("vacuum analyze webhook_deliveries")
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["without statistics", "with statistics"])
+def test_a_claim_gets_past_all_that_waits_for_a_full_host(own_builds, claim, analyzed):
+    own_builds.waiting(f"http://{FULL}/", 100_000, "-1 hour")
+    own_builds.waiting("http://other.example/", 1, "-1 second")
+    if analyzed:
+        analyze(own_builds)
+    rows, seen = claim()
+    assert [(row["host"], row["walk"], row["ms"]) for row in rows] == [("other.example", "", 0)]
+    assert seen < SLICE + 50
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["without statistics", "with statistics"])
+def test_a_claim_does_not_ask_each_host_when_nothing_is_due(own_builds, claim, analyzed):
+    own_builds.waiting("http://#.example/", 10_000, "1 hour")
+    if analyzed:
+        analyze(own_builds)
+    [row], seen = claim()
+    assert row["id"] is None and 3_000_000 < row["ms"] <= 3_600_001
+    assert seen < SLICE + 50
+
+
+def test_with_a_crowd_and_many_hosts_claims_go_on_from_host_to_host(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 100_000, "-1 hour")
+    own_builds.waiting("http://#.example/", 10_000, "1 hour")
+    own_builds.waiting("http://zzz.example/", 20, "-1 second")
+    analyze(own_builds)
+    walks = [""]
+    while len(walks) <= 10_000 / SLICE + 1:
+        rows, seen = claim(walks[-1])
+        assert seen <= 3 * SLICE
+        walks.append(rows[0]["walk"])
+        if rows[0]["id"] is not None:
+            break
+        assert rows[0]["ms"] == 100
+    assert [row["host"] for row in rows] == ["zzz.example"] * 8, walks
+    assert walks == sorted(walks[:-1]) + [""], "it begins anew after the last host"
+
+
+def test_a_walk_that_began_in_the_middle_is_not_the_last_one(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", SLICE, "-1 hour")
+    own_builds.waiting("http://other.example/", 1, "1 hour")
+    [row], _ = claim("d")
+    assert row["id"] is None and row["walk"] == "" and row["ms"] == 100
+    [row], _ = claim(row["walk"])
+    assert row["id"] is None and row["walk"] == "" and row["ms"] > 3_000_000
+
+
+def test_the_next_claim_is_for_what_comes_due_at_a_host_with_room(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 10, "1 hour")
+    own_builds.waiting("http://other.example/", 1, "2 hours")
+    [row], _ = claim()
+    assert row["ms"] > 7_000_000
+
+
+def test_the_next_claim_is_not_later_than_what_it_has_looked_at(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 2 * SLICE, "1 hour")
+    own_builds.waiting("http://other.example/", 1, "2 hours")
+    [row], seen = claim()
+    assert 3_000_000 < row["ms"] <= 3_600_001
+    assert seen < SLICE + 50
