@@ -122,7 +122,11 @@ static int claim(struct request *request, struct db *db, const struct once *once
 	pg_pipeline_add(&pipeline, &sql_once_lock, PG_PARAMS(once->id_hex), 1);
 	pg_pipeline_add(&pipeline, &sql_once_find, PG_PARAMS(once->id_hex), 1);
 	int result = pg_pipeline_run(&pipeline, results, &err);
-	if (result < 0)
+	/* Of the lock: it was not had for as long as one waits. */
+	bool others_hold_it = result < 0 && err.kind == ERR_CONFLICT && results[0] == NULL;
+	if (others_hold_it)
+		(void)problem_answer(request, PROBLEM_OVERLOADED, "Another request with this Idempotency-Key is under way.");
+	else if (result < 0)
 		(void)db_problem(request, &err);
 	else if (PQntuples(results[1]) > 0)
 		result = answer_again(request, once, results[1]);

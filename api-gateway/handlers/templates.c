@@ -57,10 +57,13 @@ static void create(struct request *request, struct db *db, const cJSON *body)
 		struct error err = ERROR_INIT;
 		if (once_begin(request, body, db, &once) < 0)
 			return;
-		if (insert(request, db, body, &rows, &err) < 0 && (err.kind != ERR_CONFLICT || attempt == INSERT_TRIES)) {
+		if (insert(request, db, body, &rows, &err) == 0 || (err.kind == ERR_CONFLICT && attempt < INSERT_TRIES))
+			continue;
+		if (err.kind == ERR_CONFLICT)
+			(void)problem_answer(request, PROBLEM_OVERLOADED, "Others make versions of that template at this moment.");
+		else
 			(void)db_problem(request, &err);
-			return;
-		}
+		return;
 	}
 	answer_template(request, 201, rows);
 	answer_field(&request->answer, "location", "/templates/%s?version=%s", pg_text(rows, 0, "name"),

@@ -7,6 +7,7 @@ import hmac
 import struct
 import uuid
 
+import psycopg
 import pytest
 from kiln_testing.agents import spec
 from kiln_testing.client import slug
@@ -146,6 +147,17 @@ def test_racing_posts_with_one_key_do_one_thing(kiln, second, path):
         answers = list(pool.map(post, range(12)))
     done = [answer.json() for answer in answers if answer.status_code == 201]
     assert len(done) == 6 and all(answer == done[0] for answer in done)
+
+
+def test_a_key_that_another_request_holds_is_503_and_nothing_is_done(kiln):
+    body, _ = bodies(kiln, "/templates")
+    headers = key()
+    row = key_id(kiln, "POST /templates", "", headers)
+    with psycopg.connect(kiln.system.env["KILN_DATABASE_URL"]) as other:
+        other.execute("select pg_advisory_xact_lock(('x' || left(encode(%s::bytea, 'hex'), 16))::bit(64)::bigint)", [row])
+        # Another 503 says that Postgres was slow too.
+        wait_for(lambda: slug(kiln.api.post("/templates", body, headers=headers, expect=503)) == "overloaded", "the key to be waited for")
+    assert kiln.api.post("/templates", body, headers=headers, expect=201).json()["version"] == 1
 
 
 def test_a_project_that_was_made_once_is_announced_once(kiln):

@@ -1,7 +1,9 @@
 """Templates: versions, rendering, defaults."""
 
+import uuid
+
 from kiln_testing.agents import spec
-from kiln_testing.client import pointers
+from kiln_testing.client import pointers, slug
 
 
 def make(kiln, text, **fields):
@@ -22,6 +24,17 @@ def test_a_template_gets_versions_and_the_newest_is_read(kiln):
     assert kiln.api.get(f"/templates/{first['name']}", params={"version": 1}, expect=200).json() == first
     kiln.api.get(f"/templates/{first['name']}", params={"version": 3}, expect=404)
     kiln.api.get("/templates/nobody-made-this", expect=404)
+
+
+def test_a_version_that_others_always_take_is_503_and_comes_later(kiln):
+    template, index = make(kiln, "one"), f"test_{uuid.uuid4().hex}"
+    body = {"name": template["name"], "text": "two"}
+    kiln.system.sql(f"create unique index {index} on templates (name) where name = '{template['name']}'")  # as if each number were taken
+    try:
+        assert slug(kiln.api.post("/templates", body, expect=503)) == "overloaded"
+    finally:
+        kiln.system.sql(f"drop index {index}")
+    assert kiln.api.post("/templates", body, expect=201).json()["version"] == 2
 
 
 def test_a_new_version_is_where_its_location_says_also_when_there_is_a_newer_one(kiln):

@@ -24,7 +24,7 @@ def is_endless(answer):
 
 
 # A 503 of these says that nothing was done: come again.
-NOTHING_DONE = ("undecidable", "kafka-unavailable", "database-unavailable")
+NOTHING_DONE = ("undecidable", "kafka-unavailable", "database-unavailable", "overloaded")
 # Once more they are the same wish.
 WISHES = ("/cancel", "/drain")
 # They make a build, and nothing else.
