@@ -72,14 +72,20 @@ void accept_write_links(struct json_writer *w, struct answer *answer, const char
 
 int accept_problem(struct request *request, enum error_kind outcome)
 {
-	if (outcome == ERR_INVALID)
+	switch ((int)outcome) {
+	case ERR_INVALID:
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The build is too large for the event log.");
-	if (outcome == ERR_UNAVAILABLE || outcome == ERR_LIMIT)
+	case ERR_UNAVAILABLE:
+	case ERR_LIMIT:
 		return problem_answer(request, PROBLEM_KAFKA_UNAVAILABLE, "Kafka does not answer; nothing was accepted.");
-	problem_write(&request->answer, PROBLEM_OUTCOME_UNKNOWN, request->id,
-				  &(struct problem_extras){.task_id = request->build_id},
-				  "The record was handed on to Kafka, and its acknowledgement did not come in time.");
-	return -1;
+	case ERR_INTERNAL:
+		log_error("kafka has no place for a record", "request_id", request->id, NULL);
+		return problem_answer(request, PROBLEM_INTERNAL,
+							  "The event log is not as it was set up; nothing was accepted.");
+	default:
+		return problem_answer_unknown(
+			request, "The record was handed on to Kafka, and its acknowledgement did not come in time.");
+	}
 }
 
 static void answer_accepted(struct request *request, struct answer *answer)

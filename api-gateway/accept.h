@@ -26,7 +26,8 @@ int accept_make_id(struct request *request, const char *route, const char *scope
 /* The members task_id, status and links of a 202, and its Location. */
 void accept_write_links(struct json_writer *w, struct answer *answer, const char *build_id, const char *status);
 
-/* The problem of a record that was not acknowledged. Returns -1. */
+/* The problem of a record that was not acknowledged, by the kind of error that the producer, bursts or wish_send gave.
+ * Returns -1. */
 int accept_problem(struct request *request, enum error_kind outcome);
 
 /* Worker, with a connection if there is a key: sends the build's record, waits until it is durable and, with a key,

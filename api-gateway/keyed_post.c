@@ -169,8 +169,6 @@ int keyed_post_problem(struct request *request, enum key_verdict verdict)
 {
 	if (verdict == KEY_OTHER)
 		return problem_answer(request, PROBLEM_KEY_REUSED, "The key was used for another body.");
-	problem_write(&request->answer, PROBLEM_OUTCOME_UNKNOWN, request->id,
-				  &(struct problem_extras){.task_id = request->build_id},
-				  "The record is in Kafka; whether it is the first one of its key was not found out in time.");
-	return -1;
+	return problem_answer_unknown(
+		request, "The record is in Kafka; whether it is the first one of its key was not found out in time.");
 }

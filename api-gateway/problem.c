@@ -126,10 +126,10 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 	json_string(&w, "instance", text);
 	if (extras != NULL && extras->errors != NULL && extras->errors->len > 0)
 		write_errors(&w, extras->errors);
-	if (extras != NULL && extras->task_id != NULL) {
+	if (problem == PROBLEM_OUTCOME_UNKNOWN)
 		json_string(&w, "outcome", "unknown");
+	if (extras != NULL && extras->task_id != NULL && extras->task_id[0] != '\0')
 		json_string(&w, "task_id", extras->task_id);
-	}
 	if (extras != NULL && extras->build_status != NULL)
 		json_string(&w, "build_status", extras->build_status);
 	json_object_end(&w);
@@ -159,5 +159,12 @@ int problem_answer_errors(struct request *request, enum problem problem, const s
 	(void)snprintf(detail, sizeof(detail), "%zu%s thing%s wrong with the body; see errors.", errors->len,
 				   errors->truncated ? " or more" : "", errors->len == 1 && !errors->truncated ? " is" : "s are");
 	problem_write(&request->answer, problem, request->id, &(struct problem_extras){.errors = errors}, detail);
+	return -1;
+}
+
+int problem_answer_unknown(struct request *request, const char *detail)
+{
+	problem_write(&request->answer, PROBLEM_OUTCOME_UNKNOWN, request->id,
+				  &(struct problem_extras){.task_id = request->build_id}, detail);
 	return -1;
 }

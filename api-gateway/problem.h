@@ -48,7 +48,7 @@ enum problem {
 /* Members that some problems have beyond the standard ones; zeroed is none. */
 struct problem_extras {
 	const struct schema_problems *errors;
-	const char *task_id;      /* with outcome "unknown" */
+	const char *task_id;      /* with outcome-unknown: the build; "" as NULL */
 	const char *build_status; /* with build-ended and build-not-ended */
 	int64_t retry_after_s;    /* of 429 and 503; 0: 1 */
 };
@@ -65,10 +65,12 @@ struct problem_type {
 /* All types of the file, for GET /problems/{type}; NULL when there is no such type. Static storage after the load. */
 const struct problem_type *problem_type_find(const char *slug);
 
-/* Makes `answer` a problem. Retry-After is added to 429 and 503. */
+/* Makes `answer` a problem. Retry-After is added to 429 and 503, `outcome` to outcome-unknown. */
 void problem_write(struct answer *answer, enum problem problem, const char *request_id,
 				   const struct problem_extras *extras, const char *detail);
 
 /* The same for request->answer. They return -1, so that a handler can `return problem_…`. */
 int problem_answer(struct request *request, enum problem problem, const char *format, ...) PRINTF_LIKE(3, 4);
 int problem_answer_errors(struct request *request, enum problem problem, const struct schema_problems *errors);
+/* outcome-unknown, with the build that the request is about, if it is about one (request_set_build). */
+int problem_answer_unknown(struct request *request, const char *detail);

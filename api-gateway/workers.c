@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/queue.h"
+#include "common/base/str.h"
 #include "common/pg/pool.h"
 
 #define POP_MS 60000
@@ -196,7 +197,9 @@ void db_give(struct db *db)
 
 int db_problem(struct request *request, const struct error *err)
 {
-	switch ((int)err->kind) {
+	/* Whatever is told of the statement: one that only reads need not begin with SELECT (pg.h). */
+	bool reads = str_equal(request->route->method, "GET");
+	switch (err->kind == ERR_UNKNOWN && reads ? (int)ERR_UNAVAILABLE : (int)err->kind) {
 	case ERR_UNAVAILABLE:
 	case ERR_TIMEOUT:
 	case ERR_LIMIT:
@@ -205,7 +208,7 @@ int db_problem(struct request *request, const struct error *err)
 		return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
 	case ERR_UNKNOWN:
 		log_warn("database", "request_id", request->id, "error", err->message, NULL);
-		return problem_answer(request, PROBLEM_OUTCOME_UNKNOWN, "The database's answer to the commit was lost.");
+		return problem_answer_unknown(request, "The database's answer to the commit was lost.");
 	default:
 		log_error("database", "request_id", request->id, "error", err->message, "sqlstate", err->sqlstate, NULL);
 		return problem_answer(request, PROBLEM_INTERNAL, "The database refused a statement.");

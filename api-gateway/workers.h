@@ -37,5 +37,6 @@ int workers_connection(struct workers *workers, struct db *ret_db, struct error 
 /* Worker. -1: request->answer says that Postgres is away. Fails at once while it is known to be. */
 int db_take(struct request *request, struct db *ret_db) MUST_CHECK;
 void db_give(struct db *db);
-/* Makes request->answer from a failed call. Returns -1. */
+/* Makes request->answer from a failed call: of a commit whose fate is unknown outcome-unknown, with the build that the
+ * request is about. Returns -1. */
 int db_problem(struct request *request, const struct error *err);

@@ -79,6 +79,6 @@ bool build_cancel(struct request *request)
 	(void)cancel(request, &found); /* always answers */
 	bool sent = request->answer.status == 202;
 	if (once_end(request, &db, &once) < 0 && sent)
-		(void)problem_answer(request, PROBLEM_OUTCOME_UNKNOWN, "The wish was sent, but its key could not be kept.");
+		(void)problem_answer_unknown(request, "The wish was sent, but its key could not be kept.");
 	return true;
 }

@@ -141,11 +141,7 @@ static void drain(struct request *request, const PGresult *rows)
 		return;
 	}
 	if (!drains && send_wish(request, rows, &err) < 0) {
-		if (err.kind == ERR_UNKNOWN)
-			(void)problem_answer(request, PROBLEM_OUTCOME_UNKNOWN,
-								 "The wish was handed on to Kafka, and its acknowledgement did not come in time.");
-		else
-			(void)accept_problem(request, err.kind);
+		(void)accept_problem(request, err.kind);
 		return;
 	}
 	if (!drains)
@@ -165,6 +161,6 @@ bool worker_drain(struct request *request)
 	drain(request, rows);
 	bool sent = request->answer.status == 202;
 	if (once_end(request, &db, &once) < 0 && sent)
-		(void)problem_answer(request, PROBLEM_OUTCOME_UNKNOWN, "The wish was sent, but its key could not be kept.");
+		(void)problem_answer_unknown(request, "The wish was sent, but it could not be noted here.");
 	return true;
 }

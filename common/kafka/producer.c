@@ -358,7 +358,7 @@ static int produce_error(rd_kafka_resp_err_t code, const struct kafka_message *m
 						 message->data_len);
 	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
 		code == RD_KAFKA_RESP_ERR__INVALID_ARG)
-		return error_set(err, ERR_INVALID, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
+		return error_set(err, ERR_INTERNAL, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
 	return error_set(err, ERR_UNAVAILABLE, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
 }
 

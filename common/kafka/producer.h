@@ -63,7 +63,8 @@ struct kafka_message {
 
 /*
  * Queues a copy. `done` (may be NULL) is called exactly once on the producer's thread when the fate is known, unless
- * this returns -1: ERR_LIMIT (queue full), ERR_INVALID (too large). Any thread. Never blocks.
+ * this returns -1: ERR_LIMIT (queue full), ERR_INVALID (too large), ERR_INTERNAL (Kafka has no such topic or
+ * partition), ERR_UNAVAILABLE (the handle is being replaced). Any thread. Never blocks.
  */
 int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message, kafka_delivered *done,
 				  void *ctx, struct error *err) MUST_CHECK;

@@ -73,9 +73,10 @@ static void produce(struct sender *sender, struct sent *sent)
 	if (kafka_produce(sender->producer, &message, delivered, waiting, &err) == 0)
 		return;
 	free(waiting);
-	if (err.kind ==
-		ERR_INVALID) /* cannot be: everything that we make is bounded; said loudly, since somebody waits for it */
-		log_error("a message is too large to be sent", "type", sent->type, "error", err.message, NULL);
+	/* Too large, which cannot be, for all that we make is bounded; or for a topic that is not there: said loudly, since
+	 * somebody waits for it. */
+	if (err.kind == ERR_INVALID || err.kind == ERR_INTERNAL)
+		log_error("a message cannot be sent", "type", sent->type, "error", err.message, NULL);
 	try_later(sender, sent);
 }
 

@@ -192,6 +192,33 @@ def test_a_wrong_answer_is_seen(status, headers, body):
     assert contract.find("GET", f"/builds/{BUILD}").judge_answer(status, headers, body)
 
 
+UNKNOWN = (
+    b'{"type":"/problems/outcome-unknown","title":"Whether the request was accepted is not known","status":503,'
+    b'"detail":"x","instance":"y","outcome":"unknown"}'
+)
+TOLD = UNKNOWN[:-1] + b',"task_id":"' + BUILD.encode() + b'"}'
+LATER = TYPE | {"Retry-After": "1"}
+
+
+@pytest.mark.parametrize(
+    "path, body, ok",
+    [
+        ("/projects", UNKNOWN, True),
+        ("/projects", UNKNOWN.replace(b',"outcome":"unknown"', b""), False),
+        ("/project/create-and-build", TOLD, True),
+        ("/project/create-and-build", UNKNOWN, False),
+    ],
+    ids=["a write", "no outcome", "a build", "a build without its id"],
+)
+def test_what_is_not_known_must_say_so_and_of_which_build(path, body, ok):
+    assert (contract.find("POST", path).judge_answer(503, LATER, body) == []) is ok
+
+
+def test_an_outcome_of_what_is_known_is_seen():
+    for more in (b',"outcome":"unknown"}', b',"task_id":"' + BUILD.encode() + b'"}'):
+        assert contract.find("GET", f"/builds/{BUILD}").judge_answer(404, TYPE, PROBLEM[:-1] + more)
+
+
 def test_paths_find_their_operations():
     assert contract.find("POST", "/project/create-and-build").id == "createAndBuild"
     assert contract.find("POST", "/project/demo/build").id == "createBuildAlias"

@@ -128,6 +128,21 @@ def test_a_drain_with_a_key_is_answered_as_the_first_time(kiln):
         assert drain(kiln, executor, headers=headers).json() == first
 
 
+def test_a_drain_whose_key_cannot_be_kept_is_told_as_unknown_and_takes_effect(kiln):
+    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    with kiln.system.executor(labels=[label()]) as executor:
+        in_state(kiln, executor, "active")
+
+        def unknown():
+            """None: Kafka or Postgres was too slow for the wish itself."""
+            answer = drain(kiln, executor, headers=headers, expect=503)
+            return answer.json() if slug(answer) == "outcome-unknown" else None
+
+        with kiln.system.locked("idempotency_keys", "share"):
+            assert "task_id" not in wait_for(unknown, "the wish to be sent")
+        in_state(kiln, executor, "gone")
+
+
 def test_workers_are_for_those_who_may_see_and_steer_them(kiln):
     nobody = uuid.uuid4()
     kiln.api.get(f"/workers/{nobody}", expect=404)

@@ -423,7 +423,7 @@ static void what_is_refused_takes_none_of_its_burst_with_it(void **state)
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 4) == 4, 60000);
 	assert_fates(fates, 3, ERR_NONE);
-	assert_fates(fates + 3, 1, ERR_INVALID);
+	assert_fates(fates + 3, 1, ERR_INTERNAL);
 }
 
 /* While its burst, which is nothing else, is not over: those two wait behind it. */
@@ -449,7 +449,7 @@ static void what_waits_behind_a_burst_that_was_refused_is_sent(void **state)
 	assert_ok(bursts_produce(fixture->bursts, &fates[1].op, &err), err);
 	test_thaw_kafka();
 	assert_becomes(reports_of(fates, 4) == 4, 60000);
-	assert_fates(fates + 1, 1, ERR_INVALID);
+	assert_fates(fates + 1, 1, ERR_INTERNAL);
 	assert_fates(fates + 2, 2, ERR_NONE);
 }
 
@@ -541,7 +541,7 @@ static void what_many_threads_have_refused_takes_no_other_with_it(void **state)
 			if (k % REFUSED_EVERY != 0)
 				assert_fates(fate, 1, ERR_NONE);
 			else if (fate->reports > 0) /* else the call has said it */
-				assert_fates(fate, 1, ERR_INVALID);
+				assert_fates(fate, 1, ERR_INTERNAL);
 		}
 	}
 }

@@ -186,6 +186,19 @@ static void too_large_is_refused_at_once(void **state)
 	kafka_producer_free(producer, 100);
 }
 
+static void a_partition_that_is_not_there_is_not_the_messages_fault(void **state)
+{
+	(void)state;
+	struct kafka_producer *producer = open_producer(NULL, 0, 0);
+	struct error err = ERROR_INIT;
+	assert_ok(kafka_producer_warm_up(producer, (const char *const[]){topic}, 1, test_now_ms() + 60000, &err), err);
+	struct kafka_message message = message_of(topic, "k", "{}");
+	message.partition = 3;
+	assert_int_equal(kafka_produce(producer, &message, NULL, NULL, &err), -1);
+	assert_int_equal(err.kind, ERR_INTERNAL);
+	kafka_producer_free(producer, 100);
+}
+
 static void an_answer_that_does_not_come_leaves_the_fate_unknown(void **state)
 {
 	(void)state;
@@ -334,6 +347,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_written_when_no_broker_answers),
 		cmocka_unit_test(the_queue_is_bounded),
 		cmocka_unit_test(too_large_is_refused_at_once),
+		cmocka_unit_test(a_partition_that_is_not_there_is_not_the_messages_fault),
 		cmocka_unit_test(an_answer_that_does_not_come_leaves_the_fate_unknown),
 		cmocka_unit_test(a_fatal_error_replaces_the_handle),
 		cmocka_unit_test(a_fatal_error_replaces_the_handles_of_our_topics),

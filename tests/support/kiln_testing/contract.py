@@ -9,6 +9,9 @@ from . import jsonschemas, places
 
 METHODS = ("get", "post", "put", "patch", "delete")
 BUNDLE = "https://bundle.kiln.invalid/openapi.json"
+UNKNOWN = "/problems/outcome-unknown"
+# The 503 of the routes that start builds.
+BUILDS = "/components/responses/BuildUnavailable"
 
 
 @functools.cache
@@ -149,10 +152,12 @@ def _judge(node, pointer, status, headers, body):
     yield from _validator(schema, strictly).sentences(value)
     if media_type == "application/problem+json":
         yield from judge_problem(status, value)
+        if pointer == BUILDS and "outcome" in value and "task_id" not in value:
+            yield "a build whose fate is unknown, and no task_id"
 
 
 def judge_problem(status, value):
-    """RFC 9457 as Kiln promises it: a known type, with its title and status."""
+    """RFC 9457 as Kiln promises it: a known type, with its title and status, and the outcome if that is what is not known."""
     known = problem_types().get(str(value.get("type", "")).removeprefix("/problems/"))
     if known is None:
         yield f"unknown problem type {value.get('type')!r}"
@@ -161,6 +166,10 @@ def judge_problem(status, value):
         yield f"title {value.get('title')!r} is not that of {value['type']}"
     if not status == value.get("status") == known["status"]:
         yield f"status {status} in HTTP, {value.get('status')} in the body, {known['status']} by its type"
+    if ("outcome" in value) != (value["type"] == UNKNOWN):
+        yield f"outcome {value.get('outcome')!r} in {value['type']}"
+    if "task_id" in value and value["type"] != UNKNOWN:
+        yield f"task_id in {value['type']}"
 
 
 def judge_elsewhere(method, path, status, headers, body):
