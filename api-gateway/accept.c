@@ -6,6 +6,7 @@
 #include "api-gateway/fill.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/keyed_post.h"
+#include "api-gateway/lend.h"
 #include "api-gateway/own_records.h"
 #include "api-gateway/request_key.h"
 #include "api-gateway/server.h"
@@ -77,6 +78,7 @@ int accept_problem(struct request *request, enum error_kind outcome)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The build is too large for the event log.");
 	case ERR_UNAVAILABLE:
 	case ERR_LIMIT:
+	case ERR_CANCELLED: /* the client has its answer already (lend.h) */
 		return problem_answer(request, PROBLEM_KAFKA_UNAVAILABLE, "Kafka does not answer; nothing was accepted.");
 	case ERR_INTERNAL:
 		log_error("kafka has no place for a record", "request_id", request->id, NULL);
@@ -240,8 +242,9 @@ int accept_send(struct request *request, struct db *db, const struct build_reque
 	struct error err = ERROR_INIT;
 	struct kafka_delivery place;
 	request_set_build(request, build->build_id);
-	if (kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + SEND_WAIT_MS, &place, &err) <
-		0)
+	if (lend_take_effect(request, &err) < 0 ||
+		kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + SEND_WAIT_MS, &place, &err) <
+			0)
 		return accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
 	if (request->idempotency_key.data != NULL) {
 		enum key_verdict verdict =

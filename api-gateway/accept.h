@@ -30,8 +30,9 @@ void accept_write_links(struct json_writer *w, struct answer *answer, const char
  * Returns -1. */
 int accept_problem(struct request *request, enum error_kind outcome);
 
-/* Worker, with a connection if there is a key: sends the build's record, waits until it is durable and, with a key,
- * until it is known that its record is the key's first. -1: the problem is in request->answer. */
+/* Worker, with a connection if there is a key: sends the build's record, unless the request was given up (lend.h);
+ * waits until it is durable and, with a key, until it is known that its record is the key's first. -1: the problem is
+ * in request->answer. */
 int accept_send(struct request *request, struct db *db, const struct build_request *build,
 				const struct buffer *value) MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "api-gateway/lend.h"
 #include "api-gateway/request.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
@@ -69,8 +70,10 @@ void audit_add(const struct request *request, struct audit_row *row, struct pg_p
 	pg_pipeline_add(pipeline, &sql_audit_insert, row->params, AUDIT_PARAMS);
 }
 
-int audit_commit(const struct request *request, struct pg_conn *tx, struct error *err)
+int audit_commit(struct request *request, struct pg_conn *tx, struct error *err)
 {
+	if (lend_take_effect(request, err) < 0)
+		return -1;
 	struct audit_row row;
 	struct pg_pipeline pipeline;
 	pg_pipeline_init(&pipeline, tx);

@@ -34,8 +34,9 @@ struct audit_row {
 };
 /* Adds it to a pipeline; nothing when nothing was noted. `row` must live until that ran. */
 void audit_add(const struct request *request, struct audit_row *row, struct pg_pipeline *pipeline);
-/* Worker: commits with the row, in one round trip. As pg_commit. */
-int audit_commit(const struct request *request, struct pg_conn *tx, struct error *err) MUST_CHECK;
+/* Worker: commits with the row, in one round trip. As pg_commit; ERR_CANCELLED: the request was given up (lend.h), and
+ * the transaction is the caller's to roll back. */
+int audit_commit(struct request *request, struct pg_conn *tx, struct error *err) MUST_CHECK;
 
 /* "origin": {route, request_id, address}, for records. */
 void audit_write_origin(struct json_writer *w, const struct request *request);

@@ -14,18 +14,29 @@ void lend_register_metrics(void)
 	metric_register(&refused_total);
 }
 
+/* What is true of a request that was found there, whatever comes of it. */
+static void write_late(const struct request *request, enum stage stage, struct answer *answer)
+{
+	bool reads = strcmp(request->route->method, "GET") == 0;
+	if (stage == STAGE_EFFECT) {
+		problem_write(answer, PROBLEM_OUTCOME_UNKNOWN, request->id,
+					  &(struct problem_extras){.task_id = request->build_id},
+					  "The request takes too long; whether it will have an effect is not known.");
+	} else if (stage == STAGE_WAITING && !reads) {
+		metric_add(&refused_total, 1);
+		problem_write(answer, PROBLEM_OVERLOADED, request->id, NULL, "No worker was free in time.");
+	} else {
+		problem_write(answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL, "The database did not answer in time.");
+	}
+}
+
 /* Whoever works on it goes on; the result is dropped when it comes. */
 static void deadline_passed(h2o_timeout_entry_t *entry)
 {
 	struct request *request = CONTAINER_OF(entry, struct request, deadline);
 	struct answer answer;
 	answer_init(&answer);
-	bool reads = strcmp(request->route->method, "GET") == 0;
-	if (reads)
-		problem_write(&answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL, "The database did not answer in time.");
-	else
-		problem_write(&answer, PROBLEM_OUTCOME_UNKNOWN, request->id, NULL,
-					  "The request takes too long; whether it will have an effect is not known.");
+	write_late(request, stage_give_up(&request->stage), &answer);
 	log_warn("request deadline passed", "request_id", request->id, "path", request->route->pattern, NULL);
 	request_send_other(request, &answer);
 }
@@ -35,8 +46,16 @@ void request_lend(struct request *request)
 	request_detach(request);
 	request_ref(request);
 	request->lent = true;
+	atomic_store(&request->stage, STAGE_WAITING);
 	if (!h2o_timeout_is_linked(&request->deadline))
 		request_set_deadline(request, &request->loop->request_timeout, deadline_passed);
+}
+
+int lend_take_effect(struct request *request, struct error *err)
+{
+	if (stage_take_effect(&request->stage))
+		return 0;
+	return error_set(err, ERR_CANCELLED, "the request was given up: its deadline has passed");
 }
 
 static void refuse(struct request *request)

@@ -1,5 +1,6 @@
 #include "api-gateway/once.h"
 
+#include "api-gateway/lend.h"
 #include "api-gateway/request_key.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
@@ -183,7 +184,7 @@ static int commit(struct request *request, struct db *db, const struct once *onc
 			return -1;
 		pg_pipeline_add(&pipeline, &sql_once_keep, PG_PARAMS(once->id_hex, once->hash_hex, hex.data), 3);
 	}
-	return pg_pipeline_commit(&pipeline, err);
+	return lend_take_effect(request, err) < 0 ? -1 : pg_pipeline_commit(&pipeline, err);
 }
 
 int once_end(struct request *request, struct db *db, const struct once *once)

@@ -26,6 +26,6 @@ struct once {
  * is made, by an earlier request or as a problem.
  */
 int once_begin(struct request *request, const cJSON *body, struct db *db, struct once *ret_once) MUST_CHECK;
-/* Commits, with what was noted for the audit and, with a key, request->answer, if that is a success. -1: nothing is
- * known to have happened, and request->answer says so. */
+/* Commits, with what was noted for the audit and, with a key, request->answer, if that is a success; not if the request
+ * was given up (lend.h). -1: nothing is known to have happened, and request->answer says so. */
 int once_end(struct request *request, struct db *db, const struct once *once) MUST_CHECK;

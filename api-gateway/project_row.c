@@ -252,11 +252,13 @@ int project_row_insert(struct request *request, struct pg_conn *conn, const char
 	if (!joins && pg_begin(conn, err) < 0)
 		return -1;
 	if (insert_in_tx(request, conn, id, values, secret, provisional_build, &rows, ret_taken, err) < 0 ||
-		(!joins && audit_commit(request, conn, err) < 0)) {
+		(!joins && !*ret_taken && audit_commit(request, conn, err) < 0)) {
 		PQclear(rows);
 		pg_rollback(conn);
 		return -1;
 	}
+	if (!joins && *ret_taken)
+		pg_rollback(conn); /* not as a commit: from that on the request might have an effect */
 	*ret_rows = rows;
 	return 0;
 }

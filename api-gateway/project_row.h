@@ -42,8 +42,8 @@ void project_secret_make(struct project_secret *ret);
 
 /*
  * Inserts a project (provisional_build NULL: for good) with its project.created, and commits, unless `conn` is in a
- * transaction of the caller's. 0 with *ret_rows; *ret_taken: the name was taken, nothing happened. ERR_UNKNOWN when the
- * commit's fate is.
+ * transaction of the caller's. 0 with *ret_rows; *ret_taken: the name was taken, nothing happened. Its commit is as
+ * audit_commit.
  */
 int project_row_insert(struct request *request, struct pg_conn *conn, const char *id,
 					   const struct project_values *values, const struct project_secret *secret,

@@ -24,6 +24,7 @@
 #include "api-gateway/problem.h"
 #include "api-gateway/query.h"
 #include "api-gateway/routes.h"
+#include "api-gateway/stage.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/traceparent.h"
 #include "api-gateway/worker_task.h"
@@ -86,6 +87,7 @@ struct request {
 	int64_t started_us;            /* clock_boot_us */
 	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
 	bool lent;                     /* loop: another thread has it (lend.h), which may write build_id */
+	_Atomic enum stage stage;      /* while it is lent */
 
 	/* The hand-over between threads; one at a time. */
 	h2o_multithread_message_t message;

@@ -1,5 +1,6 @@
 #include "api-gateway/wish.h"
 
+#include "api-gateway/lend.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 
@@ -25,6 +26,8 @@ int wish_send(struct request *request, const struct wish *wish, struct error *er
 		.data_len = wish->data_len,
 		.event = &event,
 	};
+	if (lend_take_effect(request, err) < 0)
+		return -1;
 	if (kafka_produce_wait(request->gateway->producer, &message, clock_boot_ms() + WAIT_MS, err) == 0)
 		return 0;
 	if (err->kind == ERR_TIMEOUT)

@@ -122,7 +122,10 @@ bool workers_try(struct workers *workers, struct worker_task *one)
 static void run_request(struct worker_task *one)
 {
 	struct request *request = CONTAINER_OF(one, struct request, task);
-	request->job(request);
+	if (stage_begin(&request->stage))
+		request->job(request);
+	else /* nobody hears of it; but whoever looks at the answer sees that nothing was done */
+		(void)problem_answer(request, PROBLEM_OVERLOADED, "Too many requests are waiting.");
 	if (request->job_done != NULL)
 		request_post(request, request->job_done);
 	else
@@ -203,7 +206,8 @@ int db_problem(struct request *request, const struct error *err)
 	case ERR_UNAVAILABLE:
 	case ERR_TIMEOUT:
 	case ERR_LIMIT:
-	case ERR_CONFLICT: /* deadlocks and lock time-outs; expected conflicts are handled where they are expected */
+	case ERR_CONFLICT:  /* deadlocks and lock time-outs; expected conflicts are handled where they are expected */
+	case ERR_CANCELLED: /* the client has its answer already (lend.h) */
 		log_warn("database", "request_id", request->id, "error", err->message, NULL);
 		return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
 	case ERR_UNKNOWN:

@@ -1,6 +1,7 @@
 /*
  * Threads for what blocks: a bounded queue of requests, a few threads, at most one Postgres connection each. A full
- * queue is 503 at once; a request that is not answered within its deadline is 503 too, whatever its worker does then.
+ * queue is 503 at once; a request that is not answered within its deadline is 503 too (lend.h), and is not begun any
+ * more.
  */
 #pragma once
 

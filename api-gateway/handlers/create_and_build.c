@@ -203,6 +203,7 @@ static int make_project(struct work *work, bool *ret_taken)
 	uuid_v7(id);
 	if (make_id(work, id) < 0)
 		return -1;
+	request_set_build(request, work->build.build_id); /* before the project's commit: lend.h */
 	project_secret_make(&work->secret);
 	CLEANUP(project_values_release) struct project_values values;
 	project_values_from(&values, work->project_body);

@@ -8,7 +8,7 @@ import uuid
 import confluent_kafka.admin
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import Client, slug
-from kiln_testing.services import ops_get, second_gateway
+from kiln_testing.services import ops_get, ready_gateway, second_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
@@ -54,6 +54,28 @@ def test_a_key_that_postgres_knows_is_answered_without_kafka(own_kiln):
     with own_kiln.system.frozen("KAFKA"):
         assert own_kiln.post(project, body, headers=headers) == task
         own_kiln.api.post(f"/projects/{project['id']}/builds", spec("other", **WAITS), headers=headers, expect=422)
+
+
+def test_a_build_that_was_sent_when_its_time_was_over_is_named(own_kiln):
+    project, name = own_kiln.project(), own_kiln.name()
+    task = own_kiln.waiting(project)
+    own_kiln.cancel(task)
+    own_kiln.wait_end(task)
+    first = {"project": {"name": name}, "build": spec("none", **WAITS)}
+    own_kiln.api.post("/project/create-and-build", first, expect=202)
+    posts = [(f"/builds/{task}/retry", None), ("/project/create-and-build", first | {"build": spec("other", **WAITS)})]
+    with ready_gateway(own_kiln.system, KILN_REQUEST_TIMEOUT_MS="300") as gateway:
+        for path, body in posts:
+            headers = {"Idempotency-Key": str(uuid.uuid4())}
+
+            def told(path=path, body=body, headers=headers):
+                """None: it was given up before it was sent."""
+                answer = own_kiln.at(gateway).post(path, body, headers=headers, expect=503)
+                return answer.json() if slug(answer) == "outcome-unknown" else None
+
+            with own_kiln.system.frozen("KAFKA"):
+                problem = wait_for(told, "the record to be sent")
+            assert own_kiln.api.post(path, body, headers=headers, expect=202).json()["task_id"] == problem["task_id"]
 
 
 def test_reading_goes_on_without_kafka(own_kiln):

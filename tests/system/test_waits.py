@@ -11,8 +11,8 @@ import uuid
 import pytest
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import slug
-from kiln_testing.relay import KafkaRelay, Relay
-from kiln_testing.services import environment_of, ready_gateway
+from kiln_testing.relay import far_gateway
+from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
@@ -27,23 +27,9 @@ def side_fixture(shared_system):
         yield gateway
 
 
-@contextlib.contextmanager
-def far_gateway(system):
-    """(a gateway, the relay to its Postgres, the relay to its Kafka)"""
-    environment = environment_of(system.pids("GATEWAY")[0])
-    postgres, url = Relay.of_url(environment["KILN_DATABASE_URL"])
-    kafka, brokers = KafkaRelay.of_brokers(environment["KILN_KAFKA_BROKERS"])
-    try:
-        with ready_gateway(system, KILN_DATABASE_URL=url, KILN_KAFKA_BROKERS=brokers, KILN_MAX_WAIT_S="600") as gateway:
-            yield gateway, postgres, kafka
-    finally:
-        postgres.close()
-        kafka.close()
-
-
 @pytest.fixture(name="far_one", scope="module")
 def far_one_fixture(shared_system):
-    with far_gateway(shared_system) as far:
+    with far_gateway(shared_system, KILN_MAX_WAIT_S="600") as far:
         yield far
 
 
@@ -346,7 +332,7 @@ def test_a_client_that_leaves_while_postgres_is_away_is_not_waited_for(kiln, far
 def test_an_end_that_came_before_the_tail_of_events_could_begin_is_not_missed(kiln):
     task = waiting_build(kiln)
     begins = 'kiln_gateway_tail_starts_total{tail="events"}'
-    with far_gateway(kiln.system) as (gateway, _, kafka):
+    with far_gateway(kiln.system, KILN_MAX_WAIT_S="600") as (gateway, _, kafka):
         kafka.set_mode("refuse", cut=True)
         first_look = looks(gateway, 1)
         with in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG) as later:
@@ -362,7 +348,7 @@ def test_an_end_that_came_before_the_tail_of_events_could_begin_is_not_missed(ki
 def test_a_gateway_that_stops_without_postgres_answers_those_who_wait(kiln):
     task = waiting_build(kiln)
     path = f"/projects/{kiln.project()['id']}/builds"
-    with far_gateway(kiln.system) as (gateway, postgres, _), contextlib.ExitStack() as stack:
+    with far_gateway(kiln.system, KILN_MAX_WAIT_S="600") as (gateway, postgres, _), contextlib.ExitStack() as stack:
         looked = looks(gateway, 2)
         get = stack.enter_context(in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=503))
         post = stack.enter_context(in_background(slow(kiln, gateway).post, path, spec("none", **WAITS), headers=LONG, expect=202))

@@ -6,6 +6,8 @@ import struct
 import threading
 import urllib.parse
 
+from .services import environment_of, ready_gateway
+
 
 class Relay:
     """Passes connections on; or refuses new ones, or holds them: taken, and never answered."""
@@ -95,6 +97,20 @@ class KafkaRelay(Relay):
         with source.makefile("rb") as answers:
             while len(size := answers.read(4)) == 4:
                 sink.sendall(size + answers.read(*struct.unpack(">i", size)).replace(named, instead))
+
+
+@contextlib.contextmanager
+def far_gateway(system, **variables):
+    """(one more gateway, the relay to its Postgres, the relay to its Kafka)"""
+    environment = environment_of(system.pids("GATEWAY")[0])
+    postgres, url = Relay.of_url(environment["KILN_DATABASE_URL"])
+    kafka, brokers = KafkaRelay.of_brokers(environment["KILN_KAFKA_BROKERS"])
+    try:
+        with ready_gateway(system, KILN_DATABASE_URL=url, KILN_KAFKA_BROKERS=brokers, **variables) as gateway:
+            yield gateway, postgres, kafka
+    finally:
+        postgres.close()
+        kafka.close()
 
 
 def _pass_on(source, sink):

@@ -159,10 +159,10 @@ class System:
             return cursor.fetchall() if cursor.description else []
 
     @contextlib.contextmanager
-    def locked(self, table):
-        """Statements that need the table take too long, in a Postgres that is there."""
+    def locked(self, table, mode="access exclusive"):
+        """Statements that need the table take too long, in a Postgres that is there; "share": those that write to it."""
         with psycopg.connect(self.env["KILN_DATABASE_URL"]) as connection:
-            connection.execute(f"lock table {table} in access exclusive mode")
+            connection.execute(f"lock table {table} in {mode} mode")
             yield
             connection.rollback()
 

@@ -92,6 +92,7 @@ TEST(a_record_that_is_not_acknowledged_is_told_by_what_became_of_it)
 		{ERR_INVALID, "payload-too-large", 413},
 		{ERR_LIMIT, "kafka-unavailable", 503},
 		{ERR_UNAVAILABLE, "kafka-unavailable", 503},
+		{ERR_CANCELLED, "kafka-unavailable", 503},
 		{ERR_INTERNAL, "internal", 500},
 		{ERR_UNKNOWN, "outcome-unknown", 503},
 	};
