@@ -82,9 +82,12 @@ const struct config_option executor_options[] = {
 	{"KILN_AGENT_MEMORY_BYTES", CONFIG_INT, AT(agent_memory_bytes), .fallback = "4294967296", .min = 16777216,
 	 .max = GIB * 64 * 1024, .help = "memory in bytes that a confined agent's processes may have together"},
 	{"KILN_AGENT_DISK_BYTES", CONFIG_INT, AT(agent_disk_bytes), .fallback = "17179869184", .min = 1048576,
-	 .max = GIB * 1024 * 1024, .help = "bytes that a confined agent's workspace, HOME and /tmp may take together"},
+	 .max = GIB * 1024 * 1024,
+	 .help = "bytes that a confined agent's workspace, HOME and /tmp may take together; a repository with more is "
+			 "rejected"},
 	{"KILN_AGENT_MAX_FILES", CONFIG_INT, AT(agent_max_files), .fallback = "500000", .min = 100, .max = 1000000000,
-	 .help = "files and folders that a confined agent's workspace, HOME and /tmp may have together"},
+	 .help = "files and folders that a confined agent's workspace, HOME and /tmp may have together; a repository with "
+			 "more is rejected"},
 	{"KILN_AGENT_CPU_S", CONFIG_INT, AT(agent_cpu_s), .fallback = "14400", .min = 1, .max = 31536000,
 	 .help = "seconds of processor time that a confined agent's processes may use together"},
 
@@ -126,6 +129,9 @@ const struct config_option executor_options[] = {
 	 .help = "milliseconds between SIGTERM and SIGKILL for an agent that is cancelled or out of time"},
 	{"KILN_GIT_TIMEOUT_MS", CONFIG_INT, AT(git_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds that one fetch or push may take"},
+	{"KILN_PREPARE_TIMEOUT_MS", CONFIG_INT, AT(prepare_timeout_ms), .fallback = "3600000", .min = 1000, .max = DAY_MS,
+	 .help = "milliseconds from the beginning of an attempt to its agent's: the remote, other builds' fetches, the "
+			 "checkout; more than the several KILN_GIT_TIMEOUT_MS that it may have to wait"},
 	{"KILN_COMMIT_TIMEOUT_MS", CONFIG_INT, AT(commit_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds from the end of an agent until its commit is announced: keeping its artifacts, committing"},
 	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,

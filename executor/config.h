@@ -46,7 +46,7 @@ struct executor_config {
 
 	int64_t heartbeat_ms, dead_man_ms, resend_ms;
 	int64_t kill_grace_ms;
-	int64_t git_timeout_ms, commit_timeout_ms, publish_timeout_ms;
+	int64_t git_timeout_ms, prepare_timeout_ms, commit_timeout_ms, publish_timeout_ms;
 };
 
 extern const struct config_option executor_options[];

@@ -5,6 +5,8 @@
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
+#include "executor/attempt/memory_bound.h"
+#include "executor/sandbox/usage.h"
 
 /* A remote that answers slowly does not hold a build past its own time-out. A settling attempt has none: it must find
  * out. */
@@ -82,6 +84,16 @@ static void choose_start(const struct attempt *attempt, char *ref, size_t ref_si
 	}
 }
 
+/* A repository may be as hostile as an agent, and gets no more than one. */
+static int check_out(struct attempt *attempt, const git_oid *commit, bool *ret_corrupt, struct error *err)
+{
+	const struct executor_config *config = attempt->config;
+	const struct tree_limits limits = {
+		.files = config->agent_max_files, .bytes = config->agent_disk_bytes, .depth = USAGE_MAX_DEPTH};
+	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(config->agent_memory_bytes);
+	return workspace_checkout(&attempt->workspace, commit, &limits, ret_corrupt, err);
+}
+
 /* While the listing runs: our repository, and the files of the branch as we know it. A wrong guess costs the difference
  * only. */
 static int get_ready(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
@@ -93,8 +105,7 @@ static int get_ready(struct attempt *attempt, git_oid *ret_guess, bool *ret_gues
 	const char *branch = attempt->assignment.branch;
 	(void)snprintf(ref, sizeof(ref), "refs/heads/%s", branch != NULL ? branch : "main");
 	bool corrupt = false;
-	*ret_guessed = mirror_knows(&attempt->mirror, ref, ret_guess) &&
-				   workspace_checkout(&attempt->workspace, ret_guess, &corrupt, &err) == 0;
+	*ret_guessed = mirror_knows(&attempt->mirror, ref, ret_guess) && check_out(attempt, ret_guess, &corrupt, &err) == 0;
 	return 0;
 }
 
@@ -125,6 +136,15 @@ static int list(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
 	return 0;
 }
 
+/* What is too large for us is too large for the next attempt. */
+static int check_out_start(struct attempt *attempt, const git_oid *start, bool *ret_corrupt, struct error *err)
+{
+	int rc = check_out(attempt, start, ret_corrupt, err);
+	if (rc < 0 && err->kind == ERR_INVALID)
+		(void)outcome_fail(&attempt->outcome, "rejected", false, "%s", err->message); /* rc says it */
+	return rc;
+}
+
 /* Fetches and checks out. ERR_INTERNAL: something of ours is broken; then the mirror is made anew, once. */
 static int fill(struct attempt *attempt, const char *ref, const char *sha, const git_oid *guess, struct error *err)
 {
@@ -133,13 +153,13 @@ static int fill(struct attempt *attempt, const char *ref, const char *sha, const
 	int rc = mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err);
 	corrupt = rc < 0 && err->kind == ERR_INTERNAL;
 	if (rc == 0 && (guess == NULL || !git_oid_equal(guess, &start)))
-		rc = workspace_checkout(&attempt->workspace, &start, &corrupt, err);
+		rc = check_out_start(attempt, &start, &corrupt, err);
 	if (rc < 0 && corrupt) {
 		attempt_log_kiln(&attempt->log, "the local mirror is broken (%s): fetching everything again", err->message);
 		if (mirror_renew(&attempt->mirror, err) < 0 ||
 			workspace_attach(&attempt->workspace, &attempt->mirror, err) < 0 ||
 			mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err) < 0 ||
-			workspace_checkout(&attempt->workspace, &start, &corrupt, err) < 0)
+			check_out_start(attempt, &start, &corrupt, err) < 0)
 			return -1;
 		rc = 0;
 	}

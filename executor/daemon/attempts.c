@@ -77,7 +77,7 @@ bool attempts_start(struct daemon *daemon, const struct token *token, const char
 	held->assignment_len = len;
 	held->child = child;
 	held->kill_ms = INT64_MAX;
-	held->commit_ms = INT64_MAX;
+	held->phase_ms = INT64_MAX;
 	held->tidy = tidy;
 	list_append(&daemon->held, &held->node);
 	daemon->held_len++;
@@ -140,6 +140,27 @@ static void replace(char **text, const char *by)
 	*text = xstrdup(by);
 }
 
+/* The agent's phase is limited by the attempt's child, and publishing has its own deadline. */
+static void limit_phase(struct daemon *daemon, struct held *held, const char *phase)
+{
+	held->preparing = str_equal(phase, "preparing");
+	held->phase_ms = INT64_MAX;
+	if (held->preparing)
+		held->phase_ms = clock_boot_ms() + daemon->config->prepare_timeout_ms;
+	if (str_equal(phase, "committing"))
+		held->phase_ms = clock_boot_ms() + daemon->config->commit_timeout_ms;
+}
+
+static void end_phase(struct daemon *daemon, struct held *held)
+{
+	held->phase_ms = INT64_MAX;
+	held->kill_final = held->kill_class == NULL;
+	if (held->preparing)
+		attempts_kill(daemon, held, "rejected", "the repository could not be made ready for the agent in time");
+	else
+		attempts_kill(daemon, held, "agent_failed", "what the agent left could not be committed in time");
+}
+
 static void take_phase(struct daemon *daemon, struct held *held, const struct frame *frame)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *phase = NULL;
@@ -150,12 +171,10 @@ static void take_phase(struct daemon *daemon, struct held *held, const struct fr
 	}
 	replace(&held->base_sha, json_get_string(phase, "base_sha"));
 	replace(&held->branch, json_get_string(phase, "branch"));
-	if (str_equal(json_get_string(phase, "phase"), "committing"))
-		held->commit_ms = clock_boot_ms() + daemon->config->commit_timeout_ms;
+	limit_phase(daemon, held, json_get_string(phase, "phase"));
 	if (str_equal(json_get_string(phase, "phase"), "pushing") && json_get_string(phase, "commit_sha") != NULL) {
 		held->pushing = true;
 		held->kill_ms = INT64_MAX;
-		held->commit_ms = INT64_MAX;
 		(void)snprintf(held->announced_sha, sizeof(held->announced_sha), "%s", json_get_string(phase, "commit_sha"));
 	}
 	held->forwarded++;
@@ -370,11 +389,8 @@ void attempts_tick(struct daemon *daemon, int64_t now_ms)
 			held->kill_ms = INT64_MAX;
 			attempts_kill(daemon, held, "cancelled", "cancelled by request");
 		}
-		if (now_ms >= held->commit_ms && !held->child_gone) {
-			held->commit_ms = INT64_MAX;
-			held->kill_final = held->kill_class == NULL;
-			attempts_kill(daemon, held, "agent_failed", "what the agent left could not be committed in time");
-		}
+		if (now_ms >= held->phase_ms && !held->child_gone)
+			end_phase(daemon, held);
 	}
 	sweep(daemon, now_ms);
 	keep_spare(daemon, now_ms);
@@ -390,8 +406,8 @@ int64_t attempts_due_ms(const struct daemon *daemon)
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		if (held->kill_ms < due_ms)
 			due_ms = held->kill_ms;
-		if (held->commit_ms < due_ms)
-			due_ms = held->commit_ms;
+		if (held->phase_ms < due_ms)
+			due_ms = held->phase_ms;
 	}
 	return due_ms;
 }

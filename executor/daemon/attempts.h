@@ -28,9 +28,10 @@ struct held {
 
 	const char *kill_class; /* why we killed it; NULL = we did not */
 	const char *kill_message;
-	bool kill_final;   /* another attempt would end the same way */
-	int64_t kill_ms;   /* SIGKILL after a cancel; INT64_MAX = none */
-	int64_t commit_ms; /* until when what the agent left must be committed; INT64_MAX = nothing is being committed */
+	bool kill_final;  /* another attempt would end the same way */
+	int64_t kill_ms;  /* SIGKILL after a cancel; INT64_MAX = none */
+	int64_t phase_ms; /* until when its phase must be over; INT64_MAX = it has no limit of ours */
+	bool preparing;   /* it is the phase before the agent's, else the one after it */
 
 	char *successor; /* an assignment of the same build that came while this was ending */
 	size_t successor_len;

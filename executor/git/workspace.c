@@ -112,17 +112,29 @@ int workspace_attach(struct workspace *workspace, const struct mirror *mirror, s
 	return 0;
 }
 
-int workspace_checkout(struct workspace *workspace, const git_oid *commit, bool *ret_corrupt, struct error *err)
+static int checkout_failed(bool *ret_corrupt, struct error *err)
+{
+	const git_error *last = git_error_last();
+	*ret_corrupt = git_library_error_is_corruption();
+	if (last != NULL && last->klass == GIT_ERROR_NOMEMORY)
+		return error_set(err, ERR_INVALID, "checkout: the repository has files that take more memory than there is");
+	return git_library_error(err, ERR_INTERNAL, "checkout");
+}
+
+int workspace_checkout(struct workspace *workspace, const git_oid *commit, const struct tree_limits *limits,
+					   bool *ret_corrupt, struct error *err)
 {
 	git_checkout_options options;
 	CHECK(git_checkout_options_init(&options, GIT_CHECKOUT_OPTIONS_VERSION) == 0);
 	options.checkout_strategy = GIT_CHECKOUT_FORCE | GIT_CHECKOUT_REMOVE_UNTRACKED;
 	CLEANUP(git_commit_free_p) git_commit *object = NULL;
-	if (git_commit_lookup(&object, workspace->repo, commit) < 0 ||
-		git_checkout_tree(workspace->repo, (const git_object *)object, &options) < 0) {
-		*ret_corrupt = git_library_error_is_corruption();
-		return git_library_error(err, ERR_INTERNAL, "checkout");
-	}
+	if (git_commit_lookup(&object, workspace->repo, commit) < 0)
+		return checkout_failed(ret_corrupt, err);
+	int rc = tree_limits_check(workspace->repo, git_commit_tree_id(object), limits, err);
+	if (rc > 0)
+		return -1;
+	if (rc < 0 || git_checkout_tree(workspace->repo, (const git_object *)object, &options) < 0)
+		return checkout_failed(ret_corrupt, err);
 	return 0;
 }
 

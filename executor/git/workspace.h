@@ -16,6 +16,7 @@
 #include "common/base/error.h"
 #include "executor/git/library.h"
 #include "executor/git/mirror.h"
+#include "executor/git/tree_limits.h"
 
 struct workspace {
 	char *root, *files, *home, *tmp, *scratch, *git_dir;
@@ -33,9 +34,9 @@ int workspace_make(const char *state_dir, const char *lease_id, const char *user
 /* Opens kiln.git, borrowing from the mirror. Again after the mirror was replaced: files/ and kiln.git are made anew. */
 int workspace_attach(struct workspace *workspace, const struct mirror *mirror, struct error *err) MUST_CHECK;
 /* Fills files/ with the commit's tree, or changes it from another commit to this one. ERR_INTERNAL with *ret_corrupt
- * when objects cannot be read. */
-int workspace_checkout(struct workspace *workspace, const git_oid *commit, bool *ret_corrupt,
-					   struct error *err) MUST_CHECK;
+ * when objects cannot be read; ERR_INVALID when the tree is beyond the limits, or takes more memory than there is. */
+int workspace_checkout(struct workspace *workspace, const git_oid *commit, const struct tree_limits *limits,
+					   bool *ret_corrupt, struct error *err) MUST_CHECK;
 /* Makes files/.git for the agent, with `branch` at `commit` (NULL = unborn) and the index of kiln.git. `objects` is
  * where the agent sees the mirror's objects. */
 int workspace_hand_over(struct workspace *workspace, const char *objects, const char *branch, const git_oid *commit,

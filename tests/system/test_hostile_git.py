@@ -1,9 +1,35 @@
 """Remotes and repositories that mean harm, and what an agent may leave in one."""
 
 import pathlib
+import subprocess
+import tempfile
 import uuid
 
+import pytest
+from kiln_testing.repositories import EMPTY_ENV, git
+
 RAN = "echo the agent ran; echo x > x.txt"
+
+NESTED = r"""
+e="100644 blob $b\tf"
+for level in $(seq {levels}); do t=$(for n in $(seq {entries}); do printf "$e$n\n"; done | git mktree); e="040000 tree $t\td"; done
+"""
+# Shell that leaves the id of a tree in $t, what the build's error says of it, and the worker's settings.
+TOO_LARGE = {
+    "files in folders that are the same one": ("b=$(echo x | git hash-object -w --stdin)" + NESTED.format(levels=10, entries=10), "over 500000 files and folders", {}),
+    "files in one folder": (r"b=$(echo x | git hash-object -w --stdin); t=$(seq 500001 | sed s/^/100644\ blob\ $b\\tf/ | git mktree)", "over 500000 files and folders", {}),
+    "bytes": ("b=$(head -c 64M /dev/zero | git hash-object -w --stdin)" + NESTED.format(levels=3, entries=10), "over 17179869184 bytes of files", {}),
+    "depth": ("b=$(echo x | git hash-object -w --stdin)" + NESTED.format(levels=300, entries=1), "folders more than 256 deep", {}),
+    "memory": ("b=$(head -c 128M /dev/zero | git hash-object -w --stdin)" + NESTED.format(levels=1, entries=1), "more memory than there is", {"KILN_AGENT_MEMORY_BYTES": str(64 << 20)}),
+}  # fmt: skip
+
+
+def push_tree(repository, script):
+    with tempfile.TemporaryDirectory(prefix="kiln-test-seed-") as folder:
+        git("init", "-q", folder)
+        made = subprocess.run(["bash", "-euc", script + "\necho $t"], cwd=folder, env=EMPTY_ENV, stdout=subprocess.PIPE, check=True, text=True, timeout=100)
+        commit = git("commit-tree", "-m", "First", made.stdout.strip(), cwd=folder).strip()
+        git("push", "-q", repository.url, f"{commit}:refs/heads/main", cwd=folder, credentials=repository.credentials)
 
 
 def test_a_redirect_is_not_followed(kiln, hostile):
@@ -98,6 +124,37 @@ def test_no_token_is_left_where_an_agent_could_read_it(kiln):
     task = kiln.run(project, script)
     kiln.wait_end(task)
     assert token not in kiln.log_text(task)
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_a_repository_that_is_more_than_a_worker_takes_is_rejected_and_holds_nobody_up(kiln, what):
+    script, says, settings = TOO_LARGE[what]
+    label = kiln.name("large")
+    project = kiln.project()
+    push_tree(kiln.repository(project), script)
+    neighbours, _ = kiln.seeded()
+    with kiln.system.executor(slots=2, labels=[label], **settings):
+        task = kiln.run(project, RAN, labels=[label])
+        neighbour = kiln.run(neighbours, "echo ran", labels=[label])
+        build = kiln.wait_end(task)
+        assert build["status"] == "failed" and build["result"]["error"]["class"] == "rejected", build["result"]
+        assert says in build["result"]["error"]["message"]
+        assert build["attempts_used"] == 1 and build["result"]["agent"] is None and build["result"]["duration_ms"] < 60_000
+        assert kiln.wait_end(neighbour)["status"] == "completed"
+
+
+def test_what_cannot_be_made_ready_in_time_ends_its_build_and_frees_the_slot(kiln, hostile):
+    label = kiln.name("slow")
+    project = kiln.project(git_url=f"{hostile(lambda handler: handler.server.stop.wait(200)).url}/x.git")
+    others, _ = kiln.seeded()
+    with kiln.system.executor(slots=1, labels=[label], KILN_PREPARE_TIMEOUT_MS="5000"):
+        slow = kiln.run(project, RAN, labels=[label])
+        after = kiln.run(others, "echo ran", labels=[label])
+        build = kiln.wait_end(slow)
+        assert build["status"] == "failed" and build["result"]["error"]["class"] == "rejected", build["result"]
+        assert "could not be made ready for the agent in time" in build["result"]["error"]["message"]
+        assert build["attempts_used"] == 1
+        assert kiln.wait_end(after)["result"]["output"] == "ran\n"
 
 
 def test_what_cannot_be_committed_in_time_ends_its_build_and_frees_the_slot(kiln):
