@@ -242,12 +242,12 @@ void attempt_run(struct attempt *attempt)
 	}
 	struct agent_program program = {.argv_len = 0};
 	const struct code_agent *agent = NULL;
-	CLEANUP(free_p) char *first_line = NULL;
+	CLEANUP(free_p) char *subject = NULL;
 	switch (attempt->assignment.mode) {
 	case MODE_RUN:
-		first_line = xstrndup(attempt->assignment.prompt, strcspn(attempt->assignment.prompt, "\r\n"));
+		subject = commit_subject(attempt->assignment.prompt);
 		attempt->identity.message =
-			attempt->assignment.commit_message != NULL ? attempt->assignment.commit_message : first_line;
+			attempt->assignment.commit_message != NULL ? attempt->assignment.commit_message : subject;
 		(void)run(attempt, &agent, &program); /* the outcome says it */
 		break;
 	case MODE_SETTLE:

@@ -5,8 +5,11 @@
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
 #include "common/base/str.h"
+#include "common/base/utf8.h"
 #include "executor/git/rewrite.h"
 #include "executor/git/trailers.h"
+
+#define SUBJECT_BYTES 200
 
 static int empty_tree(git_repository *repo, git_oid *ret_tree, struct error *err)
 {
@@ -66,6 +69,12 @@ int commit_make(struct workspace *workspace, const struct commit_identity *ident
 		return -1;
 	*ret_made = made;
 	return 0;
+}
+
+char *commit_subject(const char *prompt)
+{
+	const char *line = prompt + strspn(prompt, " \t\r\n\v\f");
+	return xstrndup(line, utf8_cut(line, strcspn(line, "\r\n"), SUBJECT_BYTES));
 }
 
 bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity)

@@ -34,5 +34,9 @@ int commit_rebase(struct workspace *workspace, const struct commit_identity *ide
 				  const git_oid *commit, const git_oid *onto, struct commit_made *ret_made,
 				  struct error *err) MUST_CHECK;
 
+/* A message for a build that was given none: the first line of its prompt that says something, at most 200 bytes of it;
+ * "" when none does. Heap. */
+char *commit_subject(const char *prompt);
+
 /* Whether the commit has this build's trailer and our committer. */
 bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity);

@@ -38,10 +38,12 @@ char *rewrite_message(const char *message, const struct commit_identity *identit
 	if (identity != NULL) {
 		char attempt[24];
 		(void)snprintf(attempt, sizeof(attempt), "%lld", (long long)identity->attempt);
+		if (text.len == 0)
+			(void)buffer_appendf(&text, "Build %s", identity->build_id); /* there is room, as computed */
 		trailers_add(&text, "Kiln-Build", identity->build_id);
 		trailers_add(&text, "Kiln-Attempt", attempt);
 	}
-	(void)buffer_append_char(&text, '\n'); /* there is room, as computed */
+	(void)buffer_append_char(&text, '\n'); /* as above */
 	CHECK(buffer_ok(&text));
 	return buffer_detach(&text, NULL);
 }

@@ -22,7 +22,7 @@ struct new_commit {
 int rewrite_commit(git_repository *repo, const struct new_commit *commit, git_oid *ret_commit,
 				   struct error *err) MUST_CHECK;
 
-/* A message without foreign Kiln-* trailers and, with an identity, with ours. Heap. */
+/* A message without foreign Kiln-* trailers and, with an identity, with ours, and a subject if it had none. Heap. */
 char *rewrite_message(const char *message, const struct commit_identity *identity);
 
 /* Commits of base..tip, oldest first (base NULL: all of them). Heap: free it. ERR_LIMIT above 10,000. */

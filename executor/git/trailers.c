@@ -37,15 +37,17 @@ static bool is_trailer(const char *line, size_t len)
 /* Copies what is kept into `out` (may be NULL); returns whether something was dropped. */
 static bool filter(struct buffer *out, const char *message)
 {
-	bool dropped = false, dropping = false;
+	bool dropped = false, dropping = false, begun = false;
 	while (*message != '\0') {
 		size_t len = strcspn(message, "\n");
 		bool continuation = len > 0 && (message[0] == ' ' || message[0] == '\t');
-		size_t blank = strspn(message, " \t\r");
+		size_t blank = strspn(message, " \t\r\v\f");
 		bool empty = blank >= len;
 		dropping = is_kiln_trailer(message, len) || (dropping && continuation && !empty);
 		dropped = dropped || dropping;
-		if (!dropping && out != NULL) {
+		/* To git the first paragraph begins at the first line that has something, wherever it counts trailers from. */
+		begun = begun || (!dropping && !empty);
+		if (!dropping && begun && out != NULL) {
 			(void)buffer_append(out, message, len); /* no longer than the message, which the caller made room for */
 			(void)buffer_append_char(out, '\n');    /* as above */
 		}
@@ -91,9 +93,9 @@ static bool ends_in_trailers(const char *message)
 
 void trailers_add(struct buffer *message, const char *key, const char *value)
 {
-	if (message->len > 0)
-		(void)buffer_append_str(message, ends_in_trailers(message->data) ? "\n" : "\n\n"); /* the caller left room */
-	(void)buffer_appendf(message, "%s: %s", key, value);                                   /* as above */
+	CHECK(message->len > 0);
+	(void)buffer_append_str(message, ends_in_trailers(message->data) ? "\n" : "\n\n"); /* the caller left room */
+	(void)buffer_appendf(message, "%s: %s", key, value);                               /* as above */
 }
 
 int trailers_have(const char *message, const char *key, const char *value)

@@ -2,6 +2,7 @@
 
 import uuid
 
+import pytest
 from kiln_testing import trail
 from kiln_testing.agents import spec
 from kiln_testing.webhooks import verified
@@ -86,6 +87,26 @@ def test_the_result_tells_what_was_done(kiln):
     assert result["agent"]["provider"] == "command"
     assert 0 < result["duration_ms"] < 600_000
     assert build["attempt"] == 1 and build["attempts_used"] == 1 and build["max_attempts"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "subject"),
+    [
+        ({"prompt": "\n\nDo it\nAll of it"}, "Do it"),
+        ({"prompt": "é" * 60_000}, "é" * 100),
+        ({"prompt": " \n"}, "Build {task}"),
+        ({"commit_message": " "}, "Build {task}"),
+        ({"commit_message": "\n\nAcked-by: nobody"}, "Acked-by: nobody"),
+    ],
+    ids=["first line is blank", "one long line", "no line", "blank message", "message like a trailer"],
+)
+def test_a_commit_has_a_subject_and_is_found_by_its_builds_trailer(kiln, fields, subject):
+    project, repository = kiln.seeded()
+    task = kiln.run(project, "echo x > x.txt", auto_commit=True, auto_push=True, **fields)
+    build = kiln.wait_end(task)
+    with repository.clone() as clone:
+        assert clone.commits_of(task) == [build["result"]["commit_sha"]]
+        assert clone.git("log", "-1", "--format=%s") == subject.replace("{task}", task)
 
 
 def test_an_agent_that_changes_nothing_completes_without_a_commit(kiln):

@@ -23,6 +23,14 @@ TEST(kiln_trailers_go_in_any_case_and_place)
 	strips_to("S\n\n  Kiln-Whatever: indented", "S");
 }
 
+TEST(blank_lines_at_the_head_and_the_end_go)
+{
+	strips_to("\n \t\r\nSubject\n\nBody\n \n", "Subject\n\nBody");
+	strips_to("Kiln-Build: x\n\nSubject", "Subject");
+	strips_to("\n  Indented", "  Indented");
+	strips_to(" \n\v\f\n", "");
+}
+
 TEST(continuation_lines_go_with_their_trailer)
 {
 	strips_to("S\n\nKiln-Build: x\n  continued\n\tagain\nAcked-by: a", "S\n\nAcked-by: a");
@@ -60,7 +68,6 @@ TEST(trailers_make_a_paragraph_or_join_one)
 	adds_to("fix: this is a subject", "fix: this is a subject\n\nKiln-Build: b\nKiln-Attempt: 1");
 	adds_to("Subject\n\nText.", "Subject\n\nText.\n\nKiln-Build: b\nKiln-Attempt: 1");
 	adds_to("Subject\n\nAcked-by: a\nB: c", "Subject\n\nAcked-by: a\nB: c\nKiln-Build: b\nKiln-Attempt: 1");
-	adds_to("", "Kiln-Build: b\n\nKiln-Attempt: 1");
 }
 
 TEST(only_the_whole_line_counts_as_had)
@@ -75,6 +82,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kiln_trailers_go_in_any_case_and_place),
+		cmocka_unit_test(blank_lines_at_the_head_and_the_end_go),
 		cmocka_unit_test(continuation_lines_go_with_their_trailer),
 		cmocka_unit_test(text_that_only_mentions_kiln_stays),
 		cmocka_unit_test(trailers_make_a_paragraph_or_join_one),
