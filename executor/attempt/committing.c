@@ -83,6 +83,9 @@ int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
 		attempt_log_kiln(&attempt->log, "%s", agent.notice);
 	if (commit_make(&attempt->workspace, &attempt->identity, base, &agent, &tree, ret_made, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
+	if (ret_made->unused != NULL)
+		attempt_log_kiln(&attempt->log, "the agent's own commits cannot be used (%s): its files go into one commit",
+						 ret_made->unused);
 	if (ret_made->changed)
 		git_oid_text(&ret_made->commit, attempt->outcome.commit_sha);
 	return 0;

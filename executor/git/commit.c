@@ -45,30 +45,37 @@ static int commit_on_top(git_repository *repo, const struct commit_identity *ide
 	return rewrite_commit(repo, &commit, ret_commit, err);
 }
 
+/* 0; 1 = the agent's commits cannot be below it, and made->unused says why; -1. */
+static int commit_on_agents(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
+							const git_oid *agents, const git_oid *tree, struct commit_made *made, struct error *err)
+{
+	git_oid agents_tree, tip;
+	if (tree_of(repo, agents, &agents_tree, err) < 0)
+		return -1;
+	bool clean = git_oid_equal(&agents_tree, tree) != 0;
+	int rc = rewrite_history(repo, identity, base, agents, clean, &tip, &made->unused, err);
+	if (rc != 0)
+		return rc;
+	made->commit = tip;
+	return clean ? 0 : commit_on_top(repo, identity, &tip, tree, &made->commit, err);
+}
+
 int commit_make(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
 				const struct agent_commits *agent, const git_oid *tree, struct commit_made *ret_made, struct error *err)
 {
 	git_repository *repo = workspace->repo;
 	struct commit_made made = {.changed = true};
-	git_oid head_tree;
-	if (tree_of(repo, agent->found ? &agent->tip : base, &head_tree, err) < 0)
-		return -1;
-	bool clean = git_oid_equal(&head_tree, tree) != 0;
-	if (!agent->found) {
-		made.changed = !clean;
-		if (made.changed && commit_on_top(repo, identity, base, tree, &made.commit, err) < 0)
+	int rc = agent->found ? commit_on_agents(repo, identity, base, &agent->tip, tree, &made, err) : 1;
+	if (rc > 0) {
+		git_oid base_tree;
+		if (tree_of(repo, base, &base_tree, err) < 0)
 			return -1;
-		*ret_made = made;
-		return 0;
+		made.changed = git_oid_equal(&base_tree, tree) == 0;
+		rc = made.changed ? commit_on_top(repo, identity, base, tree, &made.commit, err) : 0;
 	}
-	git_oid tip;
-	if (rewrite_history(repo, identity, base, &agent->tip, clean, &tip, err) < 0)
-		return -1;
-	made.commit = tip;
-	if (!clean && commit_on_top(repo, identity, &tip, tree, &made.commit, err) < 0)
-		return -1;
-	*ret_made = made;
-	return 0;
+	if (rc == 0)
+		*ret_made = made;
+	return rc;
 }
 
 char *commit_subject(const char *prompt)

@@ -20,10 +20,12 @@ struct commit_identity {
 struct commit_made {
 	bool changed; /* false: nothing to commit, `commit` is not set */
 	git_oid commit;
+	const char *unused; /* by commit_make: why the agent's commits are not below it, a constant; else NULL */
 };
 
 /* `base` (NULL = unborn) is the parent, `tree` what stage_all made. The agent's commits stay, without their Kiln-*
- * trailers; when the workspace has nothing beyond them, the last of them gets the trailers and the committer. */
+ * trailers; when the workspace has nothing beyond them, the last of them gets the trailers and the committer. Where
+ * they are more than rewrite.h can handle, all of the workspace is one commit on `base`. */
 int commit_make(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
 				const struct agent_commits *agent, const git_oid *tree, struct commit_made *ret_made,
 				struct error *err) MUST_CHECK;

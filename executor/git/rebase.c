@@ -62,7 +62,8 @@ static int tree_of_commit(git_repository *repo, const git_oid *oid, git_tree **r
 	return 0;
 }
 
-/* Everything between base and commit as one commit: for histories with merges, and for those that began unborn. */
+/* Everything between base and commit as one commit: for histories with merges, for those that began unborn, and for
+ * long ones (ours on top of as many as an agent may have made is one too many). */
 static int squash(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
 				  const git_oid *commit, const git_oid *onto, struct commit_made *made, struct error *err)
 {
@@ -125,9 +126,10 @@ int commit_rebase(struct workspace *workspace, const struct commit_identity *ide
 	CLEANUP(free_p) git_oid *commits = NULL;
 	size_t len = 0;
 	struct commit_made made = {.changed = false};
-	if (rewrite_list(repo, base, commit, &commits, &len, err) < 0)
+	int rc = rewrite_list(repo, base, commit, &commits, &len, err);
+	if (rc < 0)
 		return -1;
-	if (base == NULL || !is_linear(repo, commits, len)) {
+	if (rc > 0 || base == NULL || !is_linear(repo, commits, len)) {
 		if (squash(repo, identity, base, commit, onto, &made, err) < 0)
 			return -1;
 		*ret_made = made;

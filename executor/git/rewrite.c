@@ -61,7 +61,7 @@ int rewrite_list(git_repository *repo, const git_oid *base, const git_oid *tip, 
 	int rc;
 	while ((rc = git_revwalk_next(&oid, walk)) == 0) {
 		if (len == MAX_COMMITS)
-			return error_set(err, ERR_LIMIT, "more than %d commits", MAX_COMMITS);
+			return 1;
 		commits[len++] = oid;
 	}
 	if (rc != GIT_ITEROVER)
@@ -83,7 +83,8 @@ static const git_oid *mapped(const git_oid *from, const git_oid *to, size_t len,
 }
 
 static int rewrite_one(git_repository *repo, const struct commit_identity *identity, const git_oid *from,
-					   const git_oid *to, size_t index, bool sign, git_oid *ret_oid, struct error *err)
+					   const git_oid *to, size_t index, bool sign, git_oid *ret_oid, const char **ret_why,
+					   struct error *err)
 {
 	CLEANUP(git_commit_free_p) git_commit *old = NULL;
 	if (git_commit_lookup(&old, repo, &from[index]) < 0)
@@ -91,8 +92,10 @@ static int rewrite_one(git_repository *repo, const struct commit_identity *ident
 	struct new_commit commit = {.author = git_commit_author(old), .tree = *git_commit_tree_id(old)};
 	bool same = !sign && !trailers_present(git_commit_message(old));
 	unsigned parents = git_commit_parentcount(old);
-	if (parents > COMMIT_MAX_PARENTS)
-		return error_set(err, ERR_LIMIT, "a commit with %u parents", parents);
+	if (parents > COMMIT_MAX_PARENTS) {
+		*ret_why = "a commit has too many parents";
+		return 1;
+	}
 	for (unsigned i = 0; i < parents; i++) {
 		commit.parents[i] = *mapped(from, to, index, git_commit_parent_id(old, i));
 		same = same && git_oid_equal(&commit.parents[i], git_commit_parent_id(old, i));
@@ -112,18 +115,20 @@ static int rewrite_one(git_repository *repo, const struct commit_identity *ident
 }
 
 int rewrite_history(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
-					const git_oid *tip, bool sign_tip, git_oid *ret_tip, struct error *err)
+					const git_oid *tip, bool sign_tip, git_oid *ret_tip, const char **ret_why, struct error *err)
 {
 	CLEANUP(free_p) git_oid *from = NULL;
 	size_t len = 0;
-	if (rewrite_list(repo, base, tip, &from, &len, err) < 0)
-		return -1;
+	int rc = rewrite_list(repo, base, tip, &from, &len, err);
+	if (rc > 0)
+		*ret_why = "they are too many";
+	if (rc != 0)
+		return rc;
 	CHECK(len > 0); /* the caller has checked that there are commits */
 	CLEANUP(free_p) git_oid *to = xcalloc(len, sizeof(*to));
-	for (size_t i = 0; i < len; i++) {
-		if (rewrite_one(repo, identity, from, to, i, sign_tip && i == len - 1, &to[i], err) < 0)
-			return -1;
-	}
-	*ret_tip = to[len - 1];
-	return 0;
+	for (size_t i = 0; rc == 0 && i < len; i++)
+		rc = rewrite_one(repo, identity, from, to, i, sign_tip && i == len - 1, &to[i], ret_why, err);
+	if (rc == 0)
+		*ret_tip = to[len - 1];
+	return rc;
 }

@@ -25,11 +25,14 @@ int rewrite_commit(git_repository *repo, const struct new_commit *commit, git_oi
 /* A message without foreign Kiln-* trailers and, with an identity, with ours, and a subject if it had none. Heap. */
 char *rewrite_message(const char *message, const struct commit_identity *identity);
 
-/* Commits of base..tip, oldest first (base NULL: all of them). Heap: free it. ERR_LIMIT above 10,000. */
+/* Commits of base..tip, oldest first (base NULL: all of them). Heap: free it. 0; 1 = there are more than 10,000; -1. */
 int rewrite_list(git_repository *repo, const git_oid *base, const git_oid *tip, git_oid **ret_commits, size_t *ret_len,
 				 struct error *err) MUST_CHECK;
 
 /* Strips Kiln-* trailers from base..tip; with `sign_tip` the last commit gets ours and our committer. Commits that need
- * no change keep their ids. */
+ * no change keep their ids. 0; 1 = that cannot be done with these commits, *ret_why is a constant; -1 = our own
+ * failure.
+ */
 int rewrite_history(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
-					const git_oid *tip, bool sign_tip, git_oid *ret_tip, struct error *err) MUST_CHECK;
+					const git_oid *tip, bool sign_tip, git_oid *ret_tip, const char **ret_why,
+					struct error *err) MUST_CHECK;

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 
 import pytest
+from kiln_testing.agents import many_commits
 from kiln_testing.repositories import EMPTY_ENV, git
 
 RAN = "echo the agent ran; echo x > x.txt"
@@ -155,6 +156,18 @@ def test_what_cannot_be_made_ready_in_time_ends_its_build_and_frees_the_slot(kil
         assert "could not be made ready for the agent in time" in build["result"]["error"]["message"]
         assert build["attempts_used"] == 1
         assert kiln.wait_end(after)["result"]["output"] == "ran\n"
+
+
+def test_more_commits_than_kiln_takes_over_are_no_reason_to_run_the_agent_again(kiln):
+    project, repository = kiln.seeded()
+    base = repository.tip()
+    task = kiln.run(project, f"{many_commits(10_001)}; echo x > x.txt", auto_commit=True, auto_push=True)
+    build = kiln.wait_end(task)
+    assert build["status"] == "completed" and build["attempts_used"] == 1, build["result"]
+    assert "the agent's own commits cannot be used (they are too many)" in kiln.log_text(task)
+    with repository.clone() as clone:
+        assert clone.commits_of(task) == [build["result"]["commit_sha"]]
+        assert clone.git("rev-parse", "HEAD^") == base and clone.read("x.txt") == "x\n"
 
 
 def test_what_cannot_be_committed_in_time_ends_its_build_and_frees_the_slot(kiln):

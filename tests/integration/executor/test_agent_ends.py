@@ -179,6 +179,7 @@ def test_an_agent_cannot_make_commits_run_its_hooks_or_configuration(executor, a
         "git init -q nested; cd nested; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; echo y >inside",
         "git checkout -q --orphan other; git commit -q -m 'no history'",
         "echo garbage >.git/index; echo 'gitdir: /nowhere' >sub; mkdir d; chmod 000 d; touch u; chmod 000 u",
+        "for n in $(seq 17); do p=\"${p:-} -p $(git commit-tree HEAD^{tree} -p HEAD -m $n)\"; done; git update-ref HEAD $(git commit-tree HEAD^{tree} $p -m octopus)",
         "git update-ref HEAD $(git commit-tree -m broken -p HEAD $(printf '100644 blob 1111111111111111111111111111111111111111\\tmissing\\n' | git mktree --missing))",
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from kiln_testing.agents import many_commits
 from kiln_testing.repositories import unused_port
 from kiln_testing.waiting import wait_for
 
@@ -52,6 +53,22 @@ def test_several_commits_of_the_agent_are_rebased_one_by_one(executor, agents, s
     assert attempt.finished()["published"]
     with repository.clone() as clone:
         assert clone.git("log", "--format=%s", f"{other}..HEAD").splitlines() == ["Number 3", "Number 2", "Number 1"]
+
+
+def test_more_commits_than_can_be_rebased_one_by_one_become_one(executor, agents, site, place):
+    """The agent's are as many as are taken over, and Kiln's own comes on top."""
+    repository = site.repository()
+    then = f"{many_commits(10_000)}; echo made >made.txt"
+    attempt = executor.attempt(repository, agents.write(waiting(place, then))).assign()
+    other = push_with(attempt, repository, {"other.txt": "by somebody else\n"})
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert finished["published"], finished
+    with repository.clone() as clone:
+        assert clone.git("rev-parse", "HEAD^") == other
+        assert clone.files() == ["README.md", "made.txt", "other.txt", "src/a.txt"]
+        assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
+    assert len([record for record in executor.service.seen(type="attempt.phase", phase="pushing", **attempt.token)]) == 2
 
 
 def test_a_conflict_ends_as_git_conflict_and_leaves_the_branch_alone(executor, agents, site, place):

@@ -36,6 +36,12 @@ def spec(command, **fields):
     return {"prompt": "Do as you are written.", "agent": {"provider": "command", "command": command}, **fields}
 
 
+def many_commits(count):
+    """A line of shell that makes so many commits without a change on top of HEAD, which they leave at the last one."""
+    commits = f'BEGIN {{ for (n = 1; n <= {count}; n++) printf "commit refs/heads/many\\ncommitter A <a@b> %d +0000\\ndata 2\\nx\\n%s", n, n == 1 ? "from HEAD^0\\n" : "" }}'
+    return f"awk '{commits}' | git fast-import --quiet; git update-ref HEAD refs/heads/many"
+
+
 def processes_with(marker):
     """Pids of the processes whose command line or environment holds the marker: what an agent left behind."""
     found = []
