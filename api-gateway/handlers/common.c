@@ -127,6 +127,19 @@ static int project_missing(struct request *request)
 	return problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);
 }
 
+/* Takes the reference. */
+static int seen_project(struct request *request, struct project *project, struct project **ret_project)
+{
+	if (project == NULL)
+		return project_missing(request);
+	if (!token_sees_project(request->token, project->name)) {
+		project_unref(project);
+		return project_missing(request);
+	}
+	*ret_project = project;
+	return 0;
+}
+
 int handler_project(struct request *request, struct db *db, bool with_deleted, struct project **ret_project)
 {
 	struct project *project = caches_project(request->gateway->caches, request->param);
@@ -140,14 +153,16 @@ int handler_project(struct request *request, struct db *db, bool with_deleted, s
 		if (PQntuples(rows) > 0)
 			project = project_from_row(rows, 0);
 	}
-	if (project == NULL)
-		return project_missing(request);
-	if (!token_sees_project(request->token, project->name)) {
-		project_unref(project);
-		return project_missing(request);
-	}
-	*ret_project = project;
-	return 0;
+	return seen_project(request, project, ret_project);
+}
+
+int handler_project_of_now(struct request *request, struct db *db, struct project **ret_project)
+{
+	struct project *project = NULL;
+	struct error err = ERROR_INIT;
+	if (caches_load_project(request->gateway->caches, db->conn, request->param, &project, &err) < 0)
+		return db_problem(request, &err);
+	return seen_project(request, project, ret_project);
 }
 
 static int answer_problems(struct request *request, struct schema_problems *problems)

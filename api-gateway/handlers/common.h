@@ -44,6 +44,9 @@ int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_a
  * found by id. */
 int handler_project(struct request *request, struct db *db, bool with_deleted, struct project **ret_project) MUST_CHECK;
 
+/* The same of an existing one, by Postgres and not by memory: for what changes it. */
+int handler_project_of_now(struct request *request, struct db *db, struct project **ret_project) MUST_CHECK;
+
 /* For what tells of every project: 403 when the token is for some projects only, whatever its scopes. */
 int handler_all_projects(struct request *request) MUST_CHECK;
 

@@ -24,7 +24,8 @@ static int lock_project(struct request *request, struct db *db, PGresult **ret_r
 {
 	CLEANUP(project_unref_p) struct project *project = NULL;
 	struct error err = ERROR_INIT;
-	if (handler_project(request, db, false, &project) < 0)
+	/* Not from memory: the name may be another project's since a moment ago. */
+	if (handler_project_of_now(request, db, &project) < 0)
 		return -1;
 	if (pg_begin(db->conn, &err) < 0 ||
 		pg_query(db->conn, &sql_project_lock, PG_PARAMS(project->id), 1, ret_rows, &err) < 0)

@@ -1,4 +1,0 @@
--- A project that exists, by id.
-SELECT id, name, git_url, branch, credential, agent::text AS agent, network::text AS network, version, provisional_build, deleted_at IS NOT NULL AS deleted
-FROM projects
-WHERE id = $1::uuid AND deleted_at IS NULL
