@@ -1,42 +1,11 @@
-#include "api-gateway/caches.h"
-
-#include <pthread.h>
+#include "api-gateway/caches_private.h"
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
-#include "common/base/metrics.h"
 #include "common/base/str.h"
-#include "common/base/wakeup.h"
 #include "kiln_gateway_sql.h"
 
-#define MAX_TOKENS 100000
-#define MAX_PROJECTS 100000
-#define MAX_TEMPLATES 1000
-#define SECRET_MAX 64
-
-#define REFRESH_MS 1000
-#define RELOAD_MS ((int64_t)10 * 60 * 1000)
-/* What changed is asked for this far back: longer than a transaction can last, and than the pause that CATCH_UP_MS
- * allows. */
-#define WINDOW_S "40"
-#define CATCH_UP_MS 15000
-
-struct caches {
-	struct shared_map *tokens; /* by hash */
-	struct shared_map *projects_by_id;
-	struct shared_map *projects_by_name;
-	struct shared_map *templates; /* by NAME@VERSION, and the newest by NAME */
-	struct pg_conn *conn;         /* the thread's */
-	pthread_t thread;
-	struct wakeup wakeup;
-	_Atomic bool stop, up, filled;
-	_Atomic size_t secret_len;
-	uint8_t secret[SECRET_MAX]; /* written once, before secret_len */
-};
-
-static struct metric up_gauge = {
-	.kind = METRIC_GAUGE, .name = "kiln_gateway_database_up", .help = "1 while Postgres answers."};
+#define REFERENCE_SIZE 80 /* NAME@VERSION: 63 bytes and a number */
 
 struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE])
 {
@@ -80,19 +49,19 @@ void caches_drop_token(struct caches *caches, const uint8_t hash[SHA256_SIZE])
 	shared_map_remove(caches->tokens, hash, SHA256_SIZE);
 }
 
-static void drop_project(struct caches *caches, const struct project *project)
+void caches_drop_project(struct caches *caches, const char *id, const char *name)
 {
-	shared_map_remove(caches->projects_by_id, project->id, strlen(project->id));
+	shared_map_remove(caches->projects_by_id, id, strlen(id));
 	/* The name may be another project's by now. */
-	CLEANUP(project_unref_p) struct project *named = caches_project(caches, project->name);
-	if (named != NULL && str_equal(named->id, project->id))
-		shared_map_remove(caches->projects_by_name, project->name, strlen(project->name));
+	CLEANUP(project_unref_p) struct project *named = caches_project(caches, name);
+	if (named != NULL && str_equal(named->id, id))
+		shared_map_remove(caches->projects_by_name, name, strlen(name));
 }
 
 void caches_put_project(struct caches *caches, struct project *project)
 {
 	if (project->deleted) {
-		drop_project(caches, project);
+		caches_drop_project(caches, project->id, project->name);
 		return;
 	}
 	CLEANUP(project_unref_p) struct project *known = caches_project(caches, project->id);
@@ -102,26 +71,58 @@ void caches_put_project(struct caches *caches, struct project *project)
 	shared_map_put(caches->projects_by_name, project->name, strlen(project->name), &project->shared);
 }
 
-void caches_put_template(struct caches *caches, struct template *template)
+static void put_version(struct caches *caches, struct template *template)
 {
-	char reference[80];
+	char reference[REFERENCE_SIZE];
 	(void)snprintf(reference, sizeof(reference), "%s@%d", template->name, template->version);
 	shared_map_put(caches->templates, reference, strlen(reference), &template->shared);
+}
+
+void caches_put_template(struct caches *caches, struct template *template)
+{
+	put_version(caches, template);
 	CLEANUP(template_unref_p) struct template *newest = caches_template(caches, template->name);
 	if (newest == NULL || newest->version <= template->version)
 		shared_map_put(caches->templates, template->name, strlen(template->name), &template->shared);
 }
 
+static void lock_looks(struct caches *caches)
+{
+	CHECK(pthread_mutex_lock(&caches->looks_lock) == 0);
+}
+
+static void unlock_looks(struct caches *caches)
+{
+	CHECK(pthread_mutex_unlock(&caches->looks_lock) == 0);
+}
+
+void caches_looked(struct caches *caches)
+{
+	lock_looks(caches);
+	caches->looks++;
+	unlock_looks(caches);
+}
+
+static uint64_t looks_so_far(struct caches *caches)
+{
+	lock_looks(caches);
+	uint64_t looks = caches->looks;
+	unlock_looks(caches);
+	return looks;
+}
+
 int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE], struct token **ret,
 					  struct error *err)
 {
-	char hex[2 * SHA256_SIZE + 1];
+	char hex[2 * SHA256_SIZE + 1], hashes[sizeof(hex) + 2];
 	hex_encode(hash, SHA256_SIZE, hex);
+	(void)snprintf(hashes, sizeof(hashes), "{%s}", hex); /* fits */
 	CLEANUP(pg_result_p) PGresult *result = NULL;
-	if (pg_query(conn, &sql_cache_token, PG_PARAMS(hex), 1, &result, err) < 0)
+	if (pg_query(conn, &sql_cache_tokens, PG_PARAMS(hashes), 1, &result, err) < 0)
 		return -1;
 	struct token *token = PQntuples(result) > 0 ? token_from_row(result, 0) : NULL;
-	if (token != NULL)
+	if (token !=
+		NULL) /* in any case: a stream ends when its token is not found. A revocation is seen by the next look */
 		caches_put_token(caches, token);
 	*ret = token;
 	return 0;
@@ -130,14 +131,19 @@ int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t
 int caches_load_project(struct caches *caches, struct pg_conn *conn, const char *id_or_name, struct project **ret,
 						struct error *err)
 {
+	char ids[UUID_TEXT_SIZE + 2];
 	bool by_id = uuid_is_valid(id_or_name, strlen(id_or_name));
+	(void)snprintf(ids, sizeof(ids), "{%s}", by_id ? id_or_name : ""); /* fits */
 	CLEANUP(pg_result_p) PGresult *result = NULL;
-	if (pg_query(conn, by_id ? &sql_cache_project_by_id : &sql_cache_project_by_name, PG_PARAMS(id_or_name), 1, &result,
-				 err) < 0)
+	uint64_t looks = looks_so_far(caches);
+	if (pg_query(conn, by_id ? &sql_cache_projects : &sql_cache_project_by_name, PG_PARAMS(by_id ? ids : id_or_name), 1,
+				 &result, err) < 0)
 		return -1;
 	struct project *project = PQntuples(result) > 0 ? project_from_row(result, 0) : NULL;
-	if (project != NULL)
+	lock_looks(caches);
+	if (project != NULL && caches->looks == looks)
 		caches_put_project(caches, project);
+	unlock_looks(caches);
 	*ret = project;
 	return 0;
 }
@@ -145,19 +151,24 @@ int caches_load_project(struct caches *caches, struct pg_conn *conn, const char 
 int caches_load_template(struct caches *caches, struct pg_conn *conn, const char *reference, struct template **ret,
 						 struct error *err)
 {
-	char name[80];
+	char name[REFERENCE_SIZE];
 	(void)snprintf(name, sizeof(name), "%s", reference);
 	char *at = strchr(name, '@');
 	if (at != NULL)
 		*at = '\0';
 	const char *params[] = {name, at != NULL ? at + 1 : NULL};
 	CLEANUP(pg_result_p) PGresult *result = NULL;
+	uint64_t looks = looks_so_far(caches);
 	if (pg_query(conn, at != NULL ? &sql_cache_template_version : &sql_cache_template_newest, params,
 				 at != NULL ? 2 : 1, &result, err) < 0)
 		return -1;
 	struct template *template = PQntuples(result) > 0 ? template_from_row(result, 0) : NULL;
-	if (template != NULL)
+	if (template != NULL && at != NULL)
+		put_version(caches, template); /* which never changes; there may be newer ones */
+	lock_looks(caches);
+	if (template != NULL && at == NULL && caches->looks == looks)
 		caches_put_template(caches, template);
+	unlock_looks(caches);
 	*ret = template;
 	return 0;
 }
@@ -174,133 +185,25 @@ bool caches_database_up(struct caches *caches)
 	return atomic_load(&caches->up);
 }
 
-bool caches_filled(struct caches *caches)
+static void caches_free(struct caches *caches)
 {
-	return atomic_load(&caches->filled);
-}
-
-static void take_tokens(struct caches *caches, const PGresult *result)
-{
-	for (int row = 0; row < PQntuples(result); row++) {
-		CLEANUP(token_unref_p) struct token *token = token_from_row(result, row);
-		if (token == NULL)
-			continue;
-		if (pg_bool(result, row, "revoked"))
-			caches_drop_token(caches, token->hash);
-		else
-			caches_put_token(caches, token);
-	}
-}
-
-static void take_projects(struct caches *caches, const PGresult *result)
-{
-	for (int row = 0; row < PQntuples(result); row++) {
-		CLEANUP(project_unref_p) struct project *project = project_from_row(result, row);
-		caches_put_project(caches, project);
-	}
-}
-
-static void take_templates(struct caches *caches, const PGresult *result)
-{
-	for (int row = 0; row < PQntuples(result); row++) {
-		CLEANUP(template_unref_p) struct template *template = template_from_row(result, row);
-		if (template != NULL)
-			caches_put_template(caches, template);
-	}
-}
-
-static int query(struct caches *caches, const struct pg_statement *statement, const char *param,
-				 void (*take)(struct caches *caches, const PGresult *result), struct error *err)
-{
-	CLEANUP(pg_result_p) PGresult *result = NULL;
-	if (pg_query(caches->conn, statement, PG_PARAMS(param), 1, &result, err) < 0)
-		return -1;
-	take(caches, result);
-	return 0;
-}
-
-static int load_secret(struct caches *caches, struct error *err)
-{
-	if (atomic_load(&caches->secret_len) > 0)
-		return 0;
-	CLEANUP(pg_result_p) PGresult *result = NULL;
-	if (pg_query(caches->conn, &sql_cache_deployment, NULL, 0, &result, err) < 0)
-		return -1;
-	const char *hex = PQntuples(result) > 0 ? pg_text(result, 0, "secret") : "";
-	size_t len = strlen(hex) / 2;
-	if (len == 0 || len > SECRET_MAX || hex_decode(hex, strlen(hex), caches->secret, len) < 0)
-		return error_set(err, ERR_INTERNAL, "the table deployment has no usable secret: run kiln-migrate");
-	atomic_store_explicit(&caches->secret_len, len, memory_order_release);
-	return 0;
-}
-
-/* Everything; what is gone from Postgres goes from here. */
-static int reload(struct caches *caches, struct error *err)
-{
-	struct shared_map *maps[] = {caches->tokens, caches->projects_by_id, caches->projects_by_name, caches->templates};
-	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		shared_map_sweep_begin(maps[i]);
-	if (load_secret(caches, err) < 0 ||
-		query(caches, &sql_cache_tokens_all, LOG_INT(MAX_TOKENS), take_tokens, err) < 0 ||
-		query(caches, &sql_cache_projects_all, LOG_INT(MAX_PROJECTS), take_projects, err) < 0 ||
-		query(caches, &sql_cache_templates_all, LOG_INT(MAX_TEMPLATES), take_templates, err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		shared_map_sweep_end(maps[i]);
-	return 0;
-}
-
-static int refresh(struct caches *caches, struct error *err)
-{
-	if (query(caches, &sql_cache_tokens_changed, WINDOW_S, take_tokens, err) < 0 ||
-		query(caches, &sql_cache_projects_changed, WINDOW_S, take_projects, err) < 0)
-		return -1;
-	return query(caches, &sql_cache_templates_changed, WINDOW_S, take_templates, err);
-}
-
-static void set_up(struct caches *caches, bool up, const struct error *err)
-{
-	if (atomic_exchange(&caches->up, up) == up)
-		return;
-	metric_set(&up_gauge, up);
-	if (up)
-		log_info("database answers", NULL);
-	else
-		log_warn("database is away", "error", err->message, NULL);
-}
-
-static void *follow(void *arg)
-{
-	struct caches *caches = arg;
-	int64_t refreshed_ms = 0, reloaded_ms = 0;
-	bool complained = false;
-	(void)pthread_setname_np(pthread_self(), "gateway-caches"); /* for people who look at threads */
-	while (!atomic_load(&caches->stop)) {
-		int64_t now_ms = clock_boot_ms();
-		bool all = !caches_filled(caches) || now_ms - refreshed_ms > CATCH_UP_MS || now_ms - reloaded_ms > RELOAD_MS;
-		struct error err = ERROR_INIT;
-		int failed = all ? reload(caches, &err) : refresh(caches, &err);
-		set_up(caches, failed == 0, &err);
-		if (failed == 0) {
-			atomic_store(&caches->filled, true);
-			refreshed_ms = now_ms;
-			reloaded_ms = all ? now_ms : reloaded_ms;
-		} else if (!complained) { /* it was away from the start */
-			log_warn("database is away", "error", err.message, NULL);
-		}
-		complained = true;
-		(void)wakeup_wait(&caches->wakeup, REFRESH_MS); /* woken only to stop */
-	}
-	return NULL;
+	pg_conn_free(caches->conn);
+	(void)pthread_mutex_destroy(&caches->looks_lock); /* nobody holds it any more */
+	shared_map_free(caches->tokens);
+	shared_map_free(caches->projects_by_id);
+	shared_map_free(caches->projects_by_name);
+	shared_map_free(caches->templates);
+	free(caches);
 }
 
 int caches_start(struct gateway *gateway, struct caches **ret_caches, struct error *err)
 {
 	struct caches *caches = xcalloc(1, sizeof(*caches));
-	caches->tokens = shared_map_new(MAX_TOKENS);
-	caches->projects_by_id = shared_map_new(MAX_PROJECTS);
-	caches->projects_by_name = shared_map_new(MAX_PROJECTS);
-	caches->templates = shared_map_new((size_t)MAX_TEMPLATES * 2);
+	caches->tokens = shared_map_new(CACHES_MAX_TOKENS, CACHES_MAX_BYTES);
+	caches->projects_by_id = shared_map_new(CACHES_MAX_PROJECTS, CACHES_MAX_BYTES);
+	caches->projects_by_name = shared_map_new(CACHES_MAX_PROJECTS, CACHES_MAX_BYTES);
+	caches->templates = shared_map_new(CACHES_MAX_TEMPLATES, CACHES_MAX_TEMPLATE_BYTES);
+	CHECK(pthread_mutex_init(&caches->looks_lock, NULL) == 0);
 	/* Short: a revoked token must stop within 5 s, and an outage must be noticed. */
 	const struct pg_settings settings = {
 		.url = gateway->config->database_url,
@@ -310,13 +213,9 @@ int caches_start(struct gateway *gateway, struct caches **ret_caches, struct err
 		.statement_timeout_ms = 2500,
 	};
 	caches->conn = pg_conn_new(&settings);
-	wakeup_init(&caches->wakeup);
-	metric_register(&up_gauge);
-	int failed = pthread_create(&caches->thread, NULL, follow, caches);
-	if (failed != 0) {
-		pg_conn_free(caches->conn);
-		free(caches);
-		return error_set_errno(err, failed, "starting the cache thread");
+	if (caches_follow_start(caches, err) < 0) {
+		caches_free(caches);
+		return -1;
 	}
 	*ret_caches = caches;
 	return 0;
@@ -326,14 +225,6 @@ void caches_stop(struct caches *caches)
 {
 	if (caches == NULL)
 		return;
-	atomic_store(&caches->stop, true);
-	wakeup_signal(&caches->wakeup);
-	CHECK(pthread_join(caches->thread, NULL) == 0);
-	wakeup_release(&caches->wakeup);
-	pg_conn_free(caches->conn);
-	shared_map_free(caches->tokens);
-	shared_map_free(caches->projects_by_id);
-	shared_map_free(caches->projects_by_name);
-	shared_map_free(caches->templates);
-	free(caches);
+	caches_follow_stop(caches);
+	caches_free(caches);
 }

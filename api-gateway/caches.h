@@ -1,8 +1,8 @@
 /*
  * Tokens, projects and templates in memory, so that builds are accepted without asking Postgres, and while it is away.
- * One thread reads what changed once a second (everything at first, after an outage, and every ten minutes); what a
- * request misses is looked up and put in (fill.h); what this gateway writes it puts in itself. Bounded; nothing is kept
- * on disk.
+ * One thread reads what changed: when a writer says so (the channel kiln_caches) and once a second; everything at
+ * first, after an outage, and every ten minutes. What a request misses is looked up and put in (fill.h), templates only
+ * so; what this gateway writes it puts in itself. Bounded in number and bytes; nothing is kept on disk.
  */
 #pragma once
 
@@ -29,9 +29,11 @@ void caches_put_token(struct caches *caches, struct token *token);
 void caches_drop_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
 /* A deleted one is taken out; an older version than the one in memory is ignored. */
 void caches_put_project(struct caches *caches, struct project *project);
+/* The newest of its name, as far as is known. */
 void caches_put_template(struct caches *caches, struct template *template);
 
-/* Look-ups in Postgres that put what they find into memory. 0 with NULL: there is none. */
+/* Look-ups in Postgres that put what they find into memory, unless the thread may know better by now. 0 with NULL:
+ * there is none. */
 int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE], struct token **ret,
 					  struct error *err) MUST_CHECK;
 int caches_load_project(struct caches *caches, struct pg_conn *conn, const char *id_or_name, struct project **ret,
@@ -43,7 +45,6 @@ int caches_load_template(struct caches *caches, struct pg_conn *conn, const char
  * then on. */
 const uint8_t *caches_secret(struct caches *caches, size_t *ret_len);
 
-/* By the last look, at most about a second ago. Any thread. */
+/* By the last look, at most about a second ago; a statement of the thread's that takes too long is not an absence. Any
+ * thread. */
 bool caches_database_up(struct caches *caches);
-/* Whether everything was read once: without it nothing can be accepted. For /readyz. */
-bool caches_filled(struct caches *caches);

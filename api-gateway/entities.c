@@ -7,6 +7,10 @@
 #include "common/base/str.h"
 #include "common/pg/pg.h"
 
+/* Of malloc's blocks and what points to them. */
+#define NAME_OVERHEAD_BYTES 32
+#define ITEM_OVERHEAD_BYTES 160
+
 static void free_token(struct shared *self)
 {
 	struct token *token = CONTAINER_OF(self, struct token, shared);
@@ -50,6 +54,14 @@ static cJSON *json_column(const PGresult *result, int row, const char *column, b
 	return tree;
 }
 
+/* What an object takes in memory, about: the texts of its row, and `more`. */
+static size_t bytes_of(const PGresult *result, int row, size_t more)
+{
+	for (int column = 0; column < PQnfields(result); column++)
+		more += (size_t)PQgetlength(result, row, column);
+	return more;
+}
+
 static char **names_of(const cJSON *array)
 {
 	int count = cJSON_GetArraySize(array), used = 0;
@@ -86,6 +98,8 @@ struct token *token_from_row(const PGresult *result, int row)
 	token->projects = projects != NULL ? names_of(projects) : NULL;
 	token->max_priority = (int)pg_int(result, row, "max_priority", 0);
 	token->expires_us = pg_int(result, row, "expires_us", INT64_MAX);
+	token->shared.bytes =
+		bytes_of(result, row, sizeof(*token) + (size_t)cJSON_GetArraySize(projects) * NAME_OVERHEAD_BYTES);
 	return token;
 }
 
@@ -103,6 +117,7 @@ struct project *project_from_row(const PGresult *result, int row)
 	project->version = pg_int(result, row, "version", 0);
 	project->provisional = pg_text(result, row, "provisional_build") != NULL;
 	project->deleted = pg_bool(result, row, "deleted");
+	project->shared.bytes = bytes_of(result, row, sizeof(*project));
 	return project;
 }
 
@@ -118,6 +133,8 @@ struct template *template_from_row(const PGresult *result, int row)
 	template->version = (int)pg_int(result, row, "version", 0);
 	template->text = xstrdup(pg_text(result, row, "text"));
 	template->defaults = defaults;
+	template->shared.bytes =
+		bytes_of(result, row, sizeof(*template) + (size_t)cJSON_GetArraySize(defaults) * ITEM_OVERHEAD_BYTES);
 	return template;
 }
 

@@ -110,7 +110,7 @@ static int start_parts(struct error *err)
 	};
 	const size_t partitions = (size_t)topic_find(TOPIC_BUILD_REQUESTS)->partitions;
 	gateway.recent = recent_builds_new(partitions, (size_t)config.recent_bytes);
-	gateway.build_cache = shared_map_new((size_t)config.cached_builds);
+	gateway.build_cache = shared_map_new((size_t)config.cached_builds, SIZE_MAX);
 	gateway.own = own_records_new();
 	gateway.keys = key_index_new(partitions, (size_t)config.recent_keys);
 	if (kafka_producer_new(kafka(), &options, &gateway.producer, err) < 0)

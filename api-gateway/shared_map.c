@@ -11,10 +11,11 @@
 struct shard {
 	pthread_mutex_t lock;
 	struct map *map;
+	size_t bytes;
 } __attribute__((aligned(64))); /* a cache line each: neighbours do not contend */
 
 struct shared_map {
-	size_t shard_max;
+	size_t shard_max, shard_max_bytes;
 	_Atomic uint64_t sweep;
 	struct shard shards[SHARDS];
 };
@@ -23,6 +24,7 @@ void shared_init(struct shared *object, void (*free_object)(struct shared *self)
 {
 	atomic_init(&object->refs, 1);
 	atomic_init(&object->seen, 0);
+	object->bytes = 0;
 	object->free = free_object;
 }
 
@@ -42,15 +44,17 @@ static void drop(void *value)
 	shared_unref(value);
 }
 
-struct shared_map *shared_map_new(size_t max)
+struct shared_map *shared_map_new(size_t max, size_t max_bytes)
 {
 	struct shared_map *map = aligned_alloc(64, (sizeof(*map) + 63) / 64 * 64);
 	CHECK(map != NULL);
 	map->shard_max = max / SHARDS + 1;
+	map->shard_max_bytes = max_bytes / SHARDS + 1;
 	atomic_init(&map->sweep, 0);
 	for (size_t i = 0; i < SHARDS; i++) {
 		CHECK(pthread_mutex_init(&map->shards[i].lock, NULL) == 0);
 		map->shards[i].map = map_new(map->shard_max, drop);
+		map->shards[i].bytes = 0;
 	}
 	return map;
 }
@@ -88,30 +92,48 @@ struct shared *shared_map_get(struct shared_map *map, const void *key, size_t ke
 	return object;
 }
 
-static void evict_oldest(struct map *map)
+static void take_out(struct shard *shard, const void *key, size_t key_len, const struct shared *object)
+{
+	shard->bytes -= object->bytes;
+	(void)map_remove(shard->map, key, key_len); /* it is there */
+}
+
+static bool has_room(const struct shared_map *map, const struct shard *shard, size_t bytes)
+{
+	return map_len(shard->map) < map->shard_max && shard->bytes + bytes <= map->shard_max_bytes;
+}
+
+static void make_room(const struct shared_map *map, struct shard *shard, size_t bytes)
 {
 	struct map_iter it = {0};
-	if (map_next(map, &it))
-		(void)map_remove(map, it.key, it.key_len); /* it is there */
+	while (!has_room(map, shard, bytes) && map_next(shard->map, &it))
+		take_out(shard, it.key, it.key_len, it.value);
 }
 
 void shared_map_put(struct shared_map *map, const void *key, size_t key_len, struct shared *object)
 {
 	shared_ref(object);
 	struct shard *shard = lock_shard(map, key, key_len);
-	atomic_store(&object->seen, atomic_load(&map->sweep));
-	if (map_get(shard->map, key, key_len) == NULL && map_len(shard->map) >= map->shard_max)
-		evict_oldest(shard->map);
-	if (map_get(shard->map, key, key_len) == object)
-		shared_unref(object); /* map_set does not drop a value that it already has */
-	CHECK(map_set(shard->map, key, key_len, object) == 0);
+	shared_map_sweep_keep(map, object);
+	const struct shared *old = map_get(shard->map, key, key_len);
+	if (old != object) {
+		if (old != NULL)
+			take_out(shard, key, key_len, old);
+		make_room(map, shard, object->bytes);
+		shard->bytes += object->bytes;
+		CHECK(map_set(shard->map, key, key_len, object) == 0);
+	}
 	unlock(shard);
+	if (old == object)
+		shared_unref(object); /* the map has one already */
 }
 
 void shared_map_remove(struct shared_map *map, const void *key, size_t key_len)
 {
 	struct shard *shard = lock_shard(map, key, key_len);
-	(void)map_remove(shard->map, key, key_len); /* absent is fine */
+	const struct shared *object = map_get(shard->map, key, key_len);
+	if (object != NULL)
+		take_out(shard, key, key_len, object);
 	unlock(shard);
 }
 
@@ -126,9 +148,25 @@ size_t shared_map_len(struct shared_map *map)
 	return len;
 }
 
+size_t shared_map_bytes(struct shared_map *map)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < SHARDS; i++) {
+		CHECK(pthread_mutex_lock(&map->shards[i].lock) == 0);
+		bytes += map->shards[i].bytes;
+		unlock(&map->shards[i]);
+	}
+	return bytes;
+}
+
 void shared_map_sweep_begin(struct shared_map *map)
 {
 	(void)atomic_fetch_add(&map->sweep, 1); /* the number itself is of no interest */
+}
+
+void shared_map_sweep_keep(struct shared_map *map, struct shared *object)
+{
+	atomic_store(&object->seen, atomic_load(&map->sweep));
 }
 
 void shared_map_sweep_end(struct shared_map *map)
@@ -140,7 +178,7 @@ void shared_map_sweep_end(struct shared_map *map)
 		for (struct map_iter it = {0}; map_next(shard->map, &it);) {
 			struct shared *object = it.value;
 			if (atomic_load(&object->seen) < sweep)
-				(void)map_remove(shard->map, it.key, it.key_len);
+				take_out(shard, it.key, it.key_len, object);
 		}
 		unlock(shard);
 	}

@@ -1,5 +1,6 @@
--- Projects changed in the last $1 seconds, deleted ones too.
-SELECT id, name, git_url, branch, credential, agent::text AS agent, network::text AS network, version, provisional_build, deleted_at IS NOT NULL AS deleted
+-- Which projects were changed in the last $1 seconds, deleted ones too. $2: at most so many, the latest.
+SELECT id, name, version, provisional_build IS NOT NULL AS provisional, deleted_at IS NOT NULL AS deleted
 FROM projects
 WHERE updated_at > now() - $1::int * interval '1 second'
-ORDER BY updated_at
+ORDER BY updated_at DESC
+LIMIT $2::int

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import secrets
 import signal
 import time
@@ -10,11 +11,13 @@ import uuid
 
 import psycopg
 from kiln_testing.agents import Gate, spec
+from kiln_testing.changes import assert_told, spec_at
 from kiln_testing.client import slug
 from kiln_testing.services import frozen_tree, ops_get, ready_gateway
 from kiln_testing.streams import EventStream
-from kiln_testing.waiting import wait_for
+from kiln_testing.waiting import seconds_until, stays, wait_for
 
+REVOKED_WITHIN_S = 5 + 1  # one for a busy machine
 WAITS = {"labels": ["nobody-has-this"]}
 
 
@@ -51,6 +54,20 @@ def test_accepting_and_cancelling_go_on_for_what_the_gateway_knows(own_kiln):
         build = own_kiln.wait_end(task)
         assert build["status"] == "completed" and build["spec"]["prompt"] == "x!"
     assert own_kiln.wait_end(unwanted)["status"] == "cancelled"
+
+
+def test_a_gateway_has_read_all_projects_and_tokens_when_it_is_ready(own_kiln):
+    """More than come by one statement."""
+    token, name = own_kiln.token(["builds:write"]), own_kiln.name()
+    project = "insert into projects (id, name, webhook_secret) select gen_random_uuid(), %s || '-' || n, 'x' from generate_series(1, 250) n"
+    other = "insert into api_tokens (id, name, hash, scopes) select gen_random_uuid(), 'x', sha256((%s || n)::bytea), '{admin}' from generate_series(1, 250) n"
+    own_kiln.system.sql(project, name)
+    own_kiln.system.sql(other, name)
+    with ready_gateway(own_kiln.system) as gateway:
+        there = own_kiln.at(gateway, token)
+        with away(own_kiln):
+            for number in range(1, 251, 10):
+                there.post(f"/projects/{name}-{number}/builds", spec("none", **WAITS), expect=202)
 
 
 def test_keys_hold_while_postgres_is_away(own_kiln):
@@ -154,6 +171,65 @@ def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):
         own_kiln.api.post("/projects", {"name": own_kiln.name()}, expect=503)
         new = {"project": {"name": own_kiln.name()}, "build": spec("none")}
         own_kiln.api.post("/project/create-and-build", new, expect=503)
+
+
+def not_refreshed(gateway):
+    """Waits until a statement of this gateway's caches has taken too long."""
+    said = gateway.log.read_text(encoding="utf-8").count("caches are not refreshed")
+    wait_for(lambda: gateway.log.read_text(encoding="utf-8").count("caches are not refreshed") > said, "the caches to give up a look")
+
+
+def test_a_table_that_the_caches_wait_for_in_vain_is_not_postgres_away(own_kiln):
+    project = own_kiln.project()
+    with ready_gateway(own_kiln.system) as gateway:
+        there = own_kiln.at(gateway)
+        with own_kiln.system.locked("templates"):
+            for _ in range(2):
+                not_refreshed(gateway)
+                assert there.get(f"/projects/{project['id']}").status_code == 200
+                assert gateway.readyz().status_code == 200 and gateway.metric("kiln_gateway_database_up") == 1
+        assert "database is away" not in gateway.log.read_text(encoding="utf-8")
+
+
+def test_a_revoked_token_stops_also_while_the_caches_wait_for_other_things(own_kiln):
+    with ready_gateway(own_kiln.system) as gateway, own_kiln.system.locked("templates"):
+        client = own_kiln.token(["builds:read"])
+        there = own_kiln.at(gateway, client)
+        there.get("/me", expect=200)
+        not_refreshed(gateway)
+        own_kiln.api.delete(f"/tokens/{client.id}", expect=204)
+        assert seconds_until(lambda: there.get("/me").status_code == 401, "the revoked token to be refused") < REVOKED_WITHIN_S
+
+
+def test_a_gateway_whose_session_has_ended_is_told_of_changes_again(own_kiln):
+    sessions = "from pg_stat_activity where application_name = 'kiln-gateway-caches'"
+    with ready_gateway(own_kiln.system) as gateway:
+        old = {pid for (pid,) in own_kiln.system.sql(f"select pid {sessions}")}
+        own_kiln.system.touched = True
+        own_kiln.system.sql(f"select pg_terminate_backend(pid) {sessions}")
+        wait_for(lambda: len({pid for (pid,) in own_kiln.system.sql(f"select pid {sessions}")} - old) == len(old), "new sessions")
+        assert_told(own_kiln, own_kiln.at(gateway))
+
+
+def peak_bytes(process):
+    """Of memory that a process has had so far."""
+    lines = pathlib.Path("/proc", str(process.pid), "status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def test_a_gateway_starts_and_stays_ready_beside_a_thousand_large_templates_of_which_it_reads_what_is_asked_for(own_kiln):
+    size, name = 200 * 1024, own_kiln.name("t")
+    make = "insert into templates (name, version, text) select %s || '-' || n, 1, repeat('x', %s) from generate_series(1, 1000) n"
+    own_kiln.system.sql(make, name, size)
+    try:
+        with ready_gateway(own_kiln.system) as gateway:
+            stays(lambda: gateway.readyz().status_code == 200, "being ready", 3, poll=0.2)
+            before = peak_bytes(gateway.process)
+            assert spec_at(own_kiln, own_kiln.at(gateway), own_kiln.project()["id"], template=f"{name}-7")["template"] == f"{name}-7@1"
+            assert "database is away" not in gateway.log.read_text(encoding="utf-8")
+            assert before < 500 * size
+    finally:
+        own_kiln.system.sql("delete from templates where name like %s", f"{name}-%")
 
 
 def test_a_session_that_ends_while_it_reads_builds_costs_nobody_the_answer(own_kiln):

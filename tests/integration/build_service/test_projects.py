@@ -1,4 +1,5 @@
 """Provisional projects whose first build never came."""
+import psycopg
 import pytest
 
 from kiln_testing.waiting import stays, wait_for
@@ -25,6 +26,17 @@ def test_a_provisional_project_is_removed_when_its_build_never_came(impatient):
     wait_for(lambda: gateway.sql("select count(*) from projects where id = %s", gone["id"]) == [(0,)], "the project to go")
     for project in (kept, permanent):
         assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)]
+
+
+def test_gateways_are_told_of_a_project_that_is_removed(impatient):
+    gateway = Gateway(impatient)
+    with psycopg.connect(impatient.url, autocommit=True) as listener:
+        listener.execute("listen kiln_caches")
+        project = gateway.project(provisional_build=new_id())
+        gateway.sql("update projects set created_at = now() - interval '2 hours' where id = %s", project["id"])
+        told = next(listener.notifies(timeout=120))
+    assert told.payload == f"{project['id']} {project['name']}"
+    assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(0,)]
 
 
 def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument

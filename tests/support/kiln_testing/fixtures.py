@@ -49,6 +49,13 @@ def kiln(shared_system, shared_tap, receiver):
 
 
 @pytest.fixture(scope="module")
+def other_gateway(shared_system):
+    """A gateway like the shared one, beside it."""
+    with ready_gateway(shared_system) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
 def small_gateway(shared_system):
     """A gateway with small limits for streams, beside the shared one."""
     variables = {

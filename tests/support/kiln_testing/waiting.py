@@ -29,6 +29,17 @@ def wait_for(condition, what, deadline=120.0, poll=None):
         time.sleep(min(0.1, max(0.02, (now - begin) / 20)) if poll is None else poll)
 
 
+def seconds_until(condition, what):
+    """How long from now it takes until a question is asked whose answer is true: condition() asks it."""
+    begin = time.monotonic()
+
+    def asked():
+        now = time.monotonic()
+        return (now - begin,) if condition() else None
+
+    return wait_for(asked, what, poll=0.01)[0]
+
+
 def stays(condition, what, seconds, poll=0.02):
     """Condition holds all the time: for claims that something does not happen."""
     end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ static struct shared_map *map;
 
 static int setup(void **state UNUSED)
 {
-	map = shared_map_new(8);
+	map = shared_map_new(8, SIZE_MAX);
 	return 0;
 }
 

@@ -1,0 +1,158 @@
+/*
+ * The caches' thread: it looks for changes when whoever makes one says so, and once a second in any case. Every write
+ * of what the caches hold has a pg_notify of the channel kiln_caches in its statement, so that it is told with its
+ * commit (sql/project-update.sql and others).
+ */
+#include <poll.h>
+
+#include "api-gateway/caches_private.h"
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/metrics.h"
+
+#define REFRESH_MS 1000
+#define RELOAD_MS ((int64_t)10 * 60 * 1000)
+#define CATCH_UP_MS 15000
+/* Changes that come together are one refresh: after each there is a rest, as long as it took and at least this long. */
+#define REST_MS 20
+
+static struct metric up_gauge = {
+	.kind = METRIC_GAUGE, .name = "kiln_gateway_database_up", .help = "1 while Postgres answers."};
+
+static void set_up(struct caches *caches, bool up, const struct error *err)
+{
+	if (atomic_exchange(&caches->up, up) == up)
+		return;
+	metric_set(&up_gauge, up);
+	if (up)
+		log_info("database answers", NULL);
+	else
+		log_warn("database is away", "error", err->message, NULL);
+}
+
+/* What was told while nobody listened is lost. */
+static int listen_again(struct caches *caches, struct error *err)
+{
+	if (pg_connect(caches->conn, err) < 0)
+		return -1;
+	if (caches->listening_generation == pg_generation(caches->conn))
+		return 0;
+	if (pg_run(caches->conn, "LISTEN kiln_caches", err) < 0)
+		return -1;
+	caches->listening_generation = pg_generation(caches->conn);
+	caches->reload_due = true;
+	return 0;
+}
+
+static int look(struct caches *caches, struct error *err)
+{
+	if (listen_again(caches, err) < 0)
+		return -1;
+	int64_t now_ms = clock_boot_ms();
+	caches->reload_due |= now_ms - caches->refreshed_ms > CATCH_UP_MS || now_ms - caches->reloaded_ms > RELOAD_MS;
+	/* First in any case: a reload that fails on its way has not looked at what was revoked. */
+	if (caches_refresh(caches, err) < 0)
+		return -1;
+	if (caches->reload_due && caches_reload(caches, err) < 0)
+		return -1;
+	caches->reload_due = false;
+	return 0;
+}
+
+/* A statement that took too long (a locked table, say) says nothing of others: whether Postgres answers, the smallest
+ * question tells. */
+static void not_looked(struct caches *caches, const struct error *err)
+{
+	struct error away = ERROR_INIT;
+	bool up = err->kind == ERR_TIMEOUT && caches_ask_secret(caches, &away) == 0;
+	if (up)
+		log_warn("caches are not refreshed", "error", err->message, NULL);
+	else if (!caches->complained && !caches_database_up(caches)) /* it was away from the start */
+		log_warn("database is away", "error", err->message, NULL);
+	set_up(caches, up, err->kind == ERR_TIMEOUT ? &away : err);
+}
+
+/* A project that was removed has no row that would tell of it, so its id and name come with the notification. */
+static void take_word(struct caches *caches, const char *word)
+{
+	const size_t id_len = UUID_TEXT_SIZE - 1;
+	char id[UUID_TEXT_SIZE];
+	if (strlen(word) <= id_len || word[id_len] != ' ')
+		return;
+	memcpy(id, word, id_len);
+	id[id_len] = '\0';
+	caches_looked(caches);
+	caches_drop_project(caches, id, word + id_len + 1);
+}
+
+static bool take_notifications(struct caches *caches)
+{
+	PGconn *pg = pg_raw(caches->conn);
+	bool notified = false;
+	PGnotify *notification;
+	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
+		take_word(caches, notification->extra);
+		PQfreemem(notification);
+		notified = true;
+	}
+	return notified;
+}
+
+/* Until somebody has changed something, or the time is over, or this is the end. */
+static void wait_for_change(struct caches *caches, int64_t began_ms)
+{
+	int64_t now_ms = clock_boot_ms(), rest_ms = now_ms - began_ms;
+	int64_t deadline_ms = now_ms + REFRESH_MS;
+	rest_ms = rest_ms < REST_MS ? REST_MS : rest_ms > REFRESH_MS ? REFRESH_MS : rest_ms;
+	(void)wakeup_wait(&caches->wakeup, (int)rest_ms); /* woken only to stop, which is looked at below */
+	int left_ms;
+	while (!atomic_load(&caches->stop) && !take_notifications(caches) && (left_ms = clock_left_ms(deadline_ms)) > 0) {
+		PGconn *pg = pg_raw(caches->conn);
+		struct pollfd pollers[] = {
+			{.fd = caches->wakeup.fd, .events = POLLIN},
+			{.fd = pg == NULL ? -1 : PQsocket(pg), .events = POLLIN},
+		};
+		(void)poll(pollers, ARRAY_LEN(pollers), left_ms); /* EINTR only goes round */
+		if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
+			pg_disconnect(caches->conn);
+	}
+}
+
+static void *follow(void *arg)
+{
+	struct caches *caches = arg;
+	(void)pthread_setname_np(pthread_self(), "gateway-caches"); /* for people who look at threads */
+	while (!atomic_load(&caches->stop)) {
+		int64_t began_ms = clock_boot_ms();
+		struct error err = ERROR_INIT;
+		if (look(caches, &err) == 0)
+			set_up(caches, true, &err);
+		else if (!atomic_load(&caches->stop))
+			not_looked(caches, &err);
+		caches->complained = true;
+		wait_for_change(caches, began_ms);
+	}
+	return NULL;
+}
+
+int caches_follow_start(struct caches *caches, struct error *err)
+{
+	wakeup_init(&caches->wakeup);
+	metric_register(&up_gauge);
+	caches->reload_due = true;
+	int failed = pthread_create(&caches->thread, NULL, follow, caches);
+	if (failed == 0)
+		return 0;
+	wakeup_release(&caches->wakeup);
+	return error_set_errno(err, failed, "starting the cache thread");
+}
+
+void caches_follow_stop(struct caches *caches)
+{
+	atomic_store(&caches->stop, true);
+	wakeup_signal(&caches->wakeup);
+	CHECK(pthread_join(caches->thread, NULL) == 0);
+	wakeup_release(&caches->wakeup);
+}
