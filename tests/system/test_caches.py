@@ -13,9 +13,9 @@ PROJECT_REMOVED_WITHIN_S = 5  # without a word it would stay for ten minutes
 
 @pytest.fixture(name="there")
 def there_fixture(kiln, other_gateway):
-    with_admin = kiln.at(other_gateway)
-    yield with_admin
-    with_admin.close()
+    client = kiln.at(other_gateway)
+    yield client
+    client.close()
 
 
 def test_a_changed_project_is_built_as_changed_at_another_gateway(kiln, there):

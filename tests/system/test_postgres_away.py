@@ -57,12 +57,14 @@ def test_accepting_and_cancelling_go_on_for_what_the_gateway_knows(own_kiln):
 
 
 def test_a_gateway_has_read_all_projects_and_tokens_when_it_is_ready(own_kiln):
-    """More than come by one statement."""
+    """More than come by one statement, and none of them changed lately."""
     token, name = own_kiln.token(["builds:write"]), own_kiln.name()
-    project = "insert into projects (id, name, webhook_secret) select gen_random_uuid(), %s || '-' || n, 'x' from generate_series(1, 250) n"
-    other = "insert into api_tokens (id, name, hash, scopes) select gen_random_uuid(), 'x', sha256((%s || n)::bytea), '{admin}' from generate_series(1, 250) n"
-    own_kiln.system.sql(project, name)
-    own_kiln.system.sql(other, name)
+    projects = "insert into projects (id, name, webhook_secret) select gen_random_uuid(), %s || '-' || n, 'x' from generate_series(1, 250) n"
+    others = "insert into api_tokens (id, name, hash, scopes) select gen_random_uuid(), 'x', sha256((%s || n)::bytea), '{admin}' from generate_series(1, 250) n"
+    for statement in (projects, others):
+        own_kiln.system.sql(statement, name)
+    for table in ("projects", "api_tokens"):
+        own_kiln.system.sql(f"update {table} set updated_at = now() - interval '1 hour'")
     with ready_gateway(own_kiln.system) as gateway:
         there = own_kiln.at(gateway, token)
         with away(own_kiln):
