@@ -69,13 +69,18 @@ static struct stream_item *item_new(const rd_kafka_message_t *message, enum stre
 	return item;
 }
 
-/* The project that an event is about, out of its data. */
-static void find_project(struct stream_item *item, const rd_kafka_message_t *message)
+/* Does the data tell of what key and headers name? A record that somebody else wrote is shown to nobody: readers take
+ * what they get for JSON, and the stream of a build ends with what calls itself its end. */
+static bool is_told_by(const struct stream_item *item, const cJSON *data)
 {
-	CLEANUP(cJSON_Delete_p) cJSON *data = NULL;
-	struct error err = ERROR_INIT;
-	if (json_parse(message->payload, message->len, &data, &err) < 0)
-		return; /* no feed of a project shows it */
+	bool of_project = item->kind == ITEM_PROJECT_EVENT;
+	const char *id = of_project ? json_get_string(json_get(data, "project"), "id") : json_get_string(data, "build_id");
+	return id != NULL && str_equal(id, item->key) && json_get_int(data, "sequence", 0) == item->first;
+}
+
+/* The project that an event is about, out of its data. */
+static void find_project(struct stream_item *item, const cJSON *data)
+{
 	const char *id = json_get_string(json_get(data, "project"), "id");
 	const char *name = json_get_string(json_get(data, "project"), "name");
 	if (id != NULL && uuid_is_valid(id, strlen(id)))
@@ -91,10 +96,17 @@ struct stream_item *stream_item_event(const rd_kafka_message_t *message, size_t 
 	struct error err = ERROR_INIT;
 	if (cloudevent_read(message, &event, &err) < 0 || event.sequence == 0 || strpbrk(event.type, "\r\n") != NULL)
 		return NULL;
+	CLEANUP(cJSON_Delete_p) cJSON *data = NULL;
+	if (json_parse(message->payload, message->len, &data, &err) < 0)
+		return NULL;
 	struct stream_item *item = item_new(message, of_project ? ITEM_PROJECT_EVENT : ITEM_BUILD_EVENT, slot);
 	if (item == NULL)
 		return NULL;
 	item->first = item->last = event.sequence;
+	if (!is_told_by(item, data)) {
+		stream_item_unref(item);
+		return NULL;
+	}
 	item->terminal = !of_project && stream_type_is_terminal(event.type);
 	item->place = *place;
 	(void)snprintf(item->own_id, sizeof(item->own_id), "id: %" PRId64 "\n", event.sequence); /* 25 bytes */
@@ -102,7 +114,7 @@ struct stream_item *stream_item_event(const rd_kafka_message_t *message, size_t 
 		char text[FEED_PLACE_TEXT];
 		feed_place_text(place, text);
 		sse_id(&item->feed_id, text);
-		find_project(item, message);
+		find_project(item, data);
 	}
 	sse_event(&item->body, NULL, event.type, message->payload, message->len);
 	CHECK(buffer_ok(&item->feed_id));

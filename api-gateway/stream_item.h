@@ -38,8 +38,8 @@ struct stream_item {
 	struct buffer feed_id, body;
 };
 
-/* An event. The caller's reference; NULL for a record that no stream can use (not a CloudEvent, no sequence). With
- * `for_feeds` the project and feed_id are filled in. */
+/* An event. The caller's reference; NULL for a record that no stream can use (not a CloudEvent, no sequence, data that
+ * is not of that key and sequence). With `for_feeds` the project and feed_id are filled in. */
 struct stream_item *stream_item_event(const rd_kafka_message_t *message, size_t slot, bool of_project,
 									  const struct feed_place *place, bool for_feeds);
 /* A build.log record. */

@@ -6,6 +6,7 @@ import uuid
 import confluent_kafka
 import pytest
 from kiln_testing import records
+from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
 NOW = "2025-11-23T12:00:00.000000Z"
@@ -16,6 +17,7 @@ CONSUMED = [
     "kiln.worker.events",
     "kiln.build.logs",
     "kiln.build.events",
+    "kiln.project.events",
 ]
 # Those that are read into Postgres: what is unreadable there becomes a dead letter.
 KEPT = ["kiln.build.requests", "kiln.build.results", "kiln.worker.events", "kiln.build.logs", "kiln.build.events"]
@@ -184,6 +186,50 @@ def test_results_with_a_wrong_token_change_nothing(own_kiln):
     # Whatever comes later in the same partition is applied after them.
     own_kiln.cancel(task)
     assert own_kiln.wait_end(task)["status"] == "cancelled"
+
+
+def event_headers(type, key, sequence):
+    """As good as those of the event that comes next."""
+    word = "project" if type.startswith("project.") else "build"
+    chained = {"ce_hash": "0" * 64} if word == "build" else {}
+    return headers(type, ce_id=f"{word}/{key}/{sequence}", ce_subject=key, ce_sequence=f"{sequence:010}", **chained)
+
+
+def shown(events, word):
+    return [(event.type, event.json["sequence"]) for event in events if event.type.startswith(word)]
+
+
+def test_an_event_of_which_only_the_value_is_broken_is_shown_by_no_stream(own_kiln):
+    project = own_kiln.project()
+    task = own_kiln.waiting(project)
+    own_kiln.wait_phase(task, "queued")
+    path, number = f"/projects/{project['id']}", len(own_kiln.trail(task))
+    with (
+        EventStream(own_kiln.api, "/events") as feed,
+        EventStream(own_kiln.api, f"{path}/events") as of_project,
+        EventStream(own_kiln.api, f"/builds/{task}/events") as of_build,
+        EventStream(own_kiln.api, f"/builds/{task}/logs") as of_log,
+    ):
+        wait_for(lambda: feed.last_id and of_project.last_id, "the feeds' places")
+        of_build.wait(number)
+        for value in RUBBISH.values():
+            send(own_kiln.system, "kiln.build.events", value, event_headers("build.completed", task, number + 1), key=task)
+            send(own_kiln.system, "kiln.project.events", value, event_headers("project.changed", project["id"], 2), key=project["id"])
+            send(own_kiln.system, "kiln.build.logs", value, headers("build.log", ce_subject=task), key=task)
+        # What comes behind them in their partitions is shown, and nothing else.
+        own_kiln.api.patch(path, {"description": "new"}, headers={"If-Match": own_kiln.etag(path)}, expect=200)
+        own_kiln.cancel(task)
+        for stream in (feed, of_project):
+            stream.wait_type("project.changed")
+            stream.wait_type("build.cancelled")
+        of_build.wait_end()
+        of_log.wait_end()
+    trail = [(event["type"], event["sequence"]) for event in own_kiln.trail(task)]
+    assert trail[number:] == [("build.cancelled", number + 1)]
+    assert shown(of_build.events, "build.") == trail and of_log.events == []
+    for stream in (feed, of_project):
+        assert shown(stream.events, "build.") == trail[number:]
+        assert shown(stream.events, "project.") == [("project.changed", 2)]
 
 
 def test_after_all_of_it_everybody_is_alive_and_ready(own_kiln):
