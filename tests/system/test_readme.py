@@ -14,7 +14,7 @@ from kiln_testing.system import own_environment, read_env
 from kiln_testing.waiting import wait_for
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clone():
     """A folder that looks like a fresh clone, with the binaries that are there already: `.dev` is its own."""
     folder = tempfile.mkdtemp(prefix="kiln-test-readme-")
@@ -33,23 +33,45 @@ def environment(folder):
     return own_environment() | {"KILN_BIN": str(places.BIN), "HOME": folder}
 
 
-@pytest.mark.timeout(900)
-def test_the_readmes_screen_of_curl_works_as_printed(clone):
+def screen():
     text = (places.ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(r"^## One screen of curl\n+```sh\n(.*?)^```", text, re.M | re.S)[1]
     assert "./dev up" in block and "git" in block
-    # What it puts into /tmp goes with the clone.
-    script = "set -eu\n" + block.replace("/tmp/kiln-", f"{clone}/kiln-")
-    done = subprocess.run(
+    return block
+
+
+def run(clone, script):
+    return subprocess.run(
         ["bash", "-c", script], cwd=clone, env=environment(clone), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
     )
+
+
+def check_run(clone, notes):
+    """One run of the screen, which leaves so many lines."""
+    # What it writes goes with the clone, and the first line that fails ends it.
+    script = f"set -euo pipefail\n{screen().replace('mktemp -d', f'mktemp -d -p {clone}')}\nprintf %s \"$out\" >{clone}/out"
+    done = run(clone, script)
     assert done.returncode == 0, done.stdout + done.stderr
-    build = json.loads(pathlib.Path(clone, "kiln-build.json").read_text(encoding="utf-8"))
+    out = pathlib.Path(pathlib.Path(clone, "out").read_text(encoding="utf-8"))
+    build = json.loads((out / "build.json").read_text(encoding="utf-8"))
     assert build["status"] == "completed" and build["result"]["commit_sha"]
-    assert done.stdout.rstrip().endswith("Remember the milk.")
+    assert done.stdout.endswith("\n" + "Remember the milk.\n" * notes)
     assert "build.completed" in done.stdout
     # The log is stored on a way of its own: on a busy machine it may not be there yet when the build has ended.
     wait_for(lambda: "noted" in done.stdout or "noted" in log_of(clone, build), "the log")
+
+
+@pytest.mark.timeout(900)
+def test_the_readmes_screen_of_curl_works_as_printed_and_once_more(clone):
+    check_run(clone, 1)
+    check_run(clone, 2)
+
+
+@pytest.mark.timeout(900)
+def test_the_readmes_screen_of_curl_ends_when_the_build_is_refused(clone):
+    # As it is when somebody pastes it: a line that fails does not keep the next from running.
+    done = run(clone, screen().replace('"name": "hello"', '"name": "No Name"').replace("mktemp -d", f"mktemp -d -p {clone}"))
+    assert "validation-failed" in done.stdout and "build.completed" not in done.stdout
 
 
 def log_of(clone, build):
