@@ -10,6 +10,7 @@ from databases import Database
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
 from playing import RESULTS, Gateway, Service, Worker, new_id, skip_old_records
+from readiness import missing
 
 COUNT = 200
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
@@ -33,8 +34,8 @@ class Place:
         self.gateway = Gateway(database)
         self.services, self.workers = [], []
 
-    def service(self, **variables):
-        self.services.append(Service(self.database, self.folder, **variables).start())
+    def service(self, wait=True, **variables):
+        self.services.append(Service(self.database, self.folder, **variables).start(wait))
         return self.services[-1]
 
     def worker(self, **options):
@@ -173,6 +174,21 @@ def test_sessions_that_are_ended_under_way_lose_nothing(place):
         place.gateway.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database()")
     place.all_ended(builds)
     place.check(builds)
+
+
+@pytest.mark.parametrize(
+    "name, value, lacking",
+    [
+        ("KILN_KAFKA_BROKERS", "127.0.0.1:1", {"kafka", "partitions", "logs"}),
+        ("KILN_DATABASE_URL", "postgresql://kiln_build_service:secret@127.0.0.1:1/kiln", {"partitions", "logs"}),
+    ],
+)
+def test_it_starts_and_stops_while_something_is_away(place, name, value, lacking):
+    service = place.service(wait=False, **{name: value})
+    wait_for(lambda: set(missing(service.ops) or {}) == lacking, f"/readyz to name {lacking}")
+    assert "ok" in service.ops("/livez")
+    assert service.stop() == 0
+    assert "secret" not in service.log_path.read_text(encoding="utf-8")
 
 
 def test_attempts_that_nobody_accepted_are_struck_by_the_next_instance(place):

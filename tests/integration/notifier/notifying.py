@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 import uuid
 
@@ -60,16 +59,6 @@ class Notifier:
         port = next(line["port"] for line in self.lines() if line["msg"] == "ops port open")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.read().decode()
-
-    def missing(self):
-        """What /readyz names as not fulfilled; None before it answers."""
-        try:
-            self.ops("/readyz")
-        except urllib.error.HTTPError as error:
-            return {check["name"]: check["detail"] for check in json.loads(error.read())["checks"] if check["status"] == "fail"}
-        except (OSError, StopIteration):
-            return None
-        return {}
 
     def ready(self):
         assert self.process.poll() is None, self.log_path.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 from databases import PASSWORDS
 from kiln_testing.places import ROOT
 from kiln_testing.waiting import wait_for
+from readiness import missing
 
 
 def test_two_instances_deliver_each_event_once(own_builds, instance, bot):
@@ -112,15 +113,15 @@ def test_events_that_came_while_nobody_ran_are_read(own_builds, instance, bot):
 
 
 @pytest.mark.parametrize(
-    "name, value, missing",
+    "name, value, lacking",
     [
         ("KILN_KAFKA_BROKERS", "127.0.0.1:1", {"inbox"}),
         ("KILN_DATABASE_URL", "postgresql://kiln_notifier:secret@127.0.0.1:1/kiln", {"inbox", "webhooks"}),
     ],
 )
-def test_it_starts_and_stops_while_something_is_away(instance, name, value, missing):
+def test_it_starts_and_stops_while_something_is_away(instance, name, value, lacking):
     one = instance(wait=False, **{name: value})
-    wait_for(lambda: set(one.missing() or {}) == missing, f"/readyz to name {missing}")
+    wait_for(lambda: set(missing(one.ops) or {}) == lacking, f"/readyz to name {lacking}")
     assert "ok" in one.ops("/livez")
     assert one.stop() == 0
     assert "secret" not in one.log_path.read_text(encoding="utf-8")
