@@ -141,7 +141,7 @@ def test_asyncapi_has_every_topic_and_every_type_with_a_schema():
                 assert message["payload"]["schema"] == {"$ref": f"../events/{message['name']}.json"}
         topics[channel["address"]] = sorted(names)
     expected = {topic: sorted(types) for topic, (_, types, _) in records.TOPICS.items()}
-    assert topics == expected | {records.DEAD_LETTERS: ["dead-letter"]}
+    assert topics == expected | {records.DEAD_LETTERS: ["dead-letter"], records.RESERVED: []}
     files = {name[len("events/") : -len(".json")] for name in jsonschemas.schema_files() if name.startswith("events/")}
     assert files == {name for names in expected.values() for name in names}
 
@@ -193,6 +193,8 @@ def test_topics_are_as_published(kiln):
 
     document = yaml.safe_load((places.SCHEMAS / "asyncapi.yaml").read_text(encoding="utf-8"))
     client = admin.AdminClient({"bootstrap.servers": kiln.system.brokers})
+    made = {name for name in client.list_topics(timeout=60).topics if name.startswith("kiln.")}
+    assert {channel["address"] for channel in document["channels"].values()} == made
     for channel in document["channels"].values():
         bound = channel["bindings"]["kafka"]
         assert len(client.list_topics(bound["topic"], timeout=60).topics[bound["topic"]].partitions) == bound["partitions"]

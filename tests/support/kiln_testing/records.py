@@ -40,6 +40,7 @@ TOPICS = {
 }
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
 DEAD_LETTERS = "kiln.dead-letters"
+RESERVED = "kiln.ci.events"  # empty
 # A test that sends rubbish marks it, so that only Kiln's own records are judged.
 RUBBISH = "kiln_test_rubbish"
 MAX_LINE = 16384
