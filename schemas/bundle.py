@@ -4,7 +4,7 @@
     bundle.py [SCHEMAS-DIR] OUTPUT
 
 References are followed from file to file: JSON Schemas go to components/schemas under a name made of their file's, everything else
-(paths, parameters, answers, headers) is put in its place or under components; `x-with-token` goes to every route that needs one. The same sources give the same bytes. Needs PyYAML.
+(paths, parameters, answers, headers) is put in its place or under components; `x-with-all` goes to every route, `x-with-token` to those that need a token. The same sources give the same bytes. Needs PyYAML.
 """
 
 import json
@@ -86,20 +86,23 @@ class Bundler:
                 out[key] = self.copy(value, path)
         return out
 
-    def add_to_all(self, document, more):
-        """What the answers of all routes that need a token have in common: headers, and answers."""
-        for operation in (node for item in document["paths"].values() for node in item.values() if "responses" in node):
-            if operation.get("security", document["security"]):
-                answers = dict(sorted({**more["responses"], **operation["responses"]}.items()))
-                operation["responses"] = answers
-                for answer in answers.values():
-                    target = self.components["responses"][answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
-                    target["headers"] = {**target.get("headers", {}), **more["headers"]}
+    def add(self, operations, more):
+        """What these operations have in common: parameters, answers, and headers of all their answers."""
+        for operation in operations:
+            if "parameters" in more:
+                operation["parameters"] = operation.get("parameters", []) + more["parameters"]
+            answers = dict(sorted({**more["responses"], **operation["responses"]}.items()))
+            operation["responses"] = answers
+            for answer in answers.values():
+                target = self.components["responses"][answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+                target["headers"] = {**target.get("headers", {}), **more["headers"]}
 
     def bundle(self):
         path = os.path.join(self.root, "openapi.yaml")
         document = self.copy(self.load(path), path)
-        self.add_to_all(document, document.pop("x-with-token"))
+        operations = [node for item in document["paths"].values() for node in item.values() if "responses" in node]
+        self.add([one for one in operations if one.get("security", document["security"])], document.pop("x-with-token"))
+        self.add(operations, document.pop("x-with-all"))
         sections = document.setdefault("components", {})
         for section in sorted(self.components):
             sections[section] = dict(sorted(self.components[section].items()))

@@ -115,6 +115,31 @@ def test_openapi_operations_have_distinct_ids_and_document_errors():
             assert "403" in statuses, operation.id
 
 
+def test_openapi_has_what_any_request_may_bring_and_get():
+    for operation in contract.operations():
+        assert {"X-Request-Id", "traceparent"} <= operation.parameters, operation.id
+        assert {"408", "414", "431"} <= set(operation.node["responses"]), operation.id
+        for status in operation.node["responses"]:
+            assert "X-Request-Id" in operation.answer(status)[0]["headers"], (operation.id, status)
+
+
+def test_openapi_operations_that_may_be_412_tell_by_which_fields():
+    conditional = [operation for operation in contract.operations() if "412" in operation.node["responses"]]
+    assert conditional
+    for operation in conditional:
+        assert {"If-Match", "If-None-Match"} <= operation.parameters, operation.id
+
+
+def test_openapi_shows_every_problem_where_it_belongs():
+    shown = set()
+    for operation in contract.operations():
+        for status in operation.node["responses"]:
+            content = operation.answer(status)[0].get("content", {})
+            shown |= set(content.get("application/problem+json", {}).get("examples", ()))
+    # That one belongs to methods that are no operations.
+    assert shown == set(contract.problem_types()) - {"method-not-allowed"}
+
+
 def test_asyncapi_is_valid_asyncapi_3():
     schema = json.loads(ASYNCAPI_SCHEMA.read_text(encoding="utf-8"))
     document = yaml.safe_load((places.SCHEMAS / "asyncapi.yaml").read_text(encoding="utf-8"))

@@ -94,20 +94,22 @@ def test_a_head_that_drips_in_is_408_while_others_are_served(kiln, hasty, piece)
         wait_for(lambda: serves(hasty, kiln), "another client to be served")
         (answer,) = raw.answers(drip(sock, endless(b"", piece)))
     assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert answer.against_contract("GET", "/me") == []
     assert cut_for(hasty, "head") == before + 1
 
 
 @pytest.mark.parametrize(("line", "start"), [("Content-Length: 1000", b"{"), ("Transfer-Encoding: chunked", b"3e8\r\n")], ids=["length", "chunked"])
 def test_a_body_that_drips_in_is_408_while_others_are_served(kiln, hasty, line, start):
-    project = kiln.project()
+    path = f"/projects/{kiln.project()['id']}/builds"
     before = cut_for(hasty, "body")
     with raw.connect(hasty.url) as sock:
-        sock.sendall(raw.head(kiln.api.token, "POST", f"/projects/{project['id']}/builds", TYPE, line))
+        sock.sendall(raw.head(kiln.api.token, "POST", path, TYPE, line))
         wait_for(lambda: serves(hasty, kiln), "another client to be served")
         (answer,) = raw.answers(drip(sock, endless(start, b" ")))
     assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert answer.against_contract("POST", path) == []
     assert cut_for(hasty, "body") == before + 1
-    assert not kiln.api.pages(f"/projects/{project['id']}/builds")
+    assert not kiln.api.pages(path)
 
 
 def test_a_body_that_was_asked_for_and_never_comes_is_408(kiln, hasty):

@@ -78,6 +78,11 @@ class Operation:
         security = self.node.get("security", document()["security"])
         return sorted(security[0]["bearer"]) if security else None
 
+    @property
+    def parameters(self):
+        """The names of its own parameters."""
+        return {_follow(node, "")[0]["name"] for node in self.node.get("parameters", [])}
+
     def answer(self, status):
         """(node, pointer) of the answer with that status, or (None, None)."""
         node = self.node["responses"].get(str(status))

@@ -8,6 +8,9 @@ import socket
 import struct
 import urllib.parse
 
+import httpx
+
+from . import contract
 from .client import NOTHING_DONE
 
 TIMEOUT = 60  # of one step; a test that gets there has failed
@@ -63,6 +66,10 @@ class Answer:
     @property
     def slug(self):
         return json.loads(self.body)["type"].removeprefix("/problems/")
+
+    def against_contract(self, method, path):
+        """What the contract of that route does not allow of it, in sentences."""
+        return contract.find(method, path).judge_answer(self.status, httpx.Headers(self.headers), self.body)
 
     @property
     def is_undecided(self):
