@@ -2,8 +2,8 @@
  * Bearer tokens. Only the SHA-256 of a token is stored and compared; a token has 256 random bits, so the digest needs
  * no salt and a look-up by it tells nothing about other tokens: in memory it is found by a keyed hash and compared in
  * constant time, and what an index's timing could tell of a digest is of no use without the text. Tokens come from the
- * cache, which follows Postgres at once, within a second at the most, while it is up (caches.h). Tokens that nobody knows are limited by the client's
- * address (guesses.h), requests by their token (admission.h).
+ * cache, which follows Postgres at once, within a second at the most, while it is up (caches.h). Tokens that nobody
+ * knows are limited by the client's address (guesses.h), requests by their token (admission.h).
  *
  * Each loop keeps the text that it has hashed last, and its digest: most requests come with the token of the one
  * before. Whether the token is good is looked up all the same.
