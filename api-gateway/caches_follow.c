@@ -55,6 +55,8 @@ static int look(struct caches *caches, struct error *err)
 	/* First in any case: a reload that fails on its way has not looked at what was revoked. */
 	if (caches_refresh(caches, err) < 0)
 		return -1;
+	if (caches->reloaded_ms != 0) /* a reload takes many questions, and what it would find is looked up meanwhile */
+		set_up(caches, true, err);
 	if (caches->reload_due && caches_reload(caches, err) < 0)
 		return -1;
 	caches->reload_due = false;

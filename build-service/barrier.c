@@ -8,6 +8,10 @@
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
+#define ASK_MS 1000
+#define ASK_AGAIN_MS 30000
+#define UNANSWERED_MAX 2 /* in a round: then Kafka is away, or as good as */
+
 static const char *const topics[BARRIER_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
 
 static bool has(const struct partitions *partitions, int topic, int partition)
@@ -29,7 +33,7 @@ void partitions_add(struct partitions *partitions, enum barrier_topic topic, con
 
 void barrier_clear(struct barrier *barrier)
 {
-	memset(barrier, 0, sizeof(*barrier));
+	barrier->wanted = barrier->passed = barrier->unknown = (struct partitions){{0}};
 }
 
 void barrier_want(struct barrier *barrier, const struct partitions *partitions)
@@ -62,22 +66,29 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 	return 0;
 }
 
-/* Kafka is asked until it does not answer: each such question takes its whole time. */
+static bool read_end(struct barrier *barrier, struct inbox *inbox, int topic, int partition)
+{
+	struct error err = ERROR_INIT;
+	if (inbox_end_offset(inbox, topics[topic], partition, ASK_MS, &barrier->end[topic][partition], &err) == 0)
+		return true;
+	log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition), "error",
+			 err.message, NULL);
+	barrier->not_asked_before_ms[topic][partition] = clock_boot_ms() + ASK_AGAIN_MS;
+	return false;
+}
+
 static void read_ends(struct barrier *barrier, struct inbox *inbox)
 {
-	bool answers = true;
+	int unanswered = 0;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			struct error err = ERROR_INIT;
 			if (!has(&barrier->wanted, topic, partition))
 				continue;
-			if (answers &&
-				inbox_end_offset(inbox, topics[topic], partition, &barrier->end[topic][partition], &err) == 0)
+			bool asked =
+				unanswered < UNANSWERED_MAX && clock_boot_ms() >= barrier->not_asked_before_ms[topic][partition];
+			if (asked && read_end(barrier, inbox, topic, partition))
 				continue;
-			if (answers)
-				log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition),
-						 "error", err.message, NULL);
-			answers = false;
+			unanswered += asked;
 			put(&barrier->unknown, topic, partition);
 		}
 	}
@@ -86,14 +97,14 @@ static void read_ends(struct barrier *barrier, struct inbox *inbox)
 int barrier_set(struct barrier *barrier, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS] = {{0}};
-	barrier->over_ms = clock_boot_ms() + BARRIER_WAIT_MS;
 	if (read_stored(stored, conn, err) < 0)
 		return -1;
 	read_ends(barrier, inbox);
+	barrier->over_ms = clock_boot_ms() + BARRIER_WAIT_MS;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
 			/* Read before it: the log has lost its end. What is in it now has not been applied, whatever its offsets. */
-			if (stored[topic][partition] > barrier->end[topic][partition])
+			if (has(&barrier->wanted, topic, partition) && stored[topic][partition] > barrier->end[topic][partition])
 				put(&barrier->unknown, topic, partition);
 		}
 	}
@@ -108,7 +119,8 @@ int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *er
 		return -1;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			if (!has(&barrier->unknown, topic, partition) && stored[topic][partition] >= barrier->end[topic][partition])
+			if (has(&barrier->wanted, topic, partition) && !has(&barrier->unknown, topic, partition) &&
+				stored[topic][partition] >= barrier->end[topic][partition])
 				put(&barrier->passed, topic, partition);
 		}
 	}

@@ -5,9 +5,10 @@
  *
  * Each entry of a round waits for its own partitions only, so one that does not go on (it has no leader, its log has
  * lost its end or its beginning) holds up nobody else: the round is over after BARRIER_WAIT_MS, and what has not passed
- * by then is for a later round.
+ * by then is for a later round. A partition whose end was not told is not asked for again for a while: each question
+ * keeps the thread for up to a second.
  *
- *     barrier_clear(&barrier);
+ *     barrier_clear(&barrier);    (zeroed before the first round)
  *     for each entry: partitions_add(&entry.partitions, topic, key); barrier_want(&barrier, &entry.partitions);
  *     barrier_set(&barrier, inbox, conn, &err);
  *     until barrier_is_over(&barrier): barrier_look(&barrier, conn, &err); barrier_passed(&barrier, &entry.partitions)
@@ -38,6 +39,7 @@ struct barrier {
 	struct partitions unknown; /* they cannot pass: no end was read, or it lies below what was applied */
 	int64_t end[BARRIER_TOPICS][BARRIER_PARTITIONS];
 	int64_t over_ms;
+	int64_t not_asked_before_ms[BARRIER_TOPICS][BARRIER_PARTITIONS]; /* of all rounds */
 };
 
 void barrier_clear(struct barrier *barrier);

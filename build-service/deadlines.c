@@ -104,14 +104,18 @@ void deadlines_drop(struct deadlines *deadlines, const char *lease_id)
 	unlock(deadlines);
 }
 
-size_t deadlines_overdue(struct deadlines *deadlines, struct overdue *ret_overdue, size_t max)
+size_t deadlines_overdue(struct deadlines *deadlines, size_t skip, struct overdue *ret_overdue, size_t max)
 {
 	size_t len = 0;
 	int64_t now_ms = clock_boot_ms();
 	lock(deadlines);
 	for (struct map_iter it = {0}; len < max && map_next(deadlines->by_lease, &it);) {
 		const struct deadline *deadline = it.value;
-		if (!deadline->in_flight && deadline->due_ms <= now_ms)
+		if (deadline->in_flight || deadline->due_ms > now_ms)
+			continue;
+		if (skip > 0)
+			skip--;
+		else
 			ret_overdue[len++] = (struct overdue){.token = deadline->token, .worker = deadline->worker};
 	}
 	unlock(deadlines);

@@ -30,5 +30,5 @@ struct overdue {
 	struct token token;
 	struct addressee worker;
 };
-/* Copies up to `max` whose time has passed; they stay until dropped. */
-size_t deadlines_overdue(struct deadlines *deadlines, struct overdue *ret_overdue, size_t max);
+/* Copies up to `max` whose time has passed, without the first `skip` of them; they stay until dropped. */
+size_t deadlines_overdue(struct deadlines *deadlines, size_t skip, struct overdue *ret_overdue, size_t max);

@@ -52,7 +52,9 @@ static int want_results(struct expiry *expiry, struct pg_conn *conn, struct erro
 
 static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
-	size_t len = leases_due(expiry->leases, expiry->round, EXPIRY_ROUND);
+	size_t len = leases_due(expiry->leases, expiry->passed_over, expiry->round, EXPIRY_ROUND);
+	if (len < EXPIRY_ROUND)
+		expiry->passed_over = 0; /* these are the last: from the first on again */
 	if (len == 0)
 		return 0;
 	expiry->round_len = len;
@@ -226,6 +228,7 @@ int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn
 {
 	if (expiry->round_len == 0)
 		return begin_round(expiry, inbox, conn, err);
+	int rc = 0;
 	if (barrier_look(&expiry->barrier, conn, err) < 0)
 		return -1;
 	for (size_t i = expiry->round_len; i-- > 0;) {
@@ -236,11 +239,13 @@ int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn
 		if (inbox_reads(inbox, TOPIC_WORKER_EVENTS, due->partition) && leases_still_due(expiry->leases, due) &&
 			expire(expiry, inbox, due, conn, err) < 0) {
 			pg_rollback(conn);
-			return -1;
+			rc = -1; /* it is due in the next round, too, and holds up no other */
 		}
 		take_out(expiry, i);
 	}
-	if (barrier_is_over(&expiry->barrier))
-		expiry->round_len = 0; /* what is left is due in the next round, too */
-	return 0;
+	if (barrier_is_over(&expiry->barrier)) {
+		expiry->passed_over += expiry->round_len; /* others come before them in the next round */
+		expiry->round_len = 0;
+	}
+	return rc;
 }

@@ -27,6 +27,7 @@ struct expiry {
 	struct lease_due round[EXPIRY_ROUND];
 	struct partitions waits[EXPIRY_ROUND];
 	size_t round_len;
+	size_t passed_over; /* due, but left by the rounds before */
 	struct barrier barrier;
 };
 

@@ -178,12 +178,16 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 	return due->tokens_len > 0;
 }
 
-size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max)
+size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max)
 {
 	size_t len = 0;
 	int64_t now_ms = clock_boot_ms();
 	for (struct map_iter it = {0}; len < max && map_next(leases->workers, &it);) {
-		if (is_due(leases, it.value, now_ms, &ret_due[len]))
+		if (!is_due(leases, it.value, now_ms, &ret_due[len]))
+			continue;
+		if (skip > 0)
+			skip--;
+		else
 			len++;
 	}
 	return len;

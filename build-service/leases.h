@@ -50,8 +50,8 @@ struct lease_due {
 };
 /* Whether this attempt is part of it. */
 bool lease_due_has(const struct lease_due *due, const struct token *token);
-/* Copies up to `max`. */
-size_t leases_due(struct leases *leases, struct lease_due *ret_due, size_t max);
+/* Copies up to `max`, without the first `skip` of them. */
+size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max);
 /* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due
  * is what still is of it. What ran out since then is not part of it, nor is the silence of a worker that was not silent
  * then: what was waited for meanwhile had been written before. */

@@ -8,6 +8,8 @@
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
+#define ASK_MS 2000 /* for where assignments end */
+
 void strikes_init(struct strikes *strikes, struct service *service)
 {
 	*strikes = (struct strikes){.service = service};
@@ -63,7 +65,10 @@ static struct partitions waits_for(const struct overdue *overdue)
 
 static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
-	strikes->round_len = deadlines_overdue(strikes->service->deadlines, strikes->round, STRIKES_ROUND);
+	size_t len = deadlines_overdue(strikes->service->deadlines, strikes->passed_over, strikes->round, STRIKES_ROUND);
+	strikes->round_len = len;
+	if (len < STRIKES_ROUND)
+		strikes->passed_over = 0; /* these are the last: from the first on again */
 	if (strikes->round_len == 0 || keep_unanswered(strikes, conn, err) < 0 || strikes->round_len == 0)
 		return strikes->round_len == 0 ? 0 : -1;
 	barrier_clear(&strikes->barrier);
@@ -97,7 +102,7 @@ static int find_ends(struct strikes *strikes, struct inbox *inbox, struct error 
 		int64_t end;
 		if (!was_struck(strikes, id))
 			continue;
-		if (inbox_end_offset(inbox, topic->name, topic_partition(topic, id, strlen(id)), &end, err) < 0)
+		if (inbox_end_offset(inbox, topic->name, topic_partition(topic, id, strlen(id)), ASK_MS, &end, err) < 0)
 			return -1;
 		rows_text(&strikes->held_back, id);
 		rows_int(&strikes->held_back, end);
@@ -210,7 +215,9 @@ int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *c
 		return -1;
 	}
 	drop_ready(strikes);
-	if (barrier_is_over(&strikes->barrier))
-		strikes->round_len = 0; /* what is left is overdue in the next round, too */
+	if (barrier_is_over(&strikes->barrier)) {
+		strikes->passed_over += strikes->round_len; /* others come before them in the next round */
+		strikes->round_len = 0;
+	}
 	return 0;
 }

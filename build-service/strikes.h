@@ -25,7 +25,8 @@ struct strikes {
 	/* A round: these wait for the barrier, each for its own partition. */
 	struct overdue round[STRIKES_ROUND];
 	size_t round_len;
-	size_t ready_len; /* the first so many have passed it */
+	size_t ready_len;   /* the first so many have passed it */
+	size_t passed_over; /* overdue, but left by the rounds before */
 	struct barrier barrier;
 	bool struck[STRIKES_ROUND]; /* of those: nobody had accepted it */
 };

@@ -10,7 +10,6 @@
 #include "common/pg/inbox_private.h"
 
 #define CONNECT_EVERY_MS 1000
-#define BROKER_TIMEOUT_MS 5000
 
 struct metric inbox_records_total = {
 	.kind = METRIC_COUNTER, .name = "kiln_inbox_records_total", .help = "Records applied."};
@@ -242,10 +241,11 @@ int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t part
 	return found != NULL && found->state != INBOX_FOREIGN ? found->next : -1;
 }
 
-int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, int64_t *ret_offset, struct error *err)
+int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_offset,
+					 struct error *err)
 {
 	const struct kafka_position position = {.topic = topic, .partition = partition};
-	return kafka_watermarks_of(inbox->consumer, &position, 1, BROKER_TIMEOUT_MS, NULL, ret_offset, err);
+	return kafka_watermarks_of(inbox->consumer, &position, 1, timeout_ms, NULL, ret_offset, err);
 }
 
 static bool not_ready(struct buffer *why, const char *text)

@@ -93,6 +93,7 @@ def fixture_fleet(own_kiln):
             first, state = fleet.members[f"{kind}-1"], run / f"{kind}-2"
             state.mkdir(exist_ok=True)
             own_kiln.system.give(state, 0o700)
+            first.environment["KILN_DRAIN_DELAY_MS"] = "2000"  # the machine may be busy
             fleet.another(first, f"{kind}-2", KILN_LISTEN=f"127.0.0.1:{free_port()}", KILN_OPS_PORT=str(free_port()), KILN_STATE_DIR=str(state)).start()
         yield fleet
     finally:
@@ -114,6 +115,7 @@ def test_restarting_everything_one_by_one_fails_no_request_and_loses_and_repeats
     members = [fleet.members[name] for name in ("gateway-1", "gateway-2", "build-service-1", "build-service-2", "executor-1", "executor-2", "notifier")]
     for member in members:
         wait_for(lambda one=member: is_ready(ops_of(one)), f"{member.name} to be ready")
+    restart(members[0])  # with its patience
     gateways = [(f"http://{member.environment['KILN_LISTEN']}", ops_of(member)) for member in members[:2]]
     balancer = Balancer(gateways, kiln.system.env["KILN_TOKEN"])
     bots = Bots(balancer, project, spec(kiln.agents.write("sleep 0.1"), auto_commit=False))

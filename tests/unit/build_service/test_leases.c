@@ -17,7 +17,7 @@ static bool becomes_due(struct leases *leases, struct lease_due *due)
 	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
 		leases_heard(leases, worker, 0);
 		(void)leases_listed(leases, worker, &token, false);
-		if (leases_due(leases, due, 1) == 1 && !due->silent && due->tokens_len == 1)
+		if (leases_due(leases, 0, due, 1) == 1 && !due->silent && due->tokens_len == 1)
 			return true;
 	}
 	return false;
@@ -68,7 +68,7 @@ TEST(an_attempt_that_is_not_minded_here_is_no_news)
 static bool becomes_silent(struct leases *leases, struct lease_due *due)
 {
 	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
-		if (leases_due(leases, due, 1) == 1 && due->silent)
+		if (leases_due(leases, 0, due, 1) == 1 && due->silent)
 			return true;
 	}
 	return false;
@@ -95,7 +95,7 @@ TEST(only_attempts_that_were_due_are_still_due)
 		same = none = all;
 		none.tokens[0].attempt++;
 		bool still = leases_still_due(leases, &same), other = leases_still_due(leases, &none);
-		(void)leases_due(leases, &all, 1);
+		(void)leases_due(leases, 0, &all, 1);
 		leases_free(leases);
 		if (!all.silent) {
 			assert_true(still);
