@@ -165,7 +165,7 @@ def test_a_broken_trail_is_seen():
 
 
 PROBLEM = b'{"type":"/problems/not-found","title":"There is no such thing","status":404,"detail":"x","instance":"y"}'
-TYPE = {"content-type": "application/problem+json"}
+TYPE = {"content-type": "application/problem+json", "X-Request-Id": "0af7651916cd43dd8448eb211c80319c"}
 
 
 def test_a_right_answer_is_right():
@@ -176,7 +176,8 @@ def test_a_right_answer_is_right():
     "status, headers, body",
     [
         (418, TYPE, PROBLEM),
-        (404, {"content-type": "application/json"}, PROBLEM),
+        (404, TYPE | {"content-type": "application/json"}, PROBLEM),
+        (404, {"content-type": "application/problem+json"}, PROBLEM),
         (404, TYPE, PROBLEM.replace(b"404", b"403")),
         (404, TYPE, PROBLEM.replace(b"no such thing", b"nothing")),
         (404, TYPE, PROBLEM.replace(b"/problems/not-found", b"/problems/gone-fishing")),
@@ -184,9 +185,9 @@ def test_a_right_answer_is_right():
         (404, TYPE, PROBLEM[:-1] + b',"status":404}'),
         (404, TYPE, b""),
         (401, TYPE, PROBLEM),
-        (200, {"content-type": "application/json"}, b"{}"),
+        (200, TYPE | {"content-type": "application/json"}, b"{}"),
     ],
-    ids=["status", "media type", "status in the body", "title", "type", "extra", "duplicate", "empty", "header", "schema"],
+    ids=["status", "media type", "no id", "status in the body", "title", "type", "extra", "duplicate", "empty", "header", "schema"],
 )
 def test_a_wrong_answer_is_seen(status, headers, body):
     assert contract.find("GET", f"/builds/{BUILD}").judge_answer(status, headers, body)
