@@ -10,13 +10,16 @@ from .services import environment_of, ready_gateway
 
 
 class Relay:
-    """Passes connections on; or refuses new ones, or holds them: taken, and never answered."""
+    """Passes connections on; or refuses new ones, or holds them: taken, and never answered; or is mute: what is sent arrives, on old ones too,
+    and no answer comes back."""
 
     def __init__(self, host, port):
         self._target = (host, port)
         self._lock = threading.Lock()
         self._sockets = []
         self._mode = "pass"
+        self._mute_after = None
+        self._muted = set()  # of the sockets to the target, those an answer of which was lost
         self.passed = 0  # connections that are passed on, since the mode changed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -30,13 +33,13 @@ class Relay:
         user = parts.netloc.rpartition("@")[0]
         return relay, parts._replace(netloc=f"{user}@127.0.0.1:{relay.port}").geturl()
 
-    def set_mode(self, mode, cut=False):
-        """`cut`: also ends what there is; those that are held end in any case."""
-        assert mode in ("pass", "refuse", "hold")
+    def set_mode(self, mode, cut=False, mute_after=None):
+        """`cut`: also ends what there is; those that are held or have lost an answer end in any case. `mute_after`: who sends these bytes
+        gets no answer any more, to them neither."""
+        assert mode in ("pass", "refuse", "hold", "mute")
         with self._lock:
-            if cut or self._mode == "hold":
-                self._end(self._sockets if cut else [pair for pair in self._sockets if len(pair) == 1])
-            self._mode, self.passed = mode, 0
+            self._end(self._sockets if cut else [pair for pair in self._sockets if len(pair) == 1 or pair[1] in self._muted])
+            self._mode, self._mute_after, self.passed = mode, mute_after, 0
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -47,6 +50,7 @@ class Relay:
         for sock in (sock for pair in pairs for sock in pair):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+            self._muted.discard(sock)
         self._sockets = [pair for pair in self._sockets if pair not in pairs]
 
     def _accept(self):
@@ -63,7 +67,7 @@ class Relay:
             self._sockets.append([sock])
             return
         try:
-            other = socket.create_connection(self._target, timeout=30) if self._mode == "pass" else None
+            other = socket.create_connection(self._target, timeout=30) if self._mode in ("pass", "mute") else None
         except OSError:
             other = None
         if other is None:
@@ -72,12 +76,49 @@ class Relay:
         other.settimeout(None)
         self.passed += 1
         self._sockets.append([sock, other])
-        for source, sink, pass_on in ((sock, other, _pass_on), (other, sock, self._answer)):
+        asked, answered = _Sink(other, self._listen(other)), _Sink(sock, lambda _: self._lets_answer(other))
+        for source, sink, pass_on in ((sock, asked, _pass_on), (other, answered, self._answer)):
             threading.Thread(target=_pump, args=(source, sink, pass_on), name="relay-pump", daemon=True).start()
 
     def _answer(self, source, sink):
         """What comes back, until it ends."""
         _pass_on(source, sink)
+
+    def _listen(self, other):
+        """What looks at all that is sent to it."""
+        before = b""
+
+        def listen(data):
+            nonlocal before
+            with self._lock:
+                mark = self._mute_after
+                if mark is not None and mark in before + data:
+                    self._muted.add(other)
+                before = (before + data)[1 - len(mark) :] if mark is not None else b""
+            return True
+
+        return listen
+
+    def _lets_answer(self, other):
+        with self._lock:
+            if self._mode == "mute":
+                self._muted.add(other)
+            return other not in self._muted
+
+
+class _Sink:
+    """A socket to which only goes what somebody lets through."""
+
+    def __init__(self, sock, lets):
+        self._sock = sock
+        self._lets = lets
+
+    def sendall(self, data):
+        if self._lets(data):
+            self._sock.sendall(data)
+
+    def shutdown(self, how):
+        self._sock.shutdown(how)
 
 
 class KafkaRelay(Relay):
