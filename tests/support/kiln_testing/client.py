@@ -40,6 +40,22 @@ class BrokenContract(Exception):
     """The gateway answered as its contract does not allow."""
 
 
+def judge(answer, body=None):
+    """BrokenContract, unless the contract allows the answer; `body`: of its request, which must be right when it is accepted."""
+    method, path = answer.request.method, answer.request.url.raw_path.decode().partition("?")[0]
+    operation = contract.find(method, path)
+    if operation is None:
+        wrong = contract.judge_elsewhere(method, path, answer.status_code, answer.headers, answer.content)
+    else:
+        content = b"" if is_endless(answer) else answer.content
+        wrong = operation.judge_answer(answer.status_code, answer.headers, content)
+        if body is not None and answer.is_success:
+            wrong += [f"accepted, but the schema says: {text}" for text in operation.judge_request(answer.request.headers.get("content-type"), body)]
+    wrong = list(wrong)
+    if wrong:
+        raise BrokenContract(f"{method} {path} -> {answer.status_code}:\n  " + "\n  ".join(wrong[:20]))
+
+
 class Client:
     """One token's view of one gateway. Methods answer an httpx.Response that the contract allows."""
 
@@ -116,7 +132,8 @@ class Client:
 
         return wait_for(decided, f"a decision about {method} {path}", poll=0.5)
 
-    def _send(self, method, path, *, body=None, content=None, **kwargs):
+    def exchange(self, method, path, *, body=None, content=None, **kwargs):
+        """An answer that nobody has judged yet."""
         headers = dict(kwargs.pop("headers", {}))
         if body is not None:
             content = json.dumps(body, ensure_ascii=False).encode()
@@ -127,22 +144,12 @@ class Client:
                 answer.read()
         finally:
             answer.close()
-        self._judge(method, answer, body, headers.get("Content-Type"))
         return answer
 
-    def _judge(self, method, answer, body, media_type):
-        path = answer.request.url.raw_path.decode().partition("?")[0]
-        operation = contract.find(method, path)
-        if operation is None:
-            wrong = contract.judge_elsewhere(method, path, answer.status_code, answer.headers, answer.content)
-        else:
-            content = b"" if is_endless(answer) else answer.content
-            wrong = operation.judge_answer(answer.status_code, answer.headers, content)
-            if body is not None and answer.is_success:
-                wrong += [f"accepted, but the schema says: {text}" for text in operation.judge_request(media_type, body)]
-        wrong = list(wrong)
-        if wrong:
-            raise BrokenContract(f"{method} {path} -> {answer.status_code}:\n  " + "\n  ".join(wrong[:20]))
+    def _send(self, method, path, *, body=None, **kwargs):
+        answer = self.exchange(method, path, body=body, **kwargs)
+        judge(answer, body)
+        return answer
 
     def get(self, path, **kwargs):
         return self.request("GET", path, **kwargs)

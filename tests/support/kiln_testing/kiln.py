@@ -131,16 +131,25 @@ class Kiln:
         """What the trail says of how each agent of it went on from an earlier build."""
         return [item["data"].get("continued") for item in self.trail(task) if item["type"] == "build.phase" and item["data"]["phase"] == "agent"]
 
+    def wait_applied(self, consumer, topic, partitions=None):
+        """Waits until the consumer has applied what is in these partitions (in all of the topic's) by now."""
+        asking = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
+        try:
+            numbers = range(self.tap.partitions[topic]) if partitions is None else partitions
+            ends = {number: asking.get_watermark_offsets(confluent_kafka.TopicPartition(topic, number), timeout=60)[1] for number in numbers}
+        finally:
+            asking.close()
+        statement = "select partition, next_offset from consumer_offsets where consumer = %s and topic = %s"
+
+        def applied():
+            places = dict(self.system.sql(statement, consumer, topic))
+            return all(places.get(number, 0) >= end for number, end in ends.items())
+
+        wait_for(applied, f"{topic} to be applied by {consumer}")
+
     def log_is_stored(self, task):
         """Waits for what the build's executor has written by now; it is another way than that of its results."""
-        partition = partition_of(task.encode(), self.tap.partitions["kiln.build.logs"])
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
-        try:
-            _, end = consumer.get_watermark_offsets(confluent_kafka.TopicPartition("kiln.build.logs", partition), timeout=60)
-        finally:
-            consumer.close()
-        statement = "select 1 from consumer_offsets where consumer = 'kiln-log-store' and partition = %s and next_offset >= %s"
-        wait_for(lambda: self.system.sql(statement, partition, end), "the log to be stored")
+        self.wait_applied("kiln-log-store", "kiln.build.logs", [partition_of(task.encode(), self.tap.partitions["kiln.build.logs"])])
 
     def log(self, task):
         self.log_is_stored(task)
