@@ -179,7 +179,6 @@ def test_an_agent_cannot_make_commits_run_its_hooks_or_configuration(executor, a
         "git init -q nested; cd nested; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x; echo y >inside",
         "git checkout -q --orphan other; git commit -q -m 'no history'",
         "echo garbage >.git/index; echo 'gitdir: /nowhere' >sub; mkdir d; chmod 000 d; touch u; chmod 000 u",
-        "for n in $(seq 17); do p=\"${p:-} -p $(git commit-tree HEAD^{tree} -p HEAD -m $n)\"; done; git update-ref HEAD $(git commit-tree HEAD^{tree} $p -m octopus)",
         "git update-ref HEAD $(git commit-tree -m broken -p HEAD $(printf '100644 blob 1111111111111111111111111111111111111111\\tmissing\\n' | git mktree --missing))",
     ],
 )  # fmt: skip
@@ -191,4 +190,17 @@ def test_a_hostile_repository_of_the_agents_costs_at_most_its_own_commits(execut
     with repository.clone() as clone:
         assert clone.read("made.txt") == "made\n" and clone.read("README.md") == "# Test\n"
         assert clone.git("rev-parse", "HEAD^") == base
+        assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
+
+
+def test_a_merge_of_more_parents_than_are_taken_over_costs_the_agents_commits(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    parents = "for n in $(seq 17); do parents=\"${parents:-} -p $(git commit-tree HEAD^{tree} -p HEAD -m $n)\"; done"
+    script = f"cat >/dev/null; echo made >made.txt; {parents}; git update-ref HEAD $(git commit-tree HEAD^{{tree}} $parents -m Octopus)"
+    finished, attempt = executor.run(repository, agents.write(script))
+    assert finished["outcome"] == "completed" and finished["published"], finished
+    wait_for(lambda: "(a commit has too many parents)" in "".join(attempt.lines("kiln")), "the log to say so")
+    with repository.clone() as clone:
+        assert clone.git("rev-parse", "HEAD^") == base and clone.read("made.txt") == "made\n"
         assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
