@@ -3,8 +3,8 @@
 
 #include "executor/daemon/mirrors.h"
 
-#define DAY_S 86400
-#define FILE_BYTES 1000000
+#define DAY_S INT64_C(86400)
+#define FILE_BYTES INT64_C(1000000)
 
 static struct executor_config config; /* no limits unless a test sets them */
 
