@@ -98,8 +98,8 @@ def test_a_broken_one_is_not_taken_from_a_build_that_borrows_from_it(executor, a
 def test_only_the_attempts_child_keeps_the_mirror_in_its_place(executor, agents, site, place):
     """An agent, or what it leaves, would keep it for as long as it lives."""
     repository = site.repository()
-    attempt = executor.attempt(repository, agents.write(waiting(place, "true"))).assign()
-    wait_for(attempt.processes, "the agent")
+    attempt = executor.attempt(repository, agents.write(f"touch {place}/began; {waiting(place, 'true')}")).assign()
+    wait_for((place / "began").exists, "the agent")
     mirror = executor.mirror_of(repository)
     assert holders(mirror / "kiln-use") == {"kiln-attempt"} and not holders(mirror / "kiln-fetch")
     (place / "go").touch()
