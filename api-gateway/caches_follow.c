@@ -35,15 +35,10 @@ static void set_up(struct caches *caches, bool up, const struct error *err)
 /* What was told while nobody listened is lost. */
 static int listen_again(struct caches *caches, struct error *err)
 {
-	if (pg_connect(caches->conn, err) < 0)
-		return -1;
-	if (caches->listening_generation == pg_generation(caches->conn))
-		return 0;
-	if (pg_run(caches->conn, "LISTEN kiln_caches", err) < 0)
-		return -1;
-	caches->listening_generation = pg_generation(caches->conn);
-	caches->reload_due = true;
-	return 0;
+	unsigned before = caches->listening_generation;
+	int rc = pg_listen(caches->conn, "kiln_caches", &caches->listening_generation, err);
+	caches->reload_due |= caches->listening_generation != before;
+	return rc;
 }
 
 static int look(struct caches *caches, struct error *err)

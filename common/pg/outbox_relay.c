@@ -137,23 +137,11 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	return 0;
 }
 
-static int listen_again(struct outbox_relay *relay, struct error *err)
-{
-	if (pg_connect(relay->conn, err) < 0)
-		return -1;
-	if (relay->listening_generation == pg_generation(relay->conn))
-		return 0;
-	if (pg_run(relay->conn, "LISTEN kiln_outbox", err) < 0)
-		return -1;
-	relay->listening_generation = pg_generation(relay->conn);
-	return 0;
-}
-
 static int run_rounds(struct outbox_relay *relay, struct error *err)
 {
 	/* Before the look into the table: what is committed after this has its own wake-up. */
 	wakeup_clear(&relay->wakeup);
-	if (listen_again(relay, err) < 0)
+	if (pg_listen(relay->conn, "kiln_outbox", &relay->listening_generation, err) < 0)
 		return -1;
 	uint64_t shards = atomic_load(&relay->shards);
 	const uint64_t all = (UINT64_C(1) << OUTBOX_SHARDS) - 1;

@@ -53,6 +53,9 @@ void pg_disconnect(struct pg_conn *conn);
 PGconn *pg_raw(struct pg_conn *conn);
 /* How often it has connected so far: session state (LISTEN, advisory locks) is gone when this has changed. */
 unsigned pg_generation(const struct pg_conn *conn);
+/* Connects if need be, and LISTENs to a channel (a name, not data) unless the connection is that of *generation, which
+ * it sets: when that changes, what was told meanwhile is lost. Notifications come by pg_raw. */
+int pg_listen(struct pg_conn *conn, const char *channel, unsigned *generation, struct error *err) MUST_CHECK;
 /* For the stuck-blocker watch. Any thread. The backend's pid, 0 when not connected; when the call under way began
  * (clock_boot_ms), 0 when there is none. */
 int pg_backend_pid(const struct pg_conn *conn);

@@ -68,6 +68,19 @@ unsigned pg_generation(const struct pg_conn *conn)
 	return conn->generation;
 }
 
+int pg_listen(struct pg_conn *conn, const char *channel, unsigned *generation, struct error *err)
+{
+	if (pg_connect(conn, err) < 0)
+		return -1;
+	if (*generation == pg_generation(conn))
+		return 0;
+	CLEANUP(free_p) char *sql = xasprintf("LISTEN %s", channel);
+	if (pg_run(conn, sql, err) < 0)
+		return -1;
+	*generation = pg_generation(conn);
+	return 0;
+}
+
 int pg_backend_pid(const struct pg_conn *conn)
 {
 	return atomic_load(&conn->backend_pid);
