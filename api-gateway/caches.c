@@ -121,8 +121,8 @@ int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t
 	if (pg_query(conn, &sql_cache_tokens, PG_PARAMS(hashes), 1, &result, err) < 0)
 		return -1;
 	struct token *token = PQntuples(result) > 0 ? token_from_row(result, 0) : NULL;
-	if (token !=
-		NULL) /* in any case: a stream ends when its token is not found. A revocation is seen by the next look */
+	/* In any case: a stream ends when its token is not found. A revocation is seen by the next look. */
+	if (token != NULL)
 		caches_put_token(caches, token);
 	*ret = token;
 	return 0;

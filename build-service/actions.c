@@ -252,6 +252,17 @@ static void conclude_settling(const struct transition_context *context, struct b
 	}
 }
 
+/* False: it was lost too often. */
+static bool wait_after_loss(const struct transition_context *context, struct build *build, enum loss_reason reason,
+							bool accepted, const char *error_class, const char *message)
+{
+	if (!retries_after_loss(context->policy, build))
+		return false;
+	wait_in_queue(build, false, retries_wait_after_loss_ms(context->policy, build, accepted));
+	emit_lost(context, build, reason, error_class, message);
+	return true;
+}
+
 /* The worker has ended the attempt because its own lease ran out, and has found the way back in time to tell it. */
 static bool is_loss(const struct occurrence *occurrence)
 {
@@ -267,12 +278,8 @@ static void conclude_run(const struct transition_context *context, struct build 
 	bool proven = occurrence->finish.closed || occurrence->finish.published;
 	if (is_loss(occurrence) && !build->cancel_requested) {
 		retries_count_loss(context->policy, build, false);
-		if (retries_after_loss(context->policy, build)) {
-			wait_in_queue(build, false, retries_wait_after_loss_ms(context->policy, build, true));
-			emit_lost(context, build, LOSS_NOT_HELD, error_class, message);
-			return;
-		}
-		end_unpublished(context, build, &(struct ending){STATUS_FAILED, error_class, message, NULL}, proven);
+		if (!wait_after_loss(context, build, LOSS_NOT_HELD, true, error_class, message))
+			end_unpublished(context, build, &(struct ending){STATUS_FAILED, error_class, message, NULL}, proven);
 		return;
 	}
 	if (outcome == OUTCOME_COMPLETED) {
@@ -339,11 +346,8 @@ static void lose_run(const struct transition_context *context, struct build *bui
 	enum loss_reason reason = occurrence->loss.reason;
 	if (accepted)
 		retries_count_loss(context->policy, build, occurrence->loss.mass);
-	if (!build->cancel_requested && retries_after_loss(context->policy, build)) {
-		wait_in_queue(build, false, retries_wait_after_loss_ms(context->policy, build, accepted));
-		emit_lost(context, build, reason, NULL, NULL);
+	if (!build->cancel_requested && wait_after_loss(context, build, reason, accepted, NULL, NULL))
 		return;
-	}
 	struct ending ending = {STATUS_FAILED, "worker_lost", loss_message(reason), NULL};
 	if (build->cancel_requested)
 		ending = (struct ending){STATUS_CANCELLED, "cancelled", "cancelled", NULL};

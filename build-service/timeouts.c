@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "build-service/counters.h"
 #include "kiln_build_service_sql.h"
 
 void timeouts_init(struct timeouts *timeouts, struct service *service, struct pg_conn *conn)
