@@ -1,9 +1,10 @@
 /*
  * "Is there such a build?", answered by Postgres' row, else by the gateway's own tail, else by a proof of absence
- * (CONTRACT.md, Read your writes):
+ * (docs/contract.md, Read your writes):
  *
  *   The end E of the id's request partition is read first. 404 then takes one Postgres snapshot that has no row of the
- *   build, and in which all records below E are applied; or those below some N, while the tail has seen all from N to E.
+ *   build, and in which all records below E are applied; or those below some N, while the tail has seen all from N to
+ *   E.
  *   Until there is one the request waits, a second at most; then it is answered with 503.
  *
  * The tail's word is "pending", and counts beside a Postgres that answers and has no row. While Postgres does not, the

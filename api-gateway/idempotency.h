@@ -1,6 +1,6 @@
 /*
  * Idempotency-Key: the id of a build that was posted with a key is a function of who posted what where, so that every
- * gateway gives the same request the same id without asking anybody (CONTRACT.md).
+ * gateway gives the same request the same id without asking anybody (docs/contract.md).
  */
 #pragma once
 

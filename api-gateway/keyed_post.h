@@ -1,5 +1,5 @@
 /*
- * A POST that starts a build and carries an Idempotency-Key (CONTRACT.md). Its id is a function of the key
+ * A POST that starts a build and carries an Idempotency-Key (docs/contract.md). Its id is a function of the key
  * (idempotency.h), so there is one build whatever happens; what has to be found out is whether the build's first record
  * asked for this body:
  *

@@ -1,6 +1,6 @@
 /*
  * The transaction of a POST that starts no build: what the request does, its row of the audit (audit.h), and the
- * Idempotency-Key (CONTRACT.md), if it has one. For 24 hours a repeated request gets the answer of the
+ * Idempotency-Key (docs/contract.md), if it has one. For 24 hours a repeated request gets the answer of the
  * first one, and another body 422. The key is committed in the transaction of what the request does, so that neither is
  * there without the other; requests with the same key wait for each other. Only successful answers are kept: a request
  * that failed has done nothing, and may be tried again.

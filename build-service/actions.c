@@ -97,8 +97,8 @@ struct ending {
 	const char *result; /* NULL = to be made */
 };
 
-/* A push of this build may still land: only a settling attempt proves that it did not (PROTOCOL.md section 7). Returns
- * what it came to. */
+/* A push of this build may still land: only a settling attempt proves that it did not (docs/protocol.md section 7).
+ * Returns what it came to. */
 static bool must_settle(const struct build *build, bool proven)
 {
 	return build->pushing_seen && !proven;

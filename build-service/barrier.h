@@ -1,6 +1,6 @@
 /*
  * "Everything up to now is applied": end offsets of some partitions, read now, and whether the stored offsets have
- * reached them. Before an attempt is called lost, what its worker may have written is applied first (PROTOCOL.md
+ * reached them. Before an attempt is called lost, what its worker may have written is applied first (docs/protocol.md
  * section 5). On the inbox's thread.
  *
  * Each entry of a round waits for its own partitions only, so one that does not go on (it has no leader, its log has

@@ -1,7 +1,7 @@
 /*
- * The fold (PROTOCOL.md section 2): the records of one inbox transaction, applied per build in memory in offset order,
- * against rows that are locked in statements of their own; each build is written once. Requests first, then results,
- * then worker events: the order between topics is free, and this one loses least.
+ * The fold (docs/protocol.md section 2): the records of one inbox transaction, applied per build in memory in offset
+ * order, against rows that are locked in statements of their own; each build is written once. Requests first, then
+ * results, then worker events: the order between topics is free, and this one loses least.
  *
  * One thread's: the inbox's.
  */

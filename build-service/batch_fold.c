@@ -74,7 +74,8 @@ static bool is_found_already(const struct trail *trail, const struct build *buil
 	return false;
 }
 
-/* A push of a lost attempt that the build's end does not know (PROTOCOL.md section 7). Rare: it may cost a round trip.
+/* A push of a lost attempt that the build's end does not know (docs/protocol.md section 7). Rare: it may cost a round
+ * trip.
  */
 static int apply_late(struct batch *batch, struct pg_conn *tx, const struct report *report, struct build *build,
 					  struct error *err)

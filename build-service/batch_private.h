@@ -40,7 +40,7 @@ int batch_read_records(struct batch *batch, const struct inbox_record *const *re
 /* The parsed records: the only thing that the arena does not hold. */
 void batch_release_records(struct batch *batch);
 
-/* Perhaps a restore is being caught up with: requests make builds again whose trails were published (PROTOCOL.md
+/* Perhaps a restore is being caught up with: requests make builds again whose trails were published (docs/protocol.md
  * section 9). */
 static inline bool batch_catches_up(const struct batch *batch)
 {

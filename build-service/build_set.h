@@ -1,7 +1,7 @@
 /*
  * The builds of one transaction: their ids are collected, their rows locked in the order of the ids and read, changed
- * in memory by transitions, and each written once with its trail and outbox rows (PROTOCOL.md section 2). Nothing is
- * kept from one transaction to the next.
+ * in memory by transitions, and each written once with its trail and outbox rows (docs/protocol.md section 2). Nothing
+ * is kept from one transaction to the next.
  *
  *     build_set_begin(set);
  *     build_set_want(set, id) …           every id, before loading

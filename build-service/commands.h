@@ -1,6 +1,6 @@
 /*
- * Commands to workers (PROTOCOL.md section 4): sent right after the commit that decided them (attempt.released a little
- * later: releases.h), never through the outbox. What is lost is repeated by the next heartbeats. Each names the
+ * Commands to workers (docs/protocol.md section 4): sent right after the commit that decided them (attempt.released a
+ * little later: releases.h), never through the outbox. What is lost is repeated by the next heartbeats. Each names the
  * incarnation that it is for.
  */
 #pragma once

@@ -1,6 +1,6 @@
 /*
- * Accept deadlines (PROTOCOL.md section 5): run by whoever sent the assignment, from Kafka's acknowledgement of it.
- * This is only the memory of what runs; strikes.c decides. Forgotten at a crash: whoever takes over the worker's
+ * Accept deadlines (docs/protocol.md section 5): run by whoever sent the assignment, from Kafka's acknowledgement of
+ * it. This is only the memory of what runs; strikes.c decides. Forgotten at a crash: whoever takes over the worker's
  * partition starts it afresh.
  */
 #pragma once

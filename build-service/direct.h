@@ -2,9 +2,9 @@
  * Builds that get a worker in the very transaction that creates them: when nobody waits before them and a slot is free,
  * as in a system with room to spare. It saves them the queue, and a bot half of its wait.
  *
- * It is a match (PROTOCOL.md section 6) under the same advisory lock, which is only tried here: this transaction has
- * rows that the lock's holder may want. Whenever anything stands in the way (the lock, somebody who waits, a project
- * with a limit, no slot), the build is queued and the dispatcher woken as ever: nothing is lost by not trying.
+ * It is a match (docs/protocol.md section 6) under the same advisory lock, which is only tried here: this transaction
+ * has rows that the lock's holder may want. Whenever anything stands in the way (the lock, somebody who waits, a
+ * project with a limit, no slot), the build is queued and the dispatcher woken as ever: nothing is lost by not trying.
  *
  *     direct_plan(direct, &p);                      with the statements that load
  *     direct_assign(direct, results, …);            after the fold

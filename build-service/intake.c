@@ -103,7 +103,7 @@ static void on_lost(void *ctx, const char *topic, int32_t partition)
 
 /* --- between batches --- */
 
-/* The workers of partitions just taken over: their leases and accept deadlines run afresh (PROTOCOL.md section 5). */
+/* Workers of partitions just taken over: their leases and accept deadlines run afresh (docs/protocol.md section 5). */
 static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
 	if (intake->taken.len == 0)

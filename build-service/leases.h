@@ -1,7 +1,7 @@
 /*
- * Leases, as the owner of a worker's partition of kiln.worker.events remembers them (PROTOCOL.md section 5): when each
- * worker was last heard of, and when each of its attempts was last listed. By this process's own clock; forgotten when
- * the partition goes. expiry.c decides what is lost.
+ * Leases, as the owner of a worker's partition of kiln.worker.events remembers them (docs/protocol.md section 5): when
+ * each worker was last heard of, and when each of its attempts was last listed. By this process's own clock; forgotten
+ * when the partition goes. expiry.c decides what is lost.
  *
  * One thread's: the inbox's.
  */

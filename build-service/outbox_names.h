@@ -1,6 +1,6 @@
 /*
  * What a transaction has to publish, by name: its outbox rows say of which builds which events, and the relay reads
- * these from the trail (PROTOCOL.md section 3; migrations/0015_outbox_names.sql).
+ * these from the trail (docs/protocol.md section 3; migrations/0015_outbox_names.sql).
  */
 #pragma once
 

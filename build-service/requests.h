@@ -1,6 +1,6 @@
 /*
  * kiln.build.requests. A build.requested with a legible build id always becomes a build: what cannot be run is `failed`
- * with class `rejected` (PROTOCOL.md section 2). Repeated records change nothing.
+ * with class `rejected` (docs/protocol.md section 2). Repeated records change nothing.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* Assignments that two heartbeats have lacked (PROTOCOL.md section 4). */
+/* Assignments that two heartbeats have lacked (docs/protocol.md section 4). */
 #include <string.h>
 
 #include "build-service/assignment.h"

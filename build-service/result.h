@@ -1,4 +1,5 @@
-/* BuildResult (CONTRACT.md) as canonical JSON: as an executor reported it, or made here when no agent ran. */
+/* BuildResult (schemas/build-result.json) as canonical JSON: as an executor reported it, or made here when no agent
+ * ran. */
 #pragma once
 
 #include "build-service/arena.h"

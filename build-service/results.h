@@ -1,7 +1,7 @@
 /*
- * kiln.build.results: what executors report of their attempts. The token decides (PROTOCOL.md section 1): a report of
- * any other is ignored and counted. A finished attempt with a legible token is never poison: whatever is wrong with its
- * result, the build ends.
+ * kiln.build.results: what executors report of their attempts. The token decides (docs/protocol.md section 1): a report
+ * of any other is ignored and counted. A finished attempt with a legible token is never poison: whatever is wrong with
+ * its result, the build ends.
  */
 #pragma once
 
@@ -32,5 +32,5 @@ void report_release(struct report *report);
 /* Applies it to the build it names (which exists) and adds what the worker is to be told. */
 enum applied report_apply(const struct transition_context *context, const struct report *report, struct build *build,
 						  struct command_list *commands);
-/* A stale report tells of a push that the build's end does not know: worth a look (PROTOCOL.md section 7). */
+/* A stale report tells of a push that the build's end does not know: worth a look (docs/protocol.md section 7). */
 bool report_may_be_late(const struct report *report, enum applied applied, const struct build *build);

@@ -1,4 +1,4 @@
-/* What may be tried again, and when (PROTOCOL.md sections 1 and 8). Pure. */
+/* What may be tried again, and when (docs/protocol.md sections 1 and 8). Pure. */
 #pragma once
 
 #include <stdbool.h>

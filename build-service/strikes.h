@@ -1,7 +1,7 @@
 /*
- * Striking attempts that no worker accepted in time (PROTOCOL.md section 5): only when the build's results partition
- * has been applied up to an end offset that was read after the deadline; the worker gets nothing more before it has
- * read up to the present end of its assignments. On the inbox's thread.
+ * Striking attempts that no worker accepted in time (docs/protocol.md section 5): only when the build's results
+ * partition has been applied up to an end offset that was read after the deadline; the worker gets nothing more before
+ * it has read up to the present end of its assignments. On the inbox's thread.
  */
 #pragma once
 

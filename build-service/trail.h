@@ -1,5 +1,5 @@
 /*
- * The audit trail: a build's numbered events, each hashed with the one before (CONTRACT.md, Events). An event's body is
+ * The audit trail: a build's numbered events, each hashed with the one before (docs/events.md). An event's body is
  * RFC 8785 canonical JSON, written with its keys in sorted order; the same bytes are stored, hashed and published.
  *
  * A trail collects the events of one transaction; build_set.c makes rows of them. One thread's.

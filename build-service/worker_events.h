@@ -1,8 +1,9 @@
 /*
- * kiln.worker.events: what workers say of themselves (PROTOCOL.md section 5). A hello of a new incarnation frees what
- * it does not list; a heartbeat renews what it lists; what either lists without holding it is answered with `abandon`,
- * what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The wish to drain comes from
- * the gateway by the same topic: it is applied by whoever minds the worker, in order with what the worker says.
+ * kiln.worker.events: what workers say of themselves (docs/protocol.md section 5). A hello of a new incarnation frees
+ * what it does not list; a heartbeat renews what it lists; what either lists without holding it is answered with
+ * `abandon`, what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The wish to drain
+ * comes from the gateway by the same topic: it is applied by whoever minds the worker, in order with what the worker
+ * says.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* The fencing token (PROTOCOL.md section 1): build, attempt, lease; all three are compared everywhere. */
+/* The fencing token (docs/protocol.md section 1): build, attempt, lease; all three are compared everywhere. */
 #pragma once
 
 #include <stdbool.h>

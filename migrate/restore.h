@@ -1,8 +1,8 @@
 /*
- * kiln-migrate restore: Postgres has come back from a backup that is older than what Kafka has published (PROTOCOL.md
- * section 9, docs/restore.md). Raises the epoch, rolls the trails of the builds that the backup has forward from
- * kiln.build.events, and notes how far the build service has to read again before it may dispatch; it finds the trails
- * of the other builds in restored_events when it reads their requests.
+ * kiln-migrate restore: Postgres has come back from a backup that is older than what Kafka has published
+ * (docs/protocol.md section 9, docs/restore.md). Raises the epoch, rolls the trails of the builds that the backup has
+ * forward from kiln.build.events, and notes how far the build service has to read again before it may dispatch; it
+ * finds the trails of the other builds in restored_events when it reads their requests.
  *
  * No service may run: ERR_CONFLICT when one is connected. Executors may. Run again (also after it was interrupted) it
  * only finds less to do.

@@ -1,7 +1,7 @@
 /*
- * kiln-migrate rewind: the way back from a partition that an inbox has stopped (PROTOCOL.md section 2), because the log
- * is no more the one that was read: it is shorter than the offset, the record before the offset is another, or the
- * cluster is. Such a consumer begins again at the log's start; what it has applied already changes nothing, because
+ * kiln-migrate rewind: the way back from a partition that an inbox has stopped (docs/protocol.md section 2), because
+ * the log is no more the one that was read: it is shorter than the offset, the record before the offset is another, or
+ * the cluster is. Such a consumer begins again at the log's start; what it has applied already changes nothing, because
  * every effect has a key of its own. Offsets that are sound stay. Services may run: they look at stopped partitions
  * every ten seconds.
  *

@@ -1,4 +1,4 @@
-/* The settings of the topics (PROTOCOL.md section 2), as Kafka spells them. */
+/* The settings of the topics (docs/protocol.md section 2), as Kafka spells them. */
 #pragma once
 
 #include "common/base/compiler.h"

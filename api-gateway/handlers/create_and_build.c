@@ -1,8 +1,8 @@
 /*
  * POST /project/create-and-build: one call that makes a project and its first build. The project is inserted as
  * provisional, with the build's id, before the request goes to Kafka; the request makes it permanent when it is
- * applied, and the build service removes one whose request never came (CONTRACT.md, Away). An existing project is used
- * when every given field equals its own.
+ * applied, and the build service removes one whose request never came (docs/contract.md, When something is away). An
+ * existing project is used when every given field equals its own.
  */
 #include "api-gateway/accept.h"
 #include "api-gateway/caches.h"

@@ -1,7 +1,7 @@
 /*
- * POST /builds/{taskId}/retry: a new build of the same spec, as it was resolved then (PROTOCOL.md section 8). Where its
- * git is, by which credential, and what its agent may reach, is the project's as it is now: a retry is what one does
- * after having put that right.
+ * POST /builds/{taskId}/retry: a new build of the same spec, as it was resolved then (docs/protocol.md section 8).
+ * Where its git is, by which credential, and what its agent may reach, is the project's as it is now: a retry is what
+ * one does after having put that right.
  */
 #include "api-gateway/accept.h"
 #include "api-gateway/build_lookup.h"

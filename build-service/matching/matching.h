@@ -1,7 +1,7 @@
 /*
- * Which build goes to which worker (PROTOCOL.md section 6). Pure: candidates in the order of their turn, workers with
- * their free slots; each candidate gets the free slot with the fewest spare labels, if there is one and its project is
- * below its limit. sql/ beside this file says who is a candidate and who may get something.
+ * Which build goes to which worker (docs/protocol.md section 6). Pure: candidates in the order of their turn, workers
+ * with their free slots; each candidate gets the free slot with the fewest spare labels, if there is one and its
+ * project is below its limit. sql/ beside this file says who is a candidate and who may get something.
  *
  * These are the dispatcher's rules, and all of them: the gateway explains a wait (GET /builds/{taskId}/explain) by
  * calling the same.

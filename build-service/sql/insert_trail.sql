@@ -1,4 +1,4 @@
--- The trail rows of one transaction, and the outbox rows that name them (PROTOCOL.md section 3): of each build its events first to last, as many builds in a row as
+-- The trail rows of one transaction, and the outbox rows that name them (docs/protocol.md section 3): of each build its events first to last, as many builds in a row as
 -- outbox_names.c puts into one part of a shard. A build is in one part only, so the order of the parts is of no matter.
 WITH trail AS (
 	INSERT INTO build_events (build_id, sequence, type, time, attempt, body, hash)

@@ -1,6 +1,6 @@
 /*
  * Clocks. Durations and deadlines are CLOCK_BOOTTIME of this process: a suspended host stops CLOCK_MONOTONIC, not a
- * lease (PROTOCOL.md). Wall-clock time is only shown, never compared between hosts.
+ * lease (docs/protocol.md). Wall-clock time is only shown, never compared between hosts.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * Strict JSON: RFC 8259 by cJSON, with what Kiln refuses on top (CONTRACT.md): invalid UTF-8, U+0000 (raw or escaped),
- * lone surrogates, duplicate keys, nesting over 32, trailing bytes, numbers outside of double. Keys compare
+ * Strict JSON: RFC 8259 by cJSON, with what Kiln refuses on top (docs/contract.md): invalid UTF-8, U+0000 (raw or
+ * escaped), lone surrogates, duplicate keys, nesting over 32, trailing bytes, numbers outside of double. Keys compare
  * case-sensitively.
  */
 #pragma once

@@ -1,5 +1,5 @@
-/* CloudEvents 1.0 in Kafka's binary mode: attributes are record headers, the value is the data as JSON (CONTRACT.md,
- * Events). */
+/* CloudEvents 1.0 in Kafka's binary mode: attributes are record headers, the value is the data as JSON
+ * (docs/events.md). */
 #pragma once
 
 #include <librdkafka/rdkafka.h>

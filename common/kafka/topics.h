@@ -1,4 +1,4 @@
-/* The topics (DESIGN.md): names, partitions, retention. kiln-migrate makes them; everybody else only names them.
+/* The topics (docs/messages.md): names, partitions, retention. kiln-migrate makes them; everybody else only names them.
  * Partition counts never change. */
 #pragma once
 

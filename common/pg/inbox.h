@@ -1,7 +1,7 @@
 /*
- * The inbox (PROTOCOL.md section 2): records of some topics are read in one group, and each batch is applied in one
- * Postgres transaction together with its offsets. Every effect takes place exactly once, however often instances die,
- * overlap or freeze.
+ * The inbox (docs/protocol.md section 2): records of some topics are read in one group, and each batch is applied in
+ * one Postgres transaction together with its offsets. Every effect takes place exactly once, however often instances
+ * die, overlap or freeze.
  *
  * One inbox = one thread of the caller (inbox_run), one consumer, one connection. What it does:
  *  - On taking partitions: reads consumer_offsets (consumer, topic, partition) → next_offset, last_ce_id, cluster_id;

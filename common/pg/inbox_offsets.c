@@ -79,7 +79,7 @@ static void take_row(struct inbox_partition *partition, const PGresult *rows, in
 				   ce_id == NULL ? "" : ce_id); /* was written by us */
 }
 
-/* Decides about one partition: PROTOCOL.md section 2. NULL = good, else why it stops. */
+/* Decides about one partition: docs/protocol.md section 2. NULL = good, else why it stops. */
 static const char *judge(struct inbox_partition *partition, const char *stored_cluster, const char *cluster,
 						 int64_t low, int64_t high, char *text, size_t size)
 {

@@ -1,6 +1,6 @@
 /*
- * The outbox (PROTOCOL.md section 3): events become rows in the writer's transaction and go to Kafka from there, in
- * order of a per-key sequence that was taken under the key's row lock. At least once; first occurrences in order.
+ * The outbox (docs/protocol.md section 3): events become rows in the writer's transaction and go to Kafka from there,
+ * in order of a per-key sequence that was taken under the key's row lock. At least once; first occurrences in order.
  */
 #pragma once
 
@@ -63,8 +63,8 @@ struct outbox_committed {
 	const void *body;
 	size_t body_len;
 };
-/* Lets the relay skip reading these events from the trail: copies are kept for a moment. Only after the commit is known,
- * and before outbox_relay_wake. Any thread. */
+/* Lets the relay skip reading these events from the trail: copies are kept for a moment. Only after the commit is
+ * known, and before outbox_relay_wake. Any thread. */
 void outbox_relay_keep(struct outbox_relay *relay, const struct outbox_committed *events, size_t len);
 /* After a commit that wrote outbox rows. Any thread; cheap; coalesced. Also wakes the other instances (NOTIFY) when not
  * all shards are mine. */

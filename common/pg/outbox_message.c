@@ -6,7 +6,7 @@
 #include "common/kafka/topics.h"
 #include "common/pg/outbox_private.h"
 
-/* Headers are numbered in these topics only (CONTRACT.md, Events). */
+/* Headers are numbered in these topics only (docs/events.md). */
 static bool is_numbered(const char *topic)
 {
 	return strcmp(topic, TOPIC_BUILD_EVENTS) == 0 || strcmp(topic, TOPIC_CI_EVENTS) == 0 ||

@@ -1,5 +1,5 @@
 /*
- * The stuck-blocker watch (PROTOCOL.md section 2): an instance that is frozen between two statements keeps its row
+ * The stuck-blocker watch (docs/protocol.md section 2): an instance that is frozen between two statements keeps its row
  * locks past all time-outs of its own, so whoever waits for them has to end that session. A thread with a connection of
  * its own looks at connections whose call has been under way for more than 2 s: among the sessions of its own role that
  * block them, directly or indirectly, those that in two looks 1 s apart wait for their client in the same statement are

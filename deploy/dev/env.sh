@@ -1,4 +1,4 @@
-# DEV/env: the running system for tools and scripts, as CONTRACT.md has it.
+# DEV/env: the running system for tools and scripts, as docs/contract.md has it.
 # shellcheck shell=bash
 
 OWN_VARIABLES="KILN_URL KILN_TOKEN KILN_KAFKA_BROKERS KILN_DATABASE_URL KILN_GIT_URL

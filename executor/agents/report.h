@@ -14,7 +14,7 @@
 
 struct agent_report {
 	bool success;
-	const char *error_class; /* static, of CONTRACT.md; NULL = agent_failed */
+	const char *error_class; /* static, of schemas/common.json; NULL = agent_failed */
 	bool retryable;          /* another attempt may go better */
 	char message[256];       /* why not */
 

@@ -73,7 +73,7 @@ void attempt_keep_patch(struct attempt *attempt, const git_oid *base, const git_
 int attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit);
 /* Commits what the agent left; ret_made->changed false: nothing. Sets files_changed. */
 int attempt_commit(struct attempt *attempt, struct commit_made *ret_made);
-/* PROTOCOL.md section 7: the commit to the branch, or nothing. */
+/* docs/protocol.md section 7: the commit to the branch, or nothing. */
 int attempt_publish(struct attempt *attempt, const struct commit_made *made);
 /* MODE_SETTLE. */
 int attempt_settle(struct attempt *attempt);

@@ -13,7 +13,7 @@
 #include "executor/git/remote.h"
 #include "executor/secrets.h"
 
-/* Error classes are those of CONTRACT.md, as text. */
+/* Error classes are those of schemas/common.json, as text. */
 struct outcome {
 	bool completed;
 	const char *error_class; /* static; NULL when completed; "cancelled" makes the outcome `cancelled` */

@@ -1,6 +1,6 @@
 /*
- * Publishing: one commit (PROTOCOL.md section 7). A loop of looking, rebasing, announcing and pushing, in which only
- * the remote's refs decide: the fence ref refs/kiln/builds/BUILD is created together with the branch's change, by
+ * Publishing: one commit (docs/protocol.md section 7). A loop of looking, rebasing, announcing and pushing, in which
+ * only the remote's refs decide: the fence ref refs/kiln/builds/BUILD is created together with the branch's change, by
  * compare-and-set on both.
  */
 #include "executor/attempt/attempt.h"

@@ -1,6 +1,7 @@
 /*
- * Settling (PROTOCOL.md section 7): a build that announced a push ends without a commit only when it is certain that
- * none can come any more: the fence holds a commit (then that is the publication), or we put the closing mark there.
+ * Settling (docs/protocol.md section 7): a build that announced a push ends without a commit only when it is certain
+ * that none can come any more: the fence holds a commit (then that is the publication), or we put the closing mark
+ * there.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* The attempts that this worker holds: from the assignment until the result is stored (PROTOCOL.md section 5). Main
- * thread only. */
+/* The attempts that this worker holds: from the assignment until the result is stored (docs/protocol.md section 5).
+ * Main thread only. */
 #pragma once
 
 #include "executor/daemon/daemon.h"

@@ -1,4 +1,4 @@
-/* What the build service commands (PROTOCOL.md section 4). Main thread only. */
+/* What the build service commands (docs/protocol.md section 4). Main thread only. */
 #pragma once
 
 #include <stddef.h>

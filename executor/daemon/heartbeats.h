@@ -1,8 +1,8 @@
 /*
- * Heartbeats and the dead-man rule (PROTOCOL.md section 5). They have a producer of their own, not idempotent, with a
- * message time-out of 5 s: an old one is dropped, not sent late. All agents are killed when Kafka has not acknowledged
- * a heartbeat (or the hello) for 20 s, counted from the creation of the newest that it did acknowledge. Main thread
- * only.
+ * Heartbeats and the dead-man rule (docs/protocol.md section 5). They have a producer of their own, not idempotent,
+ * with a message time-out of 5 s: an old one is dropped, not sent late. All agents are killed when Kafka has not
+ * acknowledged a heartbeat (or the hello) for 20 s, counted from the creation of the newest that it did acknowledge.
+ * Main thread only.
  */
 #pragma once
 

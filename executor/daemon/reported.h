@@ -1,8 +1,8 @@
 /*
- * Results that wait for attempt.released (PROTOCOL.md section 5): each a file STATE/results/LEASE.json, fsynced while
- * the result is first sent, sent again until it is released, also by later daemons. A daemon that is killed before the
- * file is there has as good as not sent it: the attempt is lost, what it pushed is adopted, and the result is stale, or
- * has come first. In memory is only what is needed to list and find them.
+ * Results that wait for attempt.released (docs/protocol.md section 5): each a file STATE/results/LEASE.json, fsynced
+ * before the result is sent, which is sent again until it is released, also by later daemons. A daemon that is killed
+ * before the file is there has not sent it: the attempt is lost, and what it pushed is adopted. In memory is only what
+ * is needed to list and find them.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* Who this worker is (PROTOCOL.md section 5): the worker id and the incarnation, kept in the state directory that one
- * daemon at a time holds the lock of. */
+/* Who this worker is (docs/protocol.md section 5): the worker id and the incarnation, kept in the state directory that
+ * one daemon at a time holds the lock of. */
 #pragma once
 
 #include <stdint.h>

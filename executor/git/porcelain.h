@@ -1,5 +1,5 @@
-/* What `git push --porcelain` says about each ref (PROTOCOL.md section 7): the lines of stdout decide, not the exit
- * status. */
+/* What `git push --porcelain` says about each ref (docs/protocol.md section 7): the lines of stdout decide, not the
+ * exit status. */
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* A git URL in its parts: https://, http:// or ssh://, as CONTRACT.md allows them. Literal and conservative: what has
- * two readings is refused. */
+/* A git URL in its parts: https://, http:// or ssh://, as docs/contract.md allows them. Literal and conservative: what
+ * has two readings is refused. */
 #pragma once
 
 #include <stdbool.h>

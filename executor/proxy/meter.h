@@ -34,5 +34,5 @@ enum model_verdict model_meter_admit_model(struct model_meter *meter, const char
  * cost, negative when it has no price. Names may be "". */
 double model_meter_settle(struct model_meter *meter, bool answered, const char *asked_model,
 						  const char *answering_model, const struct model_usage *usage);
-/* The error class of CONTRACT.md. */
+/* The error class, of schemas/common.json. */
 const char *model_verdict_class(enum model_verdict verdict);

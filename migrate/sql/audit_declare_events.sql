@@ -1,4 +1,4 @@
--- verify-audit: every event, with what its hash must be after the event before it (CONTRACT.md, Trail hash). The window runs along the primary key and holds a row.
+-- verify-audit: every event, with what its hash must be after the event before it (docs/events.md, Checking a trail). The window runs along the primary key and holds a row.
 -- Bodies beyond 1 MiB stay where they are: the hash is what vouches for them.
 DECLARE audit_events NO SCROLL CURSOR FOR
 SELECT build_id, sequence, type, attempt, encode(hash, 'hex') AS hash,

@@ -1,5 +1,5 @@
 /*
- * Dispatch (PROTOCOL.md section 6): M8 and the liveness property "runnable and free => eventually assigned", with the timer removed.
+ * Dispatch (docs/protocol.md section 6): M8 and the liveness property "runnable and free => eventually assigned", with the timer removed.
  *
  * Whoever commits a change (a build begins to wait, a slot becomes free) then matches, on any instance: waits for the advisory lock, looks
  * at what is committed, claims, commits. Builds 0 to 2 are of one project with the limit LIMIT; build 0 is of a class that no slot serves

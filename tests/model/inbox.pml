@@ -1,5 +1,5 @@
 /*
- * Inbox and outbox (PROTOCOL.md sections 2 and 3): M6 and M7.
+ * Inbox and outbox (docs/protocol.md sections 2 and 3): M6 and M7.
  *
  * Two instances believe at the same time that the partition is theirs: the group's opinion is no guard, so the model has none, and
  * either of them is the other's zombie. A transaction is many steps with real locks, and any step may be put off for as long as one likes

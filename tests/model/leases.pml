@@ -1,5 +1,5 @@
 /*
- * Tokens, leases and incarnations (PROTOCOL.md sections 1, 4, 5 and 8): M2, M3, M4, M6 for results, M8 for claims, and the liveness
+ * Tokens, leases and incarnations (docs/protocol.md sections 1, 4, 5 and 8): M2, M3, M4, M6 for results, M8 for claims, and the liveness
  * property "logged request => eventually terminal" (LIVE).
  *
  * Two workers with one slot and INCARNATIONS each, two builds. The service is one process whose steps are transactions: that two instances

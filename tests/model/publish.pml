@@ -1,5 +1,5 @@
 /*
- * Publishing: one commit (PROTOCOL.md sections 7 and 8): M1, M5, M9 and M10.
+ * Publishing: one commit (docs/protocol.md sections 7 and 8): M1, M5, M9 and M10.
  *
  * A remote whose refs are compared and set by the server, sometime after the client asked, and perhaps after the client died. Attempt 1 may
  * be given up by the service at any moment and go on (frozen past its lease, anywhere between two steps); then attempt 2 runs, and a

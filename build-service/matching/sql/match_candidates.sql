@@ -1,4 +1,4 @@
--- The builds whose turn it is, for each class that some free slot can serve (PROTOCOL.md section 6). A class is "agent,label,…"; "*" is a settling attempt, which any worker
+-- The builds whose turn it is, for each class that some free slot can serve (docs/protocol.md section 6). A class is "agent,label,…"; "*" is a settling attempt, which any worker
 -- takes and which needs no place in its project.
 --
 -- Builds wait in one line for each class. One that is met there while its project is full gets parked (match_park.sql): it waits in its project's

@@ -106,7 +106,7 @@ void worker_heartbeat(struct sim *sim, struct sim_worker *worker, int64_t now_us
 		attempt_resend(LIST_ITEM(node, struct attempt, of_worker), now_us);
 }
 
-/* A worker reads the end offset of its partition, goes on from there, and then says hello (PROTOCOL.md section 5). */
+/* A worker reads its partition's end offset, goes on from there, and then says hello (docs/protocol.md section 5). */
 static int open_consumer(struct sim *sim, const struct kafka_settings *settings, struct error *err)
 {
 	const struct topic *topic = topic_find(TOPIC_BUILD_ASSIGNMENTS);

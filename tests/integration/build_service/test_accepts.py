@@ -1,4 +1,4 @@
-"""Attempts that are not accepted in time (PROTOCOL.md section 4)."""
+"""Attempts that are not accepted in time (docs/protocol.md section 4)."""
 from kiln_testing.waiting import stays, wait_for
 
 SETTINGS = {"KILN_ACCEPT_DEADLINE_MS": "2000"}

@@ -1,4 +1,4 @@
-"""Cancel in every state (PROTOCOL.md section 8)."""
+"""Cancel in every state (docs/protocol.md section 8)."""
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
 

@@ -1,4 +1,4 @@
-"""Who gets what, and in which order (PROTOCOL.md section 6)."""
+"""Who gets what, and in which order (docs/protocol.md section 6)."""
 import uuid
 
 import psycopg

@@ -1,4 +1,4 @@
-"""Workers, their leases and incarnations (PROTOCOL.md sections 4 and 5). Leases are 3 s here."""
+"""Workers, their leases and incarnations (docs/protocol.md sections 4 and 5). Leases are 3 s here."""
 import uuid
 
 from kiln_testing.waiting import stays, wait_for

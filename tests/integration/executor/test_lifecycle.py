@@ -1,4 +1,4 @@
-"""Workers that come, go, are killed, fenced and cut off (PROTOCOL.md sections 4 and 5)."""
+"""Workers that come, go, are killed, fenced and cut off (docs/protocol.md sections 4 and 5)."""
 import os
 import pathlib
 import signal

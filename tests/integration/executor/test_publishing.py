@@ -1,4 +1,4 @@
-"""Publishing when the remote does not hold still (PROTOCOL.md section 7)."""
+"""Publishing when the remote does not hold still (docs/protocol.md section 7)."""
 import os
 import signal
 import uuid

@@ -1,4 +1,4 @@
-"""Audit trails that a test writes itself, by CONTRACT.md alone: canonical JSON, each hash over the one before."""
+"""Audit trails that a test writes itself, by docs/events.md alone: canonical JSON, each hash over the one before."""
 import contextlib
 import hashlib
 import uuid
