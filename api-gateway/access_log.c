@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 
 #define FILL_BYTES ((size_t)256 * 1024) /* a loop's lines between two writes */
@@ -75,7 +76,6 @@ static void collect(void)
 static void *write_lines(void *arg)
 {
 	(void)arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-log"); /* for people who look at threads */
 	while (!atomic_load(&writer.stop)) {
 		if (wakeup_wait(&writer.wakeup, IDLE_MS)) /* there is a first line */
 			collect();
@@ -104,7 +104,8 @@ struct access_log *access_logs_start(size_t count, bool on, const struct config_
 		writer.logs[i].writing = xmalloc(FILL_BYTES);
 	}
 	wakeup_init(&writer.wakeup);
-	CHECK(pthread_create(&writer.thread, NULL, write_lines, NULL) == 0);
+	struct error err = ERROR_INIT;
+	CHECK(thread_start(&writer.thread, "gateway-log", 0, write_lines, NULL, &err) == 0);
 	return writer.logs;
 }
 
@@ -118,7 +119,7 @@ void access_logs_stop(struct access_log *logs)
 	if (writer.on) {
 		atomic_store(&writer.stop, true);
 		wakeup_signal(&writer.wakeup);
-		CHECK(pthread_join(writer.thread, NULL) == 0);
+		thread_join(writer.thread);
 		wakeup_release(&writer.wakeup);
 		for (size_t i = 0; i < writer.count; i++) {
 			free(logs[i].filling);

@@ -11,6 +11,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 
 #define REFRESH_MS 1000
 #define RELOAD_MS ((int64_t)10 * 60 * 1000)
@@ -120,7 +121,6 @@ static void wait_for_change(struct caches *caches, int64_t began_ms)
 static void *follow(void *arg)
 {
 	struct caches *caches = arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-caches"); /* for people who look at threads */
 	while (!atomic_load(&caches->stop)) {
 		int64_t began_ms = clock_boot_ms();
 		struct error err = ERROR_INIT;
@@ -139,17 +139,16 @@ int caches_follow_start(struct caches *caches, struct error *err)
 	wakeup_init(&caches->wakeup);
 	metric_register(&up_gauge);
 	caches->reload_due = true;
-	int failed = pthread_create(&caches->thread, NULL, follow, caches);
-	if (failed == 0)
+	if (thread_start(&caches->thread, "gateway-caches", 0, follow, caches, err) == 0)
 		return 0;
 	wakeup_release(&caches->wakeup);
-	return error_set_errno(err, failed, "starting the cache thread");
+	return -1;
 }
 
 void caches_follow_stop(struct caches *caches)
 {
 	atomic_store(&caches->stop, true);
 	wakeup_signal(&caches->wakeup);
-	CHECK(pthread_join(caches->thread, NULL) == 0);
+	thread_join(caches->thread);
 	wakeup_release(&caches->wakeup);
 }

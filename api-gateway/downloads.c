@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/queue.h"
+#include "common/base/thread.h"
 
 #define READERS 2
 #define POP_MS 60000
@@ -88,7 +89,6 @@ static void on_read(struct request *request);
 static void *work(void *arg)
 {
 	struct downloads *downloads = arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-files"); /* for people who look at threads */
 	for (;;) {
 		struct download *download = queue_pop(downloads->queue, POP_MS);
 		if (download == NULL) {
@@ -310,14 +310,12 @@ int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, s
 	downloads->limits = open_limits_new(config->max_downloads, config->max_downloads_per_token);
 	downloads->queue = queue_new((size_t)config->max_downloads + 1);
 	metric_register(&open_gauge);
-	int failed = 0;
-	while (failed == 0 && downloads->threads_len < READERS) {
-		failed = pthread_create(&downloads->threads[downloads->threads_len], NULL, work, downloads);
-		downloads->threads_len += failed == 0;
-	}
-	if (failed != 0) {
-		downloads_stop(downloads);
-		return error_set_errno(err, failed, "starting a reader of artifacts");
+	for (; downloads->threads_len < READERS; downloads->threads_len++) {
+		pthread_t *thread = &downloads->threads[downloads->threads_len];
+		if (thread_start(thread, "gateway-files", 0, work, downloads, err) < 0) {
+			downloads_stop(downloads);
+			return -1;
+		}
 	}
 	*ret_downloads = downloads;
 	return 0;
@@ -329,7 +327,7 @@ void downloads_stop(struct downloads *downloads)
 		return;
 	queue_close(downloads->queue);
 	for (size_t i = 0; i < downloads->threads_len; i++)
-		CHECK(pthread_join(downloads->threads[i], NULL) == 0);
+		thread_join(downloads->threads[i]);
 	queue_free(downloads->queue);
 	open_limits_free(downloads->limits);
 	free(downloads);

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "api-gateway/caches.h"
 #include "common/base/alloc.h"
@@ -11,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/queue.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 
 #define TURN_MS 1000   /* without a turn of the owner's */
 #define SILENCES_MAX 2 /* statements in a row that Postgres said nothing to: it is away */
@@ -117,7 +117,6 @@ static void *run(void *arg)
 {
 	struct lookups *lookups = arg;
 	const struct lookups_owner *owner = &lookups->owner;
-	(void)pthread_setname_np(pthread_self(), owner->thread_name);
 	while (!atomic_load(&lookups->stop))
 		answer_some(lookups, owner->turn != NULL ? owner->turn(owner->ctx) : TURN_MS);
 	give_back(lookups);
@@ -156,12 +155,11 @@ int lookups_start(struct gateway *gateway, const struct lookups_owner *owner, st
 	lookups->queue = queue_new(owner->queue_max);
 	lookups->conn = make_connection(lookups);
 	*ret_lookups = lookups; /* the owner's turn uses it */
-	int failed_to = pthread_create(&lookups->thread, NULL, run, lookups);
-	if (failed_to == 0)
+	if (thread_start(&lookups->thread, owner->thread_name, 0, run, lookups, err) == 0)
 		return 0;
 	*ret_lookups = NULL;
 	free_lookups(lookups);
-	return error_set_errno(err, failed_to, "starting the thread %s", owner->thread_name);
+	return -1;
 }
 
 void lookups_stop(struct lookups *lookups)
@@ -170,7 +168,7 @@ void lookups_stop(struct lookups *lookups)
 		return;
 	atomic_store(&lookups->stop, true);
 	queue_close(lookups->queue); /* wakes it */
-	CHECK(pthread_join(lookups->thread, NULL) == 0);
+	thread_join(lookups->thread);
 	free_lookups(lookups);
 }
 

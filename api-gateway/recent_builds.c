@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/cond.h"
 #include "common/base/list.h"
 #include "common/base/metrics.h"
 
@@ -47,11 +48,7 @@ struct recent_builds *recent_builds_new(size_t partitions, size_t max_bytes)
 	static bool registered;
 	struct recent_builds *recent = xcalloc(1, sizeof(*recent));
 	CHECK(pthread_mutex_init(&recent->lock, NULL) == 0);
-	pthread_condattr_t attributes;
-	CHECK(pthread_condattr_init(&attributes) == 0);
-	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&recent->moved, &attributes) == 0);
-	CHECK(pthread_condattr_destroy(&attributes) == 0);
+	cond_init(&recent->moved);
 	size_t buckets = 64;
 	while (buckets < max_bytes / BYTES_PER_BUCKET)
 		buckets *= 2;
@@ -244,16 +241,11 @@ int64_t recent_builds_applied_until(struct recent_builds *recent, int32_t partit
 
 bool recent_builds_wait(struct recent_builds *recent, int32_t partition, int64_t offset, int64_t deadline_ms)
 {
-	struct timespec until;
-	CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	int64_t until_ns = until.tv_nsec + (int64_t)clock_left_ms(deadline_ms) * 1000000;
-	until.tv_sec += until_ns / 1000000000;
-	until.tv_nsec = until_ns % 1000000000;
+	struct timespec until = cond_deadline(clock_left_ms(deadline_ms));
 	lock(recent);
 	recent->waiters++;
-	int result = 0;
-	while (recent->reach[partition].position < offset && result == 0)
-		result = pthread_cond_timedwait(&recent->moved, &recent->lock, &until);
+	while (recent->reach[partition].position < offset && cond_wait_until(&recent->moved, &recent->lock, &until))
+		;
 	recent->waiters--;
 	bool reached = recent->reach[partition].position >= offset;
 	unlock(recent);

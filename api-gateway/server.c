@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api-gateway/build_wait.h"
+#include "common/base/thread.h"
 #include "common/http/chunks.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
@@ -196,7 +197,6 @@ static void init_loop(struct loop *loop)
 static void *run_loop(void *arg)
 {
 	struct loop *loop = arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-loop"); /* for people who look at threads */
 	init_loop(loop);
 	(void)pthread_barrier_wait(&loop->server->started); /* one of them gets another value, that is all */
 	for (;;) {
@@ -289,8 +289,7 @@ static int start_loop(struct server *server, size_t index, struct error *err)
 	loop->listen_fd = fcntl(server->listen_fd, F_DUPFD_CLOEXEC, 0);
 	if (loop->listen_fd < 0)
 		return error_set_errno(err, errno, "duplicating the listening socket");
-	int failed = pthread_create(&loop->thread, NULL, run_loop, loop);
-	return failed == 0 ? 0 : error_set_errno(err, failed, "starting a loop");
+	return thread_start(&loop->thread, "gateway-loop", 0, run_loop, loop, err);
 }
 
 int server_start(struct gateway *gateway, struct server **ret_server, struct error *err)
@@ -343,7 +342,7 @@ void server_drain(struct server *server, int64_t deadline_ms)
 		h2o_multithread_send_message(&loop->control, &server->drain_messages[i]);
 	}
 	for (size_t i = 0; i < server->loops_len; i++)
-		CHECK(pthread_join(server->loops[i].thread, NULL) == 0);
+		thread_join(server->loops[i].thread);
 	access_logs_stop(server->logs);
 	/* h2o's loops live as long as the process (its destructors are incomplete, libraries.md). */
 }

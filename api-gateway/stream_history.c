@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/queue.h"
+#include "common/base/thread.h"
 #include "common/kafka/consumer.h"
 #include "common/kafka/topics.h"
 
@@ -148,7 +149,6 @@ static int answer(struct stream_history *history, struct history_work *work, str
 static void *run(void *arg)
 {
 	struct stream_history *history = arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-history"); /* for people who look at threads */
 	while (!queue_closed(history->queue)) {
 		struct history_work *work = queue_pop(history->queue, POP_MS);
 		if (work == NULL) {
@@ -169,11 +169,10 @@ int stream_history_start(const struct kafka_settings *settings, struct stream_hi
 	struct stream_history *history = xcalloc(1, sizeof(*history));
 	history->settings = *settings;
 	history->queue = queue_new(QUEUE_MAX);
-	int failed = pthread_create(&history->thread, NULL, run, history);
-	if (failed != 0) {
+	if (thread_start(&history->thread, "gateway-history", 0, run, history, err) < 0) {
 		queue_free(history->queue);
 		free(history);
-		return error_set_errno(err, failed, "starting the reader of history");
+		return -1;
 	}
 	*ret_history = history;
 	return 0;
@@ -184,7 +183,7 @@ void stream_history_stop(struct stream_history *history)
 	if (history == NULL)
 		return;
 	queue_close(history->queue);
-	CHECK(pthread_join(history->thread, NULL) == 0);
+	thread_join(history->thread);
 	kafka_consumer_free(history->consumer);
 	queue_free(history->queue);
 	free(history);

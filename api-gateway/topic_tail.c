@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "common/kafka/topics.h"
 
@@ -170,7 +171,6 @@ static void rest(struct topic_tail *tail)
 static void *run(void *arg)
 {
 	struct topic_tail *tail = arg;
-	(void)pthread_setname_np(pthread_self(), tail->options.name); /* for people who look at threads */
 	while (!atomic_load(&tail->stop)) {
 		struct error err = ERROR_INIT;
 		if (!is_wanted(tail)) {
@@ -211,11 +211,10 @@ int topic_tail_start(const struct topic_tail_options *options, struct topic_tail
 	wakeup_init(&tail->wakeup);
 	metric_register(options->begins_total);
 	*ret_tail = tail; /* the thread's callbacks may look at it */
-	int failed = pthread_create(&tail->thread, NULL, run, tail);
-	if (failed != 0) {
+	if (thread_start(&tail->thread, tail->options.name, 0, run, tail, err) < 0) {
 		*ret_tail = NULL;
 		free(tail);
-		return error_set_errno(err, failed, "starting a tail");
+		return -1;
 	}
 	return 0;
 }
@@ -226,7 +225,7 @@ void topic_tail_stop(struct topic_tail *tail)
 		return;
 	atomic_store(&tail->stop, true);
 	wakeup_signal(&tail->wakeup);
-	CHECK(pthread_join(tail->thread, NULL) == 0);
+	thread_join(tail->thread);
 	kafka_consumer_free(tail->consumer);
 	kafka_consumer_free(tail->asker);
 	wakeup_release(&tail->wakeup);

@@ -10,6 +10,7 @@
 #include "common/base/metrics.h"
 #include "common/base/queue.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/pg/pool.h"
 
 #define POP_MS 60000
@@ -31,7 +32,6 @@ static struct metric queued = {
 static void *work(void *arg)
 {
 	struct workers *workers = arg;
-	(void)pthread_setname_np(pthread_self(), "gateway-worker"); /* for people who look at threads */
 	for (;;) {
 		struct worker_task *one = queue_pop(workers->queue, POP_MS);
 		if (one == NULL) {
@@ -46,16 +46,12 @@ static void *work(void *arg)
 
 static int start_threads(struct workers *workers, struct error *err)
 {
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
-	int failed = 0;
-	while (failed == 0 && workers->count < (size_t)workers->gateway->config->workers) {
-		failed = pthread_create(&workers->threads[workers->count], &attributes, work, workers);
-		workers->count += failed == 0;
+	for (; workers->count < (size_t)workers->gateway->config->workers; workers->count++) {
+		pthread_t *thread = &workers->threads[workers->count];
+		if (thread_start(thread, "gateway-worker", THREAD_STACK_BYTES, work, workers, err) < 0)
+			return -1;
 	}
-	CHECK(pthread_attr_destroy(&attributes) == 0);
-	return failed == 0 ? 0 : error_set_errno(err, failed, "starting a worker");
+	return 0;
 }
 
 int workers_start(struct gateway *gateway, struct workers **ret_workers, struct error *err)
@@ -96,7 +92,7 @@ void workers_stop(struct workers *workers)
 	atomic_store(&workers->stopping, true);
 	queue_close(workers->queue);
 	for (size_t i = 0; i < workers->count; i++)
-		CHECK(pthread_join(workers->threads[i], NULL) == 0);
+		thread_join(workers->threads[i]);
 	pg_pool_free(workers->pool);
 	queue_free(workers->queue);
 	free(workers->threads);

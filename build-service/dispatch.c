@@ -11,6 +11,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "kiln_build_service_sql.h"
 
 #define TIMER_MS 1000
@@ -91,15 +92,8 @@ int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher
 	match_run_init(&dispatcher->run, service, dispatcher->conn);
 	timeouts_init(&dispatcher->timeouts, service, dispatcher->conn);
 	pg_watch_add(service->watch, dispatcher->conn);
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
-	int code = pthread_create(&dispatcher->thread, &attributes, dispatch_thread, dispatcher);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	CHECK(code == 0 || code == EAGAIN);
-	if (code != 0)
-		return error_set_errno(err, code, "dispatch thread"); /* the process ends */
-	(void)pthread_setname_np(dispatcher->thread, "dispatch"); /* only a name */
+	if (thread_start(&dispatcher->thread, "dispatch", STACK_BYTES, dispatch_thread, dispatcher, err) < 0)
+		return -1; /* the process ends */
 	*ret_dispatcher = dispatcher;
 	return 0;
 }
@@ -108,7 +102,7 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 {
 	atomic_store(&dispatcher->stopping, true);
 	wakeup_signal(&dispatcher->service->dispatch);
-	CHECK(pthread_join(dispatcher->thread, NULL) == 0);
+	thread_join(dispatcher->thread);
 	pg_watch_remove(dispatcher->service->watch, dispatcher->conn);
 	match_run_release(&dispatcher->run);
 	timeouts_release(&dispatcher->timeouts);

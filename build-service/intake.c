@@ -13,6 +13,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
@@ -246,14 +247,8 @@ int intake_start(struct service *service, struct intake **ret_intake, struct err
 	};
 	if (inbox_new(&options, &intake->inbox, err) < 0)
 		return -1; /* the process ends */
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
-	int code = pthread_create(&intake->thread, &attributes, intake_thread, intake);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0)
-		return error_set_errno(err, code, "intake thread");
-	(void)pthread_setname_np(intake->thread, "intake"); /* only a name */
+	if (thread_start(&intake->thread, "intake", STACK_BYTES, intake_thread, intake, err) < 0)
+		return -1;
 	*ret_intake = intake;
 	return 0;
 }
@@ -261,7 +256,7 @@ int intake_start(struct service *service, struct intake **ret_intake, struct err
 void intake_stop(struct intake *intake)
 {
 	inbox_stop(intake->inbox);
-	CHECK(pthread_join(intake->thread, NULL) == 0);
+	thread_join(intake->thread);
 	inbox_free(intake->inbox);
 	strikes_release(&intake->strikes);
 	expiry_release(&intake->expiry);

@@ -8,6 +8,7 @@
 #include "build-service/rows.h"
 #include "common/base/alloc.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/kafka/topics.h"
 #include "common/pack/pack.h"
 #include "common/pg/inbox.h"
@@ -114,14 +115,8 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 		free(store);
 		return -1;
 	}
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
-	int code = pthread_create(&store->thread, &attributes, log_store_thread, store);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0)
-		return error_set_errno(err, code, "log store thread"); /* the process ends */
-	(void)pthread_setname_np(store->thread, "log-store");      /* only a name */
+	if (thread_start(&store->thread, "log-store", STACK_BYTES, log_store_thread, store, err) < 0)
+		return -1; /* the process ends */
 	*ret_store = store;
 	return 0;
 }
@@ -129,7 +124,7 @@ int log_store_start(struct service *service, struct log_store **ret_store, struc
 void log_store_stop(struct log_store *store)
 {
 	inbox_stop(store->inbox);
-	CHECK(pthread_join(store->thread, NULL) == 0);
+	thread_join(store->thread);
 	inbox_free(store->inbox);
 	rows_release(&store->rows);
 	packer_free(store->packer);

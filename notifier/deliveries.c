@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "common/http/client.h"
 #include "notifier/delivery.h"
@@ -235,7 +236,6 @@ static void *deliveries_thread(void *ctx)
 int deliveries_new(const struct deliveries_options *options, struct deliveries **ret_deliveries, struct error *err)
 {
 	struct deliveries *deliveries = xcalloc(1, sizeof(*deliveries));
-	pthread_attr_t attr;
 
 	deliveries->options = *options;
 	if (http_client_new(options->guard, options->in_flight, options->in_flight, &deliveries->client, err) < 0) {
@@ -249,11 +249,8 @@ int deliveries_new(const struct deliveries_options *options, struct deliveries *
 	pthread_mutex_init(&deliveries->mutex, NULL);
 	wakeup_init(&deliveries->wakeup);
 	deliveries->conn = pg_conn_new(&options->pg);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 256UL * 1024);
-	int status = pthread_create(&deliveries->thread, &attr, deliveries_thread, deliveries);
-	pthread_attr_destroy(&attr);
-	CHECK(status == 0); /* at start, with memory for one thread more */
+	if (thread_start(&deliveries->thread, "deliveries", 256UL * 1024, deliveries_thread, deliveries, err) < 0)
+		return -1; /* the process ends */
 	*ret_deliveries = deliveries;
 	return 0;
 }
@@ -265,7 +262,7 @@ void deliveries_stop(struct deliveries *deliveries, int64_t deadline_ms)
 	deliveries->stop_deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&deliveries->mutex);
 	wakeup_signal(&deliveries->wakeup);
-	pthread_join(deliveries->thread, NULL);
+	thread_join(deliveries->thread);
 }
 
 void deliveries_free(struct deliveries *deliveries)

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
+#include "common/base/thread.h"
 #include "common/http/ops_server.h"
 #include "common/kafka/topics.h"
 #include "notifier/deliveries.h"
@@ -31,17 +32,6 @@ static void *inbox_thread(void *ctx)
 	return NULL;
 }
 
-static int start_inbox_thread(struct inbox *inbox, pthread_t *ret_thread)
-{
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 512UL * 1024);
-	int status = pthread_create(ret_thread, &attr, inbox_thread, inbox);
-	pthread_attr_destroy(&attr);
-	return status;
-}
-
 /* Until a signal: the inbox and the deliveries run, the ops port answers. */
 static int serve(const struct notifier_settings *settings, struct deliveries *deliveries, struct inbox *inbox,
 				 struct error *err)
@@ -51,10 +41,11 @@ static int serve(const struct notifier_settings *settings, struct deliveries *de
 
 	if (ops_server_start(settings->common.ops_address, settings->common.ops_port, checks, ARRAY_LEN(checks), err) < 0)
 		return -1;
-	CHECK(start_inbox_thread(inbox, &thread) == 0);
+	if (thread_start(&thread, "inbox", 512UL * 1024, inbox_thread, inbox, err) < 0)
+		return -1;
 	signals_wait(-1);
 	inbox_stop(inbox);
-	pthread_join(thread, NULL);
+	thread_join(thread);
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 #include "common/base/queue.h"
 
-#include <errno.h>
 #include <pthread.h>
 
 #include "common/base/alloc.h"
+#include "common/base/cond.h"
 
 struct queue {
 	pthread_mutex_t mutex;
@@ -18,12 +18,8 @@ struct queue *queue_new(size_t max)
 	CHECK(max > 0 && max < SIZE_MAX / (2 * sizeof(void *)));
 	struct queue *queue = xcalloc(1, sizeof(*queue) + max * sizeof(void *));
 	queue->max = max;
-	pthread_condattr_t attr;
 	CHECK(pthread_mutex_init(&queue->mutex, NULL) == 0);
-	CHECK(pthread_condattr_init(&attr) == 0);
-	CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&queue->not_empty, &attr) == 0);
-	(void)pthread_condattr_destroy(&attr); /* cannot fail in glibc */
+	cond_init(&queue->not_empty);
 	return queue;
 }
 
@@ -68,26 +64,11 @@ bool queue_try_push(struct queue *queue, void *value)
 	return queue_try_push_many(queue, &value, 1) == 1;
 }
 
-static struct timespec monotonic_in(int timeout_ms)
-{
-	struct timespec until;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* fails for an unknown clock only */
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	return until;
-}
-
 static void wait_for_one(struct queue *queue, int timeout_ms)
 {
-	struct timespec until = monotonic_in(timeout_ms);
-	int result = 0;
-	while (queue->len == 0 && !queue->closed && result == 0)
-		result = pthread_cond_timedwait(&queue->not_empty, &queue->mutex, &until);
-	CHECK(result == 0 || result == ETIMEDOUT);
+	struct timespec until = cond_deadline(timeout_ms);
+	while (queue->len == 0 && !queue->closed && cond_wait_until(&queue->not_empty, &queue->mutex, &until))
+		;
 }
 
 size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, size_t max)

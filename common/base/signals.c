@@ -11,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 
 static atomic_bool draining;
@@ -73,11 +74,12 @@ void signals_init(void)
 
 	/* The helper blocks everything: it is never the thread that a handler interrupts. */
 	pthread_t thread;
+	struct error err = ERROR_INIT;
 	CHECK(pthread_sigmask(SIG_BLOCK, &handled, NULL) == 0);
 	sigset_t before;
 	CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-	CHECK(pthread_create(&thread, NULL, read_signals, NULL) == 0);
-	CHECK(pthread_detach(thread) == 0);
+	CHECK(thread_start(&thread, "signals", 0, read_signals, NULL, &err) == 0);
+	thread_detach(thread);
 	CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 
 #define STACK_BYTES ((size_t)256 * 1024)
@@ -71,19 +72,6 @@ static struct address_look_up *look_up_new(const char *host, int port)
 	return look_up;
 }
 
-static int start_thread(struct address_look_up *look_up)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int status = pthread_create(&thread, &attr, look_up_thread, look_up);
-	pthread_attr_destroy(&attr);
-	return status;
-}
-
 int address_look_up_start(const char *host, int port, struct address_look_up **ret_look_up, struct error *err)
 {
 	if (atomic_fetch_add(&running, 1) >= ADDRESS_LOOK_UPS_MAX) {
@@ -91,13 +79,14 @@ int address_look_up_start(const char *host, int port, struct address_look_up **r
 		return error_set(err, ERR_LIMIT, "%d names are being resolved already", ADDRESS_LOOK_UPS_MAX);
 	}
 	struct address_look_up *look_up = look_up_new(host, port);
-	int status = start_thread(look_up);
-	if (status != 0) {
+	pthread_t thread;
+	if (thread_start(&thread, "look-up", STACK_BYTES, look_up_thread, look_up, err) < 0) {
 		atomic_fetch_sub(&running, 1);
 		look_up->owners = 1;
 		address_look_up_free(look_up);
-		return error_set_errno(err, status, "cannot start a thread to resolve %s", host);
+		return error_prefix(err, "resolving %s", host);
 	}
+	thread_detach(thread);
 	*ret_look_up = look_up;
 	return 0;
 }

@@ -16,7 +16,7 @@
 
 struct address_look_up;
 
-/* ERR_LIMIT when there are too many; of pthread_create when there is no thread. */
+/* ERR_LIMIT when there are too many; of thread_start when there is no thread. */
 int address_look_up_start(const char *host, int port, struct address_look_up **ret_look_up,
 						  struct error *err) MUST_CHECK;
 /* Readable when it is done. */

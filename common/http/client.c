@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/list.h"
+#include "common/base/thread.h"
 #include "common/http/easy.h"
 #include "common/http/exchange.h"
 
@@ -114,7 +115,6 @@ int http_client_new(const struct address_guard *guard, size_t max_in_flight, siz
 					struct http_client **ret_client, struct error *err)
 {
 	struct http_client *client = xcalloc(1, sizeof(*client));
-	pthread_attr_t attr;
 
 	http_curl_init();
 	client->guard = guard;
@@ -128,15 +128,11 @@ int http_client_new(const struct address_guard *guard, size_t max_in_flight, siz
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_in_flight);
 	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 256UL * 1024);
-	int status = pthread_create(&client->thread, &attr, client_thread, client);
-	pthread_attr_destroy(&attr);
-	if (status != 0) {
+	if (thread_start(&client->thread, "http-client", 256UL * 1024, client_thread, client, err) < 0) {
 		curl_multi_cleanup(client->multi);
 		pthread_mutex_destroy(&client->mutex);
 		free(client);
-		return error_set_errno(err, status, "cannot start the thread of the HTTP client");
+		return -1;
 	}
 	*ret_client = client;
 	return 0;
@@ -150,7 +146,7 @@ void http_client_free(struct http_client *client)
 	client->stopping = true;
 	pthread_mutex_unlock(&client->mutex);
 	curl_multi_wakeup(client->multi);
-	pthread_join(client->thread, NULL);
+	thread_join(client->thread);
 	curl_multi_cleanup(client->multi);
 	pthread_mutex_destroy(&client->mutex);
 	free(client);

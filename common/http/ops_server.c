@@ -17,6 +17,7 @@
 #include "common/base/metrics.h"
 #include "common/base/signals.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/json/json.h"
 
 #define MAX_CONNECTIONS 32
@@ -296,19 +297,14 @@ static void set_up(int fd, const struct ops_check *checks, size_t count)
 
 int ops_server_start(const char *address, int64_t port, const struct ops_check *checks, size_t count, struct error *err)
 {
-	pthread_attr_t attr;
 	int fd;
 
 	CHECK(!ops.started);
 	if (open_listener(address, port, &fd, err) < 0)
 		return -1;
 	set_up(fd, checks, count);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int status = pthread_create(&ops.thread, &attr, ops_thread, NULL);
-	pthread_attr_destroy(&attr);
-	if (status != 0)
-		return error_set_errno(err, status, "cannot start the thread of the ops port");
+	if (thread_start(&ops.thread, "ops-server", STACK_BYTES, ops_thread, NULL, err) < 0)
+		return -1;
 	ops.started = true;
 	log_info("ops port open", "address", address, "port", LOG_INT(ops.port), NULL);
 	return 0;
@@ -325,7 +321,7 @@ void ops_server_stop(void)
 		return;
 	atomic_store(&ops.stopping, true);
 	h2o_multithread_send_message(&ops.wake, NULL);
-	pthread_join(ops.thread, NULL);
+	thread_join(ops.thread);
 	free(ops.checks);
 	ops.checks = NULL;
 	ops.checks_len = 0;

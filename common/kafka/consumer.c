@@ -10,7 +10,9 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/cond.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/kafka/consumer_private.h"
 #include "common/kafka/topics.h"
 
@@ -215,11 +217,7 @@ static struct closer *closer_new(struct kafka_consumer *consumer)
 	struct closer *closer = xcalloc(1, sizeof(*closer));
 	closer->consumer = consumer;
 	CHECK(pthread_mutex_init(&closer->lock, NULL) == 0);
-	pthread_condattr_t attributes;
-	CHECK(pthread_condattr_init(&attributes) == 0);
-	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&closer->changed, &attributes) == 0);
-	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	cond_init(&closer->changed);
 	return closer;
 }
 
@@ -229,19 +227,14 @@ void kafka_consumer_free(struct kafka_consumer *consumer)
 		return;
 	consumer->closing = true;
 	struct closer *closer = closer_new(consumer);
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, CLOSER_STACK_BYTES) == 0);
-	CHECK(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0);
 	pthread_t thread;
-	CHECK(pthread_create(&thread, &attributes, close_consumer, closer) == 0);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
+	struct error err = ERROR_INIT;
+	CHECK(thread_start(&thread, "kafka-closer", CLOSER_STACK_BYTES, close_consumer, closer, &err) == 0);
+	thread_detach(thread);
 
-	struct timespec until;
-	CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += CLOSE_MS / 1000;
+	struct timespec until = cond_deadline(CLOSE_MS);
 	CHECK(pthread_mutex_lock(&closer->lock) == 0);
-	while (!closer->closed && pthread_cond_timedwait(&closer->changed, &closer->lock, &until) == 0)
+	while (!closer->closed && cond_wait_until(&closer->changed, &closer->lock, &until))
 		;
 	closer->abandoned = !closer->closed;
 	bool closed = closer->closed;

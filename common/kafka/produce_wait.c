@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/cond.h"
 #include "common/kafka/producer.h"
 
 /* Shared by the waiting caller and the delivery report: whoever is last frees it. */
@@ -20,11 +21,7 @@ struct waiter {
 static struct waiter *waiter_new(void)
 {
 	struct waiter *waiter = xcalloc(1, sizeof(*waiter));
-	pthread_condattr_t attributes;
-	CHECK(pthread_condattr_init(&attributes) == 0);
-	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&waiter->changed, &attributes) == 0);
-	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	cond_init(&waiter->changed);
 	CHECK(pthread_mutex_init(&waiter->lock, NULL) == 0);
 	waiter->references = 2;
 	return waiter;
@@ -55,12 +52,8 @@ static void on_done(void *ctx, const struct kafka_delivery *delivery)
 /* Waits a slice; the deadline itself is by CLOCK_BOOTTIME. */
 static void wait_slice(struct waiter *waiter, int left_ms)
 {
-	struct timespec until;
-	CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	int64_t ns = until.tv_nsec + (int64_t)left_ms * 1000000;
-	until.tv_sec += ns / 1000000000;
-	until.tv_nsec = ns % 1000000000;
-	(void)pthread_cond_timedwait(&waiter->changed, &waiter->lock, &until); /* the caller looks at the state */
+	struct timespec until = cond_deadline(left_ms);
+	(void)cond_wait_until(&waiter->changed, &waiter->lock, &until); /* the caller looks at the state */
 }
 
 int kafka_produce_wait(struct kafka_producer *producer, const struct kafka_message *message, int64_t deadline_ms,

@@ -20,6 +20,7 @@
 #include "common/base/gate.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 #include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 
@@ -287,19 +288,6 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct kafka_producer *producer, struct error *err)
-{
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
-	int code = pthread_create(&producer->thread, &attributes, run, producer);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0)
-		return error_set_errno(err, code, "kafka producer thread");
-	(void)pthread_setname_np(producer->thread, "kafka-producer"); /* only a name */
-	return 0;
-}
-
 static void release(struct kafka_producer *producer)
 {
 	kafka_probe_release(&producer->probe);
@@ -327,7 +315,7 @@ int kafka_producer_new(const struct kafka_settings *settings, const struct kafka
 		release(producer);
 		return -1;
 	}
-	if (start_thread(producer, err) < 0) {
+	if (thread_start(&producer->thread, "kafka-producer", THREAD_STACK_BYTES, run, producer, err) < 0) {
 		close_handle(producer);
 		release(producer);
 		return -1;
@@ -345,7 +333,7 @@ void kafka_producer_free(struct kafka_producer *producer, int drain_ms)
 		rd_kafka_queue_yield(producer->queue);
 		gate_leave(&producer->gate);
 	}
-	CHECK(pthread_join(producer->thread, NULL) == 0);
+	thread_join(producer->thread);
 	release(producer);
 }
 

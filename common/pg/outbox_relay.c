@@ -4,12 +4,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "common/pg/outbox_private.h"
 #include "kiln_pg_sql.h"
@@ -244,19 +244,13 @@ int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_r
 	relay->recent = outbox_recent_new();
 	relay->backoff_ms = MIN_BACKOFF_MS;
 	wakeup_init(&relay->wakeup);
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
-	int code = pthread_create(&relay->thread, &attributes, run, relay);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0) {
+	if (thread_start(&relay->thread, "outbox-relay", THREAD_STACK_BYTES, run, relay, err) < 0) {
 		wakeup_release(&relay->wakeup);
 		pg_conn_free(relay->conn);
 		outbox_recent_free(relay->recent);
 		free(relay);
-		return error_set_errno(err, code, "outbox relay thread");
+		return -1;
 	}
-	(void)pthread_setname_np(relay->thread, "outbox-relay"); /* only a name */
 	*ret_relay = relay;
 	return 0;
 }
@@ -267,7 +261,7 @@ void outbox_relay_free(struct outbox_relay *relay)
 		return;
 	atomic_store(&relay->stopping, true);
 	wakeup_signal(&relay->wakeup);
-	CHECK(pthread_join(relay->thread, NULL) == 0);
+	thread_join(relay->thread);
 	wakeup_release(&relay->wakeup);
 	pg_conn_free(relay->conn);
 	outbox_recent_free(relay->recent);

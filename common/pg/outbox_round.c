@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/cond.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/pg/outbox_private.h"
@@ -39,11 +40,7 @@ static struct round *round_new(size_t len)
 {
 	struct round *round = xcalloc(1, sizeof(*round) + len * sizeof(round->entries[0]));
 	CHECK(pthread_mutex_init(&round->lock, NULL) == 0);
-	pthread_condattr_t attributes;
-	CHECK(pthread_condattr_init(&attributes) == 0);
-	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&round->changed, &attributes) == 0);
-	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	cond_init(&round->changed);
 	round->len = len;
 	for (size_t i = 0; i < len; i++)
 		round->entries[i] = (struct entry){.round = round, .outcome = ERR_CANCELLED};
@@ -148,12 +145,8 @@ static bool wait_all(struct round *round, const _Atomic bool *stopping)
 			give_up_ms = clock_boot_ms() + STOP_MS;
 		if (give_up_ms != 0 && clock_left_ms(give_up_ms) == 0)
 			break;
-		struct timespec until;
-		CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-		until.tv_nsec += 200 * 1000000L;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		(void)pthread_cond_timedwait(&round->changed, &round->lock, &until); /* the loop looks at the state */
+		struct timespec until = cond_deadline(200);
+		(void)cond_wait_until(&round->changed, &round->lock, &until); /* the loop looks at the state */
 	}
 	bool done = round->pending == 0;
 	round->abandoned = !done;

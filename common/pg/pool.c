@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/cond.h"
 
 struct pg_pool {
 	pthread_mutex_t lock;
@@ -19,11 +20,7 @@ struct pg_pool *pg_pool_new(const struct pg_settings *settings, size_t max)
 	CHECK(max > 0);
 	struct pg_pool *pool = xcalloc(1, sizeof(*pool) + max * sizeof(void *));
 	CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
-	pthread_condattr_t attributes;
-	CHECK(pthread_condattr_init(&attributes) == 0);
-	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-	CHECK(pthread_cond_init(&pool->given, &attributes) == 0);
-	(void)pthread_condattr_destroy(&attributes); /* cannot fail */
+	cond_init(&pool->given);
 	pool->max = max;
 	while (pool->idle_len < max)
 		pool->idle[pool->idle_len++] = pg_conn_new(settings);
@@ -44,13 +41,9 @@ void pg_pool_free(struct pg_pool *pool)
 
 int pg_pool_take(struct pg_pool *pool, int timeout_ms, struct pg_conn **ret_conn, struct error *err)
 {
-	struct timespec until;
-	CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	int64_t ns = until.tv_nsec + (int64_t)timeout_ms * 1000000;
-	until.tv_sec += ns / 1000000000;
-	until.tv_nsec = ns % 1000000000;
+	struct timespec until = cond_deadline(timeout_ms);
 	CHECK(pthread_mutex_lock(&pool->lock) == 0);
-	while (pool->idle_len == 0 && pthread_cond_timedwait(&pool->given, &pool->lock, &until) == 0)
+	while (pool->idle_len == 0 && cond_wait_until(&pool->given, &pool->lock, &until))
 		;
 	struct pg_conn *conn = pool->idle_len > 0 ? pool->idle[--pool->idle_len] : NULL;
 	CHECK(pthread_mutex_unlock(&pool->lock) == 0);

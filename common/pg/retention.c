@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "kiln_pg_sql.h"
 
@@ -129,14 +130,8 @@ int retention_start(const struct retention_options *options, struct retention **
 		metric_register(options->tasks[i].removed);
 		metric_register(options->tasks[i].last_run);
 	}
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
-	int code = pthread_create(&retention->thread, &attributes, retention_thread, retention);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0)
-		return error_set_errno(err, code, "retention thread"); /* the process ends */
-	(void)pthread_setname_np(retention->thread, "retention");  /* only a name */
+	if (thread_start(&retention->thread, "retention", STACK_BYTES, retention_thread, retention, err) < 0)
+		return -1; /* the process ends */
 	if (options->watch != NULL)
 		pg_watch_add(options->watch, retention->conn);
 	*ret_retention = retention;
@@ -149,7 +144,7 @@ void retention_stop(struct retention *retention)
 		return;
 	atomic_store(&retention->stopping, true);
 	wakeup_signal(&retention->wakeup);
-	CHECK(pthread_join(retention->thread, NULL) == 0);
+	thread_join(retention->thread);
 	if (retention->options.watch != NULL)
 		pg_watch_remove(retention->options.watch, retention->conn);
 	pg_conn_free(retention->conn);

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "kiln_pg_sql.h"
 
@@ -130,19 +131,13 @@ int pg_watch_new(const struct pg_settings *settings, struct pg_watch **ret_watch
 	watch->conn = pg_conn_new(settings);
 	wakeup_init(&watch->wakeup);
 	CHECK(pthread_mutex_init(&watch->lock, NULL) == 0);
-	pthread_attr_t attributes;
-	CHECK(pthread_attr_init(&attributes) == 0);
-	CHECK(pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0);
-	int code = pthread_create(&watch->thread, &attributes, run, watch);
-	(void)pthread_attr_destroy(&attributes); /* cannot fail */
-	if (code != 0) {
+	if (thread_start(&watch->thread, "pg-watch", THREAD_STACK_BYTES, run, watch, err) < 0) {
 		wakeup_release(&watch->wakeup);
 		(void)pthread_mutex_destroy(&watch->lock); /* nobody holds it */
 		pg_conn_free(watch->conn);
 		free(watch);
-		return error_set_errno(err, code, "postgres watch thread");
+		return -1;
 	}
-	(void)pthread_setname_np(watch->thread, "pg-watch"); /* only a name */
 	*ret_watch = watch;
 	return 0;
 }
@@ -153,7 +148,7 @@ void pg_watch_free(struct pg_watch *watch)
 		return;
 	atomic_store(&watch->stopping, true);
 	wakeup_signal(&watch->wakeup);
-	CHECK(pthread_join(watch->thread, NULL) == 0);
+	thread_join(watch->thread);
 	wakeup_release(&watch->wakeup);
 	(void)pthread_mutex_destroy(&watch->lock); /* nobody holds it */
 	pg_conn_free(watch->conn);

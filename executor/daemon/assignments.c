@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/kafka/cloudevent.h"
 #include "common/kafka/consumer.h"
 #include "common/kafka/topics.h"
@@ -131,14 +132,15 @@ struct assignments *assignments_start(const struct kafka_settings *settings, str
 	(void)snprintf(self->worker_id, sizeof(self->worker_id), "%s", worker_id);
 	self->partition = topic_partition(topic_find(TOPIC_BUILD_ASSIGNMENTS), worker_id, strlen(worker_id));
 	atomic_store(&self->position, -1);
-	CHECK(pthread_create(&self->thread, NULL, read_assignments, self) == 0);
+	struct error err = ERROR_INIT;
+	CHECK(thread_start(&self->thread, "assignments", 0, read_assignments, self, &err) == 0);
 	return self;
 }
 
 void assignments_stop(struct assignments *assignments)
 {
 	atomic_store(&assignments->stop, true);
-	CHECK(pthread_join(assignments->thread, NULL) == 0);
+	thread_join(assignments->thread);
 	free(assignments);
 }
 

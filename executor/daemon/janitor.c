@@ -14,6 +14,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "executor/daemon/mirrors.h"
 #include "executor/remove_tree.h"
@@ -112,7 +113,8 @@ struct janitor *janitor_start(const struct executor_config *config, struct artif
 	janitor->config = config;
 	janitor->store = store;
 	wakeup_init(&janitor->wakeup);
-	CHECK(pthread_create(&janitor->thread, NULL, work, janitor) == 0);
+	struct error err = ERROR_INIT;
+	CHECK(thread_start(&janitor->thread, "janitor", 0, work, janitor, &err) == 0);
 	return janitor;
 }
 
@@ -125,7 +127,7 @@ void janitor_stop(struct janitor *janitor)
 {
 	atomic_store(&janitor->stop, true);
 	wakeup_signal(&janitor->wakeup);
-	CHECK(pthread_join(janitor->thread, NULL) == 0);
+	thread_join(janitor->thread);
 	wakeup_release(&janitor->wakeup);
 	free(janitor);
 }

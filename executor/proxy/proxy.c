@@ -18,6 +18,7 @@
 #include "common/base/fd.h"
 #include "common/base/ids.h"
 #include "common/base/str.h"
+#include "common/base/thread.h"
 #include "common/http/easy.h"
 #include "executor/proxy/inside.h"
 #include "executor/proxy/key.h"
@@ -378,13 +379,8 @@ int model_proxy_new(const struct model_proxy_options *options, struct model_prox
 
 int model_proxy_start(struct model_proxy *proxy, struct error *err)
 {
-	pthread_attr_t attr;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int status = pthread_create(&proxy->thread, &attr, proxy_thread, proxy);
-	pthread_attr_destroy(&attr);
-	if (status != 0)
-		return error_set_errno(err, status, "the model proxy's thread");
+	if (thread_start(&proxy->thread, "model-proxy", STACK_BYTES, proxy_thread, proxy, err) < 0)
+		return -1;
 	proxy->started = true;
 	return 0;
 }
@@ -397,7 +393,7 @@ void model_proxy_stop(struct model_proxy *proxy)
 	proxy->stopping = true;
 	pthread_mutex_unlock(&proxy->mutex);
 	curl_multi_wakeup(proxy->multi);
-	pthread_join(proxy->thread, NULL);
+	thread_join(proxy->thread);
 	proxy->started = false;
 	close_p(&proxy->listen_fd);       /* who waits there is told so */
 	curl_multi_cleanup(proxy->multi); /* with the connections that were kept for later */

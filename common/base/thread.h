@@ -1,0 +1,23 @@
+/*
+ * Threads: how each of this process is started and waited for. A thread inherits the signals that its creator blocks:
+ * what signals_init blocks in the main thread is blocked in all.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "common/base/compiler.h"
+#include "common/base/error.h"
+
+#define THREAD_NAME_MAX 15 /* Linux's limit */
+
+/* Runs `function(arg)` in a thread with `stack_bytes` of stack (0: the process's default). `name` is for people who
+ * look at threads; THREAD_NAME_MAX characters at most. thread_join or thread_detach must follow. 0, or -1 when the system
+ * has no thread to give. Any thread. */
+int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*function)(void *arg), void *arg,
+				 struct error *err) MUST_CHECK;
+/* Returns when the thread's function has. Once for each thread. */
+void thread_join(pthread_t thread);
+/* Nobody will wait for it. */
+void thread_detach(pthread_t thread);

@@ -1,0 +1,112 @@
+#include "tests/unit/unit.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "common/base/clock.h"
+#include "common/base/cond.h"
+#include "common/base/thread.h"
+
+struct place {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool said;
+};
+
+static void *say(void *arg)
+{
+	struct place *place = arg;
+	CHECK(pthread_mutex_lock(&place->lock) == 0);
+	place->said = true;
+	CHECK(pthread_cond_signal(&place->changed) == 0);
+	CHECK(pthread_mutex_unlock(&place->lock) == 0);
+	return NULL;
+}
+
+static void place_init(struct place *place)
+{
+	*place = (struct place){.said = false};
+	assert_int_equal(pthread_mutex_init(&place->lock, NULL), 0);
+	cond_init(&place->changed);
+}
+
+static void place_release(struct place *place)
+{
+	assert_int_equal(pthread_cond_destroy(&place->changed), 0);
+	assert_int_equal(pthread_mutex_destroy(&place->lock), 0);
+}
+
+TEST(a_wait_ends_when_a_thread_signals)
+{
+	struct place place;
+	place_init(&place);
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	struct timespec until = cond_deadline(60000);
+	assert_int_equal(pthread_mutex_lock(&place.lock), 0);
+	assert_int_equal(thread_start(&thread, "says", 0, say, &place, &err), 0);
+	while (!place.said)
+		assert_true(cond_wait_until(&place.changed, &place.lock, &until));
+	assert_int_equal(pthread_mutex_unlock(&place.lock), 0);
+	thread_join(thread);
+	place_release(&place);
+}
+
+TEST(a_wait_ends_at_its_deadline_and_not_before)
+{
+	struct place place;
+	place_init(&place);
+	int64_t began_us = clock_boot_us();
+	struct timespec until = cond_deadline(1050); /* more than a second: carries over */
+	assert_int_equal(pthread_mutex_lock(&place.lock), 0);
+	while (cond_wait_until(&place.changed, &place.lock, &until))
+		;
+	assert_int_equal(pthread_mutex_unlock(&place.lock), 0);
+	assert_true(clock_boot_us() - began_us >= 1050000);
+	place_release(&place);
+}
+
+static void *stay(void *arg)
+{
+	while (!atomic_load((_Atomic bool *)arg))
+		(void)sched_yield(); /* it only gives others room */
+	return NULL;
+}
+
+TEST(a_thread_has_the_name_and_the_stack_that_it_was_given)
+{
+	_Atomic bool done = false;
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	assert_int_equal(thread_start(&thread, "fifteen-letters", 512UL * 1024, stay, &done, &err), 0);
+	char name[THREAD_NAME_MAX + 1];
+	pthread_attr_t attributes;
+	size_t stack_bytes;
+	assert_int_equal(pthread_getname_np(thread, name, sizeof(name)), 0);
+	assert_int_equal(pthread_getattr_np(thread, &attributes), 0);
+	assert_int_equal(pthread_attr_getstacksize(&attributes, &stack_bytes), 0);
+	assert_int_equal(pthread_attr_destroy(&attributes), 0);
+	atomic_store(&done, true);
+	thread_join(thread);
+	assert_string_equal(name, "fifteen-letters");
+	assert_true(stack_bytes >= 512UL * 1024 && stack_bytes < 1024UL * 1024); /* a sanitizer adds some */
+}
+
+TEST(a_thread_that_cannot_be_is_an_error_with_its_name)
+{
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	assert_int_equal(thread_start(&thread, "vast", (size_t)1 << 46, say, NULL, &err), -1);
+	assert_non_null(strstr(err.message, "vast"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_wait_ends_when_a_thread_signals),
+		cmocka_unit_test(a_wait_ends_at_its_deadline_and_not_before),
+		cmocka_unit_test(a_thread_has_the_name_and_the_stack_that_it_was_given),
+		cmocka_unit_test(a_thread_that_cannot_be_is_an_error_with_its_name),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
