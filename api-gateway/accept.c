@@ -266,7 +266,7 @@ static bool find_project(struct request *request, bool *ret_waits)
 		fill_begin(request, FILL_PROJECT);
 		return false;
 	}
-	if (request->project != NULL && token_sees_project(request->token, request->project->name))
+	if (request->project != NULL && api_token_sees_project(request->token, request->project->name))
 		return true;
 	(void)problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);
 	return false;

@@ -149,7 +149,7 @@ static int look_up(struct request *request, struct db *db, bool to_wish, struct 
 		return not_found(request); /* no build ever has such an id */
 	request_set_build(request, request->param);
 	struct build_found found = {0};
-	if (find(request, db, to_wish, &found) == 0 && token_sees_project(request->token, found.project_name)) {
+	if (find(request, db, to_wish, &found) == 0 && api_token_sees_project(request->token, found.project_name)) {
 		*ret_found = found;
 		return 0;
 	}

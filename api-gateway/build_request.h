@@ -20,7 +20,7 @@ struct request;
 struct build_request {
 	const struct gateway *gateway;
 	const struct request *request; /* for the origin; NULL: none is written */
-	const struct token *token;
+	const struct api_token *token;
 	const struct project *project;
 	const struct template *template; /* NULL: the spec names none, or one that does not exist */
 	struct spec spec;

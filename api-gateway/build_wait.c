@@ -112,7 +112,7 @@ static void begin_anew(struct build_wait *wait)
 		return;
 	}
 	unsubscribe(wait);
-	token_unref(request->token);
+	api_token_unref(request->token);
 	request->token = NULL;
 	request->filled &= ~(unsigned)FILL_TOKEN;
 	request->wait_s = 0;

@@ -7,21 +7,21 @@
 
 #define REFERENCE_SIZE 80 /* NAME@VERSION: 63 bytes and a number */
 
-struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE])
+struct api_token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE])
 {
 	struct shared *found = shared_map_get(caches->tokens, hash, SHA256_SIZE);
 	if (found == NULL)
 		return NULL;
-	struct token *token = CONTAINER_OF(found, struct token, shared);
+	struct api_token *token = CONTAINER_OF(found, struct api_token, shared);
 	CHECK(str_equal_constant_time(token->hash, hash, SHA256_SIZE));
 	return token;
 }
 
-bool caches_token_works(struct caches *caches, const struct token *token)
+bool caches_token_works(struct caches *caches, const struct api_token *token)
 {
 	if (token->expires_us <= clock_wall_us())
 		return false;
-	CLEANUP(token_unref_p) struct token *found = caches_token(caches, token->hash);
+	CLEANUP(api_token_unref_p) struct api_token *found = caches_token(caches, token->hash);
 	return found != NULL;
 }
 
@@ -39,7 +39,7 @@ struct template *caches_template(struct caches *caches, const char *reference)
 	return found != NULL ? CONTAINER_OF(found, struct template, shared) : NULL;
 }
 
-void caches_put_token(struct caches *caches, struct token *token)
+void caches_put_token(struct caches *caches, struct api_token *token)
 {
 	shared_map_put(caches->tokens, token->hash, SHA256_SIZE, &token->shared);
 }
@@ -111,8 +111,8 @@ static uint64_t looks_so_far(struct caches *caches)
 	return looks;
 }
 
-int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE], struct token **ret,
-					  struct error *err)
+int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE],
+					  struct api_token **ret, struct error *err)
 {
 	char hex[2 * SHA256_SIZE + 1], hashes[sizeof(hex) + 2];
 	hex_encode(hash, SHA256_SIZE, hex);
@@ -120,7 +120,7 @@ int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t
 	CLEANUP(pg_result_p) PGresult *result = NULL;
 	if (pg_query(conn, &sql_cache_tokens, PG_PARAMS(hashes), 1, &result, err) < 0)
 		return -1;
-	struct token *token = PQntuples(result) > 0 ? token_from_row(result, 0) : NULL;
+	struct api_token *token = PQntuples(result) > 0 ? api_token_from_row(result, 0) : NULL;
 	/* In any case: a stream ends when its token is not found. A revocation is seen by the next look. */
 	if (token != NULL)
 		caches_put_token(caches, token);

@@ -17,15 +17,15 @@ int caches_start(struct gateway *gateway, struct caches **ret_caches, struct err
 void caches_stop(struct caches *caches);
 
 /* With a reference for the caller; NULL when not in memory. Any thread. */
-struct token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
+struct api_token *caches_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
 /* For what goes on for long: false when it has expired or been revoked, and when it was lost from memory, which was
  * full: then the client comes again. */
-bool caches_token_works(struct caches *caches, const struct token *token);
+bool caches_token_works(struct caches *caches, const struct api_token *token);
 struct project *caches_project(struct caches *caches, const char *id_or_name);
 /* NAME (the newest version) or NAME@VERSION. */
 struct template *caches_template(struct caches *caches, const char *reference);
 
-void caches_put_token(struct caches *caches, struct token *token);
+void caches_put_token(struct caches *caches, struct api_token *token);
 void caches_drop_token(struct caches *caches, const uint8_t hash[SHA256_SIZE]);
 /* A deleted one is taken out; an older version than the one in memory is ignored. */
 void caches_put_project(struct caches *caches, struct project *project);
@@ -34,8 +34,8 @@ void caches_put_template(struct caches *caches, struct template *template);
 
 /* Look-ups in Postgres that put what they find into memory, unless the thread may know better by now. 0 with NULL:
  * there is none. */
-int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE], struct token **ret,
-					  struct error *err) MUST_CHECK;
+int caches_load_token(struct caches *caches, struct pg_conn *conn, const uint8_t hash[SHA256_SIZE],
+					  struct api_token **ret, struct error *err) MUST_CHECK;
 int caches_load_project(struct caches *caches, struct pg_conn *conn, const char *id_or_name, struct project **ret,
 						struct error *err) MUST_CHECK;
 int caches_load_template(struct caches *caches, struct pg_conn *conn, const char *reference, struct template **ret,

@@ -43,7 +43,7 @@ static bool see_token(struct caches *caches, const PGresult *rows, int row)
 		caches_drop_token(caches, hash);
 		return false;
 	}
-	CLEANUP(token_unref_p) struct token *known = caches_token(caches, hash);
+	CLEANUP(api_token_unref_p) struct api_token *known = caches_token(caches, hash);
 	return known == NULL;
 }
 
@@ -51,7 +51,7 @@ static size_t take_tokens(struct caches *caches, const PGresult *rows)
 {
 	size_t bytes = 0;
 	for (int row = 0; row < PQntuples(rows); row++) {
-		CLEANUP(token_unref_p) struct token *token = token_from_row(rows, row);
+		CLEANUP(api_token_unref_p) struct api_token *token = api_token_from_row(rows, row);
 		if (token == NULL)
 			continue;
 		caches_put_token(caches, token);

@@ -13,7 +13,7 @@
 
 static void free_token(struct shared *self)
 {
-	struct token *token = CONTAINER_OF(self, struct token, shared);
+	struct api_token *token = CONTAINER_OF(self, struct api_token, shared);
 	free(token->name);
 	strv_free(token->projects);
 	free(token);
@@ -75,16 +75,16 @@ static char **names_of(const cJSON *array)
 	return names;
 }
 
-struct token *token_from_row(const PGresult *result, int row)
+struct api_token *api_token_from_row(const PGresult *result, int row)
 {
 	bool ok = true;
 	CLEANUP(cJSON_Delete_p) cJSON *scopes = json_column(result, row, "scopes", &ok);
 	CLEANUP(cJSON_Delete_p) cJSON *projects = json_column(result, row, "projects", &ok);
 	const char *hash = pg_text(result, row, "hash");
-	struct token *token = xcalloc(1, sizeof(*token));
+	struct api_token *token = xcalloc(1, sizeof(*token));
 	shared_init(&token->shared, free_token);
 	if (!ok || hex_decode(hash, strlen(hash), token->hash, sizeof(token->hash)) < 0) {
-		token_unref(token);
+		api_token_unref(token);
 		return NULL;
 	}
 	(void)snprintf(token->id, sizeof(token->id), "%s", pg_text(result, row, "id"));
@@ -138,7 +138,7 @@ struct template *template_from_row(const PGresult *result, int row)
 	return template;
 }
 
-bool token_sees_project(const struct token *token, const char *project_name)
+bool api_token_sees_project(const struct api_token *token, const char *project_name)
 {
 	return token->projects == NULL || strv_contains(token->projects, project_name);
 }

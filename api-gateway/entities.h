@@ -10,7 +10,7 @@
 #include "common/base/ids.h"
 #include "common/json/json.h"
 
-struct token {
+struct api_token {
 	struct shared shared;
 	uint8_t hash[SHA256_SIZE]; /* of the token's text */
 	char id[UUID_TEXT_SIZE];
@@ -46,16 +46,16 @@ struct template
 
 /* From a row of token-*.sql, project-*.sql, template-*.sql. One reference, the caller's; NULL for a row that cannot be
  * read (logged). */
-struct token *token_from_row(const PGresult *result, int row);
+struct api_token *api_token_from_row(const PGresult *result, int row);
 struct project *project_from_row(const PGresult *result, int row);
 struct template *template_from_row(const PGresult *result, int row);
 
-static inline void token_unref(struct token *token)
+static inline void api_token_unref(struct api_token *token)
 {
 	if (token != NULL)
 		shared_unref(&token->shared);
 }
-DEFINE_CLEANUP(struct token, token_unref)
+DEFINE_CLEANUP(struct api_token, api_token_unref)
 static inline void project_unref(struct project *project)
 {
 	if (project != NULL)
@@ -70,4 +70,4 @@ static inline void template_unref(struct template *template)
 DEFINE_CLEANUP(struct template, template_unref)
 
 /* Whether the token is for this project's things. */
-bool token_sees_project(const struct token *token, const char *project_name);
+bool api_token_sees_project(const struct api_token *token, const char *project_name);

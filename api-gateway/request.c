@@ -180,7 +180,7 @@ void request_unref(struct request *request)
 	if (--request->refs > 0)
 		return;
 	download_free(request->download);
-	token_unref(request->token);
+	api_token_unref(request->token);
 	project_unref(request->project);
 	template_unref(request->template);
 	keyed_post_free(request->keyed);

@@ -58,7 +58,7 @@ struct request {
 	char traceparent[TRACEPARENT_SIZE];
 	char address[AUDIT_ADDRESS_SIZE]; /* of the client, for what may write; else "" */
 	struct audit_note audit;
-	struct token *token; /* a reference; NULL on public routes */
+	struct api_token *token; /* a reference; NULL on public routes */
 	uint8_t token_hash[SHA256_SIZE];
 	uint8_t answer_key[SHA256_SIZE]; /* derived from the token's text, with an Idempotency-Key (once.h) */
 	struct query query;

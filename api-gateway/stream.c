@@ -92,7 +92,7 @@ static bool is_for(const struct stream *stream, const struct stream_item *item)
 		return item->kind == ITEM_PROJECT_EVENT ? stream->sees_projects && strcmp(item->key, stream->key) == 0
 												: strcmp(item->project_id, stream->key) == 0;
 	case STREAM_ALL:
-		return item->kind != ITEM_LOG && token_sees_project(stream->token, item->project_name);
+		return item->kind != ITEM_LOG && api_token_sees_project(stream->token, item->project_name);
 	}
 	return false;
 }

@@ -71,7 +71,7 @@ static bool is_for(const struct history_work *work, const struct stream_item *it
 		return false;
 	if (read->kind == STREAM_PROJECT)
 		return strcmp(item->project_id, read->key) == 0;
-	return token_sees_project(work->token, item->project_name);
+	return api_token_sees_project(work->token, item->project_name);
 }
 
 static void take(const struct history_work *work, size_t slot, const rd_kafka_message_t *message)

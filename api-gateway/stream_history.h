@@ -21,7 +21,7 @@ void stream_history_stop(struct stream_history *history);
 /* A page for a feed: everything of read->kind and read->key from read->from up to read->to that the token may see. */
 struct history_work {
 	struct stream_read *read;
-	const struct token *token;
+	const struct api_token *token;
 	/* On the history's thread; err->kind ERR_NONE: it was read. */
 	void (*done)(struct history_work *work, const struct error *err);
 };

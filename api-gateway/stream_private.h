@@ -74,7 +74,7 @@ struct stream {
 	struct list_node node, key_node, wait_node; /* of hub->all, a bucket, hub->ready or later */
 	unsigned refs;                              /* the hub's, h2o's while it opens, a read's */
 	h2o_socket_t *sock;                         /* NULL while it opens and when it is closed */
-	struct token *token;
+	struct api_token *token;
 	char key[UUID_TEXT_SIZE];
 	uint16_t bucket;
 	bool closed, reading;

@@ -43,7 +43,7 @@ void stream_unref(struct stream *stream)
 {
 	if (--stream->refs > 0)
 		return;
-	token_unref(stream->token);
+	api_token_unref(stream->token);
 	free(stream);
 }
 

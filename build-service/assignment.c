@@ -21,7 +21,7 @@ enum applied assignment_decide(const struct service *service, const struct trans
 
 void assignment_mind(struct service *service, const struct build *build)
 {
-	struct token token;
+	struct fencing_token token;
 	struct addressee to;
 	build_assignee(build, &token, &to);
 	deadlines_start(service->deadlines, &token, &to);
@@ -51,9 +51,7 @@ int assignment_write(struct buffer *buf, const struct assignment *assignment)
 	json_int(&w, "counter", assignment->to.incarnation.counter);
 	json_string(&w, "nonce", assignment->to.incarnation.nonce);
 	json_object_end(&w);
-	json_string(&w, "build_id", assignment->token.build_id);
-	json_int(&w, "attempt", assignment->token.attempt);
-	json_string(&w, "lease_id", assignment->token.lease_id);
+	fencing_token_write(&w, &assignment->token);
 	json_string(&w, "mode", attempt_mode_name(assignment->mode));
 	json_object_begin(&w, "project");
 	json_string(&w, "id", assignment->project_id);

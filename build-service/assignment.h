@@ -14,7 +14,7 @@
 /* Texts are the caller's; NULL is JSON's null. */
 struct assignment {
 	struct addressee to;
-	struct token token;
+	struct fencing_token token;
 	enum attempt_mode mode;
 	const char *assigned_at;
 	const char *project_id, *project_name;

@@ -311,7 +311,7 @@ int batch_look(struct batch *batch, struct pg_conn *conn, struct error *err)
 	return direct_look(&batch->direct, conn, err);
 }
 
-const struct token *batch_resend(const struct batch *batch, size_t *ret_len)
+const struct fencing_token *batch_resend(const struct batch *batch, size_t *ret_len)
 {
 	*ret_len = batch->decisions.resend_len;
 	return batch->decisions.resend;

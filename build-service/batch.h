@@ -37,5 +37,5 @@ int batch_look(struct batch *batch, struct pg_conn *conn, struct error *err) MUS
 
 /* Assignments that two heartbeats lacked, of all batches since batch_resent: to be sent again, if they are still as
  * these say. Valid until the next batch_apply. */
-const struct token *batch_resend(const struct batch *batch, size_t *ret_len);
+const struct fencing_token *batch_resend(const struct batch *batch, size_t *ret_len);
 void batch_resent(struct batch *batch);

@@ -85,12 +85,7 @@ bool incarnation_equal(const struct incarnation *a, const struct incarnation *b)
 	return a->counter == b->counter && strcmp(a->nonce, b->nonce) == 0;
 }
 
-bool token_equal(const struct token *a, const struct token *b)
-{
-	return a->attempt == b->attempt && strcmp(a->lease_id, b->lease_id) == 0 && strcmp(a->build_id, b->build_id) == 0;
-}
-
-void build_token(const struct build *build, struct token *ret_token)
+void build_token(const struct build *build, struct fencing_token *ret_token)
 {
 	memcpy(ret_token->build_id, build->id, sizeof(ret_token->build_id));
 	ret_token->attempt = build->attempt.number;

@@ -14,6 +14,7 @@
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/ids.h"
+#include "common/model/fencing_token.h"
 
 #define SHA_TEXT_SIZE 65 /* SHA-256 object names are 64 hex digits */
 #define BRANCH_TEXT_SIZE 256
@@ -51,14 +52,6 @@ int build_status_parse(const char *text, enum build_status *ret_status) MUST_CHE
 int build_phase_parse(const char *text, enum build_phase *ret_phase) MUST_CHECK;
 int attempt_state_parse(const char *text, enum attempt_state *ret_state) MUST_CHECK;
 int attempt_mode_parse(const char *text, enum attempt_mode *ret_mode) MUST_CHECK;
-
-/* The fencing token: all three are compared everywhere. */
-struct token {
-	char build_id[UUID_TEXT_SIZE];
-	int32_t attempt;
-	char lease_id[UUID_TEXT_SIZE];
-};
-bool token_equal(const struct token *a, const struct token *b);
 
 struct attempt {
 	int32_t number; /* 0: there was none yet */
@@ -142,6 +135,6 @@ static inline bool build_ended(const struct build *build)
 }
 
 /* The token of the current attempt (attempt 0 and an empty lease before the first). */
-void build_token(const struct build *build, struct token *ret_token);
+void build_token(const struct build *build, struct fencing_token *ret_token);
 /* Whether a worker has the token now: assigned or accepted. */
 bool build_is_held(const struct build *build);

@@ -15,7 +15,7 @@
 static const char *const types[] = {"attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced",
 									"worker.drain"};
 
-void build_assignee(const struct build *build, struct token *ret_token, struct addressee *ret_worker)
+void build_assignee(const struct build *build, struct fencing_token *ret_token, struct addressee *ret_worker)
 {
 	build_token(build, ret_token);
 	memcpy(ret_worker->worker_id, build->attempt.worker_id, UUID_TEXT_SIZE);
@@ -57,9 +57,7 @@ static void write_command(struct buffer *buf, const struct command *command)
 	if (command->kind == COMMAND_FENCED) {
 		json_string(&w, "reason", command->reason);
 	} else if (command->kind != COMMAND_DRAIN) {
-		json_string(&w, "build_id", command->token.build_id);
-		json_int(&w, "attempt", command->token.attempt);
-		json_string(&w, "lease_id", command->token.lease_id);
+		fencing_token_write(&w, &command->token);
 	}
 	if (command->kind == COMMAND_RELEASED)
 		json_bool(&w, "last", command->last);

@@ -10,16 +10,16 @@
 #include "common/kafka/producer.h"
 
 /* Who has the build's current attempt, and its token. */
-void build_assignee(const struct build *build, struct token *ret_token, struct addressee *ret_worker);
+void build_assignee(const struct build *build, struct fencing_token *ret_token, struct addressee *ret_worker);
 
 enum command_kind { COMMAND_CANCEL, COMMAND_RELEASED, COMMAND_ABANDON, COMMAND_FENCED, COMMAND_DRAIN };
 
 struct command {
 	enum command_kind kind;
 	struct addressee to;
-	struct token token; /* not for COMMAND_FENCED and COMMAND_DRAIN */
-	bool last;          /* COMMAND_RELEASED: the build has ended */
-	const char *reason; /* COMMAND_FENCED; static */
+	struct fencing_token token; /* not for COMMAND_FENCED and COMMAND_DRAIN */
+	bool last;                  /* COMMAND_RELEASED: the build has ended */
+	const char *reason;         /* COMMAND_FENCED; static */
 };
 
 /* What a transaction decided; sent when it has committed. */

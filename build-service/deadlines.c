@@ -13,7 +13,7 @@
 
 struct deadline {
 	struct deadlines *owner;
-	struct token token;
+	struct fencing_token token;
 	struct addressee worker;
 	bool in_flight; /* the producer will report */
 	bool dropped;   /* and then nobody needs it */
@@ -54,7 +54,7 @@ static void unlock(struct deadlines *deadlines)
 	CHECK(pthread_mutex_unlock(&deadlines->lock) == 0);
 }
 
-static struct deadline *add_locked(struct deadlines *deadlines, const struct token *token,
+static struct deadline *add_locked(struct deadlines *deadlines, const struct fencing_token *token,
 								   const struct addressee *worker)
 {
 	struct deadline *deadline = xcalloc(1, sizeof(*deadline));
@@ -63,7 +63,8 @@ static struct deadline *add_locked(struct deadlines *deadlines, const struct tok
 	return deadline;
 }
 
-struct deadline *deadlines_add(struct deadlines *deadlines, const struct token *token, const struct addressee *worker)
+struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing_token *token,
+							   const struct addressee *worker)
 {
 	lock(deadlines);
 	struct deadline *deadline = add_locked(deadlines, token, worker);
@@ -83,7 +84,7 @@ void deadline_sent(struct deadline *deadline)
 	unlock(deadlines);
 }
 
-void deadlines_start(struct deadlines *deadlines, const struct token *token, const struct addressee *worker)
+void deadlines_start(struct deadlines *deadlines, const struct fencing_token *token, const struct addressee *worker)
 {
 	lock(deadlines);
 	if (map_get_str(deadlines->by_lease, token->lease_id) == NULL) {

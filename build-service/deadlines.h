@@ -17,17 +17,18 @@ struct deadlines *deadlines_new(int64_t accept_ms);
 void deadlines_free(struct deadlines *deadlines);
 
 /* Before the assignment is produced: it is in flight until deadline_sent. Any thread. */
-struct deadline *deadlines_add(struct deadlines *deadlines, const struct token *token, const struct addressee *worker);
+struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing_token *token,
+							   const struct addressee *worker);
 /* The producer's report (or its refusal, `sent` false): the time runs from now on. Without a report it runs as well:
  * the assignment may have been written. */
 void deadline_sent(struct deadline *deadline);
 /* Takes over one that somebody else sent; nothing when it is known. */
-void deadlines_start(struct deadlines *deadlines, const struct token *token, const struct addressee *worker);
+void deadlines_start(struct deadlines *deadlines, const struct fencing_token *token, const struct addressee *worker);
 /* Accepted or over. Any thread; nothing when it is not known. */
 void deadlines_drop(struct deadlines *deadlines, const char *lease_id);
 
 struct overdue {
-	struct token token;
+	struct fencing_token token;
 	struct addressee worker;
 };
 /* Copies up to `max` whose time has passed, without the first `skip` of them; they stay until dropped. */

@@ -18,5 +18,5 @@ void dispatcher_stop(struct dispatcher *dispatcher);
 
 /* Sends assignments again that two heartbeats have lacked. Any thread, with a connection of its own; only what is still
  * assigned is sent. */
-int dispatch_resend(struct service *service, struct pg_conn *conn, const struct token *tokens, size_t len,
+int dispatch_resend(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
 					struct error *err) MUST_CHECK;

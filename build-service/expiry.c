@@ -117,11 +117,11 @@ static int load_builds(struct expiry *expiry, struct pg_conn *conn, struct error
 
 /* By what its build's lock gives: when the worker's attempts were read, another instance may have been about to commit
  * the accept. */
-static bool is_accepted(const struct build *build, const struct token *token)
+static bool is_accepted(const struct build *build, const struct fencing_token *token)
 {
-	struct token current;
+	struct fencing_token current;
 	build_token(build, &current);
-	return build->exists && build->attempt.state == ATTEMPT_ACCEPTED && token_equal(&current, token);
+	return build->exists && build->attempt.state == ATTEMPT_ACCEPTED && fencing_token_equal(&current, token);
 }
 
 /* Whose accept was applied after the last heartbeat, and before this transaction, is not due: its lease has only begun.
@@ -130,7 +130,7 @@ static void spare_accepted(struct expiry *expiry, struct lease_due *due)
 {
 	size_t left = 0;
 	for (size_t i = 0; i < due->tokens_len; i++) {
-		const struct token *token = &due->tokens[i];
+		const struct fencing_token *token = &due->tokens[i];
 		const struct build *build = build_set_find(&expiry->set, token->build_id);
 		bool spared =
 			build != NULL && is_accepted(build, token) && leases_accepted(expiry->leases, due->worker_id, token);
@@ -147,7 +147,7 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 		reason = worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
 	size_t accepted = 0, lost = 0;
 	for (size_t i = 0; i < worker->held_len; i++) {
-		const struct token *token = &worker->held[i].token;
+		const struct fencing_token *token = &worker->held[i].token;
 		accepted += lease_due_has(due, token) && is_accepted(build_set_find(&expiry->set, token->build_id), token);
 	}
 	for (size_t i = 0; i < worker->held_len; i++) {

@@ -3,12 +3,11 @@
 #include <string.h>
 
 #define MAX_COUNTER ((int64_t)1 << 53)
-#define MAX_ATTEMPT 2000000000
 
 int field_uuid(const cJSON *object, const char *key, char ret[UUID_TEXT_SIZE], struct error *err)
 {
-	const char *text = json_get_string(object, key);
-	if (text == NULL || !uuid_is_valid(text, strlen(text)))
+	const char *text = json_get_uuid(object, key);
+	if (text == NULL)
 		return error_set(err, ERR_INVALID, "%s: not a UUID", key);
 	memcpy(ret, text, UUID_TEXT_SIZE);
 	return 0;
@@ -20,19 +19,6 @@ int field_int(const cJSON *object, const char *key, int64_t min, int64_t max, in
 	if (value < min || value > max)
 		return error_set(err, ERR_INVALID, "%s: not an integer from %lld to %lld", key, (long long)min, (long long)max);
 	*ret_value = value;
-	return 0;
-}
-
-int field_token(const cJSON *object, struct token *ret_token, struct error *err)
-{
-	struct token token = {.attempt = 0};
-	int64_t attempt;
-	if (field_uuid(object, "build_id", token.build_id, err) < 0 ||
-		field_int(object, "attempt", 1, MAX_ATTEMPT, &attempt, err) < 0 ||
-		field_uuid(object, "lease_id", token.lease_id, err) < 0)
-		return -1;
-	token.attempt = (int32_t)attempt;
-	*ret_token = token;
 	return 0;
 }
 

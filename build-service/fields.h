@@ -10,7 +10,6 @@
 int field_uuid(const cJSON *object, const char *key, char ret[UUID_TEXT_SIZE], struct error *err) MUST_CHECK;
 int field_int(const cJSON *object, const char *key, int64_t min, int64_t max, int64_t *ret_value,
 			  struct error *err) MUST_CHECK;
-int field_token(const cJSON *object, struct token *ret_token, struct error *err) MUST_CHECK;
 /* worker_id and incarnation. */
 int field_addressee(const cJSON *object, struct addressee *ret_addressee, struct error *err) MUST_CHECK;
 /* A text of at most `max` bytes; NULL when it is absent or null. */

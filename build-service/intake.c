@@ -122,7 +122,7 @@ static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct 
 		leases_watch(intake->leases, id, partition);
 		if (pg_text(results[0], row, "build_id") == NULL)
 			continue;
-		struct token token = {.attempt = (int32_t)pg_int(results[0], row, "attempt", 0)};
+		struct fencing_token token = {.attempt = (int32_t)pg_int(results[0], row, "attempt", 0)};
 		struct addressee worker = {.incarnation.counter = pg_int(results[0], row, "incarnation", 0)};
 		memcpy(token.build_id, pg_text(results[0], row, "build_id"), UUID_TEXT_SIZE);
 		memcpy(token.lease_id, pg_text(results[0], row, "lease_id"), UUID_TEXT_SIZE);
@@ -139,7 +139,7 @@ static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct 
 static int resend(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
 	size_t len;
-	const struct token *tokens = batch_resend(intake->batch, &len);
+	const struct fencing_token *tokens = batch_resend(intake->batch, &len);
 	if (dispatch_resend(intake->service, conn, tokens, len, err) < 0)
 		return -1;
 	batch_resent(intake->batch);

@@ -11,7 +11,7 @@
 #define MAX_TOKENS 10000 /* slots of one worker */
 
 struct lease {
-	struct token token;
+	struct fencing_token token;
 	int64_t listed_ms; /* the last time it was listed, or first seen in the database */
 	int lacking;
 	bool accepted;
@@ -121,7 +121,7 @@ void leases_heard(struct leases *leases, const char *worker_id, int32_t partitio
 	worker->round++;
 }
 
-int leases_listed(struct leases *leases, const char *worker_id, const struct token *token, bool listed)
+int leases_listed(struct leases *leases, const char *worker_id, const struct fencing_token *token, bool listed)
 {
 	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
 	CHECK(worker != NULL);
@@ -145,7 +145,7 @@ int leases_listed(struct leases *leases, const char *worker_id, const struct tok
 	return lease->lacking;
 }
 
-bool leases_accepted(struct leases *leases, const char *worker_id, const struct token *token)
+bool leases_accepted(struct leases *leases, const char *worker_id, const struct fencing_token *token)
 {
 	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
 	struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
@@ -193,12 +193,12 @@ size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due,
 	return len;
 }
 
-bool lease_due_has(const struct lease_due *due, const struct token *token)
+bool lease_due_has(const struct lease_due *due, const struct fencing_token *token)
 {
 	if (due->silent)
 		return true;
 	for (size_t i = 0; i < due->tokens_len; i++) {
-		if (token_equal(&due->tokens[i], token))
+		if (fencing_token_equal(&due->tokens[i], token))
 			return true;
 	}
 	return false;

@@ -33,11 +33,11 @@ void leases_forget(struct leases *leases, const char *worker_id);
 void leases_heard(struct leases *leases, const char *worker_id, int32_t partition);
 /* For each attempt that the database says it holds, after leases_heard. Returns how many heartbeats in a row have
  * lacked it, this one included. */
-int leases_listed(struct leases *leases, const char *worker_id, const struct token *token, bool listed);
+int leases_listed(struct leases *leases, const char *worker_id, const struct fencing_token *token, bool listed);
 /* The database says that it was accepted. True when that is news here: then its lease begins anew. For the worker, a
  * lease runs from the newest heartbeat that Kafka acknowledged, which after a late accept is one that does not list it
  * yet; counted from the assignment, it could be over here while the worker still pushes. */
-bool leases_accepted(struct leases *leases, const char *worker_id, const struct token *token);
+bool leases_accepted(struct leases *leases, const char *worker_id, const struct fencing_token *token);
 void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id);
 
 /* A worker with something that ran out. */
@@ -46,10 +46,10 @@ struct lease_due {
 	int32_t partition;
 	bool silent; /* the worker itself; otherwise only attempts that its heartbeats lack */
 	size_t tokens_len;
-	struct token tokens[8]; /* those attempts, some of them */
+	struct fencing_token tokens[8]; /* those attempts, some of them */
 };
 /* Whether this attempt is part of it. */
-bool lease_due_has(const struct lease_due *due, const struct token *token);
+bool lease_due_has(const struct lease_due *due, const struct fencing_token *token);
 /* Copies up to `max`, without the first `skip` of them. */
 size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max);
 /* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due

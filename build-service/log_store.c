@@ -36,9 +36,9 @@ static int add_record(struct log_store *store, const struct inbox_record *record
 	if (!str_equal(record->event.type, "build.log"))
 		return 0;
 	CLEANUP(cJSON_Delete_p) cJSON *data = NULL;
-	struct token token;
+	struct fencing_token token;
 	int64_t first_line;
-	if (json_parse(record->data, record->data_len, &data, err) < 0 || field_token(data, &token, err) < 0 ||
+	if (json_parse(record->data, record->data_len, &data, err) < 0 || fencing_token_read(data, &token, err) < 0 ||
 		field_int(data, "first_line", 1, (int64_t)1 << 32, &first_line, err) < 0)
 		return -1;
 	const cJSON *lines = json_get(data, "lines");

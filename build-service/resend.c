@@ -42,7 +42,7 @@ static void send_again(struct service *service, const PGresult *attempts, int ro
 	}
 }
 
-int dispatch_resend(struct service *service, struct pg_conn *conn, const struct token *tokens, size_t len,
+int dispatch_resend(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
 					struct error *err)
 {
 	if (len == 0)

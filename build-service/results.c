@@ -143,7 +143,7 @@ int report_read(const char *ce_id, const char *type, const char *text, size_t le
 	if (json_parse(text, len, &report.data, err) < 0)
 		return -1;
 	report.occurrence.what = HAPPENED_ACCEPT;
-	if (field_token(report.data, &report.occurrence.token, err) < 0 ||
+	if (fencing_token_read(report.data, &report.occurrence.token, err) < 0 ||
 		field_addressee(report.data, &report.from, err) < 0 ||
 		(report.kind == REPORT_PHASE && read_phase(report.data, &report.occurrence, err) < 0)) {
 		report_release(&report);

@@ -67,9 +67,9 @@ static bool has_token(enum happening what)
  * stale. */
 static bool token_fits(const struct build *build, const struct occurrence *occurrence, enum applied *ret_otherwise)
 {
-	struct token current;
+	struct fencing_token current;
 	build_token(build, &current);
-	if (!token_equal(&current, &occurrence->token)) {
+	if (!fencing_token_equal(&current, &occurrence->token)) {
 		*ret_otherwise = APPLIED_STALE;
 		return false;
 	}

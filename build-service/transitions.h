@@ -44,7 +44,7 @@ enum outcome { OUTCOME_COMPLETED, OUTCOME_FAILED, OUTCOME_CANCELLED };
 /* One thing that happened. Texts are the caller's or the arena's for the rest of the transaction. */
 struct occurrence {
 	enum happening what;
-	struct token token; /* ACCEPT, PHASE, FINISH, LOSS: of the attempt that is meant */
+	struct fencing_token token; /* ACCEPT, PHASE, FINISH, LOSS: of the attempt that is meant */
 	union {
 		struct {
 			const char *message;

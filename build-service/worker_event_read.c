@@ -24,7 +24,7 @@ static int read_tokens(struct worker_event *event, const char *key, bool reporte
 	{
 		struct listed_token *listed = &event->listed[event->listed_len];
 		*listed = (struct listed_token){.reported = reported};
-		if (field_token(item, &listed->token, err) < 0)
+		if (fencing_token_read(item, &listed->token, err) < 0)
 			return error_prefix(err, "%s", key);
 		event->listed_len++;
 	}

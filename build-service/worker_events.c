@@ -40,10 +40,10 @@ static void add_loss(struct worker_decisions *decisions, const struct loss *loss
 }
 
 /* Once, however many heartbeats of a backlog lack it. Who finds no room is lacking in later heartbeats, too. */
-static void add_resend(struct worker_decisions *decisions, const struct token *token)
+static void add_resend(struct worker_decisions *decisions, const struct fencing_token *token)
 {
 	for (size_t i = 0; i < decisions->resend_len; i++) {
-		if (token_equal(&decisions->resend[i], token))
+		if (fencing_token_equal(&decisions->resend[i], token))
 			return;
 	}
 	if (decisions->resend_len == RESEND_MAX)
@@ -68,10 +68,10 @@ static enum standing standing_of(const struct worker *worker, const struct incar
 	return incarnation_equal(incarnation, &worker->incarnation) ? STANDING_CURRENT : STANDING_FENCED;
 }
 
-static bool lists(const struct worker_event *event, const struct token *token)
+static bool lists(const struct worker_event *event, const struct fencing_token *token)
 {
 	for (size_t i = 0; i < event->listed_len; i++) {
-		if (token_equal(&event->listed[i].token, token))
+		if (fencing_token_equal(&event->listed[i].token, token))
 			return true;
 	}
 	return false;

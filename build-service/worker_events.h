@@ -24,7 +24,7 @@ enum worker_event_kind {
 
 /* A token that the worker lists, and what the database says of it. */
 struct listed_token {
-	struct token token;
+	struct fencing_token token;
 	bool reported; /* otherwise held */
 	bool fits;     /* the attempt exists with this lease and was given to this worker */
 	enum attempt_state state;
@@ -54,7 +54,7 @@ void worker_events_listed_loaded(struct worker_event *events, size_t len, const 
 
 /* An attempt that a worker's words have ended; to be applied to its build. */
 struct loss {
-	struct token token;
+	struct fencing_token token;
 	enum loss_reason reason;
 	bool mass;
 };
@@ -66,7 +66,8 @@ struct worker_decisions {
 	struct command_list *commands;
 	struct loss *losses;
 	size_t losses_len, losses_size;
-	struct token *resend; /* assignments that heartbeats lack, of all transactions until somebody has sent them */
+	struct fencing_token
+		*resend; /* assignments that heartbeats lack, of all transactions until somebody has sent them */
 	size_t resend_len, resend_size;
 };
 void worker_decisions_release(struct worker_decisions *decisions);

@@ -12,7 +12,7 @@ const char *worker_state_name(enum worker_state state); /* NULL for WORKER_UNKNO
 
 /* An attempt that takes a slot. */
 struct held_attempt {
-	struct token token;
+	struct fencing_token token;
 	struct incarnation incarnation; /* that it was given to */
 	bool accepted;
 	bool freed; /* by this transaction */

@@ -81,7 +81,7 @@ void build_read(struct request *request)
 bool build_read_from_row(struct request *request, const PGresult *rows, int row, int64_t read_ms)
 {
 	const char *project_name = pg_text(rows, row, "project_name");
-	if (!token_sees_project(request->token, project_name))
+	if (!api_token_sees_project(request->token, project_name))
 		return false;
 	bool ended = build_status_ended(pg_text(rows, row, "status"));
 	recent_builds_mark_shown(request->gateway->recent, request->param);
@@ -102,7 +102,7 @@ static bool answer_kept(struct request *request)
 	if (request->wait_s > 0 || !uuid_is_valid(request->param, strlen(request->param)))
 		return false;
 	build = build_cache_find(request->gateway->build_cache, request->param, clock_boot_ms());
-	if (build == NULL || !token_sees_project(request->token, build->project_name))
+	if (build == NULL || !api_token_sees_project(request->token, build->project_name))
 		return false;
 	request_set_build(request, request->param);
 	struct json_writer w;

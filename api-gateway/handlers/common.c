@@ -132,7 +132,7 @@ static int seen_project(struct request *request, struct project *project, struct
 {
 	if (project == NULL)
 		return project_missing(request);
-	if (!token_sees_project(request->token, project->name)) {
+	if (!api_token_sees_project(request->token, project->name)) {
 		project_unref(project);
 		return project_missing(request);
 	}

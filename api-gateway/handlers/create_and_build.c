@@ -178,7 +178,7 @@ static int find_project(struct work *work)
 	struct error err = ERROR_INIT;
 	const char *name = json_get_string(work->project_body, "name");
 	PGresult *rows = NULL;
-	if (name == NULL || !str_is_name(name, strlen(name)) || !token_sees_project(work->request->token, name))
+	if (name == NULL || !str_is_name(name, strlen(name)) || !api_token_sees_project(work->request->token, name))
 		return 0; /* validate or check_token complains */
 	if (pg_query(work->db.conn, &sql_project_by_name, PG_PARAMS(name), 1, &rows, &err) < 0)
 		return db_problem(work->request, &err);
@@ -327,10 +327,10 @@ static void hash_body(struct work *work)
 
 static int check_token(struct work *work)
 {
-	const struct token *token = work->request->token;
+	const struct api_token *token = work->request->token;
 	const char *name = json_get_string(work->project_body, "name");
 	int priority;
-	if (!token_sees_project(token, name))
+	if (!api_token_sees_project(token, name))
 		return problem_answer(work->request, PROBLEM_FORBIDDEN, "The token is not for a project \"%s\".", name);
 	if (!build_request_priority(&work->build, &priority))
 		return problem_answer(work->request, PROBLEM_FORBIDDEN, "The token's highest priority is %d.",

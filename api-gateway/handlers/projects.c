@@ -70,7 +70,7 @@ bool project_create(struct request *request)
 	if (handler_body_once(request, request->gateway->bodies.project_create, check_create, &db, &once, &body) < 0)
 		return true;
 	const char *name = json_get_string(body, "name");
-	if (!token_sees_project(request->token, name)) {
+	if (!api_token_sees_project(request->token, name)) {
 		(void)problem_answer(request, PROBLEM_FORBIDDEN, "The token is not for a project \"%s\".", name);
 		return true;
 	}
@@ -92,7 +92,7 @@ bool project_get(struct request *request)
 		return true;
 	}
 	if (PQntuples(rows) == 0 || pg_bool(rows, 0, "deleted") ||
-		!token_sees_project(request->token, pg_text(rows, 0, "name"))) {
+		!api_token_sees_project(request->token, pg_text(rows, 0, "name"))) {
 		(void)problem_answer(request, PROBLEM_NOT_FOUND, "There is no project \"%s\".", request->param);
 		return true;
 	}

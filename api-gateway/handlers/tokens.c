@@ -34,7 +34,7 @@ static void write_scopes(struct json_writer *w, uint64_t scopes)
 
 bool token_me(struct request *request)
 {
-	const struct token *token = request->token;
+	const struct api_token *token = request->token;
 	char expires[CLOCK_RFC3339_SIZE];
 	clock_format_rfc3339(token->expires_us, expires);
 	struct json_writer w;
@@ -103,7 +103,7 @@ static int grant_projects(struct request *request, const cJSON *body, struct gra
 	}
 	cJSON_ArrayForEach(name, projects)
 	{
-		if (!token_sees_project(request->token, name->valuestring))
+		if (!api_token_sees_project(request->token, name->valuestring))
 			return problem_answer(request, PROBLEM_FORBIDDEN, "The token is not for the project \"%s\" itself.",
 								  name->valuestring);
 	}
@@ -113,7 +113,7 @@ static int grant_projects(struct request *request, const cJSON *body, struct gra
 
 static int grant_limits(struct request *request, const cJSON *body, struct grant *grant)
 {
-	const struct token *caller = request->token;
+	const struct api_token *caller = request->token;
 	grant->max_priority = (int)json_get_int(body, "max_priority", caller->max_priority);
 	if (grant->max_priority > caller->max_priority)
 		return problem_answer(request, PROBLEM_FORBIDDEN, "The token's own highest priority is %d.",
@@ -186,7 +186,7 @@ static void insert(struct request *request, struct db *db, const struct once *on
 	audit_note(request, "created", "token", id);
 	if (once_end(request, db, once) < 0)
 		return;
-	CLEANUP(token_unref_p) struct token *token = token_from_row(rows, 0);
+	CLEANUP(api_token_unref_p) struct api_token *token = api_token_from_row(rows, 0);
 	if (token != NULL)
 		caches_put_token(request->gateway->caches, token);
 }
@@ -207,7 +207,7 @@ bool token_create(struct request *request)
 }
 
 /* The caller's scopes and projects as JSON; empty: any (an admin's scopes, a token for all projects). */
-static void what_caller_has(const struct token *token, struct buffer *scopes, struct buffer *projects)
+static void what_caller_has(const struct api_token *token, struct buffer *scopes, struct buffer *projects)
 {
 	buffer_init(scopes, NAMES_MAX_BYTES);
 	buffer_init(projects, NAMES_MAX_BYTES);

@@ -28,6 +28,8 @@ DEFINE_CLEANUP(cJSON, cJSON_Delete)
 const cJSON *json_get(const cJSON *object, const char *key);
 /* The value's text, or NULL when absent or no string. */
 const char *json_get_string(const cJSON *object, const char *key);
+/* A UUID in canonical form; absent or anything else: NULL. */
+const char *json_get_uuid(const cJSON *object, const char *key);
 /* Absent, no number or no integer within ±2^53: fallback. */
 int64_t json_get_int(const cJSON *object, const char *key, int64_t fallback);
 bool json_get_bool(const cJSON *object, const char *key, bool fallback);

@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "common/base/ids.h"
 #include "common/json/json.h"
 
 #define MAX_SAFE_INTEGER 9007199254740992.0 /* 2^53 */
@@ -10,6 +13,12 @@ const cJSON *json_get(const cJSON *object, const char *key)
 const char *json_get_string(const cJSON *object, const char *key)
 {
 	return cJSON_GetStringValue(json_get(object, key));
+}
+
+const char *json_get_uuid(const cJSON *object, const char *key)
+{
+	const char *text = json_get_string(object, key);
+	return text != NULL && uuid_is_valid(text, strlen(text)) ? text : NULL;
 }
 
 int64_t json_get_int(const cJSON *object, const char *key, int64_t fallback)

@@ -12,16 +12,16 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/json/json.h"
+#include "common/model/fencing_token.h"
 #include "executor/agents/program.h"
 #include "executor/agents/report.h"
 #include "executor/config.h"
 #include "executor/proxy/model_api.h"
-#include "executor/token.h"
 
 /* What is to be done. The caller's memory. */
 struct agent_task {
 	const struct executor_config *config;
-	const struct token *token;
+	const struct fencing_token *token;
 	const cJSON *agent; /* the spec's {provider, model, command, max_turns, …} */
 	const char *project, *branch;
 	const char *files, *home, *tmp; /* absolute paths: working directory, HOME, TMPDIR */

@@ -113,7 +113,7 @@ static int read_settle(struct assignment *assignment, struct error *err)
 static int read_all(struct assignment *assignment, struct error *err)
 {
 	const cJSON *tree = assignment->tree, *git = json_get(tree, "git"), *spec = json_get(tree, "spec");
-	if (token_read(tree, &assignment->token, err) < 0 || read_mode(tree, &assignment->mode, err) < 0)
+	if (fencing_token_read(tree, &assignment->token, err) < 0 || read_mode(tree, &assignment->mode, err) < 0)
 		return -1;
 	assignment->project_name = json_get_string(json_get(tree, "project"), "name");
 	assignment->project_id = json_get_string(json_get(tree, "project"), "id");

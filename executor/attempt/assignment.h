@@ -9,8 +9,8 @@
 #include "common/base/error.h"
 #include "common/http/network_rules.h"
 #include "common/json/json.h"
+#include "common/model/fencing_token.h"
 #include "executor/git/remote.h"
-#include "executor/token.h"
 
 enum attempt_mode {
 	MODE_RUN,    /* run the agent, commit, publish */
@@ -21,7 +21,7 @@ enum attempt_mode {
 /* All pointers lead into `tree`. */
 struct assignment {
 	cJSON *tree;
-	struct token token;
+	struct fencing_token token;
 	enum attempt_mode mode;
 	const char *project_name, *project_id; /* id: NULL = not a UUID */
 	const char *prompt, *commit_message;   /* message may be NULL */

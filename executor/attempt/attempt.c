@@ -153,7 +153,7 @@ static void learn_secrets(struct attempt *attempt)
 static int run_agent(struct attempt *attempt, const struct code_agent *agent, const struct agent_program *program)
 {
 	CHECK(agent != NULL); /* find_agent has found it */
-	const struct token *token = &attempt->assignment.token;
+	const struct fencing_token *token = &attempt->assignment.token;
 	const struct sandbox_spec spec = attempt_sandbox_spec(attempt);
 	struct agent_run run = {
 		.config = attempt->config,
@@ -227,7 +227,7 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 void attempt_run(struct attempt *attempt)
 {
 	struct error err = ERROR_INIT;
-	const struct token *token = &attempt->assignment.token;
+	const struct fencing_token *token = &attempt->assignment.token;
 	(void)snprintf(attempt->fence_ref, sizeof(attempt->fence_ref), "refs/kiln/builds/%s", token->build_id);
 	attempt->identity = (struct commit_identity){
 		.name = attempt->config->committer_name,

@@ -16,7 +16,7 @@
 #define BATCH_MS 50
 #define FULL_WAIT_MS 600000 /* Kafka away: the daemon's dead-man rule ends the wait long before */
 
-void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct token *token)
+void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct fencing_token *token)
 {
 	*log = (struct attempt_log){.link = link, .token = *token, .next_line = 1, .batch_line = 1, .due_ms = INT64_MAX};
 	buffer_init(&log->partial[0], LINE_MAX_BYTES + 8);
@@ -40,7 +40,7 @@ void attempt_log_flush(struct attempt_log *log)
 	buffer_init(&record, BATCH_BYTES + 1024);
 	(void)buffer_appendf(
 		&record,
-		"{\"build_id\":\"%s\",\"attempt\":%" PRId64 ",\"lease_id\":\"%s\",\"first_line\":%" PRId64 ",\"lines\":[",
+		"{\"build_id\":\"%s\",\"attempt\":%" PRId32 ",\"lease_id\":\"%s\",\"first_line\":%" PRId64 ",\"lines\":[",
 		log->token.build_id, log->token.attempt, log->token.lease_id, log->batch_line); /* checked below */
 	(void)buffer_append(&record, log->batch.data, log->batch.len);                      /* as above */
 	(void)buffer_append_str(&record, "]}");                                             /* as above */

@@ -12,15 +12,15 @@
 
 #include "common/base/buffer.h"
 #include "common/base/compiler.h"
+#include "common/model/fencing_token.h"
 #include "executor/attempt/daemon_link.h"
 #include "executor/secrets.h"
-#include "executor/token.h"
 
 enum log_stream { STREAM_STDOUT, STREAM_STDERR, STREAM_KILN };
 
 struct attempt_log {
 	struct daemon_link *link;
-	struct token token;
+	struct fencing_token token;
 	struct buffer partial[2];      /* unfinished lines of stdout and stderr */
 	struct buffer batch;           /* the lines of the next record, as JSON, comma-separated */
 	int64_t next_line, batch_line; /* numbers from 1 */
@@ -29,7 +29,7 @@ struct attempt_log {
 	struct secrets secrets;        /* what is shown nowhere: added by whoever learns of one */
 };
 
-void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct token *token);
+void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct fencing_token *token);
 void attempt_log_release(struct attempt_log *log);
 
 /* Bytes of the agent, cut anywhere, and masked already (agent_run.c): here a secret may be cut. */

@@ -64,7 +64,7 @@ static void write_stored(const struct held *held, const char *id, const struct b
 	struct json_writer w;
 	json_writer_init(&w, out);
 	json_object_begin(&w, NULL);
-	token_write(&w, &held->token);
+	fencing_token_write(&w, &held->token);
 	json_string(&w, "id", id);
 	json_string_len(&w, "finished", finished->data, finished->len);
 	json_string(&w, "fence", json_get_string(end, "fence"));

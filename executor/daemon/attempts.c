@@ -21,11 +21,11 @@
 #define CANCEL_MARGIN_MS 5000 /* on top of the agent's grace, for the child to clean up */
 #define MAX_KEPT 4096
 
-struct held *attempts_find(struct daemon *daemon, const struct token *token)
+struct held *attempts_find(struct daemon *daemon, const struct fencing_token *token)
 {
 	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);
-		if (!held->tidy && token_equal(&held->token, token))
+		if (!held->tidy && fencing_token_equal(&held->token, token))
 			return held;
 	}
 	return NULL;
@@ -60,7 +60,8 @@ static int take_child(struct daemon *daemon, struct child *ret_child, struct err
 	return child_spawn(ret_child, &daemon->nursery, daemon->offers.versions, err);
 }
 
-bool attempts_start(struct daemon *daemon, const struct token *token, const char *assignment, size_t len, bool tidy)
+bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const char *assignment, size_t len,
+					bool tidy)
 {
 	struct child child;
 	struct error err = ERROR_INIT;

@@ -2,13 +2,13 @@
  * Main thread only. */
 #pragma once
 
+#include "common/model/fencing_token.h"
 #include "executor/daemon/daemon.h"
-#include "executor/token.h"
 
 struct held {
 	struct list_node node;
 	uint64_t serial; /* for messages under way: pointers may be gone when they come back */
-	struct token token;
+	struct fencing_token token;
 	char *assignment; /* the attempt.assign as it came */
 	size_t assignment_len;
 	bool tidy; /* the daemon's own work on a fence ref: takes no slot, is in no heartbeat, has no result */
@@ -37,13 +37,14 @@ struct held {
 	size_t successor_len;
 };
 
-struct held *attempts_find(struct daemon *daemon, const struct token *token);
+struct held *attempts_find(struct daemon *daemon, const struct fencing_token *token);
 struct held *attempts_find_build(struct daemon *daemon, const char *build_id);
 /* Those that take a slot. */
 size_t attempts_slots_used(const struct daemon *daemon);
 
 /* Starts a child on it, with attempt.accepted sent before. The data is copied. False when no child can be made. */
-bool attempts_start(struct daemon *daemon, const struct token *token, const char *assignment, size_t len, bool tidy);
+bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const char *assignment, size_t len,
+					bool tidy);
 void attempts_cancel(struct daemon *daemon, struct held *held);
 void attempts_abandon(struct daemon *daemon, struct held *held);
 /* Kills the child; the result says why. */

@@ -30,7 +30,8 @@ void commands_send_result(struct daemon *daemon, struct reported_item *item)
 
 /* Another attempt of a build that we still work on: the old one was given up, and must be gone before the new one
  * begins. */
-static void succeed(struct daemon *daemon, struct held *old, const struct token *token, const char *data, size_t len)
+static void succeed(struct daemon *daemon, struct held *old, const struct fencing_token *token, const char *data,
+					size_t len)
 {
 	if (token->attempt < old->token.attempt) {
 		log_warn("an assignment older than the attempt held is ignored", "build_id", token->build_id, NULL);
@@ -47,8 +48,8 @@ void commands_assign(struct daemon *daemon, const char *data, size_t len)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
 	struct error err = ERROR_INIT;
-	struct token token;
-	if (json_parse(data, len, &command, &err) < 0 || token_read(command, &token, &err) < 0) {
+	struct fencing_token token;
+	if (json_parse(data, len, &command, &err) < 0 || fencing_token_read(command, &token, &err) < 0) {
 		log_error("an assignment is malformed", "error", err.message, NULL);
 		return;
 	}
@@ -86,20 +87,20 @@ void commands_assign(struct daemon *daemon, const char *data, size_t len)
 
 /* The fence ref of a build that has ended. A closing mark stays for ever: it keeps out pushes that a server may still
  * be working on, and it is rare. */
-static void tidy(struct daemon *daemon, const struct token *token, const struct reported_text *stored)
+static void tidy(struct daemon *daemon, const struct fencing_token *token, const struct reported_text *stored)
 {
 	size_t tidying = daemon->held_len - attempts_slots_used(daemon);
 	if (stored->fence == NULL || str_equal(stored->fence, GIT_EMPTY_BLOB_SHA) || tidying >= MAX_TIDYING ||
 		daemon->draining)
 		return; /* a fence that stays does no harm */
-	struct token own = *token;
+	struct fencing_token own = *token;
 	uuid_v4(own.lease_id); /* its own lock and workspace */
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, MAX_TIDY_BYTES);
 	struct json_writer w;
 	json_writer_init(&w, &text);
 	json_object_begin(&w, NULL);
-	token_write(&w, &own);
+	fencing_token_write(&w, &own);
 	json_string(&w, "mode", "tidy");
 	json_bool(&w, "quiet", true);
 	json_string(&w, "fence", stored->fence);
@@ -110,7 +111,7 @@ static void tidy(struct daemon *daemon, const struct token *token, const struct 
 		(void)attempts_start(daemon, &own, text.data, text.len, true); /* as above */
 }
 
-static void released(struct daemon *daemon, const struct token *token, bool last)
+static void released(struct daemon *daemon, const struct fencing_token *token, bool last)
 {
 	struct reported_item *item = reported_find(&daemon->reported, token);
 	over_add(&daemon->over, token->lease_id);
@@ -140,7 +141,7 @@ void commands_handle(struct daemon *daemon, const char *type, const char *data, 
 {
 	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
 	struct error err = ERROR_INIT;
-	struct token token;
+	struct fencing_token token;
 	if (json_parse(data, len, &command, &err) < 0) {
 		log_error("a command is malformed", "type", type, "error", err.message, NULL);
 		return;
@@ -159,7 +160,7 @@ void commands_handle(struct daemon *daemon, const char *type, const char *data, 
 		daemon->drain_wished = true; /* the loop sees to it */
 		return;
 	}
-	if (token_read(command, &token, &err) < 0) {
+	if (fencing_token_read(command, &token, &err) < 0) {
 		log_error("a command is malformed", "type", type, "error", err.message, NULL);
 		return;
 	}

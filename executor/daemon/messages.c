@@ -20,14 +20,14 @@ struct draft {
 	struct json_writer w;
 };
 
-static void draft_begin(struct draft *draft, const struct daemon *daemon, const struct token *token)
+static void draft_begin(struct draft *draft, const struct daemon *daemon, const struct fencing_token *token)
 {
 	buffer_init(&draft->text, MAX_MESSAGE_BYTES);
 	json_writer_init(&draft->w, &draft->text);
 	json_object_begin(&draft->w, NULL);
 	worker_identity_write(&draft->w, &daemon->identity);
 	if (token != NULL)
-		token_write(&draft->w, token);
+		fencing_token_write(&draft->w, token);
 }
 
 static struct sent draft_end(struct draft *draft, enum sent_kind kind, const char *topic, const char *type,
@@ -42,7 +42,7 @@ static struct sent draft_end(struct draft *draft, enum sent_kind kind, const cha
 	return sent;
 }
 
-void messages_accepted(struct daemon *daemon, const struct token *token)
+void messages_accepted(struct daemon *daemon, const struct fencing_token *token)
 {
 	struct draft draft;
 	draft_begin(&draft, daemon, token);
@@ -112,13 +112,14 @@ void messages_finished(struct daemon *daemon, struct reported_item *item, const 
 	sender_send(&daemon->sender, sent);
 }
 
-void messages_write_finished(struct daemon *daemon, const struct token *token, const cJSON *end, struct buffer *out)
+void messages_write_finished(struct daemon *daemon, const struct fencing_token *token, const cJSON *end,
+							 struct buffer *out)
 {
 	struct json_writer w;
 	json_writer_init(&w, out);
 	json_object_begin(&w, NULL);
 	worker_identity_write(&w, &daemon->identity);
-	token_write(&w, token);
+	fencing_token_write(&w, token);
 	json_string(&w, "outcome", json_get_string(end, "outcome"));
 	json_bool(&w, "published", json_get_bool(end, "published", false));
 	json_bool(&w, "closed", json_get_bool(end, "closed", false));
@@ -136,10 +137,10 @@ static void write_strings(struct json_writer *w, const char *key, char *const *s
 	json_array_end(w);
 }
 
-static void write_token_object(struct json_writer *w, const struct token *token)
+static void write_token_object(struct json_writer *w, const struct fencing_token *token)
 {
 	json_object_begin(w, NULL);
-	token_write(w, token);
+	fencing_token_write(w, token);
 	json_object_end(w);
 }
 

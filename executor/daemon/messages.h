@@ -4,7 +4,7 @@
 #include "executor/daemon/attempts.h"
 #include "executor/daemon/daemon.h"
 
-void messages_accepted(struct daemon *daemon, const struct token *token);
+void messages_accepted(struct daemon *daemon, const struct fencing_token *token);
 /* From a PHASE frame; its acknowledgement goes back to the child. */
 void messages_phase(struct daemon *daemon, const struct held *held, const cJSON *phase, uint64_t frame_id);
 /* A LOG frame is a whole record. */
@@ -17,6 +17,7 @@ void messages_hello(struct daemon *daemon);
 void messages_finished(struct daemon *daemon, struct reported_item *item, const char *id, char *data, size_t len);
 
 /* Appends attempt.finished's text. `end` has {outcome, published, closed, retryable, result}. */
-void messages_write_finished(struct daemon *daemon, const struct token *token, const cJSON *end, struct buffer *out);
+void messages_write_finished(struct daemon *daemon, const struct fencing_token *token, const cJSON *end,
+							 struct buffer *out);
 /* Appends what hello and heartbeat say. */
 void messages_write_state(struct daemon *daemon, struct buffer *out);

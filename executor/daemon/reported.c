@@ -17,12 +17,12 @@
 #define MAX_FILE_BYTES ((size_t)32 * 1024 * 1024)
 #define SUFFIX ".json"
 
-static void file_name(const struct token *token, char *ret, size_t size)
+static void file_name(const struct fencing_token *token, char *ret, size_t size)
 {
 	(void)snprintf(ret, size, "%s" SUFFIX, token->lease_id);
 }
 
-static struct reported_item *add_item(struct reported *reported, const struct token *token, int64_t next_ms)
+static struct reported_item *add_item(struct reported *reported, const struct fencing_token *token, int64_t next_ms)
 {
 	if (reported->len == reported->size) {
 		reported->size = reported->size > 0 ? reported->size * 2 : 16;
@@ -75,8 +75,8 @@ static int load(struct reported *reported, const char *name, struct error *err)
 	struct reported_text parsed;
 	if (read_text(reported, name, &text, err) < 0 || parse(text.data, text.len, &parsed, err) < 0)
 		return -1;
-	struct token token;
-	int rc = token_read(parsed.tree, &token, err);
+	struct fencing_token token;
+	int rc = fencing_token_read(parsed.tree, &token, err);
 	cJSON_Delete(parsed.tree);
 	if (rc == 0)
 		(void)add_item(reported, &token, 0); /* due at once */
@@ -116,17 +116,17 @@ void reported_release(struct reported *reported)
 	*reported = (struct reported){.dir_fd = -1};
 }
 
-struct reported_item *reported_find(struct reported *reported, const struct token *token)
+struct reported_item *reported_find(struct reported *reported, const struct fencing_token *token)
 {
 	for (size_t i = 0; i < reported->len; i++) {
-		if (token_equal(&reported->items[i].token, token))
+		if (fencing_token_equal(&reported->items[i].token, token))
 			return &reported->items[i];
 	}
 	return NULL;
 }
 
-int reported_add(struct reported *reported, const struct token *token, const char *text, size_t len, int64_t now_ms,
-				 struct error *err)
+int reported_add(struct reported *reported, const struct fencing_token *token, const char *text, size_t len,
+				 int64_t now_ms, struct error *err)
 {
 	struct reported_item *item = add_item(reported, token, now_ms + reported->first_interval_ms);
 	char name[64];

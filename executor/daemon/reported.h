@@ -12,10 +12,10 @@
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
-#include "executor/token.h"
+#include "common/model/fencing_token.h"
 
 struct reported_item {
-	struct token token;
+	struct fencing_token token;
 	char *unsaved;                  /* the file's text, when it could not be written: then it is kept here */
 	char under_way[UUID_TEXT_SIZE]; /* ce_id of the message that Kafka has not acknowledged yet, "" = none */
 	int64_t next_ms, interval_ms;
@@ -43,11 +43,11 @@ int reported_open(struct reported *reported, const char *state_dir, int64_t firs
 				  struct error *err) MUST_CHECK;
 void reported_release(struct reported *reported);
 
-struct reported_item *reported_find(struct reported *reported, const struct token *token);
+struct reported_item *reported_find(struct reported *reported, const struct fencing_token *token);
 /* Stores one, and lists it. A disk that fails costs only the durability; then err is set and -1 returned, but it is
  * listed all the same. */
-int reported_add(struct reported *reported, const struct token *token, const char *text, size_t len, int64_t now_ms,
-				 struct error *err) MUST_CHECK;
+int reported_add(struct reported *reported, const struct fencing_token *token, const char *text, size_t len,
+				 int64_t now_ms, struct error *err) MUST_CHECK;
 /* -1: the file is gone or broken. Release by cJSON_Delete(text->tree). */
 int reported_read(struct reported *reported, const struct reported_item *item, struct reported_text *ret_text,
 				  struct error *err) MUST_CHECK;

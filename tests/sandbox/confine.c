@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 									  .objects = getenv("KILN_TEST_OBJECTS"),
 									  .model_socket = getenv("KILN_TEST_MODEL_SOCKET")};
 	const struct sandbox_view view = sandbox->view(&spec);
-	struct token token = {.attempt = 1};
+	struct fencing_token token = {.attempt = 1};
 	(void)snprintf(token.build_id, sizeof(token.build_id), "%s", argv[1]);
 	(void)snprintf(token.lease_id, sizeof(token.lease_id), "%s", argv[1]);
 	const struct agent_task task = {.config = &config,

@@ -7,9 +7,9 @@
 #define PATIENCE_MS 60000
 #define TRIES 100
 static const char worker[] = "01890000-0000-7000-8000-00000000000a";
-static const struct token token = {.build_id = "01890000-0000-7000-8000-000000000001",
-								   .attempt = 1,
-								   .lease_id = "01890000-0000-7000-8000-0000000000aa"};
+static const struct fencing_token token = {.build_id = "01890000-0000-7000-8000-000000000001",
+										   .attempt = 1,
+										   .lease_id = "01890000-0000-7000-8000-0000000000aa"};
 
 /* Heartbeats that lack the attempt, until it is due. */
 static bool becomes_due(struct leases *leases, struct lease_due *due)

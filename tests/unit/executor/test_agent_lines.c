@@ -9,7 +9,7 @@ static struct agent_lines lines;
 static void begin(const char *provider)
 {
 	agent_report_init(&report);
-	attempt_log_init(&quiet, NULL, &(struct token){.attempt = 1});
+	attempt_log_init(&quiet, NULL, &(struct fencing_token){.attempt = 1});
 	quiet.quiet = true;
 	agent_lines_init(&lines, code_agent_find(provider), &report, &quiet);
 }

@@ -23,7 +23,7 @@ static struct executor_config config = {
 
 static int prepare(const char *provider, const char *spec, struct agent_program *program, struct error *err)
 {
-	static const struct token token = {.build_id = "b", .attempt = 1, .lease_id = "l"};
+	static const struct fencing_token token = {.build_id = "b", .attempt = 1, .lease_id = "l"};
 	cJSON *agent = NULL;
 	assert_int_equal(json_parse(spec, strlen(spec), &agent, err), 0);
 	struct agent_task task = {.config = &config,

@@ -22,9 +22,9 @@ static int begin(void **state UNUSED)
 		return -1;
 	int size = 4 * 1024 * 1024;
 	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)); /* only for those who may */
-	struct token token = {.build_id = "019363b1-aaaa-7000-8000-000000000001",
-						  .lease_id = "11111111-1111-4111-8111-111111111111",
-						  .attempt = 3};
+	struct fencing_token token = {.build_id = "019363b1-aaaa-7000-8000-000000000001",
+								  .lease_id = "11111111-1111-4111-8111-111111111111",
+								  .attempt = 3};
 	daemon_link_init(&log_link, ends[0]);
 	attempt_log_init(&the_log, &log_link, &token);
 	buffer_init(&received, (size_t)64 * 1024 * 1024);

@@ -9,7 +9,8 @@
 	"\",\"id\":\"33333333-3333-4333-8333-333333333333\",\"finished\":\"{\\\"x\\\":1}\",\"fence\":null,\"assignment\":" \
 	"{}}"
 
-static const struct token token = {.build_id = "019363b1-aaaa-7000-8000-000000000001", .lease_id = LEASE, .attempt = 1};
+static const struct fencing_token token = {
+	.build_id = "019363b1-aaaa-7000-8000-000000000001", .lease_id = LEASE, .attempt = 1};
 
 static int begin(void **state)
 {
@@ -39,7 +40,7 @@ TEST(a_result_outlives_the_daemon_and_is_due_at_once)
 	assert_int_equal(reported.len, 1);
 	struct reported_item *item = reported_due(&reported, 1);
 	assert_non_null(item);
-	assert_true(token_equal(&item->token, &token));
+	assert_true(fencing_token_equal(&item->token, &token));
 	struct reported_text text;
 	assert_int_equal(reported_read(&reported, item, &text, &err), 0);
 	assert_string_equal(text.finished, "{\"x\":1}");

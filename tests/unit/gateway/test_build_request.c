@@ -9,7 +9,7 @@
 
 static struct gateway_config config;
 static struct gateway gateway;
-static struct token token = {.id = "00000000-0000-7000-8000-000000000001", .max_priority = 9};
+static struct api_token token = {.id = "00000000-0000-7000-8000-000000000001", .max_priority = 9};
 static struct project project;
 static char agent[] =
 	"{\"provider\":\"command\",\"model\":null,\"command\":\"demo\",\"max_turns\":null,\"max_tokens\":null,"

@@ -7,14 +7,14 @@
 #include "common/base/ids.h"
 #include "common/json/json.h"
 
-struct token {
+struct fencing_token {
 	char build_id[UUID_TEXT_SIZE];
+	int32_t attempt;
 	char lease_id[UUID_TEXT_SIZE];
-	int64_t attempt;
 };
 
 /* From the fields build_id, attempt, lease_id of an object. ERR_INVALID names the bad one. */
-int token_read(const cJSON *object, struct token *ret_token, struct error *err) MUST_CHECK;
+int fencing_token_read(const cJSON *object, struct fencing_token *ret_token, struct error *err) MUST_CHECK;
 /* Writes the three fields into the open object. */
-void token_write(struct json_writer *w, const struct token *token);
-bool token_equal(const struct token *a, const struct token *b);
+void fencing_token_write(struct json_writer *w, const struct fencing_token *token);
+bool fencing_token_equal(const struct fencing_token *a, const struct fencing_token *b);
