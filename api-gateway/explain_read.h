@@ -3,7 +3,7 @@
 
 #include "api-gateway/explain.h"
 #include "api-gateway/workers.h"
-#include "build-service/arena.h"
+#include "common/base/arena.h"
 
 struct explain_snapshot {
 	struct explain_input input; /* filled when `waits`; texts live in the results */

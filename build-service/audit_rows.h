@@ -2,7 +2,7 @@
 #pragma once
 
 #include "build-service/requests.h"
-#include "build-service/rows.h"
+#include "common/pg/rows.h"
 
 #define AUDIT_COLUMNS 7 /* of insert_audit.sql */
 

@@ -2,9 +2,9 @@
  * order in read_builds.sql, insert_builds.sql and their like. */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/build.h"
-#include "build-service/rows.h"
+#include "common/base/arena.h"
+#include "common/pg/rows.h"
 
 #define BUILD_INSERT_COLUMNS 28
 #define BUILD_REQUEST_COLUMNS 4

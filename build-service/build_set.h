@@ -14,13 +14,13 @@
  */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/build.h"
 #include "build-service/outbox_names.h"
-#include "build-service/rows.h"
 #include "build-service/trail.h"
+#include "common/base/arena.h"
 #include "common/pg/outbox.h"
 #include "common/pg/pg.h"
+#include "common/pg/rows.h"
 
 struct build_set {
 	struct arena arena; /* lives as long as the transaction's memory is needed: until the next build_set_begin */

@@ -7,8 +7,8 @@
  */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/matching/matching.h"
+#include "common/base/arena.h"
 
 #define LAST_LOOK_PROJECTS 64
 

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 
 #include "build-service/fields.h"
-#include "build-service/rows.h"
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "common/base/thread.h"
 #include "common/kafka/topics.h"
 #include "common/pack/pack.h"
 #include "common/pg/inbox.h"
+#include "common/pg/rows.h"
 #include "kiln_build_service_sql.h"
 
 #define BATCH_RECORDS 500

@@ -5,8 +5,8 @@
 #pragma once
 
 #include "build-service/build.h"
-#include "build-service/rows.h"
 #include "common/pg/outbox.h"
+#include "common/pg/rows.h"
 
 /* A row for so many builds stays whole in its table's page. */
 #define OUTBOX_PART_BUILDS 64

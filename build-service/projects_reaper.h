@@ -6,8 +6,8 @@
 #pragma once
 
 #include "build-service/barrier.h"
-#include "build-service/rows.h"
 #include "build-service/service.h"
+#include "common/pg/rows.h"
 
 struct projects_reaper {
 	struct service *service;

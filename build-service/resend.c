@@ -3,10 +3,10 @@
 
 #include "build-service/assignment.h"
 #include "build-service/dispatch.h"
-#include "build-service/rows.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/pg/rows.h"
 #include "kiln_build_service_sql.h"
 
 static void read_assignment(const PGresult *rows, int row, struct assignment *ret)

@@ -2,8 +2,8 @@
  * ran. */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/build.h"
+#include "common/base/arena.h"
 
 /* A result without any work in it: success false and the error. In the arena. */
 const char *result_made(struct arena *arena, const struct build *build, const char *error_class, const char *message);

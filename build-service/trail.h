@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/build.h"
+#include "common/base/arena.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 

@@ -1,10 +1,10 @@
 /* Workers as a transaction sees them: rows of `workers`, and the attempts that the database says they hold. */
 #pragma once
 
-#include "build-service/arena.h"
 #include "build-service/build.h"
 #include "build-service/commands.h"
-#include "build-service/rows.h"
+#include "common/base/arena.h"
+#include "common/pg/rows.h"
 
 enum worker_state { WORKER_UNKNOWN, WORKER_ACTIVE, WORKER_DRAINING, WORKER_LOST, WORKER_GONE };
 

@@ -15,7 +15,7 @@
 #include <libpq-fe.h>
 
 #include "build-service/addressee.h"
-#include "build-service/arena.h"
+#include "common/base/arena.h"
 
 /* Builds of one match, and how many of full projects may stand before those that can run (match_candidates.sql). */
 #define MATCH_MAX 500

@@ -1,4 +1,4 @@
-#include "build-service/arena.h"
+#include "common/base/arena.h"
 
 #include <stdarg.h>
 #include <stdalign.h>

@@ -1,4 +1,4 @@
-#include "build-service/rows.h"
+#include "common/pg/rows.h"
 
 #include <stdio.h>
 #include <string.h>
