@@ -2,20 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api-gateway/build_wait.h"
-#include "common/base/thread.h"
 #include "common/http/chunks.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/base/listen.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/json/json_pool.h"
 
 #define BACKLOG 4096
@@ -208,46 +206,15 @@ static void *run_loop(void *arg)
 	}
 }
 
-static int bind_one(const struct addrinfo *address)
-{
-	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
-	if (fd < 0)
-		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
-		int saved = errno;
-		(void)close(fd); /* the error above is the one to tell */
-		errno = saved;
-		return -1;
-	}
-	return fd;
-}
-
-static int listen_on(struct server *server, const char *listen_address, struct error *err)
+static int open_listener(struct server *server, const char *address, struct error *err)
 {
 	CLEANUP(free_p) char *host = NULL;
 	CLEANUP(free_p) char *port = NULL;
-	if (config_split_address(listen_address, &host, &port, err) < 0)
+	if (config_split_address(address, &host, &port, err) < 0)
 		return -1;
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *addresses;
-	int failed = getaddrinfo(host, port, &hints, &addresses);
-	if (failed != 0)
-		return error_set(err, ERR_INVALID, "KILN_LISTEN: %s: %s", listen_address, gai_strerror(failed));
-	server->listen_fd = bind_one(addresses);
-	int saved = errno;
-	freeaddrinfo(addresses);
-	if (server->listen_fd < 0)
-		return error_set_errno(err, saved, "listening on %s", listen_address);
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} bound;
-	memset(&bound, 0, sizeof(bound));
-	socklen_t len = sizeof(bound);
-	CHECK(getsockname(server->listen_fd, &bound.any, &len) == 0);
-	server->port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+	if (listen_on(host, port, 0, BACKLOG, &server->listen_fd, err) < 0)
+		return error_prefix(err, "KILN_LISTEN");
+	server->port = listen_port(server->listen_fd);
 	return 0;
 }
 
@@ -298,7 +265,7 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 	struct server *server = xcalloc(1, sizeof(*server));
 	server->gateway = gateway;
 	CHECK(chunks_in_place());
-	if (listen_on(server, config->listen, err) < 0) {
+	if (open_listener(server, config->listen, err) < 0) {
 		free(server);
 		return -1;
 	}

@@ -39,3 +39,7 @@ static inline int fd_write_all(int fd, const void *data, size_t len)
 	}
 	return 0;
 }
+
+/* A file in memory that holds these bytes, read from its beginning on; close-on-exec. `name` is for people who look at
+ * /proc. -1: errno tells. */
+int fd_of_bytes(const char *name, const void *data, size_t len) MUST_CHECK;

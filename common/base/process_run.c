@@ -4,35 +4,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/fd.h"
-
-/* Input as a file in memory: the child reads at its own speed, and we neither poll for it nor meet EPIPE. */
-static int make_input(const void *input, size_t len, int *ret_fd, struct error *err)
-{
-	CLEANUP(close_p) int fd = memfd_create("stdin", MFD_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno(err, errno, "memfd_create");
-	const char *at = input;
-	while (len > 0) {
-		ssize_t written = write(fd, at, len);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return error_set_errno(err, errno, "input of the process");
-		at += written;
-		len -= (size_t)written;
-	}
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return error_set_errno(err, errno, "input of the process");
-	*ret_fd = fd_take(&fd);
-	return 0;
-}
 
 /* An output of the child: our end, and where its bytes go. */
 struct capture {
@@ -104,8 +81,9 @@ int process_run(const struct process_options *options, const void *input, size_t
 	CLEANUP(close_p) int out_write = -1;
 	CLEANUP(close_p) int err_read = -1;
 	CLEANUP(close_p) int err_write = -1;
-	if (input != NULL && make_input(input, input_len, &stdin_fd, err) < 0)
-		return -1;
+	/* As a file in memory: the child reads at its own speed, and we neither poll for it nor meet EPIPE. */
+	if (input != NULL && (stdin_fd = fd_of_bytes("stdin", input, input_len)) < 0)
+		return error_set_errno(err, errno, "input of the process");
 	if (open_pipe(&out_read, &out_write, err) < 0 || open_pipe(&err_read, &err_write, err) < 0)
 		return -1;
 

@@ -1,18 +1,16 @@
 #include "common/http/ops_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <h2o.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/listen.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/signals.h"
@@ -231,45 +229,11 @@ static void *ops_thread(void *ctx)
 
 static int open_listener(const char *address, int64_t port, int *ret_fd, struct error *err)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-								   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-	struct addrinfo *found = NULL;
-	const int on = 1;
 	char service[8];
-	int fd = -1, result = -1;
-
 	(void)snprintf(service, sizeof(service), "%u", (unsigned)(uint16_t)port); /* fits: five digits */
-	int status = getaddrinfo(address, service, &hints, &found);
-	if (status != 0)
-		return error_set(err, ERR_INVALID, "ops address %s: %s", address, gai_strerror(status));
-	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, MAX_CONNECTIONS) < 0) {
-		(void)error_set_errno(err, errno, "ops port %s:%s", address, service); /* result is -1 already */
-		goto out;
-	}
-	*ret_fd = fd;
-	fd = -1;
-	result = 0;
-out:
-	if (fd >= 0)
-		close(fd);
-	freeaddrinfo(found);
-	return result;
-}
-
-static int bound_port(int fd)
-{
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} name;
-	socklen_t len = sizeof(name);
-
-	memset(&name, 0, sizeof(name));
-	CHECK(getsockname(fd, &name.any, &len) == 0);
-	return ntohs(name.any.sa_family == AF_INET6 ? name.in6.sin6_port : name.in.sin_port);
+	if (listen_on(address, service, AI_NUMERICHOST | AI_NUMERICSERV, MAX_CONNECTIONS, ret_fd, err) < 0)
+		return error_prefix(err, "ops port");
+	return 0;
 }
 
 static void set_up(int fd, const struct ops_check *checks, size_t count)
@@ -278,7 +242,7 @@ static void set_up(int fd, const struct ops_check *checks, size_t count)
 	if (count > 0)
 		memcpy(ops.checks, checks, count * sizeof(*checks));
 	ops.checks_len = count;
-	ops.port = bound_port(fd);
+	ops.port = listen_port(fd);
 
 	h2o_config_init(&ops.config);
 	ops.config.max_request_entity_size = 1024;

@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "common/base/process.h"
 #include "executor/attempt/agent_lines.h"
 #include "executor/attempt/agent_model.h"
@@ -47,32 +47,6 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* The prompt as a file in memory, read at the agent's own speed. */
-static int make_prompt(const char *prompt, int *ret_fd, struct error *err)
-{
-	int fd = memfd_create("prompt", MFD_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno(err, errno, "prompt");
-	size_t len = strlen(prompt), done = 0;
-	while (done < len) {
-		ssize_t written = write(fd, prompt + done, len - done);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0) {
-			int errnum = errno;
-			close_fd(&fd);
-			return error_set_errno(err, errnum, "prompt");
-		}
-		done += (size_t)written;
-	}
-	if (lseek(fd, 0, SEEK_SET) < 0) {
-		close_fd(&fd);
-		return error_set_errno(err, errno, "prompt");
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 static int spawn(struct running *running, int prompt_fd, const int outputs[2], struct error *err)
 {
 	const struct agent_run *run = running->run;
@@ -97,8 +71,10 @@ static int spawn(struct running *running, int prompt_fd, const int outputs[2], s
 
 static int start(struct running *running, struct error *err)
 {
-	int out[2] = {-1, -1}, errors[2] = {-1, -1}, prompt_fd = -1;
-	int rc = make_prompt(running->run->prompt, &prompt_fd, err);
+	int out[2] = {-1, -1}, errors[2] = {-1, -1};
+	/* In memory: it is read at the agent's own speed. */
+	int prompt_fd = fd_of_bytes("prompt", running->run->prompt, strlen(running->run->prompt));
+	int rc = prompt_fd < 0 ? error_set_errno(err, errno, "prompt") : 0;
 	if (rc == 0 && (pipe2(out, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0 ||
 					fcntl(out[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0))
 		rc = error_set_errno(err, errno, "pipe");

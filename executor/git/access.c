@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -40,24 +39,19 @@ static int write_all(int fd, const char *text, size_t len, struct error *err)
 /* The answer of a credential helper, in memory. */
 static int make_token_file(const struct credential *credential, int *ret_fd, struct error *err)
 {
-	int fd = memfd_create("credential", MFD_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno(err, errno, "credential for git");
 	struct buffer text;
 	buffer_init(&text, (size_t)128 * 1024);
 	(void)buffer_appendf(&text, "username=%s\npassword=%s\n", credential->username,
 						 credential->token); /* checked below */
-	int rc = buffer_ok(&text) ? write_all(fd, text.data, text.len, err)
-							  : error_set(err, ERR_DENIED, "the token is too long");
+	int rc = 0;
+	if (!buffer_ok(&text))
+		rc = error_set(err, ERR_DENIED, "the token is too long");
+	else if ((*ret_fd = fd_of_bytes("credential", text.data, text.len)) < 0)
+		rc = error_set_errno(err, errno, "credential for git");
 	if (text.data != NULL)
 		explicit_bzero(text.data, text.len);
 	buffer_release(&text);
-	if (rc < 0) {
-		(void)close(fd); /* of no use */
-		return -1;
-	}
-	*ret_fd = fd;
-	return 0;
+	return rc;
 }
 
 /* Only for this scheme, host and port, and only `get`; by shell builtins, since each further process costs a

@@ -155,11 +155,10 @@ static int add_files(struct plan *plan, struct error *err)
 			add_file(plan, fd, copied[i]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
-		CLEANUP(close_p) int fd = memfd_create("etc", MFD_CLOEXEC);
-		size_t len = strlen(made[i].text);
-		if (fd < 0 || write(fd, made[i].text, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)
+		int fd = fd_of_bytes("etc", made[i].text, strlen(made[i].text));
+		if (fd < 0)
 			return error_set_errno(err, errno, "%s of the sandbox", made[i].path);
-		add_file(plan, fd_take(&fd), made[i].path);
+		add_file(plan, fd, made[i].path);
 	}
 	return 0;
 }
