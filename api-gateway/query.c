@@ -36,7 +36,7 @@ static void complain(struct buffer *wrong, const char *text)
 static void complain_name(struct buffer *wrong, const char *what, const struct buffer *name)
 {
 	char text[128];
-	const char *shown = name->len > 0 ? name->data : "";
+	const char *shown = name->data;
 	(void)snprintf(text, sizeof(text), "%s \"%.*s\"", what, (int)utf8_cut(shown, name->len, NAME_SHOWN), shown);
 	complain(wrong, text);
 }
@@ -106,7 +106,7 @@ static void read_pair(const char *pair, size_t len, unsigned allowed, unsigned *
 	for (size_t i = 0; i < ARRAY_LEN(parameters); i++) {
 		if ((allowed & parameters[i].bit) == 0 || name.len == 0 || !str_equal(name.data, parameters[i].name))
 			continue;
-		const char *text = value.len > 0 ? value.data : "";
+		const char *text = value.data;
 		if ((*seen & parameters[i].bit) != 0 && parameters[i].bit != QUERY_LABEL)
 			complain_name(wrong, "twice:", &name);
 		else if (parameters[i].bit < QUERY_STATUS)

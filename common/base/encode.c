@@ -134,5 +134,5 @@ int base64url_decode(struct buffer *ret, const char *text, size_t len, struct er
 		/* There is room. */
 		(void)buffer_append_char(&plain, (char)(text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i]));
 	}
-	return base64_decode(ret, plain.len > 0 ? plain.data : "", plain.len, err);
+	return base64_decode(ret, plain.data, plain.len, err);
 }

@@ -229,7 +229,7 @@ void exchange_end(struct exchange *exchange, CURLcode code)
 		if (exchange->retry_after && curl_easy_getinfo(exchange->easy, CURLINFO_RETRY_AFTER, &wait_s) == CURLE_OK)
 			response.retry_after_s = wait_s;
 	}
-	response.body = exchange->answer.len > 0 ? exchange->answer.data : "";
+	response.body = exchange->answer.data;
 	response.body_len = exchange->answer.len;
 	exchange->done(exchange->ctx, &response);
 	exchange_free(exchange);

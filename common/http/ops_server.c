@@ -57,7 +57,7 @@ static int answer(h2o_req_t *req, int status, const char *reason, const char *ty
 {
 	static h2o_generator_t generator;
 	/* Copied into the request's pool: h2o_send does not copy. */
-	h2o_iovec_t data = h2o_strdup(&req->pool, body->len > 0 ? body->data : "", body->len);
+	h2o_iovec_t data = h2o_strdup(&req->pool, body->data, body->len);
 
 	req->res.status = status;
 	req->res.reason = reason;

@@ -26,7 +26,7 @@ static void add_base64(struct json_writer *json, const char *key, const void *da
 	struct buffer text;
 	buffer_init(&text, 2 * len + 8);
 	CHECK(base64_append(&text, data, len) == 0);
-	json_string_len(json, key, text.len == 0 ? "" : text.data, text.len);
+	json_string_len(json, key, text.data, text.len);
 	buffer_release(&text);
 }
 
@@ -36,7 +36,7 @@ static void add_header(struct json_writer *json, const char *name, const void *v
 	buffer_init(&clean, 3 * strlen(name) + 8);
 	CHECK(str_append_utf8_lossy(&clean, name, strlen(name)) == 0);
 	json_array_begin(json, NULL);
-	json_string(json, NULL, clean.len == 0 ? "" : clean.data);
+	json_string(json, NULL, clean.data);
 	add_base64(json, NULL, value, len);
 	json_array_end(json);
 	buffer_release(&clean);

@@ -62,7 +62,7 @@ static int read_record(struct outbox_message *message, const char *json, struct 
 		buffer_init(&bytes, KAFKA_MAX_MESSAGE_BYTES);
 		if (cJSON_IsString(value) && base64_decode(&bytes, value->valuestring, strlen(value->valuestring), err) < 0)
 			return -1;
-		const char *data = !cJSON_IsString(value) ? NULL : bytes.len == 0 ? "" : bytes.data;
+		const char *data = !cJSON_IsString(value) ? NULL : bytes.data;
 		CHECK(rd_kafka_header_add(message->headers, name->valuestring, -1, data, (ssize_t)bytes.len) ==
 			  RD_KAFKA_RESP_ERR_NO_ERROR);
 	}
@@ -93,9 +93,7 @@ int outbox_message_read(struct outbox_message *message, const struct outbox_even
 		.partition = -1,
 		.key = event->key,
 		.key_len = strlen(event->key),
-		.data = event->text != NULL      ? event->text
-				: message->body.len == 0 ? ""
-										 : message->body.data,
+		.data = event->text != NULL ? event->text : message->body.data,
 		.data_len = event->text != NULL ? event->text_len : message->body.len,
 		.event = &message->event,
 	};

@@ -71,7 +71,7 @@ static int ask_version(const struct executor_config *config, const char *program
 	agent_ending(status, ending, sizeof(ending));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return error_set(err, ERR_UNAVAILABLE, "--version %s", ending);
-	char *version = agent_version_parse(out.len > 0 ? out.data : "");
+	char *version = agent_version_parse(out.data);
 	if (version == NULL)
 		return error_set(err, ERR_INVALID, "--version named no version");
 	*ret_version = version;

@@ -42,7 +42,7 @@ void agent_say_json(struct buffer *log, const char *mark, const cJSON *tree)
 	struct json_writer w;
 	json_writer_init(&w, &text);
 	json_tree(&w, NULL, tree);
-	add(log, mark, text.len > 0 ? text.data : "", text.len, JSON_MAX_BYTES);
+	add(log, mark, text.data, text.len, JSON_MAX_BYTES);
 }
 
 void agent_sayf(struct buffer *log, const char *format, ...)

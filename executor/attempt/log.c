@@ -119,7 +119,7 @@ static void take_line(struct attempt_log *log, enum log_stream stream, const cha
 	CLEANUP(buffer_release_p) struct buffer clean;
 	buffer_init(&clean, 3 * len + 1);
 	CHECK(str_append_utf8_lossy(&clean, data, len) == 0);
-	const char *text = clean.len > 0 ? clean.data : "";
+	const char *text = clean.data;
 	size_t left = clean.len;
 	size_t piece = left > LINE_MAX_BYTES || escaped_len(text, left) > RECORD_BYTES / 2 ? PIECE_BYTES : LINE_MAX_BYTES;
 	do {
@@ -161,7 +161,7 @@ void attempt_log_output(struct attempt_log *log, enum log_stream stream, const c
 		data += part;
 		len -= part;
 		if (newline != NULL) {
-			take_line(log, stream, partial->len > 0 ? partial->data : "", partial->len, (struct left_out){0});
+			take_line(log, stream, partial->data, partial->len, (struct left_out){0});
 			buffer_clear(partial);
 			data++;
 			len--;

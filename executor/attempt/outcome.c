@@ -78,7 +78,7 @@ static void write_masked(struct json_writer *w, const char *key, const char *tex
 		len = secrets_mask(secrets, masked, len);
 	buffer_init(&clean, 3 * len + 1);
 	CHECK(str_append_utf8_lossy(&clean, masked, len) == 0);
-	json_string_len(w, key, clean.len > 0 ? clean.data : "", clean.len);
+	json_string_len(w, key, clean.data, clean.len);
 }
 
 static void write_result(struct json_writer *w, const struct outcome *outcome)
@@ -91,7 +91,7 @@ static void write_result(struct json_writer *w, const struct outcome *outcome)
 		CLEANUP(buffer_release_p) struct buffer text;
 		buffer_init(&text, OUTPUT_TAIL_BYTES + 1);
 		output_tail_text(&outcome->output, &text);
-		write_masked(w, "output", text.len > 0 ? text.data : "", text.len, outcome->secrets);
+		write_masked(w, "output", text.data, text.len, outcome->secrets);
 	}
 	if (outcome->completed) {
 		json_null(w, "error");

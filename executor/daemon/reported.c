@@ -148,7 +148,7 @@ int reported_read(struct reported *reported, const struct reported_item *item, s
 	buffer_init(&text, MAX_FILE_BYTES);
 	if (read_text(reported, name, &text, err) < 0)
 		return -1;
-	return parse(text.len > 0 ? text.data : "", text.len, ret_text, err);
+	return parse(text.data, text.len, ret_text, err);
 }
 
 void reported_remove(struct reported *reported, struct reported_item *item)

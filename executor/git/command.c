@@ -201,7 +201,7 @@ static void take_output(struct git_command *command, const char *data, size_t le
 		len -= part + (whole ? 1 : 0);
 		if (whole || command->line.len == MAX_LINE_BYTES - 1) {
 			if (command->on_line != NULL)
-				command->on_line(command->ctx, command->line.len > 0 ? command->line.data : "", command->line.len);
+				command->on_line(command->ctx, command->line.data, command->line.len);
 			buffer_clear(&command->line);
 		}
 	}

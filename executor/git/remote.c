@@ -37,7 +37,7 @@ static void telling_line(const struct buffer *errors, char *ret, size_t size)
 	int best_rank = 1;
 	const char *best = "git gave no reason";
 	size_t best_len = strlen(best);
-	const char *text = errors->len > 0 ? errors->data : "";
+	const char *text = errors->data;
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");
 		int rank = rank_line(text);
@@ -52,7 +52,7 @@ static void telling_line(const struct buffer *errors, char *ret, size_t size)
 	buffer_init(&clean, size * 3);
 	(void)str_append_utf8_lossy(&clean, best,
 								best_len < size / 2 ? best_len : size / 2); /* fits: three bytes for one */
-	(void)snprintf(ret, size, "%s", clean.len > 0 ? clean.data : "");
+	(void)snprintf(ret, size, "%s", clean.data);
 	buffer_release(&clean);
 	for (char *c = ret; *c != '\0'; c++) {
 		if (iscntrl((unsigned char)*c))
@@ -69,7 +69,7 @@ static int command_failed(const struct git_command *command, const char *what, i
 	telling_line(&command->errors, line, sizeof(line));
 	if (WIFSIGNALED(status))
 		return error_set(err, ERR_UNAVAILABLE, "%s: git was killed by signal %d", what, WTERMSIG(status));
-	const char *errors = command->errors.len > 0 ? command->errors.data : "";
+	const char *errors = command->errors.data;
 	enum error_kind kind = remote_error_kind(errors);
 	if (kind == ERR_DENIED && strstr(errors, "could not read Username") != NULL)
 		return error_set(err, kind, "%s: it asks for a user and a password, and there is no credential for it", what);
@@ -250,7 +250,7 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 	report->sent = true;
 	int status = 0;
 	int rc = git_command_wait(&command, &status, err);
-	const char *errors = command.errors.len > 0 ? command.errors.data : "";
+	const char *errors = command.errors.data;
 	report->atomic_unsupported = strstr(errors, "does not support --atomic") != NULL;
 	if (report->atomic_unsupported)
 		report->sent = false;

@@ -53,7 +53,7 @@ static const cJSON *resolve(const cJSON *value, const char *pointer, bool *ret_p
 			}
 			CHECK(buffer_append_char(&key, c) == 0);
 		}
-		const char *name = key.len > 0 ? key.data : "";
+		const char *name = key.data;
 		const cJSON *next =
 			cJSON_IsArray(value) ? cJSON_GetArrayItem(value, (int)strtol(name, NULL, 10)) : json_get(value, name);
 		*ret_parent = next == NULL && cJSON_IsObject(value);

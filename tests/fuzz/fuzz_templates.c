@@ -101,12 +101,12 @@ static size_t render(const struct template_input *input, struct buffer *text, st
 		CHECK(buffer_appendf(named, "%s\n", name) == 0);
 		if (value != NULL)
 			append(text, value);
-		else if (!names_it(missing->len > 0 ? missing->data : "", name)) {
+		else if (!names_it(missing->data, name)) {
 			CHECK(buffer_appendf(missing, "%s\n", name) == 0);
 			problems++;
 		}
 	}
-	if (!names_it(named->len > 0 ? named->data : "", "prompt")) {
+	if (!names_it(named->data, "prompt")) {
 		append(text, "\n\n");
 		append(text, input->prompt);
 	}
@@ -143,7 +143,7 @@ static void check_rendering(const struct template_input *input, size_t size, siz
 		expected = render(input, &wanted, &missing, &named);
 	else
 		append(&wanted, input->prompt);
-	expected += count_unknown(input, named.len > 0 ? named.data : "");
+	expected += count_unknown(input, named.data);
 	CHECK(problems.len == (expected < SCHEMA_MAX_PROBLEMS ? expected : SCHEMA_MAX_PROBLEMS));
 	CHECK(problems.truncated == (expected > SCHEMA_MAX_PROBLEMS));
 	for (size_t i = 0; i < problems.len; i++)
