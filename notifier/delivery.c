@@ -12,35 +12,42 @@
 #define CONNECT_TIMEOUT_MS 5000
 #define MAX_RESPONSE_BYTES 4096
 
-/* The classes of attempts, and how many there were. */
-static struct metric attempts[] = {
-#define CLASS(text)                                                                                                    \
+/* What each class is called, what it makes of the delivery (PENDING: exhausted when the schedule is at its end), and how
+ * many there were. */
+static struct {
+	const char *name;
+	enum delivery_state state;
+	struct metric total;
+} classes[] = {
+#define CLASS(text, next)                                                                                              \
 	{                                                                                                                  \
-		.kind = METRIC_COUNTER, .name = "kiln_webhook_attempts_total", .help = "Attempts at webhooks by outcome.",     \
-		.labels = "class=\"" text "\""                                                                                 \
+		.name = (text), .state = (next), .total = {                                                                    \
+			.kind = METRIC_COUNTER,                                                                                    \
+			.name = "kiln_webhook_attempts_total",                                                                     \
+			.help = "Attempts at webhooks by outcome.",                                                                \
+			.labels = "class=\"" text "\""                                                                             \
+		}                                                                                                              \
 	}
-	CLASS("delivered"),    CLASS("redirect"),     CLASS("gone"),      CLASS("throttled"),
-	CLASS("client_error"), CLASS("server_error"), CLASS("timeout"),   CLASS("unreachable"),
-	CLASS("denied"),       CLASS("invalid"),      CLASS("cancelled"),
+	[ATTEMPT_DELIVERED] = CLASS("delivered", DELIVERY_DELIVERED),
+	[ATTEMPT_REDIRECT] = CLASS("redirect", DELIVERY_PENDING),
+	[ATTEMPT_GONE] = CLASS("gone", DELIVERY_EXHAUSTED), /* the receiver wants no more */
+	[ATTEMPT_THROTTLED] = CLASS("throttled", DELIVERY_PENDING),
+	[ATTEMPT_CLIENT_ERROR] = CLASS("client_error", DELIVERY_PENDING),
+	[ATTEMPT_SERVER_ERROR] = CLASS("server_error", DELIVERY_PENDING),
+	[ATTEMPT_TIMEOUT] = CLASS("timeout", DELIVERY_PENDING),
+	[ATTEMPT_UNREACHABLE] = CLASS("unreachable", DELIVERY_PENDING),
+	/* No later attempt can go better. */
+	[ATTEMPT_DENIED] = CLASS("denied", DELIVERY_EXHAUSTED),
+	[ATTEMPT_INVALID] = CLASS("invalid", DELIVERY_EXHAUSTED),
+	[ATTEMPT_CANCELLED] = CLASS("cancelled", DELIVERY_RELEASED),
 #undef CLASS
 };
 
 static void register_metrics(void) __attribute__((constructor));
 static void register_metrics(void)
 {
-	for (size_t i = 0; i < ARRAY_LEN(attempts); i++)
-		metric_register(&attempts[i]);
-}
-
-static void count(const char *failure_class)
-{
-	size_t len = strlen(failure_class);
-
-	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
-		const char *name = attempts[i].labels + strlen("class=\"");
-		if (strncmp(name, failure_class, len) == 0 && name[len] == '"')
-			metric_add(&attempts[i], 1);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+		metric_register(&classes[i].total);
 }
 
 void delivery_free(struct delivery *delivery)
@@ -66,69 +73,67 @@ const char *delivery_state_name(enum delivery_state state)
 	return names[state];
 }
 
+const char *attempt_class_name(enum attempt_class attempt_class)
+{
+	return classes[attempt_class].name;
+}
+
 /* What an attempt without an answer was. */
-static const char *class_of_error(enum error_kind kind)
+static enum attempt_class class_of_error(enum error_kind kind)
 {
 	if (kind == ERR_DENIED)
-		return "denied";
+		return ATTEMPT_DENIED;
 	if (kind == ERR_INVALID)
-		return "invalid";
+		return ATTEMPT_INVALID;
 	if (kind == ERR_TIMEOUT)
-		return "timeout";
+		return ATTEMPT_TIMEOUT;
 	if (kind == ERR_CANCELLED || kind == ERR_LIMIT)
-		return "cancelled";
-	return "unreachable";
+		return ATTEMPT_CANCELLED;
+	return ATTEMPT_UNREACHABLE;
 }
 
-static const char *class_of_status(int status)
+static enum attempt_class class_of_status(int status)
 {
 	if (status >= 200 && status < 300)
-		return "delivered";
+		return ATTEMPT_DELIVERED;
 	if (status >= 300 && status < 400)
-		return "redirect";
+		return ATTEMPT_REDIRECT;
 	if (status == 410)
-		return "gone";
+		return ATTEMPT_GONE;
 	if (status == 429 || status == 502 || status == 503 || status == 504)
-		return "throttled";
-	return status < 500 ? "client_error" : "server_error";
+		return ATTEMPT_THROTTLED;
+	return status < 500 ? ATTEMPT_CLIENT_ERROR : ATTEMPT_SERVER_ERROR;
 }
 
-static void try_again(struct delivery *delivery, const struct schedule *schedule, int64_t retry_after_s)
+static void tell(struct delivery *delivery, const struct http_response *response, bool answered)
 {
-	if (schedule_next(schedule, delivery->attempt, retry_after_s, &delivery->delay_ms))
-		delivery->state = DELIVERY_PENDING;
+	const char *name = attempt_class_name(delivery->attempt_class);
+	if (delivery->attempt_class == ATTEMPT_DELIVERED)
+		delivery->error[0] = '\0';
+	else if (answered)
+		(void)snprintf(delivery->error, sizeof(delivery->error), "%s: HTTP status %d", name,
+					   response->status); /* cut is fine */
 	else
-		delivery->state = DELIVERY_EXHAUSTED;
+		(void)snprintf(delivery->error, sizeof(delivery->error), "%s: %.400s", name,
+					   response->error.message); /* cut is fine */
 }
 
 void delivery_judge(struct delivery *delivery, const struct http_response *response, const struct schedule *schedule)
 {
 	/* What the receiver has said counts, however the body behind it ends. */
 	bool answered = response->error.kind == ERR_NONE || response->status >= 200;
+	enum attempt_class ended = answered ? class_of_status(response->status) : class_of_error(response->error.kind);
 
 	delivery->duration_ms = response->duration_us / 1000;
 	delivery->status = answered ? response->status : 0;
-	delivery->failure_class = answered ? class_of_status(response->status) : class_of_error(response->error.kind);
-	if (answered)
-		(void)snprintf(delivery->error, sizeof(delivery->error), "%s: HTTP status %d", delivery->failure_class,
-					   response->status); /* cut is fine */
-	else
-		(void)snprintf(delivery->error, sizeof(delivery->error), "%s: %.400s", delivery->failure_class,
-					   response->error.message); /* cut is fine */
-
-	if (str_equal(delivery->failure_class, "delivered")) {
-		delivery->state = DELIVERY_DELIVERED;
-		delivery->error[0] = '\0';
-	} else if (str_equal(delivery->failure_class, "cancelled")) {
-		delivery->state = DELIVERY_RELEASED;
-	} else if (str_equal(delivery->failure_class, "gone") || str_equal(delivery->failure_class, "denied") ||
-			   str_equal(delivery->failure_class, "invalid")) {
-		/* The receiver wants no more, or no later attempt can go better. */
+	delivery->attempt_class = ended;
+	tell(delivery, response, answered);
+	delivery->state = classes[ended].state;
+	if (delivery->state == DELIVERY_PENDING &&
+		!schedule_next(schedule, delivery->attempt, ended == ATTEMPT_THROTTLED ? response->retry_after_s : -1,
+					   &delivery->delay_ms))
 		delivery->state = DELIVERY_EXHAUSTED;
-	} else {
-		try_again(delivery, schedule, str_equal(delivery->failure_class, "throttled") ? response->retry_after_s : -1);
-	}
-	count(delivery->failure_class);
+	metric_add(&classes[ended].total, 1);
 }
 
 static void on_response(void *ctx, const struct http_response *response)

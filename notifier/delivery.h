@@ -18,6 +18,21 @@
 /* What is written into webhook_deliveries.state; released: the attempt does not count, as if it had not been. */
 enum delivery_state { DELIVERY_PENDING, DELIVERY_DELIVERED, DELIVERY_EXHAUSTED, DELIVERY_RELEASED };
 
+/* How an attempt ended, by what follows from it. */
+enum attempt_class {
+	ATTEMPT_DELIVERED,
+	ATTEMPT_REDIRECT,
+	ATTEMPT_GONE,
+	ATTEMPT_THROTTLED,
+	ATTEMPT_CLIENT_ERROR,
+	ATTEMPT_SERVER_ERROR,
+	ATTEMPT_TIMEOUT,
+	ATTEMPT_UNREACHABLE,
+	ATTEMPT_DENIED,
+	ATTEMPT_INVALID,
+	ATTEMPT_CANCELLED
+};
+
 struct delivery {
 	struct list_node node;          /* the deliveries thread's: all that are under way */
 	struct list_node finished_node; /* those whose attempt has ended */
@@ -32,10 +47,10 @@ struct delivery {
 
 	/* The outcome. */
 	enum delivery_state state;
-	const char *failure_class; /* static; see delivery.c */
-	int64_t delay_ms;          /* until the next attempt, when pending */
-	int status;                /* 0: no answer */
-	char error[512];           /* "" when delivered */
+	enum attempt_class attempt_class;
+	int64_t delay_ms; /* until the next attempt, when pending */
+	int status;       /* 0: no answer */
+	char error[512];  /* "" when delivered */
 	int64_t duration_ms;
 
 	const struct schedule *schedule;
@@ -45,6 +60,8 @@ struct delivery {
 
 void delivery_free(struct delivery *delivery);
 const char *delivery_state_name(enum delivery_state state);
+/* "delivered", "client_error", … in errors and metrics. */
+const char *attempt_class_name(enum attempt_class attempt_class);
 
 /* Starts the attempt. `finished` is called once with the outcome filled in, on the client's thread, or at once on the
  * caller's. */

@@ -96,7 +96,7 @@ TEST(every_answer_has_its_consequence)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		assert_int_equal(judged(cases[i].status, cases[i].kind, -1, 1, &delivery), cases[i].state);
-		assert_string_equal(delivery.failure_class, cases[i].failure_class);
+		assert_string_equal(attempt_class_name(delivery.attempt_class), cases[i].failure_class);
 		assert_int_equal(delivery.status, cases[i].status);
 		if (cases[i].state == DELIVERY_PENDING)
 			assert_in_range(delivery.delay_ms, 5000, 5500);
@@ -114,7 +114,7 @@ TEST(a_status_counts_however_its_body_ends)
 
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		assert_int_equal(judged(200, ends[i], -1, 1, &delivery), DELIVERY_DELIVERED);
-		assert_string_equal(delivery.failure_class, "delivered");
+		assert_string_equal(attempt_class_name(delivery.attempt_class), "delivered");
 		assert_int_equal(delivery.status, 200);
 		assert_string_equal(delivery.error, "");
 		assert_int_equal(judged(410, ends[i], -1, 1, &delivery), DELIVERY_EXHAUSTED);
@@ -122,7 +122,7 @@ TEST(a_status_counts_however_its_body_ends)
 		assert_int_equal(delivery.delay_ms, 100000);
 	}
 	assert_int_equal(judged(100, ERR_TIMEOUT, -1, 1, &delivery), DELIVERY_PENDING); /* not the answer yet */
-	assert_string_equal(delivery.failure_class, "timeout");
+	assert_string_equal(attempt_class_name(delivery.attempt_class), "timeout");
 }
 
 TEST(the_last_attempt_exhausts)
