@@ -104,7 +104,7 @@ int cursor_read_line(const char *text, enum cursor_kind kind, struct cursor_line
 	const size_t key_len = CURSOR_LINE_KEY_SIZE - 1;
 	const char *name = plain.data + 1, *comma = memchr(name, ',', plain.len - 1);
 	if (comma == NULL || !str_is_name(name, (size_t)(comma - name)) || strlen(comma + 1) != key_len ||
-		strspn(comma + 1, "0123456789abcdef") != key_len)
+		!str_is_hex(comma + 1, key_len))
 		return bad_cursor(err);
 	memcpy(ret->name, name, (size_t)(comma - name)); /* 63 characters at most */
 	ret->name[comma - name] = '\0';

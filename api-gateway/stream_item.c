@@ -11,6 +11,7 @@
 #include "common/json/json.h"
 #include "common/kafka/cloudevent.h"
 #include "common/kafka/topics.h"
+#include "common/model/event_types.h"
 
 #define BODY_MAX ((size_t)KAFKA_MAX_MESSAGE_BYTES * 3) /* escapes and frames of short lines */
 #define QUEUE_FIRST 4
@@ -47,11 +48,6 @@ void stream_item_unref(struct stream_item *item)
 size_t stream_item_bytes(const struct stream_item *item)
 {
 	return sizeof(*item) + item->feed_id.size + item->body.size;
-}
-
-bool stream_type_is_terminal(const char *type)
-{
-	return str_equal(type, "build.completed") || str_equal(type, "build.failed") || str_equal(type, "build.cancelled");
 }
 
 static struct stream_item *item_new(const rd_kafka_message_t *message, enum stream_item_kind kind, size_t slot)
@@ -107,7 +103,7 @@ struct stream_item *stream_item_event(const rd_kafka_message_t *message, size_t 
 		stream_item_unref(item);
 		return NULL;
 	}
-	item->terminal = !of_project && stream_type_is_terminal(event.type);
+	item->terminal = !of_project && event_type_ends_build(event.type);
 	item->place = *place;
 	(void)snprintf(item->own_id, sizeof(item->own_id), "id: %" PRId64 "\n", event.sequence); /* 25 bytes */
 	if (for_feeds) {

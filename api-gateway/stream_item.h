@@ -51,9 +51,6 @@ void stream_item_unref(struct stream_item *item); /* takes NULL */
 /* About what it takes of memory. */
 size_t stream_item_bytes(const struct stream_item *item);
 
-/* Is it the type of an event that ends a build? */
-bool stream_type_is_terminal(const char *type);
-
 /* References in the order of their arrival. Zeroed is empty. */
 struct item_queue {
 	struct stream_item **items;

@@ -4,15 +4,6 @@
 
 enum { TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53, LEN = 55 };
 
-static bool is_hex(const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
-			return false; /* capitals are invalid here */
-	}
-	return true;
-}
-
 static bool is_zero(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -26,13 +17,13 @@ bool traceparent_is_valid(const char *text, size_t len)
 {
 	if (text == NULL || len < LEN || text[2] != '-' || text[SPAN_AT - 1] != '-' || text[FLAGS_AT - 1] != '-')
 		return false;
-	if (!is_hex(text, 2) || memcmp(text, "ff", 2) == 0)
+	if (!str_is_hex(text, 2) || memcmp(text, "ff", 2) == 0)
 		return false;
 	/* Later versions may append fields; version 00 may not. */
 	if (len > LEN && (is_zero(text, 2) || text[LEN] != '-'))
 		return false;
-	return is_hex(text + TRACE_AT, TRACE_ID_LEN) && !is_zero(text + TRACE_AT, TRACE_ID_LEN) &&
-		   is_hex(text + SPAN_AT, 16) && !is_zero(text + SPAN_AT, 16) && is_hex(text + FLAGS_AT, 2);
+	return str_is_hex(text + TRACE_AT, TRACE_ID_LEN) && !is_zero(text + TRACE_AT, TRACE_ID_LEN) &&
+		   str_is_hex(text + SPAN_AT, 16) && !is_zero(text + SPAN_AT, 16) && str_is_hex(text + FLAGS_AT, 2);
 }
 
 static bool is_sampled(const char *flags)

@@ -21,10 +21,9 @@ void report_release(struct report *report)
 	report->data = NULL;
 }
 
-static bool is_sha(const char *text)
+static bool is_sha_or_null(const char *text)
 {
-	return text == NULL ||
-		   ((strlen(text) == 40 || strlen(text) == 64) && strspn(text, "0123456789abcdef") == strlen(text));
+	return text == NULL || str_is_sha(text, strlen(text));
 }
 
 static int read_phase(const cJSON *data, struct occurrence *occurrence, struct error *err)
@@ -42,7 +41,7 @@ static int read_phase(const cJSON *data, struct occurrence *occurrence, struct e
 	if (occurrence->phase.continued != NULL && !str_equal(occurrence->phase.continued, "resumed") &&
 		!str_equal(occurrence->phase.continued, "context"))
 		return error_set(err, ERR_INVALID, "continued: neither resumed nor context");
-	if (!is_sha(occurrence->phase.base_sha) || !is_sha(occurrence->phase.commit_sha))
+	if (!is_sha_or_null(occurrence->phase.base_sha) || !is_sha_or_null(occurrence->phase.commit_sha))
 		return error_set(err, ERR_INVALID, "base_sha or commit_sha: not an object name");
 	if (occurrence->phase.phase == PHASE_PUSHING && occurrence->phase.commit_sha == NULL)
 		return error_set(err, ERR_INVALID, "pushing without commit_sha");
@@ -112,7 +111,7 @@ static void read_finish(struct report *report, const struct schema_set *schemas,
 	occurrence->finish.retryable = json_get_bool(data, "retryable", false);
 	occurrence->finish.result = result;
 	const cJSON *parsed = json_get(data, "result");
-	if (occurrence->finish.published && is_sha(json_get_string(parsed, "commit_sha")))
+	if (occurrence->finish.published && is_sha_or_null(json_get_string(parsed, "commit_sha")))
 		report->commit_sha = json_get_string(parsed, "commit_sha");
 	if (outcome == OUTCOME_COMPLETED)
 		return;

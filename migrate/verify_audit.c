@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
+#include "common/model/event_types.h"
 #include "kiln_migrate_sql.h"
 
 #define HEX_HASH ((size_t)2 * SHA256_SIZE)
@@ -61,11 +62,6 @@ static void broken(struct audit_verdict *verdict, const char *kind, const char *
 	verdict->sequence = sequence;
 }
 
-static bool is_terminal(const char *type)
-{
-	return str_equal(type, "build.completed") || str_equal(type, "build.failed") || str_equal(type, "build.cancelled");
-}
-
 /* The type is in no body; but a terminal one goes with its status, and no other does until the trail has ended. */
 static bool status_fits(const char *type, const char *status, bool ended)
 {
@@ -73,7 +69,7 @@ static bool status_fits(const char *type, const char *status, bool ended)
 
 	if (status == NULL)
 		return false;
-	if (is_terminal(type))
+	if (event_type_ends_build(type))
 		return str_equal(type + strlen("build."), status);
 	return terminal == ended;
 }
@@ -114,7 +110,7 @@ static void look_at_event(struct chain *chain, const struct cursor *events, stru
 		broken(verdict, "body", chain->build_id, sequence);
 	chain->sequence = sequence;
 	(void)snprintf(chain->hash, sizeof(chain->hash), "%s", hash); /* compared above: it has that length */
-	chain->ended = chain->ended || is_terminal(type);
+	chain->ended = chain->ended || event_type_ends_build(type);
 }
 
 /* All events of one build that has a row. */

@@ -5,7 +5,7 @@
 #include "common/base/alloc.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
-#include "common/base/str.h"
+#include "common/model/event_types.h"
 #include "kiln_notifier_parts_sql.h"
 #include "notifier/webhook.h"
 
@@ -35,11 +35,6 @@ static void rows_release(struct rows *rows)
 {
 	for (size_t i = 0; i < COLUMNS; i++)
 		pg_array_release(&rows->columns[i]);
-}
-
-static bool is_terminal(const char *type)
-{
-	return str_equal(type, "build.completed") || str_equal(type, "build.failed") || str_equal(type, "build.cancelled");
 }
 
 static int check(const struct inbox_record *record, struct error *err)
@@ -139,7 +134,7 @@ bool events_ask_first(void *ctx, const struct inbox_record *const *records, size
 {
 	(void)ctx;
 	for (size_t i = 0; i < count; i++) {
-		if (is_terminal(records[i]->event.type))
+		if (event_type_ends_build(records[i]->event.type))
 			return true;
 	}
 	return false;
@@ -156,7 +151,7 @@ int events_apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const
 	for (size_t i = 0; i < count; i++) {
 		if (!records[i]->legible)
 			return error_set(err, ERR_INVALID, "the record is no CloudEvent");
-		if (!is_terminal(records[i]->event.type))
+		if (!event_type_ends_build(records[i]->event.type))
 			continue;
 		if (check(records[i], err) < 0)
 			return -1;

@@ -44,7 +44,7 @@ static int root_of(const struct artifact_store *store)
 
 static bool is_sha256(const char *text)
 {
-	return strlen(text) == 2UL * SHA256_SIZE && strspn(text, "0123456789abcdef") == 2UL * SHA256_SIZE;
+	return strlen(text) == 2UL * SHA256_SIZE && str_is_hex(text, 2UL * SHA256_SIZE);
 }
 
 static void name_of(const char *sha256, char ret[NAME_SIZE])

@@ -45,6 +45,20 @@ bool str_is_name(const char *text, size_t len)
 	return true;
 }
 
+bool str_is_hex(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+			return false;
+	}
+	return true;
+}
+
+bool str_is_sha(const char *text, size_t len)
+{
+	return (len == 40 || len == 64) && str_is_hex(text, len);
+}
+
 int str_parse_int(const char *text, size_t len, int64_t min, int64_t max, int64_t *ret_value, struct error *err)
 {
 	size_t at = 0;

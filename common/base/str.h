@@ -31,6 +31,10 @@ bool str_equal_constant_time(const void *a, const void *b, size_t len);
 
 /* Matches [a-z0-9][a-z0-9-]{0,62}. */
 bool str_is_name(const char *text, size_t len);
+/* Hexadecimal digits only, none of them a capital. */
+bool str_is_hex(const char *text, size_t len);
+/* The name of a git object: 40 or 64 such digits. */
+bool str_is_sha(const char *text, size_t len);
 
 /* Splits at `separator`, trims blanks, drops empty parts: calls `each` for every part until it returns non-zero,
  * which is then returned; else 0. */

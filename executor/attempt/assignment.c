@@ -29,8 +29,7 @@ bool branch_is_safe(const char *name)
 
 static bool is_sha(const char *text)
 {
-	size_t len = strlen(text);
-	return (len == 40 || len == 64) && strspn(text, "0123456789abcdef") == len;
+	return str_is_sha(text, strlen(text));
 }
 
 static int wrong(struct error *err, const char *field)

@@ -76,17 +76,6 @@ static int command_failed(const struct git_command *command, const char *what, i
 	return error_set(err, kind, "%s: %s", what, kind == ERR_LIMIT ? "the disk is full" : line);
 }
 
-static bool is_sha(const char *text, size_t len)
-{
-	if (len != 40 && len != 64)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (!isxdigit((unsigned char)text[i]) || isupper((unsigned char)text[i]))
-			return false;
-	}
-	return true;
-}
-
 static bool slice_equal(const char *text, size_t len, const char *other)
 {
 	return strlen(other) == len && strncmp(text, other, len) == 0;
@@ -118,7 +107,7 @@ static void take_listed(void *ctx, const char *line, size_t len)
 			(void)snprintf(listing->wanted, sizeof(listing->wanted), "%.*s", (int)(left_len - 5), line + 5);
 		return;
 	}
-	if (!is_sha(line, left_len))
+	if (!str_is_sha(line, left_len))
 		return;
 	if (head)
 		copy_slice(listing->refs.head, GIT_SHA_SIZE, line, left_len);

@@ -202,6 +202,17 @@ TEST(names_follow_the_project_rule)
 	assert_false(str_is_name("", 0) || str_is_name("-a", 2) || str_is_name("A", 1) || str_is_name("a_b", 3));
 }
 
+TEST(object_names_have_40_or_64_small_hex_digits)
+{
+	char name[66];
+	memset(name, 'f', sizeof(name));
+	assert_true(str_is_sha(name, 40) && str_is_sha(name, 64));
+	assert_false(str_is_sha(name, 0) || str_is_sha(name, 39) || str_is_sha(name, 41) || str_is_sha(name, 65));
+	assert_true(str_is_hex("0123456789abcdef", 16) && str_is_hex("", 0));
+	assert_false(str_is_hex("g", 1) || str_is_hex("A", 1) || str_is_hex("/", 1) || str_is_hex(":", 1) ||
+				 str_is_hex("`", 1));
+}
+
 TEST(splitting_trims_and_drops_empty_parts)
 {
 	char **list = strv_split(" a, b c ,,\t,d\n", ',');
@@ -381,6 +392,7 @@ int main(void)
 		UNIT(invalid_sequences_and_nul_are_replaced),
 		UNIT(lossy_text_that_does_not_fit_is_an_error),
 		UNIT(names_follow_the_project_rule),
+		UNIT(object_names_have_40_or_64_small_hex_digits),
 		UNIT(splitting_trims_and_drops_empty_parts),
 		UNIT(lists_of_nothing_are_empty),
 		UNIT(a_list_may_be_long),
