@@ -75,7 +75,6 @@ static void begin(struct batch *batch)
 	rows_clear(&batch->listed);
 	rows_clear(&batch->audit);
 	batch->accepted = batch->rejected = batch->stale = batch->late = batch->unknown = 0;
-	memset(batch->finished, 0, sizeof(batch->finished));
 	batch->workers_changed = batch->optimistic = false;
 }
 
@@ -256,10 +255,6 @@ static void count(const struct batch *batch)
 	metric_add(&counter_late_commits, (int64_t)batch->late);
 	metric_add(&counter_early_results, (int64_t)batch->unknown);
 	metric_add(&counter_optimistic, batch->optimistic);
-	for (int status = STATUS_COMPLETED; status <= STATUS_CANCELLED; status++) {
-		for (size_t i = 0; i < batch->finished[status]; i++)
-			counters_finished((enum build_status)status);
-	}
 }
 
 void batch_committed(struct batch *batch)
@@ -274,7 +269,7 @@ void batch_committed(struct batch *batch)
 	bool seen = refilled && !batch->set.queued;
 	if ((batch->set.woke_dispatch || batch->workers_changed) && !seen)
 		wakeup_signal(&batch->service->dispatch);
-	build_set_publish(&batch->set, batch->service->relay);
+	build_set_committed(&batch->set, batch->service->relay);
 	commands_send(batch->service->commands, &batch->commands);
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		/* Whatever a worker says of a lease, it has got it. */

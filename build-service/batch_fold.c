@@ -14,12 +14,6 @@ static enum project_state project_state(const PGresult *projects, const char *id
 	return pg_bool(projects, row, "deleted") ? PROJECT_DELETED : PROJECT_THERE;
 }
 
-static void count_end(struct batch *batch, const struct build *build, bool ended_before)
-{
-	if (!ended_before && build_ended(build))
-		batch->finished[build->status]++;
-}
-
 static enum project_state state_of_project(const struct batch *batch, const PGresult *projects, const char *id)
 {
 	return batch->optimistic ? PROJECT_THERE : project_state(projects, id);
@@ -44,12 +38,10 @@ int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGr
 			return error_set(err, ERR_INVALID, "a cancel beside the build's request, after a restore");
 		if (request->kind == REQUEST_CANCEL)
 			audit_rows_add_cancel(&batch->audit, request);
-		bool ended_before = build->exists && build_ended(build);
 		enum applied applied =
 			request_apply(&batch->context, request, build, state_of_project(batch, projects, request->project_id));
 		if (applied != APPLIED)
 			continue;
-		count_end(batch, build, ended_before);
 		if (request->kind == REQUEST_BUILD) {
 			batch->accepted++;
 			batch->rejected += build_ended(build);
@@ -111,12 +103,9 @@ static int apply_report(struct batch *batch, struct pg_conn *tx, const struct re
 		}
 		return 0;
 	}
-	bool ended_before = build_ended(build);
 	enum applied applied = report_apply(&batch->context, report, build, &batch->commands);
 	if (applied == APPLIED_STALE)
 		batch->stale++;
-	if (applied == APPLIED)
-		count_end(batch, build, ended_before);
 	return report_may_be_late(report, applied, build) ? apply_late(batch, tx, report, build, err) : 0;
 }
 
@@ -144,9 +133,8 @@ static void apply_losses(struct batch *batch)
 		struct build *build = build_set_find(&batch->set, loss->token.build_id);
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS, .token = loss->token, .loss = {.reason = loss->reason, .mass = loss->mass}};
-		bool ended_before = build->exists && build_ended(build);
-		if (build->exists && transition_apply(&batch->context, build, &occurrence) == APPLIED)
-			count_end(batch, build, ended_before);
+		if (build->exists)
+			(void)transition_apply(&batch->context, build, &occurrence); /* an attempt that is over is lost no more */
 	}
 }
 

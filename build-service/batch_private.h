@@ -28,7 +28,6 @@ struct batch {
 
 	/* What a commit makes true. */
 	size_t accepted, rejected, stale, late, unknown;
-	size_t finished[STATUS_CANCELLED + 1];
 	bool workers_changed;
 	bool optimistic; /* decided by the last look */
 };
