@@ -21,6 +21,15 @@ def test_an_unknown_project_is_a_rejected_build(gateway):
     assert "does not exist" in rejected(gateway, gateway.post({"id": str(uuid.uuid4()), "name": "ghost"}))
 
 
+def test_a_rejected_build_is_counted_once_as_one_that_failed(gateway, service):
+    ends = 'kiln_builds_finished_total{outcome="failed"}'
+    before = service.metric(ends), service.metric("kiln_builds_rejected_total")
+    rejected(gateway, gateway.post({"id": str(uuid.uuid4()), "name": "ghost"}))
+    wait_for(lambda: service.metric("kiln_builds_rejected_total") > before[1], "the batch to be counted")
+    wait_for(lambda: service.metric(ends) > before[0], "the end to be counted")
+    assert service.metric(ends) == before[0] + 1 and service.metric("kiln_builds_rejected_total") == before[1] + 1
+
+
 def test_a_deleted_project_is_a_rejected_build(gateway, shared_database):
     project = gateway.project()
     shared_database.sql("update projects set deleted_at = now() where id = %s", project["id"])
