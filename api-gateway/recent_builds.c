@@ -43,9 +43,15 @@ struct recent_builds {
 static struct metric kept = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_recent_builds", .help = "Builds kept from the request topic."};
 
+static void register_metrics(void)
+{
+	metric_register(&kept);
+}
+
 struct recent_builds *recent_builds_new(size_t partitions, size_t max_bytes)
 {
-	static bool registered;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	CHECK(pthread_once(&once, register_metrics) == 0);
 	struct recent_builds *recent = xcalloc(1, sizeof(*recent));
 	CHECK(pthread_mutex_init(&recent->lock, NULL) == 0);
 	cond_init(&recent->moved);
@@ -60,9 +66,6 @@ struct recent_builds *recent_builds_new(size_t partitions, size_t max_bytes)
 	recent->reach = xcalloc(partitions, sizeof(*recent->reach));
 	for (size_t i = 0; i < partitions; i++)
 		recent->reach[i].position = recent->reach[i].applied = -1;
-	if (!registered)
-		metric_register(&kept);
-	registered = true;
 	return recent;
 }
 

@@ -242,6 +242,7 @@ int deliveries_new(const struct deliveries_options *options, struct deliveries *
 		free(deliveries);
 		return -1;
 	}
+	delivery_register_metrics();
 	metric_register(&metric_under_way);
 	metric_register(&metric_exhausted);
 	list_init(&deliveries->under_way);

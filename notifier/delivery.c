@@ -43,8 +43,7 @@ static struct {
 #undef CLASS
 };
 
-static void register_metrics(void) __attribute__((constructor));
-static void register_metrics(void)
+void delivery_register_metrics(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
 		metric_register(&classes[i].total);

@@ -59,6 +59,8 @@ struct delivery {
 };
 
 void delivery_free(struct delivery *delivery);
+/* Once, at the start. */
+void delivery_register_metrics(void);
 const char *delivery_state_name(enum delivery_state state);
 /* "delivered", "client_error", … in errors and metrics. */
 const char *attempt_class_name(enum attempt_class attempt_class);

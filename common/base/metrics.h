@@ -25,7 +25,8 @@ struct metric {
 	struct metric *next;
 };
 
-/* Keeps the pointer for ever (static storage). Before or after the ops port starts; any thread. */
+/* Keeps the pointer for ever (static storage). Before or after the ops port starts; any thread. Twice is a bug: a module
+ * registers its series where it starts, and by pthread_once when a process may have several of it. */
 void metric_register(struct metric *metric);
 void metric_add(struct metric *metric, int64_t delta);
 void metric_set(struct metric *metric, int64_t value);
