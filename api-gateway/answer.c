@@ -6,14 +6,8 @@
 
 void answer_init(struct answer *answer)
 {
-	answer->status = 0;
-	answer->content_type = NULL;
-	answer->retry_after_s = 0;
-	answer->fields_len = 0;
-	answer->text_len = 0;
-	answer->tag[0] = '\0';
-	answer->premade = NULL;
 	buffer_init(&answer->body, ANSWER_MAX_BODY);
+	answer_clear(answer);
 }
 
 void answer_release(struct answer *answer)

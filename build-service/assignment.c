@@ -1,6 +1,7 @@
 #include "build-service/assignment.h"
 
 #include "build-service/deadlines.h"
+#include "build-service/fields.h"
 #include "build-service/releases.h"
 #include "common/base/log.h"
 #include "common/json/json.h"
@@ -46,11 +47,7 @@ int assignment_write(struct buffer *buf, const struct assignment *assignment)
 	struct json_writer w;
 	json_writer_init(&w, buf);
 	json_object_begin(&w, NULL);
-	json_string(&w, "worker_id", assignment->to.worker_id);
-	json_object_begin(&w, "incarnation");
-	json_int(&w, "counter", assignment->to.incarnation.counter);
-	json_string(&w, "nonce", assignment->to.incarnation.nonce);
-	json_object_end(&w);
+	field_write_addressee(&w, &assignment->to);
 	fencing_token_write(&w, &assignment->token);
 	json_string(&w, "mode", attempt_mode_name(assignment->mode));
 	json_object_begin(&w, "project");

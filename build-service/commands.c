@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build-service/fields.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/json/json.h"
@@ -49,16 +50,11 @@ static void write_command(struct buffer *buf, const struct command *command)
 	struct json_writer w;
 	json_writer_init(&w, buf);
 	json_object_begin(&w, NULL);
-	json_string(&w, "worker_id", command->to.worker_id);
-	json_object_begin(&w, "incarnation");
-	json_int(&w, "counter", command->to.incarnation.counter);
-	json_string(&w, "nonce", command->to.incarnation.nonce);
-	json_object_end(&w);
-	if (command->kind == COMMAND_FENCED) {
+	field_write_addressee(&w, &command->to);
+	if (command->kind == COMMAND_FENCED)
 		json_string(&w, "reason", command->reason);
-	} else if (command->kind != COMMAND_DRAIN) {
+	else if (command->kind != COMMAND_DRAIN)
 		fencing_token_write(&w, &command->token);
-	}
 	if (command->kind == COMMAND_RELEASED)
 		json_bool(&w, "last", command->last);
 	json_object_end(&w);

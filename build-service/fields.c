@@ -34,6 +34,15 @@ int field_addressee(const cJSON *object, struct addressee *ret_addressee, struct
 	return 0;
 }
 
+void field_write_addressee(struct json_writer *w, const struct addressee *addressee)
+{
+	json_string(w, "worker_id", addressee->worker_id);
+	json_object_begin(w, "incarnation");
+	json_int(w, "counter", addressee->incarnation.counter);
+	json_string(w, "nonce", addressee->incarnation.nonce);
+	json_object_end(w);
+}
+
 int field_optional_text(const cJSON *object, const char *key, size_t max, const char **ret_text, struct error *err)
 {
 	const cJSON *value = json_get(object, key);
