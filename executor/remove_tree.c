@@ -66,6 +66,12 @@ static bool move_up(struct removal *removal, int parent_fd, const char *name)
 	return false;
 }
 
+static bool is_late(struct removal *removal)
+{
+	removal->late = removal->late || clock_boot_ms() >= removal->deadline_ms;
+	return removal->late;
+}
+
 /* One pass over a directory of the root. False when something in it could not be removed or moved. */
 static bool empty_child(struct removal *removal, int fd)
 {
@@ -75,11 +81,7 @@ static bool empty_child(struct removal *removal, int fd)
 		return false;
 	}
 	bool clean = true;
-	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-		if (clock_boot_ms() >= removal->deadline_ms) {
-			removal->late = true;
-			break;
-		}
+	for (struct dirent *entry = readdir(dir); entry != NULL && !is_late(removal); entry = readdir(dir)) {
 		if (is_dot(entry->d_name) || remove_simple(dirfd(dir), entry->d_name))
 			continue;
 		if (!move_up(removal, dirfd(dir), entry->d_name))
@@ -101,7 +103,7 @@ static int empty_root(struct removal *removal, bool *ret_left, struct error *err
 	}
 	bool left = false;
 	int rc = 0;
-	for (struct dirent *entry = readdir(dir); entry != NULL && rc == 0 && !removal->late; entry = readdir(dir)) {
+	for (struct dirent *entry = readdir(dir); entry != NULL && rc == 0 && !is_late(removal); entry = readdir(dir)) {
 		const char *name = entry->d_name;
 		if (is_dot(name) || remove_simple(removal->root_fd, name))
 			continue;

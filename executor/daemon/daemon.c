@@ -25,6 +25,7 @@
 #define CLEAR_POLL_MS 20
 #define LEAVE_RELEASE_MS 2000 /* for results to be released before the bye */
 #define LEAVE_BYE_MS 5000
+#define LEAVE_KILLED_MS 5000 /* for what was killed at the drain's deadline to be gone */
 #define FENCED_MS 10000
 #define FLUSH_MS 3000
 #define MAX_QUEUED 20000
@@ -189,7 +190,13 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->drain_deadline_ms) {
 		daemon->drain_deadline_ms = INT64_MAX;
+		daemon->give_up_ms = now_ms + LEAVE_KILLED_MS;
 		attempts_kill_all(daemon, "cancelled", "the worker is being stopped"); /* nobody's wish: it is handed back */
+	}
+	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->give_up_ms) {
+		/* Perhaps in the kernel, on a disk that hangs. Without a bye: nobody may have its build before its lease ends. */
+		log_error("processes of attempts cannot be ended", "attempts", LOG_INT((int64_t)daemon->held_len), NULL);
+		daemon_set_state(daemon, DAEMON_OVER);
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
 		if (daemon->leave_ms == INT64_MAX)
@@ -227,7 +234,7 @@ static int64_t next_due_ms(const struct daemon *daemon, int64_t now_ms)
 	if (daemon->state == DAEMON_CLEARING)
 		due_ms = earliest(due_ms, now_ms + CLEAR_POLL_MS);
 	if (daemon->draining)
-		due_ms = earliest(due_ms, earliest(daemon->drain_deadline_ms, daemon->leave_ms));
+		due_ms = earliest(due_ms, earliest(daemon->drain_deadline_ms, earliest(daemon->give_up_ms, daemon->leave_ms)));
 	return due_ms;
 }
 
@@ -362,7 +369,7 @@ int daemon_run(const struct executor_config *config)
 	daemon.config = config;
 	daemon.identity.lock_fd = -1;
 	daemon.spare_due_ms = daemon.sweep_due_ms = daemon.leave_ms = INT64_MAX;
-	daemon.drain_deadline_ms = INT64_MAX;
+	daemon.drain_deadline_ms = daemon.give_up_ms = INT64_MAX;
 	daemon.read_offset = -1;
 	list_init(&daemon.held);
 	nursery_init(&daemon.nursery);

@@ -51,7 +51,8 @@ static void empty_trash(struct janitor *janitor)
 {
 	CLEANUP(free_p) char *path = xasprintf("%s/trash", janitor->config->state_dir);
 	DIR *dir = opendir(path);
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL && !atomic_load(&janitor->stop);
+		 entry = readdir(dir)) {
 		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
 			remove_entry(janitor, dirfd(dir), entry->d_name);
 	}

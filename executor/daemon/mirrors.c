@@ -35,12 +35,12 @@ static void add(struct mirrors_found *found, char *path)
 	found->items[found->len++] = (struct mirror_found){.path = path, .used_us = mirror_last_used_us(path)};
 }
 
-static void find(const char *state_dir, struct mirrors_found *found)
+static void find(const char *state_dir, const struct usage_limits *limits, struct mirrors_found *found)
 {
 	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
 	DIR *dir = opendir(folder);
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL && found->len < MAX_MIRRORS;
-		 entry = readdir(dir)) {
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir);
+		 entry != NULL && found->len < MAX_MIRRORS && !limits->is_stopped(limits->ctx); entry = readdir(dir)) {
 		if (str_ends(entry->d_name, ".git"))
 			add(found, xasprintf("%s/%s", folder, entry->d_name));
 	}
@@ -83,10 +83,11 @@ void mirrors_limit(const struct executor_config *config, bool (*is_stopped)(void
 	struct mirrors_found found = {.len = 0};
 	int64_t total = 0, allowed = allowed_bytes(config), days = config->mirrors_days;
 	int64_t unused_us = days > 0 ? clock_wall_us() - days * DAY_US : INT64_MIN;
-	find(config->state_dir, &found);
+	const struct usage_limits limits = {.max_files = MAX_FILES, .is_stopped = is_stopped, .ctx = ctx};
+	find(config->state_dir, &limits, &found);
 	for (size_t i = 0; i < found.len && !is_stopped(ctx); i++) {
 		struct disk_usage usage = {.bytes = 0};
-		usage_add_folder(found.items[i].path, MAX_FILES, &usage);
+		usage_add_folder(found.items[i].path, &limits, &usage);
 		found.items[i].bytes = usage.bytes;
 		total += usage.bytes;
 	}

@@ -9,6 +9,6 @@
 
 #include "executor/config.h"
 
-/* Moves them to STATE/trash. Looks at every file of every mirror: that may take long, and ends when `is_stopped`. The
- * janitor's thread. */
+/* Moves them to STATE/trash. Looks at every file of every mirror: that may take long, and ends when `is_stopped`,
+ * which is asked at each of them. The janitor's thread. */
 void mirrors_limit(const struct executor_config *config, bool (*is_stopped)(void *ctx), void *ctx);

@@ -1,6 +1,7 @@
 #include "executor/daemon/nursery.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,12 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "executor/attempt/nursery.h"
 #include "executor/daemon/child.h"
 
+#define STOP_MS 2000
 #define ANSWER_S 2 /* it forks in a millisecond, and prepares itself in some 25 */
 
 void nursery_init(struct nursery *nursery)
@@ -113,7 +116,8 @@ void nursery_ended(struct nursery *nursery)
 void nursery_stop(struct nursery *nursery)
 {
 	give_up(nursery);
-	while (nursery->pid > 0 && waitpid(nursery->pid, NULL, 0) < 0 && errno == EINTR) {
-	}
+	int64_t deadline_ms = clock_boot_ms() + STOP_MS; /* it may be in the kernel, on a disk that hangs */
+	while (nursery->pid > 0 && waitpid(nursery->pid, NULL, WNOHANG) == 0 && clock_boot_ms() < deadline_ms)
+		(void)poll(NULL, 0, 1); /* until it is gone */
 	nursery_init(nursery);
 }

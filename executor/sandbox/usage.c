@@ -242,32 +242,37 @@ static bool set_mode(int fd, mode_t mode)
 	return chmod(path, mode & ALL_MODES) == 0;
 }
 
-static void walk(int fd, dev_t device, int depth, int64_t max_files, struct disk_usage *usage);
+static void walk(int fd, dev_t device, int depth, const struct usage_limits *limits, struct disk_usage *usage);
 
 /* An agent can take reading from its folders, and go on writing into them. It has the same user as we: for as long as
  * we look they are readable. `info` is what was found under that name. */
-static void walk_into(int parent, const char *name, const struct stat *info, int depth, int64_t max_files,
-					  struct disk_usage *usage)
+static void walk_into(int parent, const char *name, const struct stat *info, int depth,
+					  const struct usage_limits *limits, struct disk_usage *usage)
 {
 	CLEANUP(close_p)
 	int closed = is_open_to_us(info) ? -1 : openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	bool opened = closed >= 0 && set_mode(closed, info->st_mode | S_IRUSR | S_IXUSR);
 	int fd = openat(opened ? closed : parent, opened ? "." : name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
-		walk(fd, info->st_dev, depth, max_files, usage);
+		walk(fd, info->st_dev, depth, limits, usage);
 	if (opened)
 		(void)set_mode(closed, info->st_mode); /* its folder, its matter */
 }
 
+static bool is_at_end(const struct usage_limits *limits, const struct disk_usage *usage)
+{
+	return usage->files > limits->max_files || (limits->is_stopped != NULL && limits->is_stopped(limits->ctx));
+}
+
 /* Takes the descriptor over. The agent changes what is walked: nothing is followed, and depth has a limit. */
-static void walk(int fd, dev_t device, int depth, int64_t max_files, struct disk_usage *usage)
+static void walk(int fd, dev_t device, int depth, const struct usage_limits *limits, struct disk_usage *usage)
 {
 	DIR *folder = fdopendir(fd);
 	if (folder == NULL) {
 		(void)close(fd); /* read only */
 		return;
 	}
-	for (struct dirent *entry = readdir(folder); entry != NULL && usage->files <= max_files; entry = readdir(folder)) {
+	for (struct dirent *entry = readdir(folder); entry != NULL && !is_at_end(limits, usage); entry = readdir(folder)) {
 		struct stat info;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 			fstatat(dirfd(folder), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 || info.st_dev != device)
@@ -276,20 +281,20 @@ static void walk(int fd, dev_t device, int depth, int64_t max_files, struct disk
 		if (!S_ISDIR(info.st_mode))
 			continue;
 		if (depth < USAGE_MAX_DEPTH)
-			walk_into(dirfd(folder), entry->d_name, &info, depth + 1, max_files, usage);
+			walk_into(dirfd(folder), entry->d_name, &info, depth + 1, limits, usage);
 		else
 			usage->too_deep = true;
 	}
 	(void)closedir(folder); /* read only */
 }
 
-void usage_add_folder(const char *path, int64_t max_files, struct disk_usage *usage)
+void usage_add_folder(const char *path, const struct usage_limits *limits, struct disk_usage *usage)
 {
 	struct stat info;
 	if (lstat(path, &info) < 0 || !S_ISDIR(info.st_mode))
 		return;
 	add_info(&info, usage);
-	walk_into(AT_FDCWD, path, &info, 0, max_files, usage);
+	walk_into(AT_FDCWD, path, &info, 0, limits, usage);
 }
 
 /* ---- files without a name */

@@ -24,9 +24,16 @@ struct disk_usage {
 	bool too_deep; /* there are folders below USAGE_MAX_DEPTH, which nobody has looked into */
 };
 
-/* Adds what is below a folder, itself included, on its file system. Ends when there are more than `max_files`. Folders
- * that their owner, this user, cannot read are made readable for as long as they are looked at. */
-void usage_add_folder(const char *path, int64_t max_files, struct disk_usage *usage);
+/* When a walk ends before it has seen everything. */
+struct usage_limits {
+	int64_t max_files;             /* when there are more */
+	bool (*is_stopped)(void *ctx); /* asked at each file; once true, it stays so. NULL: never */
+	void *ctx;
+};
+
+/* Adds what is below a folder, itself included, on its file system. Folders that their owner, this user, cannot read
+ * are made readable for as long as they are looked at. */
+void usage_add_folder(const char *path, const struct usage_limits *limits, struct disk_usage *usage);
 /* Adds files that have no name any more and are held open by a process below `root`, on the file system of `path`; each
- * once. `max_files` as above. */
+ * once. Ends when there are more than `max_files`. */
 void usage_add_nameless(pid_t root, const char *path, int64_t max_files, struct disk_usage *usage);

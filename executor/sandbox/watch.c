@@ -90,9 +90,10 @@ static void walk(struct watch *watch, int64_t now_ms)
 {
 	const struct sandbox_spec *spec = watch->spec;
 	const char *const folders[] = {spec->files, spec->home, spec->tmp};
+	const struct usage_limits limits = {.max_files = spec->config->agent_max_files};
 	struct disk_usage usage = {.files = 0};
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
-		usage_add_folder(folders[i], spec->config->agent_max_files, &usage);
+		usage_add_folder(folders[i], &limits, &usage);
 	usage_add_nameless(watch->pid, spec->files, spec->config->agent_max_files, &usage);
 	watch->walked_bytes = usage.bytes;
 	watch->walked_files = usage.files;

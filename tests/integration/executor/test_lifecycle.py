@@ -2,6 +2,7 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -228,6 +229,30 @@ def test_a_build_that_outlives_the_drain_is_handed_back(own_executor, agents, si
     assert finished["outcome"] == "cancelled" and finished["result"]["error"] == {"class": "cancelled", "message": "the worker is being stopped"}
     assert executor.process.wait(60) == 0 and not attempt.processes()
     executor.service.wait(type="worker.bye", **executor.addressee())
+
+
+LEND = '''
+import os, socket, sys
+end = socket.socket(socket.AF_UNIX)
+end.connect(sys.argv[1])
+locks = [int(fd) for fd in os.listdir("/proc/self/fd") if "/locks/" in os.path.realpath(f"/proc/self/fd/{fd}")]
+socket.send_fds(end, [b"x"], locks)
+'''
+
+
+def test_processes_that_cannot_be_ended_do_not_keep_a_worker_from_ending(own_executor, agents, site, place):
+    """As if one of them was in the kernel for ever: the attempt's lock is taken, by a descriptor that is under way in a socket."""
+    executor = own_executor(KILN_DRAIN_TIMEOUT_MS="300")
+    (place / "lend.py").write_text(LEND, encoding="utf-8")
+    with socket.socket(socket.AF_UNIX) as taking:
+        taking.bind(str(place / "taking"))
+        (place / "taking").chmod(0o777)
+        taking.listen()
+        attempt = running(executor, agents, site, f"python3 {place}/lend.py {place}/taking && {SLEEP}")
+        executor.process.send_signal(signal.SIGTERM)
+        assert executor.process.wait(60) == 0 and not attempt.processes()
+        assert [line for line in executor.lines() if line["msg"] == "processes of attempts cannot be ended"]
+    assert not executor.service.seen(type="worker.bye", **executor.addressee())
 
 
 def test_a_daemon_that_was_stopped_past_its_lease_kills_its_agents_first(own_executor, agents, site):

@@ -105,6 +105,29 @@ TEST(a_janitor_that_is_to_end_does_not_go_on)
 	assert_true(is_there(path));
 }
 
+/* `ctx`: how often it was asked; it says no to the first hundred. */
+static bool after_a_hundred(void *ctx)
+{
+	int *asked = ctx;
+	return ++*asked > 100;
+}
+
+TEST(a_janitor_that_is_to_end_stops_within_one_mirror)
+{
+	CLEANUP(free_p) char *path = make_mirror("a", 0);
+	CLEANUP(free_p) char *ending = make_mirror("b", 0);
+	for (int i = 0; i < 200; i++) {
+		CLEANUP(free_p) char *name = xasprintf("%s/%d", path, i), *other = xasprintf("%s/%d", ending, i);
+		assert_int_equal(mkdir(name, 0700), 0);
+		assert_int_equal(mkdir(other, 0700), 0);
+	}
+	config.mirrors_bytes = 1;
+	int asked = 0;
+	mirrors_limit(&config, after_a_hundred, &asked);
+	assert_in_range(asked, 101, 110);
+	assert_true(is_there(path) && is_there(ending));
+}
+
 TEST(one_that_cannot_be_moved_stays)
 {
 	CLEANUP(free_p) char *path = make_mirror("a", 0);
@@ -125,6 +148,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_of_an_older_release_counts_from_now, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(without_a_number_they_have_a_share_of_the_disk, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(a_janitor_that_is_to_end_does_not_go_on, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_janitor_that_is_to_end_stops_within_one_mirror, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(one_that_cannot_be_moved_stays, begin, folder_remove),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ static void write_bytes(const char *name, size_t len)
 static struct disk_usage usage_of(const char *path)
 {
 	struct disk_usage usage = {.files = 0};
-	usage_add_folder(path, 1000, &usage);
+	usage_add_folder(path, &(struct usage_limits){.max_files = 1000}, &usage);
 	return usage;
 }
 
@@ -72,8 +72,28 @@ TEST(counting_ends_at_the_limit)
 		folder_write(name, "");
 	}
 	struct disk_usage usage = {.files = 0};
-	usage_add_folder(folder, 10, &usage);
+	usage_add_folder(folder, &(struct usage_limits){.max_files = 10}, &usage);
 	assert_int_equal(usage.files, 11);
+}
+
+/* `ctx`: how often it says no. */
+static bool is_over(void *ctx)
+{
+	int *left = ctx;
+	return (*left)-- <= 0;
+}
+
+TEST(counting_ends_when_it_is_stopped)
+{
+	char name[16];
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(name, sizeof(name), "d%d", i);
+		folder_mkdir(name);
+	}
+	int left = 20;
+	struct disk_usage usage = {.files = 0};
+	usage_add_folder(folder, &(struct usage_limits){.max_files = 1000, .is_stopped = is_over, .ctx = &left}, &usage);
+	assert_in_range(usage.files, 2, 20);
 }
 
 /* In the child: says so, and waits until it is killed. */
@@ -185,6 +205,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(links_are_not_followed_and_what_is_not_there_is_nothing, folder_make,
 										folder_remove),
 		cmocka_unit_test_setup_teardown(counting_ends_at_the_limit, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(counting_ends_when_it_is_stopped, folder_make, folder_remove),
 		cmocka_unit_test(processes_are_counted_with_their_children),
 		cmocka_unit_test(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once),
 		cmocka_unit_test(processor_time_of_ended_children_stays),
