@@ -123,6 +123,9 @@ static void read_file_fields(struct request *request, struct slice path)
 	if ((request->route->flags & ROUTE_FILE) == 0)
 		return;
 	request->rest.data = routes_rest(request->route, path.data, path.len, &request->rest.len);
+	/* Which of two would count? The whole is right in any case. */
+	if (is_given_twice(request->h2o, "range") || is_given_twice(request->h2o, "if-range"))
+		return;
 	request->range = header_by_name(request->h2o, "range");
 	request->if_range = header_by_name(request->h2o, "if-range");
 }

@@ -5,6 +5,7 @@
 
 #include "api-gateway/open_limits.h"
 #include "api-gateway/range.h"
+#include "api-gateway/representation.h"
 #include "api-gateway/request.h"
 #include "api-gateway/server.h"
 #include "common/base/alloc.h"
@@ -226,7 +227,10 @@ static int check_opened(struct request *request)
 static void begin_sending(struct request *request)
 {
 	struct download *download = request->download;
-	if (check_opened(request) < 0 || apply_range(request) < 0) {
+	if (check_opened(request) == 0)
+		representation_finish_download(request);
+	/* Ranges are of a 200 (RFC 9110 section 13.2.2). */
+	if (request->answer.status != 200 || apply_range(request) < 0) {
 		request_send(request);
 		return;
 	}

@@ -9,15 +9,17 @@ static int bad_list(struct request *request, const char *field, const struct err
 	return problem_answer(request, PROBLEM_BAD_REQUEST, "%s: %s.", field, err->message);
 }
 
-/* -1: answered by 412 or 400. */
-static int check_if_match(struct request *request, const char *etag)
+/* -1: answered by 412 or 400. A weak tag is matched by * alone. */
+static int check_if_match(struct request *request, const char *etag, bool weak)
 {
 	struct error err = ERROR_INIT;
 	bool has = true;
 	if (request->if_match.data != NULL &&
-		etag_list_has(request->if_match.data, request->if_match.len, etag, ETAG_STRONG, &has, &err) < 0)
+		etag_list_has(request->if_match.data, request->if_match.len, weak ? "" : etag, ETAG_STRONG, &has, &err) < 0)
 		return bad_list(request, "If-Match", &err);
-	return has ? 0 : problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current ETag is %s.", etag);
+	return has ? 0
+			   : problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current ETag is %s%s.", weak ? "W/" : "",
+								etag);
 }
 
 /* -1: answered by 400. */
@@ -34,7 +36,7 @@ static int find_in_if_none_match(struct request *request, const char *etag, bool
 int representation_check_writer(struct request *request, const char *etag)
 {
 	bool has;
-	if (check_if_match(request, etag) < 0 || find_in_if_none_match(request, etag, &has) < 0)
+	if (check_if_match(request, etag, false) < 0 || find_in_if_none_match(request, etag, &has) < 0)
 		return -1;
 	return has ? problem_answer(request, PROBLEM_PRECONDITION_FAILED, "The current ETag is %s.", etag) : 0;
 }
@@ -101,7 +103,7 @@ static void settle(struct request *request, const char *etag, bool is_own, bool 
 	add_caching(request);
 }
 
-void representation_finish(struct request *request, bool may_code)
+static void finish(struct request *request, bool may_code)
 {
 	struct answer *answer = &request->answer;
 	char etag[ETAG_SIZE];
@@ -114,8 +116,20 @@ void representation_finish(struct request *request, bool may_code)
 		memcpy(etag, answer->tag, sizeof(etag));
 	else if (!is_own)
 		etag_of_bytes(answer->body.data, answer->body.len, etag);
-	if (check_if_match(request, etag) < 0 || find_in_if_none_match(request, etag, &known) < 0)
-		return;
 	bool can_code = answer->premade != NULL || (may_code && !is_own && answer->body.len >= REPRESENTATION_CODED_MIN);
-	settle(request, etag, is_own, request->takes_gzip && can_code, known);
+	bool coded = request->takes_gzip && can_code;
+	if (check_if_match(request, etag, coded) < 0 || find_in_if_none_match(request, etag, &known) < 0)
+		return;
+	settle(request, etag, is_own, coded, known);
+}
+
+void representation_finish(struct request *request, bool may_code)
+{
+	if (request->download == NULL)
+		finish(request, may_code);
+}
+
+void representation_finish_download(struct request *request)
+{
+	finish(request, false);
 }

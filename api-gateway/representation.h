@@ -17,8 +17,10 @@
 #define REPRESENTATION_CODED_MIN 1024 /* what is smaller takes one packet anyway */
 
 /* Whoever owns request->answer, after the handler: an answer to GET or HEAD becomes what is sent, 304, or 412. Others
- * stay as they are. `may_code`: there is time to compress (on a worker, not on a loop). */
+ * stay as they are, a download until it is open. `may_code`: there is time to compress (on a worker, not on a loop). */
 void representation_finish(struct request *request, bool may_code);
+/* The same for a download that is open: what cannot be read is 404 or 500, whatever its conditions (section 13.2.1). */
+void representation_finish_download(struct request *request);
 
 /* For writes, before they are done: If-Match and If-None-Match against the tag of what is there. -1: request->answer is
  * 412, or 400. */

@@ -338,6 +338,8 @@ def test_an_artifact_that_is_no_longer_kept_is_404(kiln):
     stored(kiln, kept(build)["x.txt"]["sha256"]).unlink()
     answer = kiln.api.get(link(build, "x.txt"), expect=404)
     assert "not kept any more" in answer.json()["detail"]
+    for condition in ({"If-None-Match": "*"}, {"If-Match": '"other"'}):  # which say nothing of what is not there
+        kiln.api.get(link(build, "x.txt"), headers=condition, expect=404)
 
 
 @pytest.fixture(name="large")

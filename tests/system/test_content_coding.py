@@ -51,6 +51,14 @@ def test_both_tags_are_known_whatever_the_coding(kiln, path):
             assert answer.headers["vary"] == "accept-encoding" and "content-encoding" not in answer.headers
 
 
+def test_if_match_takes_no_list_for_the_weak_tag_of_a_coded_answer(kiln, path):
+    strong, weak = (raw(kiln, path, coding)[0].headers["etag"] for coding in ("identity", "gzip"))
+    for coding, tags, expected in (
+        ("identity", strong, 200), ("identity", weak, 412), ("gzip", strong, 412), ("gzip", weak, 412), ("gzip", "*", 200),
+    ):  # fmt: skip
+        assert raw(kiln, path, coding, **{"If-Match": tags})[0].status_code == expected, (coding, tags)
+
+
 def test_a_head_tells_of_the_coded_answer(kiln, path):
     coded, data = raw(kiln, path, "gzip")
     head = kiln.api.plain("HEAD", path, headers={"Accept-Encoding": "gzip"})
