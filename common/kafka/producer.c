@@ -7,49 +7,25 @@
  * All reports of the old handle come before the first message of the new one; with kafka_message.generation that keeps
  * order across the change.
  */
-#include "common/kafka/producer.h"
+#include "common/kafka/producer_private.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/gate.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/thread.h"
-#include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 
 #define POLL_MS 1000
 #define THREAD_STACK_BYTES (256UL * 1024)
 /* Bytes that wait inside librdkafka. Its default is 1 GiB. */
 #define QUEUE_KBYTES "65536"
-#define TOPICS_MAX 16
 /* A handle that cannot be made again is tried again this often. */
 #define RECREATE_MS 1000
-
-struct kafka_producer {
-	char *brokers, *properties_file, *client_id;
-	struct kafka_producer_options options;
-
-	struct gate gate; /* before the handle and its queue; every call behind it has a time-out */
-	rd_kafka_t *handle;
-	rd_kafka_queue_t *queue;                        /* its main queue, to wake the thread */
-	_Atomic(rd_kafka_topic_t *) topics[TOPICS_MAX]; /* as kiln_topics; NULL: nothing was sent to it yet */
-	_Atomic uint64_t generation;
-
-	pthread_t thread;
-	_Atomic bool fatal;         /* the handle is dead */
-	_Atomic bool dying;         /* reports now come from a dead handle: nothing is sure */
-	_Atomic bool has_id;        /* the idempotent producer has its id */
-	_Atomic int64_t stop_at_ms; /* 0 = run; else drain until then */
-	_Atomic int64_t warm_waiters;
-	struct kafka_probe probe;
-};
 
 static struct metric produced_total = {.kind = METRIC_COUNTER,
 									   .name = "kiln_kafka_deliveries_total",
@@ -337,98 +313,6 @@ void kafka_producer_free(struct kafka_producer *producer, int drain_ms)
 	release(producer);
 }
 
-static int produce_error(rd_kafka_resp_err_t code, const struct kafka_message *message, struct error *err)
-{
-	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
-		return error_set(err, ERR_LIMIT, "kafka: %s: the local queue is full", message->topic);
-	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-		return error_set(err, ERR_INVALID, "kafka: %s: message of %zu bytes is too large", message->topic,
-						 message->data_len);
-	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-		code == RD_KAFKA_RESP_ERR__INVALID_ARG)
-		return error_set(err, ERR_INTERNAL, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
-	return error_set(err, ERR_UNAVAILABLE, "kafka: %s: %s", message->topic, rd_kafka_err2str(code));
-}
-
-/* Inside the gate: a topic of ours, kept until the handle goes. By its name librdkafka would look for it under the lock
- * of its whole handle, each time. */
-static rd_kafka_topic_t *keep_topic(struct kafka_producer *producer, const struct topic *topic)
-{
-	_Atomic(rd_kafka_topic_t *) *place = &producer->topics[topic - kiln_topics];
-	rd_kafka_topic_t *kept = atomic_load(place);
-	if (kept != NULL)
-		return kept;
-	rd_kafka_topic_t *made = rd_kafka_topic_new(producer->handle, topic->name, NULL);
-	if (made == NULL || atomic_compare_exchange_strong(place, &kept, made))
-		return made;
-	rd_kafka_topic_destroy(made); /* another thread was faster */
-	return kept;
-}
-
-/* Inside the gate. */
-static rd_kafka_resp_err_t put(struct kafka_producer *producer, const struct kafka_message *message,
-							   struct kafka_op *op)
-{
-	const struct topic *ours = topic_find(message->topic);
-	rd_kafka_topic_t *topic =
-		ours != NULL ? keep_topic(producer, ours) : rd_kafka_topic_new(producer->handle, message->topic, NULL);
-	if (topic == NULL)
-		return RD_KAFKA_RESP_ERR__INVALID_ARG;
-	rd_kafka_headers_t *headers =
-		message->headers != NULL ? rd_kafka_headers_copy(message->headers) : cloudevent_headers(message->event);
-	/* librdkafka's prototypes are not const: without F_FREE it only reads. */
-	union {
-		const void *in;
-		void *out;
-	} key = {message->key}, data = {message->data};
-	rd_kafka_resp_err_t code =
-		rd_kafka_producev(producer->handle, RD_KAFKA_V_RKT(topic),
-						  RD_KAFKA_V_PARTITION(message->partition < 0 ? RD_KAFKA_PARTITION_UA : message->partition),
-						  RD_KAFKA_V_KEY(key.out, message->key_len), RD_KAFKA_V_VALUE(data.out, message->data_len),
-						  RD_KAFKA_V_MSGFLAGS(message->data_stays ? 0 : RD_KAFKA_MSG_F_COPY),
-						  RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(op), RD_KAFKA_V_END);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_headers_destroy(headers);
-	if (ours == NULL)
-		rd_kafka_topic_destroy(topic);
-	return code;
-}
-
-static int produce(struct kafka_producer *producer, const struct kafka_message *message, struct kafka_op *op,
-				   struct error *err)
-{
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__STATE;
-	if (gate_enter(&producer->gate)) {
-		if (message->generation == 0 || message->generation == producer->generation)
-			code = put(producer, message, op);
-		gate_leave(&producer->gate);
-	}
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		return 0;
-	return produce_error(code, message, err);
-}
-
-int kafka_produce(struct kafka_producer *producer, const struct kafka_message *message, kafka_delivered *done,
-				  void *ctx, struct error *err)
-{
-	struct kafka_op *op = NULL;
-	if (done != NULL) {
-		op = xmalloc(sizeof(*op));
-		*op = (struct kafka_op){.done = done, .ctx = ctx, .allocated = true};
-	}
-	int result = produce(producer, message, op, err);
-	if (result < 0)
-		free(op);
-	return result;
-}
-
-int kafka_produce_op(struct kafka_producer *producer, const struct kafka_message *message, struct kafka_op *op,
-					 struct error *err)
-{
-	op->allocated = false;
-	return produce(producer, message, op, err);
-}
-
 uint64_t kafka_producer_generation(struct kafka_producer *producer)
 {
 	return atomic_load(&producer->generation);
@@ -444,60 +328,6 @@ bool kafka_producer_ready(struct kafka_producer *producer, struct buffer *why)
 	bool ready = kafka_probe_ask(&producer->probe, producer->handle, why);
 	gate_leave(&producer->gate);
 	return ready;
-}
-
-static rd_kafka_resp_err_t topic_state(rd_kafka_t *handle, rd_kafka_topic_t *topic, int timeout_ms)
-{
-	const struct rd_kafka_metadata *metadata;
-	rd_kafka_resp_err_t code = rd_kafka_metadata(handle, 0, topic, &metadata, timeout_ms);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return code;
-	code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-	for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < metadata->topics[0].partition_cnt; i++) {
-		if (metadata->topics[0].partitions[i].leader < 0)
-			code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
-	}
-	rd_kafka_metadata_destroy(metadata);
-	return code;
-}
-
-/* Makes the topic known to the handle's metadata cache, where the first produce finds it, and sees all its partitions
- * with a leader. */
-static int warm_topic(struct kafka_producer *producer, const char *name, int64_t deadline_ms, struct error *err)
-{
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__STATE;
-	if (gate_enter(&producer->gate)) {
-		rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->handle, name, NULL);
-		if (topic != NULL) {
-			int left_ms = clock_left_ms(deadline_ms);
-			code = topic_state(producer->handle, topic, left_ms < 1000 ? left_ms : 1000);
-			rd_kafka_topic_destroy(topic);
-		}
-		gate_leave(&producer->gate);
-	}
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return error_set(err, ERR_UNAVAILABLE, "kafka: %s: %s", name, rd_kafka_err2str(code));
-	return 0;
-}
-
-int kafka_producer_warm_up(struct kafka_producer *producer, const char *const *topics, size_t count,
-						   int64_t deadline_ms, struct error *err)
-{
-	for (size_t i = 0; i < count;) {
-		if (warm_topic(producer, topics[i], deadline_ms, err) == 0) {
-			i++;
-			continue;
-		}
-		if (clock_left_ms(deadline_ms) == 0)
-			return -1;
-		clock_pause_ms(50);
-	}
-	while (!atomic_load(&producer->has_id)) {
-		if (clock_left_ms(deadline_ms) == 0)
-			return error_set(err, ERR_UNAVAILABLE, "kafka: the producer has no id yet");
-		clock_pause_ms(10);
-	}
-	return 0;
 }
 
 void kafka_producer_break(struct kafka_producer *producer)

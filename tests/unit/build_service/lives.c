@@ -6,20 +6,23 @@
 #include "common/base/str.h"
 #include "common/json/json.h"
 
-void lives_begin(struct lives *lives)
+struct lives sample;
+
+int lives_set_up(void **state UNUSED)
 {
-	memset(lives, 0, sizeof(*lives));
-	arena_init(&lives->arena);
-	trail_init(&lives->trail, &lives->arena);
-	trail_begin(&lives->trail);
-	lives->context = (struct transition_context){.trail = &lives->trail, .policy = &retry_policy_default};
-	lives_new(lives);
+	arena_init(&sample.arena);
+	trail_init(&sample.trail, &sample.arena);
+	trail_begin(&sample.trail);
+	sample.context = (struct transition_context){.trail = &sample.trail, .policy = &retry_policy_default};
+	lives_new(&sample);
+	return 0;
 }
 
-void lives_end(struct lives *lives)
+int lives_tear_down(void **state UNUSED)
 {
-	trail_release(&lives->trail);
-	arena_release(&lives->arena);
+	trail_release(&sample.trail);
+	arena_release(&sample.arena);
+	return 0;
 }
 
 void lives_new(struct lives *lives)
@@ -77,6 +80,17 @@ struct occurrence lives_occurrence(const struct lives *lives, enum happening wha
 		break;
 	}
 	return occurrence;
+}
+
+struct occurrence lives_failure(const struct lives *lives, bool retryable)
+{
+	struct occurrence finish = lives_occurrence(lives, HAPPENED_FINISH);
+	finish.finish.outcome = OUTCOME_FAILED;
+	finish.finish.retryable = retryable;
+	finish.finish.error_class = "git_unreachable";
+	finish.finish.error_message = "no route";
+	finish.finish.result = "{\"success\":false}";
+	return finish;
 }
 
 enum applied lives_apply(struct lives *lives, const struct occurrence *occurrence)

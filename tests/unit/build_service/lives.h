@@ -19,8 +19,11 @@ struct lives {
 	struct build build;
 };
 
-void lives_begin(struct lives *lives);
-void lives_end(struct lives *lives);
+/* Of the whole file, with its group fixtures. */
+extern struct lives sample;
+int lives_set_up(void **state);
+int lives_tear_down(void **state);
+
 /* A new build with everything a request sets, not there yet. */
 void lives_new(struct lives *lives);
 /* Takes a new build to a state by legal events. */
@@ -28,6 +31,8 @@ void lives_reach(struct lives *lives, enum life life);
 
 /* An occurrence with the current token and ordinary contents. */
 struct occurrence lives_occurrence(const struct lives *lives, enum happening what);
+/* A finish that says that the attempt has failed. */
+struct occurrence lives_failure(const struct lives *lives, bool retryable);
 enum applied lives_apply(struct lives *lives, const struct occurrence *occurrence);
 enum applied lives_happen(struct lives *lives, enum happening what);
 
