@@ -47,16 +47,18 @@ static int look(struct caches *caches, struct error *err)
 	if (listen_again(caches, err) < 0)
 		return -1;
 	int64_t now_ms = clock_boot_ms();
-	caches->reload_due |= now_ms - caches->refreshed_ms > CATCH_UP_MS || now_ms - caches->reloaded_ms > RELOAD_MS;
+	if (now_ms - caches->refreshed_ms > CATCH_UP_MS) { /* what was read before that may be revoked by now */
+		caches->reload.under_way = false;
+		caches->reload_due = true;
+	}
+	caches->reload_due |= !caches->reload.under_way && now_ms - caches->reloaded_ms > RELOAD_MS;
 	/* First in any case: a reload that fails on its way has not looked at what was revoked. */
 	if (caches_refresh(caches, err) < 0)
 		return -1;
 	if (caches->reloaded_ms != 0) /* a reload takes many questions, and what it would find is looked up meanwhile */
 		set_up(caches, true, err);
-	if (caches->reload_due && caches_reload(caches, err) < 0)
-		return -1;
-	caches->reload_due = false;
-	return 0;
+	bool is_due = caches->reload_due || caches->reload.under_way;
+	return is_due ? caches_reload(caches, err) : 0;
 }
 
 /* A statement that took too long (a locked table, say) says nothing of others: whether Postgres answers, the smallest

@@ -15,6 +15,14 @@
 #define CACHES_MAX_TEMPLATE_BYTES ((size_t)64 * 1024 * 1024)
 #define CACHES_SECRET_MAX 64
 
+/* How far a walk over everything has come: kinds before `kind`, and of it what lies before `last`. */
+struct reload {
+	bool under_way;
+	int64_t began_ms;
+	size_t kind, rows, bytes; /* rows and bytes: of `kind`, so far */
+	char last[80];
+};
+
 struct caches {
 	struct shared_map *tokens; /* by hash */
 	struct shared_map *projects_by_id;
@@ -36,7 +44,8 @@ struct caches {
 	struct wakeup wakeup;          /* signalled to stop */
 	unsigned listening_generation; /* of the connection that LISTENs */
 	int64_t refreshed_ms, reloaded_ms;
-	bool reload_due;
+	bool reload_due; /* another one, behind the one that is under way */
+	struct reload reload;
 	bool complained; /* of a database that was away from the start */
 };
 
@@ -47,7 +56,8 @@ void caches_looked(struct caches *caches);
 
 /* The thread. What changed lately, as far as memory does not have it. ERR_TIMEOUT: a statement took too long. */
 int caches_refresh(struct caches *caches, struct error *err) MUST_CHECK;
-/* The thread. Everything, page by page, with a refresh about each second; what is gone from Postgres goes from here. */
+/* The thread. Everything, page by page, with a refresh about each second; what is gone from Postgres goes from here. One
+ * that fails goes on where it was when it is called again: on a slow Postgres it would never come to its end. */
 int caches_reload(struct caches *caches, struct error *err) MUST_CHECK;
 /* The thread. Whether Postgres answers the smallest question: also where the secret comes from. */
 int caches_ask_secret(struct caches *caches, struct error *err) MUST_CHECK;

@@ -173,23 +173,30 @@ int caches_refresh(struct caches *caches, struct error *err)
 	return 0;
 }
 
-/* All of a kind that there is room for, the newest first (templates: by name). */
-static int walk(struct caches *caches, const struct kind *kind, struct error *err)
+static void walk_begin(struct reload *reload, size_t kind)
 {
-	char last[80];
-	size_t bytes = 0;
-	(void)snprintf(last, sizeof(last), "%s", kind->first);
-	for (size_t rows_read = 0; rows_read < kind->max_rows && bytes < CACHES_MAX_BYTES / 4 * 3; rows_read += PAGE_ROWS) {
+	reload->kind = kind;
+	reload->rows = reload->bytes = 0;
+	if (kind < ARRAY_LEN(kinds))
+		(void)snprintf(reload->last, sizeof(reload->last), "%s", kinds[kind].first);
+}
+
+/* What is left of a kind, as far as there is room for it, the newest first (templates: by name). */
+static int walk(struct caches *caches, struct reload *reload, struct error *err)
+{
+	const struct kind *kind = &kinds[reload->kind];
+	while (reload->rows < kind->max_rows && reload->bytes < CACHES_MAX_BYTES / 4 * 3) {
 		CLEANUP(pg_result_p) PGresult *rows = NULL;
 		if (atomic_load(&caches->stop))
 			return error_set(err, ERR_UNAVAILABLE, "the gateway stops");
-		if (pg_query(caches->conn, kind->page, PG_PARAMS(last, LOG_INT(PAGE_ROWS)), 2, &rows, err) < 0)
+		if (pg_query(caches->conn, kind->page, PG_PARAMS(reload->last, LOG_INT(PAGE_ROWS)), 2, &rows, err) < 0)
 			return -1;
-		bytes += kind->take(caches, rows);
+		reload->rows += PAGE_ROWS;
+		reload->bytes += kind->take(caches, rows);
 		int count = PQntuples(rows);
 		if (count < PAGE_ROWS)
 			return 0;
-		(void)snprintf(last, sizeof(last), "%s", pg_text(rows, count - 1, kind->page_key));
+		(void)snprintf(reload->last, sizeof(reload->last), "%s", pg_text(rows, count - 1, kind->page_key));
 		if (clock_boot_ms() - caches->refreshed_ms >= REFRESH_BETWEEN_PAGES_MS && caches_refresh(caches, err) < 0)
 			return -1;
 	}
@@ -199,18 +206,24 @@ static int walk(struct caches *caches, const struct kind *kind, struct error *er
 int caches_reload(struct caches *caches, struct error *err)
 {
 	struct shared_map *maps[] = {caches->tokens, caches->projects_by_id, caches->projects_by_name, caches->templates};
-	int64_t began_ms = clock_boot_ms();
+	struct reload *reload = &caches->reload;
 	if (caches_ask_secret(caches, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-		shared_map_sweep_begin(maps[i]);
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (walk(caches, &kinds[i], err) < 0)
+	if (!reload->under_way) {
+		*reload = (struct reload){.under_way = true, .began_ms = clock_boot_ms()};
+		caches->reload_due = false;
+		walk_begin(reload, 0);
+		for (size_t i = 0; i < ARRAY_LEN(maps); i++)
+			shared_map_sweep_begin(maps[i]);
+	}
+	for (; reload->kind < ARRAY_LEN(kinds); walk_begin(reload, reload->kind + 1)) {
+		if (walk(caches, reload, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		shared_map_sweep_end(maps[i]);
-	caches->reloaded_ms = began_ms;
+	reload->under_way = false;
+	caches->reloaded_ms = reload->began_ms;
 	return caches_refresh(caches, err); /* it may have taken longer than what a refresh looks back */
 }
 

@@ -10,6 +10,7 @@ import time
 import uuid
 
 import psycopg
+import pytest
 from kiln_testing.agents import Gate, spec
 from kiln_testing.changes import assert_told, spec_at
 from kiln_testing.client import slug
@@ -211,6 +212,59 @@ def test_a_gateway_whose_session_has_ended_is_told_of_changes_again(own_kiln):
         own_kiln.system.sql(f"select pg_terminate_backend(pid) {sessions}")
         wait_for(lambda: len({pid for (pid,) in own_kiln.system.sql(f"select pid {sessions}")} - old) == len(old), "new sessions")
         assert_told(own_kiln, own_kiln.at(gateway))
+
+
+# Of the rows of projects that a gateway's caches look at, each 250th is too much for Postgres.
+HURDLES = (
+    "create sequence kiln_test_looks",
+    "create sequence kiln_test_oldest",
+    """create function kiln_test_look(name text) returns boolean language plpgsql cost 100000 security definer as $$
+    begin
+        if current_setting('application_name') = 'kiln-gateway-caches' then
+            if name = '{oldest}' then perform nextval('kiln_test_oldest'); end if;
+            if mod(nextval('kiln_test_looks'), 250) = 0 then perform {happens}; end if;
+        end if;
+        return true;
+    end $$""",
+    "create policy kiln_test_all on projects using (true) with check (true)",
+    "create policy kiln_test_hurdles on projects as restrictive for select using (kiln_test_look(name) is not null)",
+    "alter table projects enable row level security",
+    "analyze projects",  # a page is read by the index, and looks at no more rows than it has
+)
+NO_HURDLES = (
+    "alter table projects disable row level security",
+    "drop policy if exists kiln_test_hurdles on projects",
+    "drop policy if exists kiln_test_all on projects",
+    "drop function if exists kiln_test_look",
+    "drop sequence if exists kiln_test_looks, kiln_test_oldest",
+)
+OLDEST_READ = """select is_called and not exists (
+    select from pg_stat_activity where application_name = 'kiln-gateway-caches' and state = 'active' and query like '%%FROM projects%%'
+) from kiln_test_oldest"""
+
+
+@pytest.mark.parametrize("happens", ["pg_sleep(30)", "pg_terminate_backend(pg_backend_pid())"], ids=["time-out", "end-of-session"])
+def test_a_look_at_all_projects_goes_on_where_it_failed(own_kiln, happens):
+    """From its beginning it would fail again before it comes to its end."""
+    name, system = own_kiln.name(), own_kiln.system
+    system.touched = True
+    system.sql(
+        "insert into projects (id, name, webhook_secret, updated_at)"
+        " select (to_char(n, 'FM0000') || substr(gen_random_uuid()::text, 5))::uuid, %s || '-' || n, 'x', now() - interval '1 hour'"
+        " from generate_series(0, 600) n",
+        name,
+    )
+    oldest = f"{name}-0"
+    try:
+        for statement in HURDLES:
+            system.sql(statement.format(oldest=oldest, happens=happens))
+        with ready_gateway(system) as gateway:
+            wait_for(lambda: system.sql(OLDEST_READ) == [(True,)], "the look to come to the oldest project")
+            with away(own_kiln):
+                own_kiln.at(gateway).post(f"/projects/{oldest}/builds", spec("none", **WAITS), expect=202)
+    finally:
+        for statement in NO_HURDLES:
+            system.sql(statement)
 
 
 def peak_bytes(process):
