@@ -3,8 +3,6 @@
  * of what the caches hold has a pg_notify of the channel kiln_caches in its statement, so that it is told with its
  * commit (sql/project-update.sql and others).
  */
-#include <poll.h>
-
 #include "api-gateway/caches_private.h"
 
 #include "common/base/clock.h"
@@ -108,16 +106,8 @@ static void wait_for_change(struct caches *caches, int64_t began_ms)
 	rest_ms = rest_ms < REST_MS ? REST_MS : rest_ms > REFRESH_MS ? REFRESH_MS : rest_ms;
 	(void)wakeup_wait(&caches->wakeup, (int)rest_ms); /* woken only to stop, which is looked at below */
 	int left_ms;
-	while (!atomic_load(&caches->stop) && !take_notifications(caches) && (left_ms = clock_left_ms(deadline_ms)) > 0) {
-		PGconn *pg = pg_raw(caches->conn);
-		struct pollfd pollers[] = {
-			{.fd = caches->wakeup.fd, .events = POLLIN},
-			{.fd = pg == NULL ? -1 : PQsocket(pg), .events = POLLIN},
-		};
-		(void)poll(pollers, ARRAY_LEN(pollers), left_ms); /* EINTR only goes round */
-		if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
-			pg_disconnect(caches->conn);
-	}
+	while (!atomic_load(&caches->stop) && !take_notifications(caches) && (left_ms = clock_left_ms(deadline_ms)) > 0)
+		(void)pg_wait_told(caches->conn, &caches->wakeup, left_ms); /* the end, which the loop looks at */
 }
 
 static void *follow(void *arg)

@@ -14,6 +14,8 @@ const struct config_option service_options[] = {
 	 .help = "milliseconds in which a worker must accept an attempt"},
 	{"KILN_WORKER_FRESH_MS", CONFIG_INT, FIELD(worker_fresh_ms), .fallback = "8000", .min = 500, .max = 600000,
 	 .help = "milliseconds after its last heartbeat in which a worker is given attempts"},
+	{"KILN_DISPATCH_TIMER_MS", CONFIG_INT, FIELD(dispatch_timer_ms), .fallback = "1000", .min = 100, .max = 3600000,
+	 .help = "milliseconds between two looks at what waits for its time: retries, queue time-outs, what a crash left"},
 	{"KILN_MAX_LOSSES", CONFIG_INT, FIELD(max_losses), .fallback = "3", .min = 1, .max = 100,
 	 .help = "attempts of a build that may be lost with their worker before it fails"},
 	{"KILN_RETRY_BACKOFF_MS", CONFIG_INT, FIELD(retry_backoff_ms), .fallback = "2000", .min = 10, .max = 300000,

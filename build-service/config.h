@@ -9,6 +9,7 @@ struct service_config {
 	int64_t lease_ms;
 	int64_t accept_deadline_ms;
 	int64_t worker_fresh_ms;
+	int64_t dispatch_timer_ms;
 	int64_t max_losses;
 	int64_t retry_backoff_ms;
 	int64_t settle_limit_s;

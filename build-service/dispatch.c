@@ -14,7 +14,6 @@
 #include "common/base/thread.h"
 #include "kiln_build_service_sql.h"
 
-#define TIMER_MS 1000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define STACK_BYTES ((size_t)512 * 1024)
@@ -24,6 +23,7 @@ struct dispatcher {
 	struct pg_conn *conn;
 	struct match_run run;
 	struct timeouts timeouts;
+	unsigned listening_generation;
 	pthread_t thread;
 	_Atomic bool stopping;
 };
@@ -51,13 +51,39 @@ static int read_epoch(struct dispatcher *dispatcher, struct error *err)
 
 static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *err)
 {
+	/* Before the look, like the clearing of the wake-up. */
+	if (pg_listen(dispatcher->conn, "kiln_caches", &dispatcher->listening_generation, err) < 0)
+		return -1;
 	int64_t now_ms = clock_boot_ms();
 	if (now_ms >= *timer_ms) {
-		*timer_ms = now_ms + TIMER_MS;
+		*timer_ms = now_ms + dispatcher->service->config->dispatch_timer_ms;
 		if (timeouts_run(&dispatcher->timeouts, err) < 0)
 			return -1;
 	}
 	return match_all(dispatcher, err);
+}
+
+/* A project's settings were changed, its limit perhaps: whatever it was, a look is cheap. */
+static bool take_notifications(struct dispatcher *dispatcher)
+{
+	PGconn *pg = pg_raw(dispatcher->conn);
+	bool notified = false;
+	PGnotify *notification;
+	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
+		notified = true;
+		PQfreemem(notification);
+	}
+	return notified;
+}
+
+/* Until woken, notified, or the timer. */
+static void sleep_until_work(struct dispatcher *dispatcher, int64_t timer_ms)
+{
+	int left_ms;
+	while (!take_notifications(dispatcher) && (left_ms = clock_left_ms(timer_ms)) > 0) {
+		if (pg_wait_told(dispatcher->conn, &dispatcher->service->dispatch, left_ms))
+			return;
+	}
 }
 
 static void *dispatch_thread(void *arg)
@@ -74,7 +100,7 @@ static void *dispatch_thread(void *arg)
 			knows_epoch = read_epoch(dispatcher, &err) == 0;
 		if (knows_epoch && turn(dispatcher, &timer_ms, &err) == 0) {
 			backoff_ms = BACKOFF_MIN_MS;
-			(void)wakeup_wait(&dispatcher->service->dispatch, clock_left_ms(timer_ms)); /* either way the next turn */
+			sleep_until_work(dispatcher, timer_ms);
 			continue;
 		}
 		log_warn("dispatch: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);

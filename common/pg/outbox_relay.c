@@ -1,5 +1,4 @@
 /* The relay's thread: wakes up, runs rounds until its shards are empty, sleeps. */
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -182,16 +181,8 @@ static void sleep_until_work(struct outbox_relay *relay, int timeout_ms)
 	int64_t deadline_ms = clock_boot_ms() + timeout_ms;
 	int left_ms;
 	while (!atomic_load(&relay->stopping) && !take_notifications(relay) && (left_ms = clock_left_ms(deadline_ms)) > 0) {
-		PGconn *pg = pg_raw(relay->conn);
-		struct pollfd pollers[] = {
-			{.fd = relay->wakeup.fd, .events = POLLIN},
-			{.fd = pg == NULL ? -1 : PQsocket(pg), .events = POLLIN},
-		};
-		(void)poll(pollers, ARRAY_LEN(pollers), left_ms); /* EINTR only goes round */
-		if (pollers[0].revents != 0)
+		if (pg_wait_told(relay->conn, &relay->wakeup, left_ms))
 			return;
-		if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
-			pg_disconnect(relay->conn);
 	}
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/buffer.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "common/base/wakeup.h"
 
 struct pg_statement {
 	const char *name;
@@ -56,6 +57,10 @@ unsigned pg_generation(const struct pg_conn *conn);
 /* Connects if need be, and LISTENs to a channel (a name, not data) unless the connection is that of *generation, which
  * it sets: when that changes, what was told meanwhile is lost. Notifications come by pg_raw. */
 int pg_listen(struct pg_conn *conn, const char *channel, unsigned *generation, struct error *err) MUST_CHECK;
+/* Waits until the server has said something outside of a call (PQnotifies has it then, if it is a notification), until
+ * the wakeup is signalled, which it does not clear, or for timeout_ms. A connection that has ended is closed. True when
+ * the wakeup is signalled. */
+bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms);
 /* For the stuck-blocker watch. Any thread. The backend's pid, 0 when not connected; when the call under way began
  * (clock_boot_ms), 0 when there is none. */
 int pg_backend_pid(const struct pg_conn *conn);

@@ -37,3 +37,16 @@ int pg_wait_result(struct pg_conn *conn, int64_t deadline_ms, struct error *err)
 			return pg_connection_error(conn, ERR_UNAVAILABLE, err);
 	}
 }
+
+bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms)
+{
+	PGconn *pg = conn->pg;
+	struct pollfd pollers[] = {
+		{.fd = wakeup->fd, .events = POLLIN},
+		{.fd = pg == NULL ? -1 : PQsocket(pg), .events = POLLIN},
+	};
+	(void)poll(pollers, ARRAY_LEN(pollers), timeout_ms); /* EINTR is a wait that was shorter */
+	if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
+		pg_disconnect(conn);
+	return pollers[0].revents != 0;
+}

@@ -3,8 +3,9 @@ import uuid
 
 import psycopg
 
+from kiln_testing import places
 from kiln_testing.waiting import stays, wait_for
-from playing import WORKER_EVENTS, now
+from playing import WORKER_EVENTS, Gateway, Service, Worker, now, skip_old_records
 
 SETTINGS = {"KILN_WORKER_FRESH_MS": "60000"}  # a test may silence its worker for as long as its steps take
 
@@ -106,6 +107,31 @@ def test_raising_a_limit_is_noticed(gateway, worker, shared_database):
     shared_database.sql("update projects set concurrency = null where id = %s", project["id"])
     for build in builds:
         executor.assigned(build)
+
+
+def test_a_patch_that_raises_a_limit_wakes_the_dispatcher(database, tmp_path):
+    """Nothing else does: its timer is ten minutes, no worker says anything, and no deadline ends. By the very statement of the gateway's PATCH."""
+    database.migrate()
+    skip_old_records(database)
+    patient = {"KILN_LEASE_MS": "600000", "KILN_ACCEPT_DEADLINE_MS": "600000", "KILN_WORKER_FRESH_MS": "600000"}
+    service = Service(database, tmp_path, KILN_DISPATCH_TIMER_MS="600000", **patient).start()
+    gateway, executor = Gateway(database), Worker(database, slots=10)
+    try:
+        project = gateway.project(concurrency=1)
+        builds = [gateway.post(project) for _ in range(3)]
+        wait_for(lambda: gateway.sql("select count(*) from build_queue where parked") == [(2,)], "two builds to be parked")
+        executor.quieten()
+        stays(lambda: gateway.sql("select count(*) from build_queue where parked") == [(2,)], "the queue", 1)
+        patch = (places.ROOT / "api-gateway" / "sql" / "project-update.sql").read_text(encoding="utf-8")
+        raw = psycopg.RawCursor(gateway.connection)
+        assert raw.execute(patch, [project["id"], None, "main", None, None, None, "{}", None]).rowcount == 1
+        for build in builds:
+            executor.assigned(build, deadline=60)
+    finally:
+        executor.stop()
+        executor.bye()
+        assert service.stop() == 0
+        gateway.connection.close()
 
 
 def test_a_higher_priority_goes_first_and_age_catches_up(gateway, worker, shared_database):
