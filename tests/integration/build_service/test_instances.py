@@ -9,7 +9,7 @@ import pytest
 from databases import Database
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import RESULTS, Gateway, Service, Worker, new_id, skip_old_records
+from playing import ASSIGNMENTS, RESULTS, Gateway, Service, Worker, new_id, skip_old_records
 from readiness import missing
 
 COUNT = 200
@@ -228,10 +228,15 @@ def id_in_half(half):
     return next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) // 6 == half)
 
 
+def two_instances(place, *settings):
+    services = [place.service(**one) for one in settings]
+    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
+    return services
+
+
 def in_halves(place, **settings):
     """Two instances; a worker of the first one's half with a build of the second one's: (services, worker, build, assignment)."""
-    services = [place.service(**settings) for _ in range(2)]
-    wait_for(lambda: [service.metric("kiln_inbox_owned_partitions") for service in services] == [PARTITIONS / 2] * 2, "both to own one half")
+    services = two_instances(place, settings, settings)
     executor = place.worker(works=False, worker_id=id_in_half(0))
     build = place.gateway.post(place.gateway.project(), build=id_in_half(1))
     return services, executor, build, executor.assigned(build)
@@ -257,6 +262,47 @@ def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     place.gateway.wait(build, "completed")
     assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
     place.check([build])
+
+
+def half_of(place, service):
+    """Which half an instance owns."""
+    build = place.gateway.post(place.gateway.project(), build=id_in_half(0), labels=["nobody"])
+    place.gateway.wait(build, "pending")
+    accepted = wait_for(lambda: [one for one in place.services if one.metric("kiln_builds_accepted_total") > 0], "the build to be counted")
+    return 0 if accepted == [service] else 1
+
+
+def test_of_two_whose_accepts_are_overdue_only_the_one_that_sent_none_is_held_back(place):
+    """One instance gives both their builds in one match, and strikes at both in one round; the other has an accept and cannot apply it."""
+    settings = {"KILN_ACCEPT_DEADLINE_MS": "1500", "KILN_LEASE_MS": "60000", "KILN_DISPATCH_TIMER_MS": "600000"}
+    service, _ = two_instances(place, {**settings, "KILN_WORKER_FRESH_MS": "60000"}, {**settings, "KILN_WORKER_FRESH_MS": "500"})  # the other never sees them fresh
+    gateway, half = place.gateway, half_of(place, service)
+    guilty, innocent = (place.worker(works=False, labels=[label], worker_id=id_in_half(half), heartbeat_s=0) for label in ("guilty", "innocent"))
+    guilty.deafen()
+    wait_for(lambda: gateway.sql("select count(*) from workers where state = 'active'") == [(2,)], "both workers")
+    gateway.sql("update workers set read_until = 1000000")
+    missed = gateway.post(gateway.project(), labels=["guilty"], build=id_in_half(1 - half))
+    same = (one for one in iter(new_id, None) if partition_of(one.encode(), 12) == partition_of(missed.encode(), 12))
+    taken = gateway.post(gateway.project(), labels=["innocent"], build=next(same))
+    for build in (missed, taken):
+        gateway.wait_phase(build, "queued")
+    wait_for(lambda: gateway.sql("select bool_and(now() - heartbeat_at > interval '0.5 s') from workers") == [(True,)], "both to have been silent")
+    gateway.sql("update workers set read_until = 0")
+    place.worker(works=False, labels=["drum"], worker_id=id_in_half(half), heartbeat_s=0.1)  # wakes the dispatcher
+    assign = innocent.assigned(taken)
+    with psycopg.connect(place.database.url) as other:
+        hold_results(other, taken)
+        innocent.accept(assign)
+        # Something in its assignments that it has not read: who is held back must read it first.
+        innocent.deafen()
+        gateway.sender.send(ASSIGNMENTS, innocent.id, "attempt.abandon", {"worker_id": new_id(), "incarnation": innocent.incarnation})
+        gateway.sender.flush()
+        stays(lambda: all(gateway.attempts(build)[0]["state"] == "assigned" for build in (missed, taken)), "both attempts", 3)
+    wait_for(lambda: gateway.attempts(missed)[0]["end_reason"] == "accept_timeout", "the attempt to be lost")
+    gateway.wait(taken, "running")
+    more = gateway.post(gateway.project(), labels=["innocent"])
+    wait_for(lambda: gateway.attempts(more), "the innocent one to be given more")
+    assert len(gateway.attempts(missed)) == 1 and len(gateway.attempts(taken)) == 1
 
 
 def sessions(place, condition, columns="pid"):

@@ -2,8 +2,9 @@
 import psycopg
 import pytest
 
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import Gateway, Service, new_id, skip_old_records
+from playing import REQUESTS, Gateway, Service, new_id, skip_old_records
 
 
 @pytest.fixture
@@ -42,3 +43,37 @@ def test_gateways_are_told_of_a_project_that_is_removed(impatient):
 def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument
     project = gateway.project(provisional_build=new_id())
     stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 1)
+
+
+def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applied(database, tmp_path):
+    """One's build is in the log, of a partition that stands still; the other one's never came, and of its own partition all is applied."""
+    database.migrate()
+    skip_old_records(database)
+    gateway = Gateway(database)
+    came = new_id()
+    partition = partition_of(came.encode(), 12)
+    never = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition)
+    kept, gone = gateway.project(provisional_build=came), gateway.project(provisional_build=never)
+    gateway.sql("update projects set created_at = now() - interval '2 hours'")
+    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
+    gateway.post(kept, build=came, provisional=True)
+    gateway.sql(move, 1000, REQUESTS, partition)
+
+    def left():
+        return {str(project) for (project,) in gateway.sql("select id from projects")}
+
+    still = Service(database, tmp_path).start(wait=False)
+    try:
+        wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
+        stays(lambda: left() == {kept["id"], gone["id"]}, "both projects", 3)
+    finally:
+        assert still.stop() == 0
+    gateway.sql(move, -1000, REQUESTS, partition)
+    moving = Service(database, tmp_path).start()
+    try:
+        wait_for(lambda: gone["id"] not in left(), "the project whose build never came to go")
+        gateway.wait(came, "pending")
+        assert left() == {kept["id"]}
+    finally:
+        assert moving.stop() == 0
+        gateway.connection.close()
