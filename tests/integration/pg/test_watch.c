@@ -124,6 +124,25 @@ static void a_session_that_holds_a_lock_and_does_nothing_is_ended(void **state)
 	pg_conn_free(waiting);
 }
 
+/* Between two calls nothing is left to be read (each ends with a Sync), so Postgres knows that the session idles: whoever
+ * takes locks in calls that are whole needs nobody who watches those that wait. */
+static void a_session_that_is_frozen_between_two_calls_is_ended_by_postgres_itself(void **state)
+{
+	(void)state;
+	struct pg_settings settings = test_pg(&database);
+	settings.idle_in_transaction_timeout_ms = 1000;
+	struct pg_conn *frozen = pg_conn_new(&settings);
+	struct error err = ERROR_INIT;
+	assert_ok(pg_begin(frozen, &err), err);
+	assert_ok(pg_query(frozen, &lock_1, NULL, 0, NULL, &err), err);
+	struct pg_conn *waiting = open_session();
+	assert_ok(pg_query(waiting, &lock_1, NULL, 0, NULL, &err), err);
+	assert_false(lives(frozen));
+	pg_conn_free(waiting);
+	pg_rollback(frozen);
+	pg_conn_free(frozen);
+}
+
 static void the_frozen_one_at_the_end_of_a_queue_is_ended_and_the_innocent_in_between_is_not(void **state)
 {
 	(void)state;
@@ -259,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_that_holds_a_lock_and_does_nothing_is_ended),
+		cmocka_unit_test(a_session_that_is_frozen_between_two_calls_is_ended_by_postgres_itself),
 		cmocka_unit_test(the_frozen_one_at_the_end_of_a_queue_is_ended_and_the_innocent_in_between_is_not),
 		cmocka_unit_test(a_blocker_that_works_is_left_alone),
 		cmocka_unit_test(a_blocker_that_is_slow_but_alive_is_left_alone),
