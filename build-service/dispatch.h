@@ -1,8 +1,8 @@
 /*
- * Dispatch (docs/protocol.md section 6): a thread with a connection of its own that gives waiting builds to free slots. It
- * is woken after every commit that queued a build or freed a slot, by NOTIFY when a project's settings change (its limit
- * may have been raised), and waits for the one match at a time of the whole deployment: each change is seen by a match
- * that began after it. The timer (KILN_DISPATCH_TIMER_MS) is for not_before, queue time-outs and crashes only.
+ * Dispatch (docs/protocol.md section 6): a thread with a connection of its own that gives waiting builds to free slots.
+ * It is woken after every commit that queued a build or freed a slot, by NOTIFY when a project's settings change (its
+ * limit may have been raised), and waits for the one match at a time of the whole deployment: each change is seen by a
+ * match that began after it. The timer (KILN_DISPATCH_TIMER_MS) is for not_before, queue time-outs and crashes only.
  */
 #pragma once
 
