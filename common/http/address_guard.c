@@ -6,7 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
-#include "common/http/address_ranges.h"
+#include "common/http/address_list.h"
 #include "common/http/address_url.h"
 
 #define MAX_ENTRIES 256
@@ -14,8 +14,7 @@
 /* One entry of the allow-list: a name or a network, and a port (0: any). */
 struct entry {
 	char *name; /* NULL: a network */
-	uint8_t network[16];
-	unsigned prefix;
+	struct ip_network network;
 	int port;
 };
 
@@ -24,58 +23,20 @@ struct address_guard {
 	size_t len;
 };
 
-/* "PREFIX" of "NETWORK/PREFIX", or all bits. */
-static int parse_prefix(const char *text, bool is_v4, unsigned *ret_prefix, struct error *err)
-{
-	int64_t bits = is_v4 ? 32 : 128;
-
-	if (text != NULL && str_parse_int(text, strlen(text), 0, bits, &bits, err) < 0)
-		return -1;
-	*ret_prefix = (unsigned)bits + (is_v4 ? 96 : 0);
-	return 0;
-}
-
-/* Cuts ":port" off the end, when there is one; a bare IPv6 address has none. */
-static int split_port(char *text, char **ret_host, int *ret_port, struct error *err)
-{
-	char *colon = strrchr(text, ':');
-	int64_t port = 0;
-
-	if (text[0] == '[') {
-		char *close = strchr(text, ']');
-		if (close == NULL || (close[1] != '\0' && close[1] != ':'))
-			return error_set(err, ERR_INVALID, "brackets");
-		*close = '\0';
-		colon = close[1] == ':' ? close + 1 : NULL;
-		text++;
-	} else if (colon != NULL && strchr(text, ':') != colon) {
-		colon = NULL;
-	}
-	if (colon != NULL) {
-		if (str_parse_int(colon + 1, strlen(colon + 1), 1, 65535, &port, err) < 0)
-			return -1;
-		*colon = '\0';
-	}
-	*ret_host = text;
-	*ret_port = (int)port;
-	return 0;
-}
-
 static int parse_entry(char *text, struct entry *ret_entry, struct error *err)
 {
 	struct entry entry = {.name = NULL};
 	struct ip_address ip;
 	char *host;
 
-	if (split_port(text, &host, &entry.port, err) < 0)
+	if (url_split_port(text, &host, &entry.port, err) < 0)
 		return -1;
 	char *slash = strchr(host, '/');
 	if (slash != NULL)
 		*slash++ = '\0';
 	if (ip_from_literal(host, &ip)) {
-		if (parse_prefix(slash, ip.is_v4, &entry.prefix, err) < 0)
+		if (ip_network_read(&ip, slash, &entry.network, err) < 0)
 			return -1;
-		memcpy(entry.network, ip.bytes, sizeof(entry.network));
 	} else {
 		size_t len = strlen(host);
 		if (slash != NULL || !url_host_is_name(host, len))
@@ -154,12 +115,7 @@ static bool names_address(const struct address_guard *guard, const struct ip_add
 		const struct entry *entry = &guard->entries[i];
 		if (entry->name != NULL || (entry->port != 0 && entry->port != port))
 			continue;
-		/* ::/0 means IPv6 and nothing of IPv4, whose bytes lie under ::ffff:0:0/96. */
-		if (ip->is_v4 && entry->prefix < 96)
-			continue;
-		if (ip_in_prefix(ip, entry->network, entry->prefix))
-			return true;
-		if (embedded && entry->prefix >= 96 && ip_in_prefix(&v4, entry->network, entry->prefix))
+		if (ip_in_network(ip, &entry->network) || (embedded && ip_in_network(&v4, &entry->network)))
 			return true;
 	}
 	return false;

@@ -43,7 +43,7 @@ bool ip_from_sockaddr(const struct sockaddr *address, struct ip_address *ret_ip,
 	return true;
 }
 
-bool ip_from_literal(const char *text, struct ip_address *ret_ip)
+bool ip_read(const char *text, struct ip_address *ret_ip)
 {
 	struct in_addr v4;
 	struct in6_addr v6;
@@ -52,12 +52,47 @@ bool ip_from_literal(const char *text, struct ip_address *ret_ip)
 		ip_from_v6(&v6, ret_ip);
 		return true;
 	}
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		ip_from_v4(&v4, ret_ip);
+		return true;
+	}
+	return false;
+}
+
+bool ip_from_literal(const char *text, struct ip_address *ret_ip)
+{
+	struct in_addr v4;
+
+	if (ip_read(text, ret_ip))
+		return true;
 	/* inet_aton ignores what follows a blank. */
 	if (strpbrk(text, " \t\r\n\v\f") == NULL && inet_aton(text, &v4) == 1) {
 		ip_from_v4(&v4, ret_ip);
 		return true;
 	}
 	return false;
+}
+
+/* inet_ntop does it by printf, which every request to the gateway would pay for. */
+static void write_v4(const uint8_t *four_bytes, char *ret)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned byte = four_bytes[i];
+		if (byte >= 100)
+			*ret++ = (char)('0' + byte / 100);
+		if (byte >= 10)
+			*ret++ = (char)('0' + byte / 10 % 10);
+		*ret++ = (char)('0' + byte % 10);
+		*ret++ = i < 3 ? '.' : '\0';
+	}
+}
+
+void ip_write(const struct ip_address *ip, char ret[IP_TEXT_SIZE])
+{
+	if (ip->is_v4)
+		write_v4(ip->bytes + 12, ret);
+	else
+		CHECK(inet_ntop(AF_INET6, ip->bytes, ret, IP_TEXT_SIZE) != NULL);
 }
 
 bool ip_in_prefix(const struct ip_address *ip, const uint8_t network[16], unsigned prefix)

@@ -1,7 +1,7 @@
 /*
- * Which addresses are nobody's business on the public Internet: the special-purpose registries of IANA (RFC 6890 and
- * its updates, looked at in 2025), and which IPv6 addresses are another spelling of an IPv4 address. Pure functions of
- * an address; used by address_guard only.
+ * IP addresses: their spellings, which of them are nobody's business on the public Internet (the special-purpose
+ * registries of IANA, RFC 6890 and its updates, looked at in 2025), and which IPv6 addresses are another spelling of an
+ * IPv4 address. Pure functions of an address.
  */
 #pragma once
 
@@ -25,6 +25,11 @@ bool ip_from_sockaddr(const struct sockaddr *address, struct ip_address *ret_ip,
 /* Text of any spelling that some resolver takes for a literal: dotted IPv4, the forms of inet_aton (127.1, 0x7f000001,
  * 2130706433, 0177.0.0.1), IPv6 without brackets and zone. False for a name. */
 bool ip_from_literal(const char *text, struct ip_address *ret_ip) MUST_CHECK;
+
+/* The usual spelling alone: four decimal numbers without leading zeros, or IPv6 without brackets and zone. */
+bool ip_read(const char *text, struct ip_address *ret_ip) MUST_CHECK;
+#define IP_TEXT_SIZE INET6_ADDRSTRLEN
+void ip_write(const struct ip_address *ip, char ret[IP_TEXT_SIZE]);
 
 /* The IPv4 address that a NAT64 (64:ff9b::/96) or 6to4 (2002::/16) address leads to. */
 bool ip_embedded_v4(const struct ip_address *ip, struct ip_address *ret_v4) MUST_CHECK;

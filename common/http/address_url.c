@@ -158,3 +158,28 @@ int url_split(const char *url, const char *schemes, struct url_parts *ret_parts,
 	*ret_parts = parts;
 	return 0;
 }
+
+int url_split_port(char *text, char **ret_host, int *ret_port, struct error *err)
+{
+	char *colon = strrchr(text, ':');
+	int64_t port = 0;
+
+	if (text[0] == '[') {
+		char *close = strchr(text, ']');
+		if (close == NULL || (close[1] != '\0' && close[1] != ':'))
+			return error_set(err, ERR_INVALID, "brackets");
+		*close = '\0';
+		colon = close[1] == ':' ? close + 1 : NULL;
+		text++;
+	} else if (colon != NULL && strchr(text, ':') != colon) {
+		colon = NULL;
+	}
+	if (colon != NULL) {
+		if (str_parse_int(colon + 1, strlen(colon + 1), 1, 65535, &port, err) < 0)
+			return -1;
+		*colon = '\0';
+	}
+	*ret_host = text;
+	*ret_port = (int)port;
+	return 0;
+}

@@ -31,3 +31,7 @@ bool url_host_is_name(const char *host, size_t len);
 
 /* A literal, also with the final dot that some resolvers ignore. */
 bool url_host_literal(const char *host, struct ip_address *ret_ip) MUST_CHECK;
+
+/* Of "host", "host:port", "[v6]", "[v6]:port" and a bare IPv6 address, which has no port (0): the parts, the brackets
+ * gone. The host is not looked at; it points into `text`, which is cut. ERR_INVALID. */
+int url_split_port(char *text, char **ret_host, int *ret_port, struct error *err) MUST_CHECK;

@@ -1,6 +1,5 @@
 #include "common/http/network_rules.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +21,7 @@ static void set_literal(struct network_place *place, const struct ip_address *ip
 {
 	place->is_literal = true;
 	place->ip = *ip;
-	if (ip->is_v4)
-		CHECK(inet_ntop(AF_INET, ip->bytes + 12, place->host, sizeof(place->host)) != NULL);
-	else
-		CHECK(inet_ntop(AF_INET6, ip->bytes, place->host, sizeof(place->host)) != NULL);
+	ip_write(ip, place->host);
 }
 
 static int set_host(struct network_place *place, const char *text, size_t len, struct error *err)
