@@ -2,7 +2,7 @@
 
 #include <ctype.h>
 
-#include "api-gateway/request.h"
+#include "api-gateway/fields.h"
 #include "common/base/alloc.h"
 #include "common/base/str.h"
 
@@ -78,12 +78,6 @@ bool cors_allows(const struct cors *cors, const char *origin, size_t len)
 	return cors->any;
 }
 
-static h2o_iovec_t field_of(h2o_req_t *h2o, const char *name)
-{
-	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
-	return at != -1 ? h2o->headers.entries[at].value : h2o_iovec_init(NULL, 0);
-}
-
 static void add_field(h2o_req_t *h2o, const char *name, const char *value, size_t len)
 {
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, strlen(name), 1, NULL, value, len);
@@ -97,23 +91,23 @@ void cors_add_head(struct request *request)
 		return;
 	if (!cors->any)
 		add_field(h2o, "vary", "origin", 6);
-	h2o_iovec_t origin = field_of(h2o, "origin");
-	if (!cors_allows(cors, origin.base, origin.len))
+	struct slice origin = field_by_name(h2o, "origin");
+	if (!cors_allows(cors, origin.data, origin.len))
 		return;
 	if (cors->any)
 		add_field(h2o, "access-control-allow-origin", "*", 1);
 	else
-		add_field(h2o, "access-control-allow-origin", origin.base, origin.len); /* it lives as long as the request */
+		add_field(h2o, "access-control-allow-origin", origin.data, origin.len); /* it lives as long as the request */
 	add_field(h2o, "access-control-expose-headers", seen_fields, sizeof(seen_fields) - 1);
 }
 
 bool cors_answer_preflight(struct request *request, const char *allow)
 {
 	h2o_req_t *h2o = request->h2o;
-	h2o_iovec_t origin = field_of(h2o, "origin");
+	struct slice origin = field_by_name(h2o, "origin");
 	if (!h2o_memis(h2o->input.method.base, h2o->input.method.len, H2O_STRLIT("OPTIONS")) ||
-		!cors_allows(request->gateway->cors, origin.base, origin.len) ||
-		field_of(h2o, "access-control-request-method").base == NULL)
+		!cors_allows(request->gateway->cors, origin.data, origin.len) ||
+		field_by_name(h2o, "access-control-request-method").data == NULL)
 		return false;
 	answer_empty(&request->answer, 204);
 	answer_field(&request->answer, "access-control-allow-methods", "%s", allow);

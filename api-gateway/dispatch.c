@@ -2,6 +2,7 @@
 
 #include "api-gateway/auth.h"
 #include "api-gateway/cors.h"
+#include "api-gateway/fields.h"
 #include "api-gateway/framing.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
@@ -11,59 +12,6 @@
 #include "common/base/str.h"
 
 static const char *const json_only[] = {"application/json", NULL};
-
-static struct slice header(h2o_req_t *h2o, const h2o_token_t *token)
-{
-	ssize_t at = h2o_find_header(&h2o->headers, token, -1);
-	if (at == -1)
-		return (struct slice){NULL, 0};
-	return (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
-}
-
-static struct slice header_by_name(h2o_req_t *h2o, const char *name)
-{
-	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
-	if (at == -1)
-		return (struct slice){NULL, 0};
-	return (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
-}
-
-/* A field that is a list may come in several lines, which are one (RFC 9110 section 5.3). */
-static struct slice list_header_by_name(h2o_req_t *h2o, const char *name)
-{
-	static const char separator[] = ", ";
-	size_t name_len = strlen(name), lines = 0, len = 0;
-	for (ssize_t at = -1; (at = h2o_find_header_by_str(&h2o->headers, name, name_len, at)) != -1; lines++)
-		len += h2o->headers.entries[at].value.len + sizeof(separator) - 1;
-	if (lines < 2)
-		return header_by_name(h2o, name);
-	char *text = h2o_mem_alloc_pool(&h2o->pool, len), *end = text;
-	for (ssize_t at = -1; (at = h2o_find_header_by_str(&h2o->headers, name, name_len, at)) != -1;) {
-		h2o_iovec_t value = h2o->headers.entries[at].value;
-		memcpy(end, value.base, value.len);
-		memcpy(end + value.len, separator, sizeof(separator) - 1);
-		end += value.len + sizeof(separator) - 1;
-	}
-	return (struct slice){text, len - (sizeof(separator) - 1)};
-}
-
-/* Of a field that is no list: which one would count? */
-static bool is_given_twice(h2o_req_t *h2o, const char *name)
-{
-	ssize_t first = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
-	return first != -1 && h2o_find_header_by_str(&h2o->headers, name, strlen(name), first) != -1;
-}
-
-/* Blanks around a field's value are not of it (RFC 9110 section 5.5). h2o leaves those behind it, and who is in front
- * of the gateway may not: a key with one more would be another key. */
-static void trim_fields(h2o_req_t *h2o)
-{
-	for (size_t i = 0; i < h2o->headers.size; i++) {
-		h2o_iovec_t *value = &h2o->headers.entries[i].value;
-		while (value->len > 0 && (value->base[value->len - 1] == ' ' || value->base[value->len - 1] == '\t'))
-			value->len--;
-	}
-}
 
 /* The head still lies in the socket's buffer. A request that others may read in another way gets no other answer, and
  * is the last one of its connection. */
@@ -124,17 +72,17 @@ static void read_file_fields(struct request *request, struct slice path)
 		return;
 	request->rest.data = routes_rest(request->route, path.data, path.len, &request->rest.len);
 	/* Which of two would count? The whole is right in any case. */
-	if (is_given_twice(request->h2o, "range") || is_given_twice(request->h2o, "if-range"))
+	if (field_is_twice(request->h2o, "range") || field_is_twice(request->h2o, "if-range"))
 		return;
-	request->range = header_by_name(request->h2o, "range");
-	request->if_range = header_by_name(request->h2o, "if-range");
+	request->range = field_by_name(request->h2o, "range");
+	request->if_range = field_by_name(request->h2o, "if-range");
 }
 
 static void read_preferences(struct request *request)
 {
 	if ((request->route->flags & ROUTE_WAITS) == 0)
 		return;
-	struct slice prefer = list_header_by_name(request->h2o, "prefer");
+	struct slice prefer = field_list(request->h2o, "prefer");
 	int64_t wait_s = prefer_wait(prefer.data, prefer.len), max_s = request->gateway->config->max_wait_s;
 	request->wait_s = wait_s < 0 ? 0 : wait_s > max_s ? max_s : wait_s;
 }
@@ -159,7 +107,7 @@ static int read_head(struct request *request)
 	(void)cut_query(&path); /* read_parameters' */
 	if (find_route(request, path) < 0)
 		return -1;
-	if (is_given_twice(h2o, "authorization"))
+	if (field_is_twice(h2o, "authorization"))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "Authorization is given twice.");
 	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
@@ -167,14 +115,14 @@ static int read_head(struct request *request)
 	if (strcmp(request->route->method, "GET") != 0)
 		audit_read_address(request);
 	request->body = (struct slice){h2o->entity.base, h2o->entity.len};
-	request->content_type = header(h2o, H2O_TOKEN_CONTENT_TYPE);
-	request->content_encoding = header(h2o, H2O_TOKEN_CONTENT_ENCODING);
-	request->if_match = list_header_by_name(h2o, "if-match");
-	request->if_none_match = list_header_by_name(h2o, "if-none-match");
+	request->content_type = field_of(h2o, H2O_TOKEN_CONTENT_TYPE);
+	request->content_encoding = field_of(h2o, H2O_TOKEN_CONTENT_ENCODING);
+	request->if_match = field_list(h2o, "if-match");
+	request->if_none_match = field_list(h2o, "if-none-match");
 	read_preferences(request);
 	read_file_fields(request, path);
-	request->idempotency_key = header_by_name(h2o, "idempotency-key");
-	request->last_event_id = header_by_name(h2o, "last-event-id");
+	request->idempotency_key = field_by_name(h2o, "idempotency-key");
+	request->last_event_id = field_by_name(h2o, "last-event-id");
 	return 0;
 }
 
@@ -185,7 +133,7 @@ static int read_parameters(struct request *request)
 	struct error err = ERROR_INIT;
 	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
-	if (request->idempotency_key.data != NULL && is_given_twice(request->h2o, "idempotency-key"))
+	if (request->idempotency_key.data != NULL && field_is_twice(request->h2o, "idempotency-key"))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "Idempotency-Key is given twice.");
 	return 0;
 }
@@ -205,12 +153,12 @@ static int negotiate(struct request *request)
 	if (strcmp(request->route->method, "GET") != 0 || (request->route->flags & ROUTE_FILE) != 0)
 		return 0;
 	const char *const *offers = request->route->offers != NULL ? request->route->offers : json_only;
-	struct slice accept = list_header_by_name(request->h2o, "accept");
+	struct slice accept = field_list(request->h2o, "accept");
 	int offer = negotiate_accept(accept.data, accept.len, offers);
 	if (offer < 0)
 		return not_acceptable(request, offers);
 	request->offer = (size_t)offer;
-	struct slice codings = list_header_by_name(request->h2o, "accept-encoding");
+	struct slice codings = field_list(request->h2o, "accept-encoding");
 	request->takes_gzip = negotiate_gzip(codings.data, codings.len);
 	return 0;
 }
@@ -231,7 +179,7 @@ static void run_handler(struct request *request)
 static void check_caller(struct request *request)
 {
 	if ((request->route->flags & ROUTE_PUBLIC) == 0) {
-		switch (auth_check(request, header(request->h2o, H2O_TOKEN_AUTHORIZATION))) {
+		switch (auth_check(request, field_of(request->h2o, H2O_TOKEN_AUTHORIZATION))) {
 		case AUTH_GRANTED:
 			break;
 		case AUTH_REFUSED:
@@ -250,7 +198,7 @@ static void check_caller(struct request *request)
 
 void dispatch_new(struct loop *loop, h2o_req_t *h2o)
 {
-	trim_fields(h2o);
+	fields_trim(h2o);
 	struct request *request = request_new(loop, h2o);
 	if (read_head(request) < 0) {
 		request_send(request);

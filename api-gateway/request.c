@@ -4,6 +4,7 @@
 
 #include "api-gateway/cors.h"
 #include "api-gateway/downloads.h"
+#include "api-gateway/fields.h"
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/rate_limit.h"
@@ -102,21 +103,14 @@ void request_set_build(struct request *request, const char *build_id)
 		memcpy(request->build_id, build_id, sizeof(request->build_id));
 }
 
-static struct slice header_value(const h2o_req_t *h2o, const char *name)
-{
-	ssize_t at = h2o_find_header_by_str(&h2o->headers, name, strlen(name), -1);
-	return at == -1 ? (struct slice){NULL, 0}
-					: (struct slice){h2o->headers.entries[at].value.base, h2o->headers.entries[at].value.len};
-}
-
 /* The client's own id when it gave a sane one, else the trace's. */
 static void take_ids(struct request *request)
 {
 	uint8_t random[24];
 	loop_random(request->loop, random, sizeof(random));
-	struct slice trace = header_value(request->h2o, "traceparent");
+	struct slice trace = field_by_name(request->h2o, "traceparent");
 	traceparent_continue(trace.data, trace.len, random, request->traceparent);
-	struct slice id = header_value(request->h2o, "x-request-id");
+	struct slice id = field_by_name(request->h2o, "x-request-id");
 	if (!request_id_is_valid(id.data, id.len))
 		id = (struct slice){request->traceparent + 3, TRACE_ID_LEN};
 	memcpy(request->id, id.data, id.len);
