@@ -223,6 +223,8 @@ static size_t format_line(const struct access_line *fields, char *out)
 	put_number(&line, "status", (uint64_t)fields->status);
 	put_number(&line, "bytes", fields->bytes);
 	put_number(&line, "duration_us", (uint64_t)(fields->duration_us > 0 ? fields->duration_us : 0));
+	if (fields->address[0] != '\0')
+		put_plain(&line, "address", fields->address, strlen(fields->address));
 	put_plain(&line, "request_id", fields->request_id, strlen(fields->request_id));
 	put_plain(&line, "trace_id", fields->trace_id, TRACE_ID_LEN);
 	if (fields->token_id != NULL)

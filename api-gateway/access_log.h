@@ -17,6 +17,7 @@ struct access_line {
 	int status;
 	uint64_t bytes;
 	int64_t duration_us;
+	const char *address; /* the client's; "": not known */
 	const char *request_id;
 	const char *trace_id; /* TRACE_ID_LEN characters */
 	const char *token_id; /* or NULL */

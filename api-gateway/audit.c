@@ -1,42 +1,9 @@
 #include "api-gateway/audit.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include "api-gateway/lend.h"
 #include "api-gateway/request.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
-
-/* inet_ntop does it by printf, which every POST would pay for. */
-static void write_ipv4(const uint8_t bytes[4], char ret[INET_ADDRSTRLEN])
-{
-	for (int i = 0; i < 4; i++) {
-		unsigned byte = bytes[i];
-		if (byte >= 100)
-			*ret++ = (char)('0' + byte / 100);
-		if (byte >= 10)
-			*ret++ = (char)('0' + byte / 10 % 10);
-		*ret++ = (char)('0' + byte % 10);
-		*ret++ = i < 3 ? '.' : '\0';
-	}
-}
-
-void audit_read_address(struct request *request)
-{
-	struct sockaddr_storage address = {0};
-	h2o_conn_t *conn = request->h2o->conn;
-	if (conn->callbacks->get_peername(conn, (void *)&address) == 0)
-		return;
-	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)&address)->sin6_addr;
-	if (address.ss_family == AF_INET)
-		write_ipv4((const uint8_t *)&((const struct sockaddr_in *)&address)->sin_addr, request->address);
-	else if (address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6)) /* at a socket for both */
-		write_ipv4(v6->s6_addr + 12, request->address);
-	else if (address.ss_family == AF_INET6)
-		(void)inet_ntop(AF_INET6, v6, request->address, sizeof(request->address)); /* it fits */
-}
 
 void audit_note(struct request *request, const char *outcome, const char *type, const char *resource)
 {
@@ -65,7 +32,7 @@ void audit_add(const struct request *request, struct audit_row *row, struct pg_p
 	uuid_v7(row->id);
 	write_route(request, row->route, sizeof(row->route));
 	const char *params[AUDIT_PARAMS] = {row->id,    request->token->id, row->route,  note->outcome,
-										note->type, note->resource,     request->id, request->address};
+										note->type, note->resource,     request->id, request->client.text};
 	memcpy(row->params, params, sizeof(params));
 	pg_pipeline_add(pipeline, &sql_audit_insert, row->params, AUDIT_PARAMS);
 }
@@ -88,6 +55,6 @@ void audit_write_origin(struct json_writer *w, const struct request *request)
 	json_object_begin(w, "origin");
 	json_string(w, "route", route);
 	json_string(w, "request_id", request->id);
-	json_string(w, "address", request->address);
+	json_string(w, "address", request->client.text);
 	json_object_end(w);
 }

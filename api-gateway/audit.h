@@ -13,16 +13,12 @@
 
 struct request;
 
-#define AUDIT_ADDRESS_SIZE 48 /* an IPv6 address, and a NUL */
-
 /* What a request has written; zeroed: nothing. */
 struct audit_note {
 	const char *outcome, *type; /* static */
 	char resource[80];
 };
 
-/* Loop: the client's address; "" when the client has gone or has none. */
-void audit_read_address(struct request *request);
 /* `outcome` and `type` are static: "created", "project". */
 void audit_note(struct request *request, const char *outcome, const char *type, const char *resource);
 

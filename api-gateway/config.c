@@ -10,6 +10,9 @@
 const struct config_option gateway_options[] = {
 	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080",
 	 .help = "address and port of the API; HTTP/1.1, plain unless there is a certificate"},
+	{"KILN_TRUSTED_PROXIES", CONFIG_STRING, FIELD(trusted_proxies),
+	 .help = "addresses and CIDRs of the proxies in front, separated by commas: their X-Forwarded-For tells the "
+			 "client's address. Unset: nobody's does, it is the connection's"},
 	{"KILN_TLS_CERT_FILE", CONFIG_STRING, FIELD(tls_cert_file),
 	 .help = "PEM file of the certificate and its chain: the API speaks TLS 1.2 and 1.3. Read again when it changes, "
 			 "and on "

@@ -9,6 +9,7 @@
 struct gateway_config {
 	struct config_common common; /* first: service_start fills it */
 	char *listen;
+	char *trusted_proxies;
 	char *tls_cert_file;
 	char *tls_key_file;
 	int64_t threads; /* 0: one per core */

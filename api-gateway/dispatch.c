@@ -112,8 +112,6 @@ static int read_head(struct request *request)
 	if (h2o->entity.len > (size_t)request->gateway->config->max_body_bytes)
 		return problem_answer(request, PROBLEM_PAYLOAD_TOO_LARGE, "The body has %zu bytes; %lld is the limit.",
 							  h2o->entity.len, (long long)request->gateway->config->max_body_bytes);
-	if (strcmp(request->route->method, "GET") != 0)
-		audit_read_address(request);
 	request->body = (struct slice){h2o->entity.base, h2o->entity.len};
 	request->content_type = field_of(h2o, H2O_TOKEN_CONTENT_TYPE);
 	request->content_encoding = field_of(h2o, H2O_TOKEN_CONTENT_ENCODING);

@@ -11,6 +11,7 @@
 #include "common/kafka/bursts.h"
 #include "common/kafka/producer.h"
 
+struct address_list;
 struct admission;
 struct artifact_store;
 struct build_reads;
@@ -47,6 +48,7 @@ struct gateway {
 	struct address_guard *network_guard;
 	struct address_guard *webhook_guard;
 	struct model_prices *model_prices; /* NULL: not known here */
+	struct address_list *trusted_proxies;
 	struct cors *cors;                 /* NULL: off */
 	struct tls *tls;                   /* NULL: off */
 	struct kafka_producer *producer;

@@ -1,6 +1,5 @@
 #include "api-gateway/guesses.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -41,16 +40,9 @@ void guesses_free(struct guesses *guesses)
 	free(guesses);
 }
 
-uint64_t guesses_address(const struct sockaddr *address)
+uint64_t guesses_address(const struct ip_address *address)
 {
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-	if (address->sa_family == AF_INET)
-		return siphash(&v4->sin_addr, sizeof(v4->sin_addr));
-	if (address->sa_family != AF_INET6)
-		return 0; /* no other family is listened on */
-	const uint8_t *bytes = v6->sin6_addr.s6_addr;
-	return IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? siphash(bytes + 12, 4) : siphash(bytes, 8);
+	return address->is_v4 ? siphash(address->bytes + 12, 4) : siphash(address->bytes, 8);
 }
 
 /* Its row, or the row in which it may lie. */

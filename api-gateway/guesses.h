@@ -13,7 +13,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
+
+#include "common/http/address_ranges.h"
 
 struct guesses;
 
@@ -21,7 +22,7 @@ struct guesses *guesses_new(int64_t per_minute);
 void guesses_free(struct guesses *guesses); /* takes NULL */
 
 /* What an address is counted by: an IPv4 address; of IPv6 the first 64 bits, which are one client's. */
-uint64_t guesses_address(const struct sockaddr *address);
+uint64_t guesses_address(const struct ip_address *address);
 
 /* Any thread; `now_us` is clock_boot_us, or a test's. Before a token is looked up: false, with the seconds after which
  * to try again, when the address has used up what it may. A mutex, for the time of a hash probe. */

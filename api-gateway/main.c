@@ -26,6 +26,7 @@
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/base/str.h"
+#include "common/http/address_list.h"
 #include "common/http/ops_server.h"
 #include "common/json/json_pool.h"
 #include "common/kafka/topics.h"
@@ -75,7 +76,7 @@ static int load_contract(struct error *err)
 	return 0;
 }
 
-/* Where git remotes and webhooks may be, what models cost, and whose pages may ask. */
+/* Where git remotes and webhooks may be, what models cost, who is believed, and whose pages may ask. */
 static int make_guards(struct error *err)
 {
 	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
@@ -86,6 +87,8 @@ static int make_guards(struct error *err)
 		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
 	if (config.model_prices != NULL && model_prices_new(config.model_prices, &gateway.model_prices, err) < 0)
 		return error_prefix(err, "KILN_MODEL_PRICES");
+	if (address_list_new(config.trusted_proxies, &gateway.trusted_proxies, err) < 0)
+		return error_prefix(err, "KILN_TRUSTED_PROXIES");
 	return cors_new(config.cors_origins, &gateway.cors, err);
 }
 
@@ -229,6 +232,7 @@ static int run(struct error *err)
 	key_index_free(gateway.keys);
 	rate_limit_stop(&gateway);
 	cors_free(gateway.cors);
+	address_list_free(gateway.trusted_proxies);
 	tls_free(gateway.tls);
 	return 0;
 }

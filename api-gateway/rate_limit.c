@@ -62,13 +62,10 @@ int rate_limit_admit(struct request *request)
 
 int rate_limit_guess(struct request *request)
 {
-	h2o_conn_t *conn = request->h2o->conn;
-	struct sockaddr_storage address = {0};
 	int64_t retry_after_s;
 	if (request->gateway->guesses == NULL)
 		return 0;
-	(void)conn->callbacks->get_peername(conn, (void *)&address); /* unknown: all of these are counted as one */
-	request->guesser = guesses_address((const void *)&address);
+	request->guesser = guesses_address(&request->client.ip); /* unknown: all of these are counted as one */
 	if (guesses_begin(request->gateway->guesses, request->guesser, request->started_us, &retry_after_s))
 		return 0;
 	metric_add(&guessed_total, 1);

@@ -80,6 +80,7 @@ static void log_request(struct request *request)
 											.status = status,
 											.bytes = h2o->bytes_sent,
 											.duration_us = duration_us,
+											.address = request->client.text,
 											.request_id = request->id,
 											.trace_id = request->traceparent + 3,
 											.token_id = request->token != NULL ? request->token->id : NULL,
@@ -159,6 +160,7 @@ struct request *request_new(struct loop *loop, h2o_req_t *h2o)
 	request->refs = 1;
 	request->is_head = h2o_memis(h2o->input.method.base, h2o->input.method.len, H2O_STRLIT("HEAD"));
 	take_ids(request);
+	client_address_find(request);
 	struct pool_link *link = h2o_mem_alloc_shared(&h2o->pool, sizeof(*link), pool_disposed);
 	link->request = request;
 	return request;

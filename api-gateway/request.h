@@ -18,6 +18,7 @@
 #include "api-gateway/admission.h"
 #include "api-gateway/answer.h"
 #include "api-gateway/audit.h"
+#include "api-gateway/client_address.h"
 #include "api-gateway/entities.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/lookups.h"
@@ -56,7 +57,7 @@ struct request {
 	char param[64];  /* the {…} of the path, decoded; "" when the route has none */
 	char id[REQUEST_ID_MAX + 1];
 	char traceparent[TRACEPARENT_SIZE];
-	char address[AUDIT_ADDRESS_SIZE]; /* of the client, for what may write; else "" */
+	struct client_address client;
 	struct audit_note audit;
 	struct api_token *token; /* a reference; NULL on public routes */
 	uint8_t token_hash[SHA256_SIZE];
@@ -65,7 +66,7 @@ struct request {
 	int64_t wait_s;               /* Prefer: wait that is or may be applied; 0: none (build_wait.h) */
 	bool waited;                  /* it was applied: how long the request took says nothing of us */
 	struct admission_share share; /* zero: not counted (rate_limit.h) */
-	uint64_t guesser;             /* the client's address, of a token that is looked up */
+	uint64_t guesser;             /* of a token that is looked up (guesses.h) */
 
 	/* What the caches did not have and a worker looked up in Postgres (fill.h). */
 	unsigned filling;          /* the fill_kind under way */

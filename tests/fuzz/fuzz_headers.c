@@ -2,11 +2,12 @@
  * The values of request headers, one input as each of them. An Idempotency-Key that is read is the same when it is
  * quoted anew; a list of entity tags has what is appended to it; a preference is found behind others, and whatever
  * comes behind it changes nothing; a negotiated type is one of the offers; a trace goes on under the same id, and what
- * goes on is valid.
+ * goes on is valid. Of a list of addresses that proxies wrote, what stands before the client changes nothing.
  */
 #include "fuzz.h"
 
 #include "api-gateway/etag.h"
+#include "api-gateway/forwarded.h"
 #include "api-gateway/idempotency.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
@@ -94,6 +95,31 @@ static void check_trace(const char *text, size_t len)
 		CHECK(memcmp(next + 3, text + 3, TRACE_ID_LEN) == 0);
 }
 
+static struct address_list *proxies(void)
+{
+	static struct address_list *list;
+	struct error err = ERROR_INIT;
+	CHECK(list != NULL || address_list_new("10.0.0.0/8, 2001:db8::/32", &list, &err) == 0);
+	return list;
+}
+
+static void check_client(const char *text, size_t len)
+{
+	struct ip_address peer, client, again;
+	CHECK(ip_read("10.0.0.1", &peer));
+	client = again = peer;
+	forwarded_walk(proxies(), text, len, &client);
+	CLEANUP(buffer_release_p) struct buffer longer;
+	buffer_init(&longer, len + 64);
+	CHECK(buffer_append_str(&longer, "192.0.2.1, ") == 0 && buffer_append(&longer, text, len) == 0);
+	forwarded_walk(proxies(), longer.data, longer.len, &again);
+	/* Unless all were proxies: then it is the first, or a new one. */
+	CHECK(address_list_has(proxies(), &client) || memcmp(client.bytes, again.bytes, sizeof(client.bytes)) == 0);
+	char written[IP_TEXT_SIZE];
+	ip_write(&client, written);
+	CHECK(ip_read(written, &again) && memcmp(client.bytes, again.bytes, sizeof(client.bytes)) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* As in a connection's buffer: no NUL behind it. */
@@ -103,5 +129,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_preference(text, size);
 	check_negotiation(text, size);
 	check_trace(text, size);
+	check_client(text, size);
 	return 0;
 }
