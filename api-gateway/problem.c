@@ -10,7 +10,7 @@
 
 #define MAX_TYPES 64
 #define RETRY_AFTER_S INT64_C(1)
-#define RETRY_AFTER_SPREAD_S 3 /* of what is away for everybody: they shall not all come back at once */
+#define RETRY_AFTER_SPREAD_S 3 /* of 503: what one client meets, all do, and they shall not come back at once */
 
 static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_BAD_REQUEST] = "bad-request",
@@ -133,10 +133,12 @@ void problem_write(struct answer *answer, enum problem problem, const char *requ
 	if (extras != NULL && extras->build_status != NULL)
 		json_string(&w, "build_status", extras->build_status);
 	json_object_end(&w);
-	if (type->status == 503 || type->status == 429)
-		answer->retry_after_s = extras != NULL && extras->retry_after_s > 0 ? extras->retry_after_s : RETRY_AFTER_S;
-	if (problem == PROBLEM_KAFKA_UNAVAILABLE || problem == PROBLEM_DATABASE_UNAVAILABLE)
-		answer->retry_after_s += random_below(RETRY_AFTER_SPREAD_S);
+	if (extras != NULL && extras->retry_after_s > 0)
+		answer->retry_after_s = extras->retry_after_s;
+	else if (type->status == 503)
+		answer->retry_after_s = RETRY_AFTER_S + random_below(RETRY_AFTER_SPREAD_S);
+	else if (type->status == 429)
+		answer->retry_after_s = RETRY_AFTER_S;
 }
 
 int problem_answer(struct request *request, enum problem problem, const char *format, ...)

@@ -114,6 +114,36 @@ TEST(a_lost_answer_of_the_database_leaves_the_fate_of_writes_alone_unknown)
 	assert_problem("database-unavailable", 503);
 }
 
+/* Which seconds from 0 on were told; one bit each. */
+static unsigned int retry_hints(enum problem problem)
+{
+	unsigned int hints = 0;
+	for (int i = 0; i < 200; i++) {
+		(void)problem_answer(&request, problem, "x");
+		assert_in_range(request.answer.retry_after_s, 0, 3);
+		hints |= 1U << request.answer.retry_after_s;
+	}
+	return hints;
+}
+
+TEST(who_gets_503_is_told_to_come_again_at_different_times)
+{
+	for (int problem = 0; problem < PROBLEM_COUNT; problem++) {
+		unsigned int hints = retry_hints((enum problem)problem);
+		int status = request.answer.status;
+		assert_int_equal(hints, status == 503 ? 1U << 1 | 1U << 2 | 1U << 3 : status == 429 ? 1U << 1 : 1U << 0);
+	}
+}
+
+TEST(a_time_that_is_known_is_told_as_it_is)
+{
+	static const struct problem_extras extras = {.retry_after_s = 17};
+	for (int i = 0; i < 50; i++) {
+		problem_write(&request.answer, PROBLEM_OVERLOADED, "x", &extras, "x");
+		assert_int_equal(request.answer.retry_after_s, 17);
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -124,6 +154,8 @@ int main(void)
 		T(no_other_problem_has_an_outcome),
 		T(a_record_that_is_not_acknowledged_is_told_by_what_became_of_it),
 		T(a_lost_answer_of_the_database_leaves_the_fate_of_writes_alone_unknown),
+		T(who_gets_503_is_told_to_come_again_at_different_times),
+		T(a_time_that_is_known_is_told_as_it_is),
 	};
 	return cmocka_run_group_tests(tests, load, NULL);
 }
