@@ -19,8 +19,9 @@ class Relay:
         self._sockets = []
         self._mode = "pass"
         self._mute_after = None
+        self._record = None
         self._muted = set()  # of the sockets to the target, those an answer of which was lost
-        self.passed = 0  # connections that are passed on, since the mode changed
+        self.asked = self.passed = 0  # connections that came, and those that are passed on, since the mode changed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
@@ -39,7 +40,13 @@ class Relay:
         assert mode in ("pass", "refuse", "hold", "mute")
         with self._lock:
             self._end(self._sockets if cut else [pair for pair in self._sockets if len(pair) == 1 or pair[1] in self._muted])
-            self._mode, self._mute_after, self.passed = mode, mute_after, 0
+            self._mode, self._mute_after, self.asked, self.passed = mode, mute_after, 0, 0
+
+    def record(self):
+        """All bytes that are sent to the target from now on, in the order of their coming; connections are not told apart."""
+        with self._lock:
+            self._record = bytearray()
+        return self._record
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -63,6 +70,7 @@ class Relay:
                 self._take(sock)
 
     def _take(self, sock):
+        self.asked += 1
         if self._mode == "hold":
             self._sockets.append([sock])
             return
@@ -91,6 +99,8 @@ class Relay:
         def listen(data):
             nonlocal before
             with self._lock:
+                if self._record is not None:
+                    self._record += data
                 mark = self._mute_after
                 if mark is not None and mark in before + data:
                     self._muted.add(other)
