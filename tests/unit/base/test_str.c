@@ -1,6 +1,9 @@
 #include "tests/unit/unit.h"
 
 #include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
@@ -45,6 +48,42 @@ TEST(constant_time_equality_sees_any_difference)
 	assert_true(str_equal_constant_time("a\0b", "a\0b", 3));
 	assert_false(str_equal_constant_time("abc", "abd", 3));
 	assert_true(str_equal_constant_time("", "", 0));
+}
+
+#define BEYOND_EXIT 7
+
+static void fault(int number UNUSED)
+{
+	_exit(BEYOND_EXIT);
+}
+
+/* Compares bytes of which the last one is not readable; ends in `fault` if it is looked at. */
+static void compare_to_the_end(void *arg)
+{
+	const char *const *pair = arg;
+	CHECK(signal(SIGSEGV, fault) != SIG_ERR);
+	(void)str_equal_constant_time(pair[0], pair[1], 32);
+}
+
+/* Time cannot be measured so exactly in a test; that nothing is left out can be seen. */
+TEST(constant_time_equality_looks_at_every_byte_wherever_the_first_difference_is)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+	char *cut = pages + page - 31, other[32] = {0};
+	for (int at = -1; at < 31; at++) { /* -1: no difference */
+		memset(cut, 0, 31);
+		if (at >= 0)
+			cut[at] = 'x';
+		const char *pair[] = {cut, other};
+		CLEANUP(buffer_release_p) struct buffer output;
+		int status = unit_run_in_child(compare_to_the_end, pair, &output);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), BEYOND_EXIT);
+	}
+	assert_int_equal(munmap(pages, 2 * page), 0);
 }
 
 static int parse_int(const char *text, int64_t min, int64_t max, int64_t *ret)
@@ -381,6 +420,7 @@ int main(void)
 		UNIT(null_equals_null_only),
 		UNIT(starts_and_ends),
 		UNIT(constant_time_equality_sees_any_difference),
+		UNIT(constant_time_equality_looks_at_every_byte_wherever_the_first_difference_is),
 		UNIT(numbers_within_the_range_are_read),
 		UNIT(only_the_given_length_of_a_number_is_read),
 		UNIT(what_is_no_number_in_the_range_is_refused_and_leaves_the_result_alone),
