@@ -117,7 +117,7 @@ def test_openapi_operations_have_distinct_ids_and_document_errors():
 
 def test_openapi_has_what_any_request_may_bring_and_get():
     for operation in contract.operations():
-        assert {"X-Request-Id", "traceparent"} <= operation.parameters, operation.id
+        assert {"X-Request-Id", "traceparent"} <= operation.places.keys(), operation.id
         assert {"408", "414", "431"} <= set(operation.node["responses"]), operation.id
         for status in operation.node["responses"]:
             assert "X-Request-Id" in operation.answer(status)[0]["headers"], (operation.id, status)
@@ -127,7 +127,7 @@ def test_openapi_operations_that_may_be_412_tell_by_which_fields():
     conditional = [operation for operation in contract.operations() if "412" in operation.node["responses"]]
     assert conditional
     for operation in conditional:
-        assert {"If-Match", "If-None-Match"} <= operation.parameters, operation.id
+        assert {"If-Match", "If-None-Match"} <= operation.places.keys(), operation.id
 
 
 def test_openapi_shows_every_problem_where_it_belongs():

@@ -41,10 +41,10 @@ def in_path(operation, text):
 
 
 def ask_all(kiln, requests):
-    """The answers to (method, path) of each, on as few connections as it takes: [(request, answer)]."""
+    """The answers to (method, path, fields…) of each, on as few connections as it takes: [(request, answer)]."""
     left, found = list(requests), []
     while left:
-        data = b"".join(raw.head(kiln.api.token, method, path, "Content-Length: 0") for method, path in left)
+        data = b"".join(raw.head(kiln.api.token, method, path, "Content-Length: 0", *fields) for method, path, *fields in left)
         some = raw.answers(raw.exchange(kiln.system.url, data))
         assert 0 < len(some) <= len(left), f"{len(some)} answers to {len(left)} requests"
         pairs = list(zip(left, some, strict=False))
@@ -72,15 +72,17 @@ def test_a_path_parameter_leads_nowhere_else(kiln, operation):
         assert set(answer.headers) <= usual, answer.headers
 
 
-def queries():
+def parameters(place):
     for operation in contract.operations():
-        parameters = [contract._follow(one, "")[0] for one in operation.node.get("parameters", [])]
-        for parameter in parameters:
-            if parameter["in"] == "query":
-                yield operation, parameter["name"]
+        for name in (name for name, where in operation.places.items() if where == place):
+            yield operation, name
 
 
-@pytest.mark.parametrize(("operation", "name"), [pytest.param(o, n, id=f"{o.id}-{n}") for o, n in queries()])
+QUERIES = [pytest.param(operation, name, id=f"{operation.id}-{name}") for operation, name in parameters("query")]
+FIELDS = sorted({name for _, name in parameters("header")} | {"X-Request-Id", "traceparent", "Accept", "Accept-Encoding", "Content-Type"})
+
+
+@pytest.mark.parametrize(("operation", "name"), QUERIES)
 def test_a_query_parameter_that_is_no_good_is_400(kiln, operation, name):
     path = in_path(operation, str(uuid.uuid4()))
     requests = [(operation.method, f"{path}?{name}={text}") for text in MALFORMED]
@@ -89,7 +91,7 @@ def test_a_query_parameter_that_is_no_good_is_400(kiln, operation, name):
         assert answer.status == 400 and answer.slug == "bad-request", (request, answer)
 
 
-@pytest.mark.parametrize(("operation", "name"), [pytest.param(o, n, id=f"{o.id}-{n}") for o, n in queries()])
+@pytest.mark.parametrize(("operation", "name"), QUERIES)
 def test_a_query_parameter_leads_nowhere_else(kiln, operation, name):
     path = in_path(operation, str(uuid.uuid4()))
     for request, answer in ask_all(kiln, [(operation.method, f"{path}?{name}={text}") for text in MISLEADING]):
@@ -105,6 +107,29 @@ def test_a_control_byte_in_the_request_line_is_400(kiln, byte):
 
 
 # -- header fields of answers
+
+
+def with_field(name, text):
+    """A request of each operation whose answers end, with this field."""
+    operations = [operation for operation in contract.operations() if operation.id not in ("streamEvents", "streamProjectEvents")]
+    return [(operation.method, in_path(operation, str(uuid.uuid4())), f"{name}: {text}") for operation in operations]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_control_byte_in_a_fields_value_is_400(kiln, name):
+    for byte in "\x00\x01\x1b\x7f":
+        for method, path, field in with_field(name, f"a{byte}b"):
+            (answer,) = raw.answers(raw.exchange(kiln.system.url, raw.head(kiln.api.token, method, path, field)))
+            assert answer.status == 400, (method, path, field, answer)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_fields_value_leads_nowhere_else(kiln, name):
+    for text in MISLEADING:
+        value = "".join(c for c in urllib.parse.unquote(text, "latin-1") if c >= " ")
+        for (method, path, field), answer in ask_all(kiln, with_field(name, value)):
+            assert not answer.against_contract(method, path), (method, path, field, answer)
+            assert "set-cookie" not in answer.headers and "x" not in answer.headers
 
 
 @pytest.mark.parametrize("value", ["a b", "a;b", '"', "\xff", "a\tb", "x" * 65, "", "a,b", "<script>", "%0d%0aX: y"])

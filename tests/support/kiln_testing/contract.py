@@ -79,9 +79,9 @@ class Operation:
         return sorted(security[0]["bearer"]) if security else None
 
     @property
-    def parameters(self):
-        """The names of its own parameters."""
-        return {_follow(node, "")[0]["name"] for node in self.node.get("parameters", [])}
+    def places(self):
+        """{name: where it stands} of its own parameters."""
+        return {node["name"]: node["in"] for node in (_follow(one, "")[0] for one in self.node.get("parameters", []))}
 
     def answer(self, status):
         """(node, pointer) of the answer with that status, or (None, None)."""
