@@ -1,6 +1,5 @@
 #include "build-service/dispatch.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
