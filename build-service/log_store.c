@@ -1,6 +1,5 @@
 #include "build-service/log_store.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
