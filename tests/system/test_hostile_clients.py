@@ -1,7 +1,6 @@
 """Clients that are slow, silent, many or gone: each meets a limit, and nobody else notices."""
 
 import contextlib
-import os
 import pathlib
 import resource
 import select
@@ -13,7 +12,7 @@ import pytest
 from kiln_testing import raw
 from kiln_testing.agents import spec
 from kiln_testing.client import Client
-from kiln_testing.services import ready_gateway
+from kiln_testing.services import cpu_seconds, ready_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import TooLate, wait_for
 
@@ -335,11 +334,6 @@ def test_the_limit_of_open_files_is_the_limit_of_connections(kiln):
         wait_for(lambda: gateway.readyz().status_code == 200, "the gateway to be ready")  # it asks Kafka, which may be slow
         log = gateway.log.read_text(encoding="utf-8")
         assert "fewer connections than KILN_MAX_CONNECTIONS" in log and "cannot accept" not in log
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def limit_open_files(system, pid, count):

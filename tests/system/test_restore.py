@@ -9,8 +9,7 @@ import subprocess
 
 from kiln_testing.agents import Gate, spec
 from kiln_testing.fixtures import SHORT_LEASES
-from kiln_testing.fleet import is_gone
-from kiln_testing.services import migrate
+from kiln_testing.services import is_gone, migrate
 from kiln_testing.trail import verify
 from kiln_testing.waiting import wait_for
 

@@ -9,19 +9,11 @@ import subprocess
 import threading
 import time
 
-from .services import environment_of, tree
+from .services import environment_of, is_gone, tree
 from .system import is_stopped
 from .waiting import wait_for
 
 MAX_SURPRISES = 20
-
-
-def is_gone(pid):
-    """A zombie is gone too."""
-    try:
-        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
 
 
 def send(pid, number):

@@ -31,6 +31,20 @@ def environment_of(pid):
     return dict(entry.split("=", 1) for entry in data.decode().split("\0") if "=" in entry)
 
 
+def is_gone(pid):
+    """A zombie is gone too."""
+    try:
+        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def cpu_seconds(pid):
+    """Of the process so far, without its children."""
+    fields = pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ops_get(ops, path):
     """The answer of an ops port, or None while it is closed. Patient: /readyz asks Kafka, and that may be away."""
     try:
