@@ -16,6 +16,8 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "bench" / 
 
 import httpx  # noqa: E402  pylint: disable=wrong-import-position
 
+from kiln_testing.endings import tidied_by  # noqa: E402  pylint: disable=wrong-import-position
+from kiln_testing.services import is_gone  # noqa: E402  pylint: disable=wrong-import-position
 from kiln_testing.system import System, free_folder  # noqa: E402  pylint: disable=wrong-import-position
 from kiln_testing.waiting import wait_for  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -113,7 +115,7 @@ class Rig:
         pids = [pid for name in ("BUILD_SERVICE", "NOTIFIER", "EXECUTOR") for pid in self.system.pids(name)]
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: all(ended(pid) for pid in pids), "the other services to end", 60)
+        wait_for(lambda: all(map(is_gone, pids)), "the other services to end", 60)
 
     # -- making things
 
@@ -208,37 +210,31 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(name, *options):
-    """A fresh system of ./dev up OPTIONS, ended and removed afterwards."""
+    """A fresh system of ./dev up OPTIONS, ended and removed afterwards, also when a signal ends the benchmark."""
     build_tools()
     attach = os.environ.get("KILN_BENCH_ATTACH")
     system = System(attach) if attach else System(free_folder(f"kiln-bench-{name}-"))
-    with tempfile.TemporaryDirectory(prefix="kiln-bench-") as scratch:
-        running = None
-        try:
-            if attach:
-                system.attach()
-            else:
-                say(f"starting a system in {system.folder}")
-                system.up(*options, env={"KILN_BIN": str(BIN)} if "KILN_BIN" in os.environ else None)
-            running = Rig(system, pathlib.Path(scratch))
-            yield running
-        finally:
-            if running:
-                running.close()
-            if not attach:
-                system.down()
+    running = []
+
+    def tidy():
+        for one in running:
+            one.close()
+        if not attach:
+            system.down()
+
+    with tempfile.TemporaryDirectory(prefix="kiln-bench-") as scratch, tidied_by(tidy):
+        if attach:
+            system.attach()
+        else:
+            say(f"starting a system in {system.folder}")
+            system.up(*options, env={"KILN_BIN": str(BIN)} if "KILN_BIN" in os.environ else None)
+        running.append(Rig(system, pathlib.Path(scratch)))
+        yield running[0]
 
 
 def stat_seconds(path, with_children=False):
     fields = pathlib.Path(path, "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11 : 15 if with_children else 13]) / TICK
-
-
-def ended(pid):
-    try:
-        return pathlib.Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def children(pid):
