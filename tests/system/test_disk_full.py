@@ -2,11 +2,10 @@
 
 import contextlib
 import os
-import pathlib
 import subprocess
 import uuid
 
-import pytest
+from kiln_testing import disks
 from kiln_testing.waiting import wait_for
 
 SIZE = "24m"
@@ -15,16 +14,13 @@ SIZE = "24m"
 @contextlib.contextmanager
 def small_disk(system):
     """A state directory on a file system of its own."""
-    folder = pathlib.Path(system.env["KILN_STATE_DIR"]).parent / f"small-{uuid.uuid4().hex[:8]}"
+    folder = system.run / f"small-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], check=False).returncode != 0:
-        folder.rmdir()
-        pytest.skip("mounting needs root")
     try:
-        system.give(folder, 0o700)
-        yield folder
+        with disks.mounted(folder, SIZE):
+            system.give(folder, 0o700)
+            yield folder
     finally:
-        wait_for(lambda: subprocess.run(["umount", folder], check=False, capture_output=True).returncode == 0, "the disk to be free")
         folder.rmdir()
 
 
@@ -44,13 +40,9 @@ def test_a_full_disk_fails_the_build_and_only_as_long_as_it_is_full(kiln):
 
         # What it has used is given back behind its end.
         wait_for(lambda: not list((disk / "trash").iterdir()), "the first build's files to be removed")
-        filler = disk / "filler"
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(b"x" * 65536)
-        starts = run("echo x > x.txt")
+        with disks.full(disk):
+            starts = run("echo x > x.txt")
         assert starts["status"] == "failed" and starts["result"]["error"]["class"] == "internal", starts["result"]
-        filler.unlink()
 
         again = run("echo x > x.txt")
         assert again["status"] == "completed", again["result"]

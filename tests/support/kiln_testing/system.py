@@ -13,7 +13,7 @@ import uuid
 
 import psycopg
 
-from . import places
+from . import disks, places
 from .services import is_ready
 from .waiting import wait_for
 
@@ -98,9 +98,18 @@ class System:
 
     def down(self, clean=True):
         if (self.folder / "pid").exists():
-            _dev(self.folder, "down", *(["--clean"] if clean else []))
+            _dev(self.folder, "down")
+            if clean:
+                for disk in disks.mounted_below(self.folder.resolve()):
+                    disks.unmount(disk)
+                _dev(self.folder, "down", "--clean")
         if clean:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def run(self):
+        """Where its servers and services keep what is theirs."""
+        return pathlib.Path(self.env["KILN_STATE_DIR"]).parent
 
     @property
     def url(self):
@@ -201,8 +210,7 @@ class Executor:
 
     def __init__(self, system, slots, labels, state, variables):
         self.system = system
-        run = pathlib.Path(system.env["KILN_STATE_DIR"]).parent
-        self.state = pathlib.Path(state) if state else run / f"executor-test-{uuid.uuid4().hex[:12]}"
+        self.state = pathlib.Path(state) if state else system.run / f"executor-test-{uuid.uuid4().hex[:12]}"
         self.state.mkdir(exist_ok=True)
         self.worker_id = variables.setdefault("KILN_WORKER_ID", str(uuid.uuid4()))
         system.give(self.state, 0o700)
