@@ -21,7 +21,7 @@ class Relay:
         self._mute_after = None
         self._record = None
         self._muted = set()  # of the sockets to the target, those an answer of which was lost
-        self.asked = self.passed = 0  # connections that came, and those that are passed on, since the mode changed
+        self.asked = self.passed = 0  # connections that are passed on, since the mode changed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
