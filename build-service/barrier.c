@@ -2,15 +2,11 @@
 
 #include <string.h>
 
+#include "build-service/end_offset.h"
 #include "build-service/service.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
-
-#define ASK_MS 1000
-#define ASK_AGAIN_MS 30000
-#define UNANSWERED_MAX 2 /* in a round: then Kafka is away, or as good as */
 
 static const char *const topics[BARRIER_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
 
@@ -66,30 +62,15 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 	return 0;
 }
 
-static bool read_end(struct barrier *barrier, struct inbox *inbox, int topic, int partition)
-{
-	struct error err = ERROR_INIT;
-	if (inbox_end_offset(inbox, topics[topic], partition, ASK_MS, &barrier->end[topic][partition], &err) == 0)
-		return true;
-	log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition), "error",
-			 err.message, NULL);
-	barrier->not_asked_before_ms[topic][partition] = clock_boot_ms() + ASK_AGAIN_MS;
-	return false;
-}
-
 static void read_ends(struct barrier *barrier, struct inbox *inbox)
 {
-	int unanswered = 0;
+	struct end_offset_look look = {0};
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			if (!has(&barrier->wanted, topic, partition))
-				continue;
-			bool asked =
-				unanswered < UNANSWERED_MAX && clock_boot_ms() >= barrier->not_asked_before_ms[topic][partition];
-			if (asked && read_end(barrier, inbox, topic, partition))
-				continue;
-			unanswered += asked;
-			put(&barrier->unknown, topic, partition);
+			if (has(&barrier->wanted, topic, partition) &&
+				!end_offset_ask(&look, inbox, topics[topic], partition, &barrier->not_asked_before_ms[topic][partition],
+								&barrier->end[topic][partition]))
+				put(&barrier->unknown, topic, partition);
 		}
 	}
 }

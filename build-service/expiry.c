@@ -50,14 +50,22 @@ static int want_results(struct expiry *expiry, struct pg_conn *conn, struct erro
 	return rc;
 }
 
+/* The next one is of those behind these, or begins with the first again. */
+static void end_round(struct expiry *expiry)
+{
+	expiry->passed_over = expiry->others_left ? expiry->passed_over + expiry->round_len : 0;
+	expiry->round_len = 0;
+}
+
 static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	size_t len = leases_due(expiry->leases, expiry->passed_over, expiry->round, EXPIRY_ROUND);
-	if (len < EXPIRY_ROUND)
-		expiry->passed_over = 0; /* these are the last: from the first on again */
-	if (len == 0)
-		return 0;
+	expiry->others_left = len == EXPIRY_ROUND;
 	expiry->round_len = len;
+	if (len == 0) {
+		end_round(expiry);
+		return 0;
+	}
 	barrier_clear(&expiry->barrier);
 	for (size_t i = 0; i < len; i++) {
 		expiry->waits[i] = (struct partitions){{0}};
@@ -243,9 +251,7 @@ int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn
 		}
 		take_out(expiry, i);
 	}
-	if (barrier_is_over(&expiry->barrier)) {
-		expiry->passed_over += expiry->round_len; /* others come before them in the next round */
-		expiry->round_len = 0;
-	}
+	if (barrier_is_over(&expiry->barrier))
+		end_round(expiry);
 	return rc;
 }

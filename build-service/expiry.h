@@ -28,6 +28,7 @@ struct expiry {
 	struct partitions waits[EXPIRY_ROUND];
 	size_t round_len;
 	size_t passed_over; /* due, but left by the rounds before */
+	bool others_left;   /* the round is full: there may be more of them */
 	struct barrier barrier;
 };
 

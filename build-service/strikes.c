@@ -3,12 +3,11 @@
 #include <string.h>
 
 #include "build-service/counters.h"
+#include "build-service/end_offset.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
-
-#define ASK_MS 2000 /* for where assignments end */
 
 void strikes_init(struct strikes *strikes, struct service *service)
 {
@@ -63,14 +62,24 @@ static struct partitions waits_for(const struct overdue *overdue)
 	return waits;
 }
 
+/* The next one is of those behind these, or begins with the first again. */
+static void end_round(struct strikes *strikes)
+{
+	strikes->passed_over = strikes->others_left ? strikes->passed_over + strikes->round_len : 0;
+	strikes->round_len = 0;
+}
+
 static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	size_t len = deadlines_overdue(strikes->service->deadlines, strikes->passed_over, strikes->round, STRIKES_ROUND);
 	strikes->round_len = len;
-	if (len < STRIKES_ROUND)
-		strikes->passed_over = 0; /* these are the last: from the first on again */
-	if (strikes->round_len == 0 || keep_unanswered(strikes, conn, err) < 0 || strikes->round_len == 0)
-		return strikes->round_len == 0 ? 0 : -1;
+	strikes->others_left = len == STRIKES_ROUND;
+	if (len > 0 && keep_unanswered(strikes, conn, err) < 0)
+		return -1;
+	if (strikes->round_len == 0) {
+		end_round(strikes);
+		return 0;
+	}
 	barrier_clear(&strikes->barrier);
 	for (size_t i = 0; i < strikes->round_len; i++) {
 		const struct partitions waits = waits_for(&strikes->round[i]);
@@ -92,22 +101,24 @@ static bool was_struck(const struct strikes *strikes, const char *worker_id)
 	return false;
 }
 
-/* Where the assignments of each worker that missed some end now. */
-static int find_ends(struct strikes *strikes, struct inbox *inbox, struct error *err)
+static int32_t assignments_partition(const char *worker_id)
 {
 	const struct topic *topic = topic_find(TOPIC_BUILD_ASSIGNMENTS);
+	CHECK(topic->partitions == STRIKES_PARTITIONS);
+	return topic_partition(topic, worker_id, strlen(worker_id));
+}
+
+/* The workers that missed some. What they missed lies before the end that was read after its deadline. */
+static void hold_back(struct strikes *strikes)
+{
 	rows_clear(&strikes->held_back);
 	for (size_t i = 0; i < strikes->workers.len; i++) {
 		const char *id = strikes->workers.workers[i].id;
-		int64_t end;
 		if (!was_struck(strikes, id))
 			continue;
-		if (inbox_end_offset(inbox, topic->name, topic_partition(topic, id, strlen(id)), ASK_MS, &end, err) < 0)
-			return -1;
 		rows_text(&strikes->held_back, id);
-		rows_int(&strikes->held_back, end);
+		rows_int(&strikes->held_back, strikes->end[assignments_partition(id)]);
 	}
-	return 0;
 }
 
 static int load(struct strikes *strikes, struct pg_conn *conn, struct error *err)
@@ -157,7 +168,7 @@ static int store_and_commit(struct strikes *strikes, struct pg_conn *conn, struc
 	return pg_pipeline_commit(&pipeline, err);
 }
 
-static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+static int strike(struct strikes *strikes, struct pg_conn *conn, struct error *err)
 {
 	build_set_begin(&strikes->set);
 	worker_set_begin(&strikes->workers);
@@ -171,7 +182,8 @@ static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *
 	size_t struck = apply(strikes);
 	if (struck == 0)
 		return pg_commit(conn, err);
-	if (find_ends(strikes, inbox, err) < 0 || store_and_commit(strikes, conn, err) < 0)
+	hold_back(strikes);
+	if (store_and_commit(strikes, conn, err) < 0)
 		return -1;
 	metric_add(&counter_accept_timeouts, (int64_t)struck);
 	build_set_committed(&strikes->set, strikes->service->relay);
@@ -180,13 +192,29 @@ static int strike(struct strikes *strikes, struct inbox *inbox, struct pg_conn *
 	return 0;
 }
 
-/* Those that have passed the barrier come first. */
-static void find_ready(struct strikes *strikes)
+/* Asked before the transaction, whose locks nobody shall wait for because Kafka does not answer. Each partition is asked
+ * for once in a look. */
+static bool knows_end(struct strikes *strikes, struct inbox *inbox, struct end_offset_look *look, uint32_t *known,
+					  const char *worker_id)
 {
+	int32_t partition = assignments_partition(worker_id);
+	if ((*known >> partition & 1) == 0 &&
+		end_offset_ask(look, inbox, TOPIC_BUILD_ASSIGNMENTS, partition, &strikes->not_asked_before_ms[partition],
+					   &strikes->end[partition]))
+		*known |= UINT32_C(1) << partition;
+	return (*known >> partition & 1) != 0;
+}
+
+/* Those that have passed the barrier come first. */
+static void find_ready(struct strikes *strikes, struct inbox *inbox)
+{
+	struct end_offset_look look = {0};
+	uint32_t known = 0; /* a bit for each partition */
 	strikes->ready_len = 0;
 	for (size_t i = 0; i < strikes->round_len; i++) {
 		const struct partitions waits = waits_for(&strikes->round[i]);
-		if (!barrier_passed(&strikes->barrier, &waits))
+		if (!barrier_passed(&strikes->barrier, &waits) ||
+			!knows_end(strikes, inbox, &look, &known, strikes->round[i].worker.worker_id))
 			continue;
 		const struct overdue ready = strikes->round[i];
 		strikes->round[i] = strikes->round[strikes->ready_len];
@@ -209,15 +237,13 @@ int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *c
 		return begin_round(strikes, inbox, conn, err);
 	if (barrier_look(&strikes->barrier, conn, err) < 0)
 		return -1;
-	find_ready(strikes);
-	if (strikes->ready_len > 0 && strike(strikes, inbox, conn, err) < 0) {
+	find_ready(strikes, inbox);
+	if (strikes->ready_len > 0 && strike(strikes, conn, err) < 0) {
 		pg_rollback(conn);
 		return -1;
 	}
 	drop_ready(strikes);
-	if (barrier_is_over(&strikes->barrier)) {
-		strikes->passed_over += strikes->round_len; /* others come before them in the next round */
-		strikes->round_len = 0;
-	}
+	if (barrier_is_over(&strikes->barrier))
+		end_round(strikes);
 	return 0;
 }

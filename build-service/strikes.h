@@ -1,7 +1,8 @@
 /*
  * Striking attempts that no worker accepted in time (docs/protocol.md section 5): only when the build's results
  * partition has been applied up to an end offset that was read after the deadline; the worker gets nothing more before
- * it has read up to the present end of its assignments. On the inbox's thread.
+ * it has read up to the present end of its assignments. While that end is not known (the partition has no leader) its
+ * attempts stay as they are, and nobody else's wait for them. On the inbox's thread.
  */
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "build-service/workers.h"
 
 #define STRIKES_ROUND 256
+#define STRIKES_PARTITIONS 32 /* of kiln.build.assignments, by topics.c */
 
 struct strikes {
 	struct service *service;
@@ -27,8 +29,12 @@ struct strikes {
 	size_t round_len;
 	size_t ready_len;   /* the first so many have passed it */
 	size_t passed_over; /* overdue, but left by the rounds before */
+	bool others_left;   /* the round is full: there may be more of them */
 	struct barrier barrier;
 	bool struck[STRIKES_ROUND]; /* of those: nobody had accepted it */
+	/* Of the assignments' partitions. */
+	int64_t end[STRIKES_PARTITIONS];
+	int64_t not_asked_before_ms[STRIKES_PARTITIONS];
 };
 
 void strikes_init(struct strikes *strikes, struct service *service);

@@ -1,0 +1,110 @@
+"""A partition without a leader: its workers and builds are left alone, and everybody else's deadlines go on."""
+import os
+import signal
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+
+from databases import Database
+from kiln_testing.records import partition_of
+from kiln_testing.system import System, free_folder
+from kiln_testing.waiting import stays, wait_for
+from playing import ASSIGNMENTS, RESULTS, WORKER_EVENTS, Gateway, Service, Worker, new_id
+
+BROKERS = (1, 2, 3)
+LEASE_S = 3
+ALONE = {ASSIGNMENTS: 32, RESULTS: 12, WORKER_EVENTS: 12}  # partitions
+
+
+@pytest.fixture(scope="module", name="system")
+def three_brokers():
+    one = System(free_folder("kiln-test-infra-"))
+    try:
+        yield one.up("--infra", "--brokers", "3")
+    finally:
+        one.down()
+
+
+def broker_of(partition):
+    return BROKERS[partition % len(BROKERS)]
+
+
+def make_topics(admin):
+    """Each partition is on one broker alone."""
+    topics = [NewTopic(topic, partitions, replica_assignment=[[broker_of(partition)] for partition in range(partitions)]) for topic, partitions in ALONE.items()]
+    for made in admin.create_topics(topics).values():
+        made.result(60)
+
+
+def take_one_replica(admin):
+    """kiln-migrate asks for two of three."""
+    entry = ConfigEntry("min.insync.replicas", "1", incremental_operation=AlterConfigOpType.SET)
+    changes = [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry]) for topic in ALONE]
+    for made in admin.incremental_alter_configs(changes).values():
+        made.result(60)
+
+
+def coordinator(admin, group):
+    return admin.describe_consumer_groups([group])[group].result(60).coordinator.id
+
+
+def no_leaders(admin, broker):
+    """Of what lay on it."""
+    topics = admin.list_topics(timeout=60).topics
+    return all(topics[name].partitions[partition].leader == -1 for name, partitions in ALONE.items() for partition in range(partitions) if broker_of(partition) == broker)
+
+
+def brokers_of(key):
+    return {broker_of(partition_of(key.encode(), partitions)) for partitions in ALONE.values()}
+
+
+def id_on(broker, make=new_id):
+    return next(one for one in iter(make, None) if brokers_of(one) == {broker})
+
+
+def id_elsewhere(broker, make=new_id):
+    return next(one for one in iter(make, None) if broker not in brokers_of(one))
+
+
+def worker_id():
+    return str(uuid.uuid4())
+
+
+def test_a_partition_without_a_leader_stops_no_lease_and_no_accept_deadline_of_others(system, tmp_path):
+    admin = AdminClient({"bootstrap.servers": system.brokers})
+    make_topics(admin)
+    database = Database(system, tmp_path)
+    database.migrate()
+    take_one_replica(admin)
+    service = Service(database, tmp_path, KILN_LEASE_MS=str(LEASE_S * 1000), KILN_ACCEPT_DEADLINE_MS="2000", KILN_WORKER_FRESH_MS="60000").start()
+    gateway, workers = Gateway(database), []
+    try:
+        # A broker that no group needs, so that nobody has to take partitions over.
+        broker = next(one for one in BROKERS if one not in (coordinator(admin, "kiln-build-service"), coordinator(admin, "kiln-log-store")))
+        silent = Worker(database, slots=1, labels=["silent"], worker_id=id_elsewhere(broker, worker_id))
+        deaf = Worker(database, slots=2, labels=["deaf"], worker_id=id_elsewhere(broker, worker_id))
+        unheard = Worker(database, slots=1, labels=["unheard"], worker_id=id_on(broker, worker_id), heartbeat_s=0)
+        unread = Worker(database, slots=1, labels=["unread"], worker_id=id_on(broker, worker_id))
+        workers += [silent, deaf, unheard, unread]
+        runs = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["silent"])
+        silent.accept(silent.assigned(runs))
+        gateway.wait(runs, "running")
+        deaf.deafen()
+        unread.deafen()
+        wait_for(lambda: gateway.sql("select count(*) from workers where state = 'active'") == [(4,)], "all workers")
+        os.kill(system.pids("KAFKA")[broker - 1], signal.SIGKILL)
+        wait_for(lambda: no_leaders(admin, broker), "its partitions to have no leader")
+        left = gateway.post(gateway.project(), build=id_on(broker), labels=["deaf"])
+        missed = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["deaf"])
+        unsent = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["unread"])
+        silent.freeze()
+        wait_for(lambda: gateway.attempts(missed)[0]["end_reason"] == "accept_timeout", "the missed accept to be told")
+        wait_for(lambda: gateway.attempts(runs)[0]["end_reason"] == "lease_expired", "the lease to end")
+        stays(lambda: all(gateway.attempts(build)[0]["state"] == "assigned" for build in (left, unsent)), "what nobody can know", 2 * LEASE_S)
+        assert gateway.sql("select state from workers where id = %s", unheard.id) == [("active",)]
+    finally:
+        for worker in workers:
+            worker.stop()
+        service.stop(signal.SIGKILL)
+        gateway.connection.close()
