@@ -81,7 +81,7 @@ static void on_lost(void *ctx, const struct kafka_position *positions, size_t co
 		struct inbox_partition *partition = inbox_find(inbox, positions[i].topic, positions[i].partition);
 		if (partition == NULL || partition->state == INBOX_FOREIGN)
 			continue; /* was never really taken */
-		inbox->stopped -= partition->state == INBOX_STOPPED;
+		inbox->stopped -= inbox_is_stopped(partition);
 		partition->state = INBOX_FOREIGN;
 		partition->gap = -1;
 		if (handler->lost != NULL)

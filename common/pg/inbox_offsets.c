@@ -13,13 +13,17 @@
 #define BROKER_TIMEOUT_MS 5000
 #define MAX_PARTITIONS 4096
 #define STOPPED_LOOK_MS 10000
+/* A new leader is found in less. Then those that have none do not hold up the others any more. */
+#define UNTOLD_PATIENCE_MS 10000
+#define UNTOLD_TIMEOUT_MS 250 /* for one of them */
+#define MAX_UNTOLD 64         /* that take turns */
 
 static void show_stopped(struct inbox *inbox)
 {
 	inbox->stopped = 0;
 	for (size_t t = 0; t < inbox->options.topics_len; t++) {
 		for (int32_t p = 0; p < inbox->topics[t].len; p++)
-			inbox->stopped += inbox->topics[t].partitions[p].state == INBOX_STOPPED;
+			inbox->stopped += inbox_is_stopped(&inbox->topics[t].partitions[p]);
 	}
 	inbox_show(&inbox_stopped_partitions, &inbox->stopped_shown, inbox->stopped);
 }
@@ -107,7 +111,13 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 		partition->state == INBOX_STOPPED && (row < 0 || (partition->next == pg_int(rows, row, "next_offset", 0) &&
 														  same_ce_id(partition, pg_text(rows, row, "last_ce_id"))));
 	position->offset = KAFKA_OFFSET_STOP;
-	if (!still && row < 0) {
+	if (low < 0) {
+		if (row >= 0)
+			take_row(partition, rows, row);
+		log_warn("inbox: no broker tells where a log begins and ends; it is not read until one does", "consumer",
+				 inbox->options.consumer, "topic", position->topic, "partition", LOG_INT(position->partition), NULL);
+		partition->state = INBOX_UNTOLD;
+	} else if (!still && row < 0) {
 		partition->next = 0;
 		partition->last_ce_id[0] = '\0';
 		inbox_stop_partition(inbox, partition, "it has no row in consumer_offsets: kiln-migrate makes them");
@@ -129,6 +139,35 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 									 partition->partition);
 }
 
+/* One by one; those that are not told become -1. When most are, Kafka is away. */
+static int read_each_log(struct inbox *inbox, const struct kafka_position *positions, size_t count, int64_t *lows,
+						 int64_t *highs, struct error *err)
+{
+	size_t untold = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (kafka_watermarks_of(inbox->consumer, &positions[i], 1, UNTOLD_TIMEOUT_MS, &lows[i], &highs[i], err) == 0)
+			continue;
+		if (++untold > count / 2)
+			return -1;
+		lows[i] = highs[i] = -1;
+	}
+	return 0;
+}
+
+static int read_logs(struct inbox *inbox, const struct kafka_position *positions, size_t count, int64_t *lows,
+					 int64_t *highs, struct error *err)
+{
+	if (kafka_watermarks_of(inbox->consumer, positions, count, BROKER_TIMEOUT_MS, lows, highs, err) == 0) {
+		inbox->untold_since_ms = 0;
+		return 0;
+	}
+	if (inbox->untold_since_ms == 0)
+		inbox->untold_since_ms = clock_boot_ms();
+	if (clock_boot_ms() - inbox->untold_since_ms < UNTOLD_PATIENCE_MS)
+		return -1;
+	return read_each_log(inbox, positions, count, lows, highs, err);
+}
+
 int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, size_t count, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
@@ -139,7 +178,7 @@ int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, si
 		return error_set(err, ERR_UNAVAILABLE, "kafka: no cluster id yet");
 	CLEANUP(free_p) int64_t *lows = xcalloc(count, sizeof(*lows));
 	CLEANUP(free_p) int64_t *highs = xcalloc(count, sizeof(*highs));
-	if (kafka_watermarks_of(inbox->consumer, positions, count, BROKER_TIMEOUT_MS, lows, highs, err) < 0)
+	if (read_logs(inbox, positions, count, lows, highs, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		struct inbox_partition *partition = place_of(inbox, positions[i].topic, positions[i].partition);
@@ -152,15 +191,35 @@ int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, si
 	return 0;
 }
 
-void inbox_look_at_stopped(struct inbox *inbox)
+static bool is_told(struct inbox *inbox, const struct inbox_partition *partition)
 {
-	if (inbox->stopped == 0 || clock_boot_ms() < inbox->stopped_look_ms || !pg_connected(inbox->conn))
-		return;
-	inbox->stopped_look_ms = clock_boot_ms() + STOPPED_LOOK_MS;
+	const struct kafka_position position = {.topic = inbox->topics[partition->topic].name,
+											.partition = partition->partition};
+	int64_t low, high;
+	struct error err = ERROR_INIT;
+	return kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) == 0;
+}
+
+/* One of them a look, each in its turn: a question keeps the thread. */
+static bool one_is_told_again(struct inbox *inbox)
+{
+	const struct inbox_partition *untold[MAX_UNTOLD];
+	size_t len = 0;
+	for (size_t t = 0; t < inbox->options.topics_len; t++) {
+		for (int32_t p = 0; p < inbox->topics[t].len && len < MAX_UNTOLD; p++) {
+			if (inbox->topics[t].partitions[p].state == INBOX_UNTOLD)
+				untold[len++] = &inbox->topics[t].partitions[p];
+		}
+	}
+	return len > 0 && is_told(inbox, untold[inbox->untold_looks++ % len]);
+}
+
+static bool has_changed_row(struct inbox *inbox)
+{
 	struct error err = ERROR_INIT;
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	if (pg_query(inbox->conn, &sql_offsets_read, PG_PARAMS(inbox->options.consumer), 1, &rows, &err) < 0)
-		return; /* the next thing that needs the database says so */
+		return false; /* the next thing that needs the database says so */
 	for (int row = 0; row < PQntuples(rows); row++) {
 		const struct inbox_partition *partition =
 			inbox_find(inbox, pg_text(rows, row, "topic"), (int32_t)pg_int(rows, row, "partition", -1));
@@ -170,10 +229,19 @@ void inbox_look_at_stopped(struct inbox *inbox)
 			!same_ce_id(partition, pg_text(rows, row, "last_ce_id"))) {
 			log_info("inbox: the offset of a stopped partition was changed", "topic", pg_text(rows, row, "topic"),
 					 "partition", pg_text(rows, row, "partition"), NULL);
-			inbox_retake(inbox, 0);
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+void inbox_look_at_stopped(struct inbox *inbox)
+{
+	if (inbox->stopped == 0 || clock_boot_ms() < inbox->stopped_look_ms || !pg_connected(inbox->conn))
+		return;
+	inbox->stopped_look_ms = clock_boot_ms() + STOPPED_LOOK_MS;
+	if (has_changed_row(inbox) || one_is_told_again(inbox))
+		inbox_retake(inbox, 0);
 }
 
 static void step_add(struct inbox_step *step, const char *topic, const struct inbox_partition *partition)

@@ -14,6 +14,7 @@ enum inbox_state {
 	INBOX_MINE,
 	INBOX_STOPPED, /* mine, but the log and the stored offset do not belong together: not read until its offset row
 					  changes */
+	INBOX_UNTOLD,  /* mine, but no broker says where its log begins and ends: not read until one does */
 };
 
 #define INBOX_CE_ID_SIZE sizeof(((struct cloudevent_in *)NULL)->id)
@@ -73,10 +74,12 @@ struct inbox {
 
 	int backoff_ms;          /* of the next retake */
 	int64_t connect_ms;      /* next try to connect */
-	int64_t stopped_look_ms; /* next look at stopped partitions' rows */
-	int64_t lag_alarm_ms;    /* next alarm about old records */
-	size_t stopped;
-	bool paused; /* the offsets are to be read again: what Kafka still brings belongs to the old ones */
+	int64_t stopped_look_ms; /* next look at stopped partitions' rows, and for the logs of those untold */
+	int64_t untold_since_ms; /* since then the logs of some are not told; 0: they were, the last time */
+	size_t untold_looks;
+	int64_t lag_alarm_ms; /* next alarm about old records */
+	size_t stopped;       /* or untold */
+	bool paused;          /* the offsets are to be read again: what Kafka still brings belongs to the old ones */
 
 	pthread_rwlock_t consumer_lock; /* other threads hold it while they use the consumer; inbox_run, to end it */
 	_Atomic bool stopping;
@@ -89,6 +92,12 @@ extern struct metric inbox_records_total, inbox_batches_total, inbox_dead_letter
 
 /* What this inbox has of a gauge, which is the sum over all inboxes of the process. */
 void inbox_show(struct metric *metric, _Atomic size_t *shown, size_t now);
+
+/* Mine, and not read. */
+static inline bool inbox_is_stopped(const struct inbox_partition *partition)
+{
+	return partition->state == INBOX_STOPPED || partition->state == INBOX_UNTOLD;
+}
 
 /* NULL when the topic is none of the options' , or the partition was never ours. */
 struct inbox_partition *inbox_find(const struct inbox *inbox, const char *topic, int32_t partition);
@@ -109,7 +118,8 @@ int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, si
 					   struct error *err) MUST_CHECK;
 /* Stops it, with an alarm. */
 void inbox_stop_partition(struct inbox *inbox, struct inbox_partition *partition, const char *reason);
-/* Looks whether the row of a stopped partition has changed (kiln-migrate rewind); retakes then. */
+/* Looks whether the row of a stopped partition has changed (kiln-migrate rewind), or an untold one has a leader;
+ * retakes then. */
 void inbox_look_at_stopped(struct inbox *inbox);
 /* Begins a transaction with the compare-and-set for the touched partitions; `step` is what travels, to be released when
  * the transaction is over. A row that is not as expected fails it: inbox_moved. `ahead`: as in struct pg_opening. */

@@ -14,6 +14,7 @@ from playing import ASSIGNMENTS, RESULTS, WORKER_EVENTS, Gateway, Service, Worke
 
 BROKERS = (1, 2, 3)
 LEASE_S = 3
+SETTINGS = {"KILN_LEASE_MS": str(LEASE_S * 1000), "KILN_ACCEPT_DEADLINE_MS": "2000", "KILN_WORKER_FRESH_MS": "60000"}
 ALONE = {ASSIGNMENTS: 32, RESULTS: 12, WORKER_EVENTS: 12}  # partitions
 
 
@@ -71,13 +72,13 @@ def worker_id():
     return str(uuid.uuid4())
 
 
-def test_a_partition_without_a_leader_stops_no_lease_and_no_accept_deadline_of_others(system, tmp_path):
+def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
     admin = AdminClient({"bootstrap.servers": system.brokers})
     make_topics(admin)
     database = Database(system, tmp_path)
     database.migrate()
     take_one_replica(admin)
-    service = Service(database, tmp_path, KILN_LEASE_MS=str(LEASE_S * 1000), KILN_ACCEPT_DEADLINE_MS="2000", KILN_WORKER_FRESH_MS="60000").start()
+    service = Service(database, tmp_path, **SETTINGS).start()
     gateway, workers = Gateway(database), []
     try:
         # A broker that no group needs, so that nobody has to take partitions over.
@@ -103,6 +104,14 @@ def test_a_partition_without_a_leader_stops_no_lease_and_no_accept_deadline_of_o
         wait_for(lambda: gateway.attempts(runs)[0]["end_reason"] == "lease_expired", "the lease to end")
         stays(lambda: all(gateway.attempts(build)[0]["state"] == "assigned" for build in (left, unsent)), "what nobody can know", 2 * LEASE_S)
         assert gateway.sql("select state from workers where id = %s", unheard.id) == [("active",)]
+        # Who begins now takes what has a leader, and leaves out what has none.
+        service.stop(signal.SIGKILL)
+        service = Service(database, tmp_path, **SETTINGS).start(wait=False)
+        late = Worker(database, slots=1, labels=["late"], worker_id=id_elsewhere(broker, worker_id))
+        workers.append(late)
+        goes_on = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["late"])
+        late.accept(late.assigned(goes_on))
+        gateway.wait(goes_on, "running")
     finally:
         for worker in workers:
             worker.stop()
