@@ -73,8 +73,9 @@ static void not_looked(struct caches *caches, const struct error *err)
 }
 
 /* A project that was removed has no row that would tell of it, so its id and name come with the notification. */
-static void take_word(struct caches *caches, const char *word)
+static void take_word(void *ctx, const char *word)
 {
+	struct caches *caches = ctx;
 	const size_t id_len = UUID_TEXT_SIZE - 1;
 	char id[UUID_TEXT_SIZE];
 	if (strlen(word) <= id_len || word[id_len] != ' ')
@@ -85,19 +86,6 @@ static void take_word(struct caches *caches, const char *word)
 	caches_drop_project(caches, id, word + id_len + 1);
 }
 
-static bool take_notifications(struct caches *caches)
-{
-	PGconn *pg = pg_raw(caches->conn);
-	bool notified = false;
-	PGnotify *notification;
-	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
-		take_word(caches, notification->extra);
-		PQfreemem(notification);
-		notified = true;
-	}
-	return notified;
-}
-
 /* Until somebody has changed something, or the time is over, or this is the end. */
 static void wait_for_change(struct caches *caches, int64_t began_ms)
 {
@@ -106,7 +94,8 @@ static void wait_for_change(struct caches *caches, int64_t began_ms)
 	rest_ms = rest_ms < REST_MS ? REST_MS : rest_ms > REFRESH_MS ? REFRESH_MS : rest_ms;
 	(void)wakeup_wait(&caches->wakeup, (int)rest_ms); /* woken only to stop, which is looked at below */
 	int left_ms;
-	while (!atomic_load(&caches->stop) && !take_notifications(caches) && (left_ms = clock_left_ms(deadline_ms)) > 0)
+	while (!atomic_load(&caches->stop) && !pg_take_notifications(caches->conn, take_word, caches) &&
+		   (left_ms = clock_left_ms(deadline_ms)) > 0)
 		(void)pg_wait_told(caches->conn, &caches->wakeup, left_ms); /* the end, which the loop looks at */
 }
 

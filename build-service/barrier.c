@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "build-service/end_offset.h"
 #include "build-service/service.h"
 #include "common/base/clock.h"
 #include "common/kafka/topics.h"
@@ -62,16 +61,21 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 	return 0;
 }
 
+/* From where the last look gave up, so that each has its turn however many do not answer. */
 static void read_ends(struct barrier *barrier, struct inbox *inbox)
 {
 	struct end_offset_look look = {0};
-	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
-		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			if (has(&barrier->wanted, topic, partition) &&
-				!end_offset_ask(&look, inbox, topics[topic], partition, &barrier->not_asked_before_ms[topic][partition],
-								&barrier->end[topic][partition]))
-				put(&barrier->unknown, topic, partition);
-		}
+	int first = barrier->ask_first;
+	for (int i = 0; i < BARRIER_TOPICS * BARRIER_PARTITIONS; i++) {
+		int place = (first + i) % (BARRIER_TOPICS * BARRIER_PARTITIONS);
+		int topic = place / BARRIER_PARTITIONS, partition = place % BARRIER_PARTITIONS;
+		if (!has(&barrier->wanted, topic, partition))
+			continue;
+		bool had_given_up = end_offset_gave_up(&look);
+		if (!end_offset_ask(&barrier->end[topic][partition], &look, inbox, topics[topic], partition))
+			put(&barrier->unknown, topic, partition);
+		if (!had_given_up && end_offset_gave_up(&look))
+			barrier->ask_first = place + 1;
 	}
 }
 
@@ -85,7 +89,8 @@ int barrier_set(struct barrier *barrier, struct inbox *inbox, struct pg_conn *co
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
 			/* Read before it: the log has lost its end. What is in it now has not been applied, whatever its offsets. */
-			if (has(&barrier->wanted, topic, partition) && stored[topic][partition] > barrier->end[topic][partition])
+			if (has(&barrier->wanted, topic, partition) &&
+				stored[topic][partition] > barrier->end[topic][partition].value)
 				put(&barrier->unknown, topic, partition);
 		}
 	}
@@ -101,7 +106,7 @@ int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *er
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
 			if (has(&barrier->wanted, topic, partition) && !has(&barrier->unknown, topic, partition) &&
-				stored[topic][partition] >= barrier->end[topic][partition])
+				stored[topic][partition] >= barrier->end[topic][partition].value)
 				put(&barrier->passed, topic, partition);
 		}
 	}

@@ -5,8 +5,7 @@
  *
  * Each entry of a round waits for its own partitions only, so one that does not go on (it has no leader, its log has
  * lost its end or its beginning) holds up nobody else: the round is over after BARRIER_WAIT_MS, and what has not passed
- * by then is for a later round. A partition whose end was not told is not asked for again for a while: each question
- * keeps the thread for up to a second.
+ * by then is for a later round.
  *
  *     barrier_clear(&barrier);    (zeroed before the first round)
  *     for each entry: partitions_add(&entry.partitions, topic, key); barrier_want(&barrier, &entry.partitions);
@@ -18,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "build-service/end_offset.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/pg/inbox.h"
@@ -37,9 +37,10 @@ void partitions_add(struct partitions *partitions, enum barrier_topic topic, con
 struct barrier {
 	struct partitions wanted, passed;
 	struct partitions unknown; /* they cannot pass: no end was read, or it lies below what was applied */
-	int64_t end[BARRIER_TOPICS][BARRIER_PARTITIONS];
 	int64_t over_ms;
-	int64_t not_asked_before_ms[BARRIER_TOPICS][BARRIER_PARTITIONS]; /* of all rounds */
+	/* Of all rounds. */
+	struct end_offset end[BARRIER_TOPICS][BARRIER_PARTITIONS];
+	int ask_first; /* the place to begin with */
 };
 
 void barrier_clear(struct barrier *barrier);

@@ -67,8 +67,7 @@ static bool is_found_already(const struct trail *trail, const struct build *buil
 }
 
 /* A push of a lost attempt that the build's end does not know (docs/protocol.md section 7). Rare: it may cost a round
- * trip.
- */
+ * trip. */
 static int apply_late(struct batch *batch, struct pg_conn *tx, const struct report *report, struct build *build,
 					  struct error *err)
 {

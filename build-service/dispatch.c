@@ -62,24 +62,12 @@ static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *
 	return match_all(dispatcher, err);
 }
 
-/* A project's settings were changed, its limit perhaps: whatever it was, a look is cheap. */
-static bool take_notifications(struct dispatcher *dispatcher)
-{
-	PGconn *pg = pg_raw(dispatcher->conn);
-	bool notified = false;
-	PGnotify *notification;
-	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
-		notified = true;
-		PQfreemem(notification);
-	}
-	return notified;
-}
-
-/* Until woken, notified, or the timer. */
+/* Until woken, notified (a project's settings were changed, its limit perhaps: a look is cheap), or the timer. */
 static void sleep_until_work(struct dispatcher *dispatcher, int64_t timer_ms)
 {
 	int left_ms;
-	while (!take_notifications(dispatcher) && (left_ms = clock_left_ms(timer_ms)) > 0) {
+	while (!atomic_load(&dispatcher->stopping) && !pg_take_notifications(dispatcher->conn, NULL, NULL) &&
+		   (left_ms = clock_left_ms(timer_ms)) > 0) {
 		if (pg_wait_told(dispatcher->conn, &dispatcher->service->dispatch, left_ms))
 			return;
 	}

@@ -4,20 +4,36 @@
 #include "common/base/log.h"
 
 #define ASK_MS 1000
-#define ASK_AGAIN_MS 10000
+#define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
+#define PAUSE_MAX_MS 30000
 #define UNANSWERED_MAX 2 /* then Kafka is away, or as good as */
 
-bool end_offset_ask(struct end_offset_look *look, struct inbox *inbox, const char *topic, int32_t partition,
-					int64_t *not_before_ms, int64_t *ret_end)
+bool end_offset_gave_up(const struct end_offset_look *look)
 {
-	if (look->unanswered >= UNANSWERED_MAX || clock_boot_ms() < *not_before_ms)
+	return look->unanswered >= UNANSWERED_MAX;
+}
+
+static int32_t next_pause_ms(int32_t pause_ms)
+{
+	if (pause_ms == 0)
+		return PAUSE_MIN_MS;
+	return pause_ms < PAUSE_MAX_MS / 2 ? pause_ms * 2 : PAUSE_MAX_MS;
+}
+
+bool end_offset_ask(struct end_offset *end, struct end_offset_look *look, struct inbox *inbox, const char *topic,
+					int32_t partition)
+{
+	if (end_offset_gave_up(look) || clock_boot_ms() < end->not_before_ms)
 		return false;
 	struct error err = ERROR_INIT;
-	if (inbox_end_offset(inbox, topic, partition, ASK_MS, ret_end, &err) == 0)
+	if (inbox_end_offset(inbox, topic, partition, ASK_MS, &end->value, &err) == 0) {
+		end->pause_ms = 0;
 		return true;
+	}
 	log_warn("the end of a partition is not known", "topic", topic, "partition", LOG_INT(partition), "error",
 			 err.message, NULL);
-	*not_before_ms = clock_boot_ms() + ASK_AGAIN_MS;
+	end->pause_ms = next_pause_ms(end->pause_ms);
+	end->not_before_ms = clock_boot_ms() + end->pause_ms;
 	look->unanswered++;
 	return false;
 }

@@ -1,7 +1,7 @@
 /*
  * Where a partition ends now. Kafka may not tell (there is no leader), and each question keeps its thread for up to a
- * second, so a partition that was not told is not asked for again for a while, and in one look only so many are. On the
- * inbox's thread.
+ * second: so a partition that was not told is asked for again after a pause, which doubles, and one look gives up after
+ * two of them. On the inbox's thread.
  */
 #pragma once
 
@@ -10,12 +10,20 @@
 
 #include "common/pg/inbox.h"
 
-/* One look at several partitions. Zeroed it begins. */
+/* Of one partition, over all looks. Zeroed it begins. */
+struct end_offset {
+	int64_t value;         /* by the last answer */
+	int64_t not_before_ms; /* asked again; CLOCK_BOOTTIME */
+	int32_t pause_ms;      /* the last one; 0 after an answer */
+};
+
+/* A look at several of them. Zeroed it begins. */
 struct end_offset_look {
 	int unanswered;
 };
+/* It asks no more. */
+bool end_offset_gave_up(const struct end_offset_look *look);
 
-/* *not_before_ms is the partition's own, kept over all looks and zero at first (CLOCK_BOOTTIME). False: the end is not
- * known; that Kafka did not tell it is logged. */
-bool end_offset_ask(struct end_offset_look *look, struct inbox *inbox, const char *topic, int32_t partition,
-					int64_t *not_before_ms, int64_t *ret_end);
+/* False: not known now, whatever `value` is. That Kafka did not tell it is logged. */
+bool end_offset_ask(struct end_offset *end, struct end_offset_look *look, struct inbox *inbox, const char *topic,
+					int32_t partition);

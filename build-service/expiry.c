@@ -50,20 +50,14 @@ static int want_results(struct expiry *expiry, struct pg_conn *conn, struct erro
 	return rc;
 }
 
-/* The next one is of those behind these, or begins with the first again. */
-static void end_round(struct expiry *expiry)
-{
-	expiry->passed_over = expiry->others_left ? expiry->passed_over + expiry->round_len : 0;
-	expiry->round_len = 0;
-}
-
 static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
-	size_t len = leases_due(expiry->leases, expiry->passed_over, expiry->round, EXPIRY_ROUND);
-	expiry->others_left = len == EXPIRY_ROUND;
+	size_t len = leases_due(expiry->leases, expiry->rounds.passed_over, expiry->round, EXPIRY_ROUND);
+	rounds_begin(&expiry->rounds, len, EXPIRY_ROUND);
 	expiry->round_len = len;
+	expiry->undone = 0;
 	if (len == 0) {
-		end_round(expiry);
+		rounds_end(&expiry->rounds, 0);
 		return 0;
 	}
 	barrier_clear(&expiry->barrier);
@@ -244,14 +238,18 @@ int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn
 		if (!barrier_passed(&expiry->barrier, &expiry->waits[i]))
 			continue;
 		/* Heard of since the round began: then it is not due any more. */
-		if (inbox_reads(inbox, TOPIC_WORKER_EVENTS, due->partition) && leases_still_due(expiry->leases, due) &&
-			expire(expiry, inbox, due, conn, err) < 0) {
+		bool reads = inbox_reads(inbox, TOPIC_WORKER_EVENTS, due->partition);
+		bool failed = reads && leases_still_due(expiry->leases, due) && expire(expiry, inbox, due, conn, err) < 0;
+		if (failed) {
 			pg_rollback(conn);
-			rc = -1; /* it is due in the next round, too, and holds up no other */
+			rc = -1; /* it is due in a later round, too, and holds up no other */
 		}
+		expiry->undone += failed || !reads;
 		take_out(expiry, i);
 	}
-	if (barrier_is_over(&expiry->barrier))
-		end_round(expiry);
+	if (barrier_is_over(&expiry->barrier)) {
+		rounds_end(&expiry->rounds, expiry->round_len + expiry->undone);
+		expiry->round_len = 0;
+	}
 	return rc;
 }

@@ -9,6 +9,7 @@
 #include "build-service/barrier.h"
 #include "build-service/build_set.h"
 #include "build-service/leases.h"
+#include "build-service/rounds.h"
 #include "build-service/service.h"
 #include "build-service/transitions.h"
 #include "build-service/workers.h"
@@ -27,8 +28,8 @@ struct expiry {
 	struct lease_due round[EXPIRY_ROUND];
 	struct partitions waits[EXPIRY_ROUND];
 	size_t round_len;
-	size_t passed_over; /* due, but left by the rounds before */
-	bool others_left;   /* the round is full: there may be more of them */
+	size_t undone; /* of the round, taken out of it: they are due still */
+	struct rounds rounds;
 	struct barrier barrier;
 };
 

@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "build-service/counters.h"
-#include "build-service/end_offset.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
+
+/* Some were left: their partitions do not go on, and the next look finds the same. */
+#define LEFT_PAUSE_MS 1000
 
 void strikes_init(struct strikes *strikes, struct service *service)
 {
@@ -62,18 +65,22 @@ static struct partitions waits_for(const struct overdue *overdue)
 	return waits;
 }
 
-/* The next one is of those behind these, or begins with the first again. */
 static void end_round(struct strikes *strikes)
 {
-	strikes->passed_over = strikes->others_left ? strikes->passed_over + strikes->round_len : 0;
+	if (strikes->round_len > 0)
+		strikes->next_round_ms = clock_boot_ms() + LEFT_PAUSE_MS;
+	rounds_end(&strikes->rounds, strikes->round_len);
 	strikes->round_len = 0;
 }
 
 static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
-	size_t len = deadlines_overdue(strikes->service->deadlines, strikes->passed_over, strikes->round, STRIKES_ROUND);
+	if (clock_boot_ms() < strikes->next_round_ms)
+		return 0;
+	size_t len =
+		deadlines_overdue(strikes->service->deadlines, strikes->rounds.passed_over, strikes->round, STRIKES_ROUND);
 	strikes->round_len = len;
-	strikes->others_left = len == STRIKES_ROUND;
+	rounds_begin(&strikes->rounds, len, STRIKES_ROUND);
 	if (len > 0 && keep_unanswered(strikes, conn, err) < 0)
 		return -1;
 	if (strikes->round_len == 0) {
@@ -117,7 +124,7 @@ static void hold_back(struct strikes *strikes)
 		if (!was_struck(strikes, id))
 			continue;
 		rows_text(&strikes->held_back, id);
-		rows_int(&strikes->held_back, strikes->end[assignments_partition(id)]);
+		rows_int(&strikes->held_back, strikes->end[assignments_partition(id)].value);
 	}
 }
 
@@ -199,8 +206,7 @@ static bool knows_end(struct strikes *strikes, struct inbox *inbox, struct end_o
 {
 	int32_t partition = assignments_partition(worker_id);
 	if ((*known >> partition & 1) == 0 &&
-		end_offset_ask(look, inbox, TOPIC_BUILD_ASSIGNMENTS, partition, &strikes->not_asked_before_ms[partition],
-					   &strikes->end[partition]))
+		end_offset_ask(&strikes->end[partition], look, inbox, TOPIC_BUILD_ASSIGNMENTS, partition))
 		*known |= UINT32_C(1) << partition;
 	return (*known >> partition & 1) != 0;
 }

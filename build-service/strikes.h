@@ -9,6 +9,7 @@
 #include "build-service/barrier.h"
 #include "build-service/build_set.h"
 #include "build-service/deadlines.h"
+#include "build-service/rounds.h"
 #include "build-service/service.h"
 #include "build-service/transitions.h"
 #include "build-service/workers.h"
@@ -27,14 +28,12 @@ struct strikes {
 	/* A round: these wait for the barrier, each for its own partition. */
 	struct overdue round[STRIKES_ROUND];
 	size_t round_len;
-	size_t ready_len;   /* the first so many have passed it */
-	size_t passed_over; /* overdue, but left by the rounds before */
-	bool others_left;   /* the round is full: there may be more of them */
+	size_t ready_len; /* the first so many have passed it */
+	struct rounds rounds;
+	int64_t next_round_ms;
 	struct barrier barrier;
-	bool struck[STRIKES_ROUND]; /* of those: nobody had accepted it */
-	/* Of the assignments' partitions. */
-	int64_t end[STRIKES_PARTITIONS];
-	int64_t not_asked_before_ms[STRIKES_PARTITIONS];
+	bool struck[STRIKES_ROUND];                /* of those: nobody had accepted it */
+	struct end_offset end[STRIKES_PARTITIONS]; /* of the assignments' partitions */
 };
 
 void strikes_init(struct strikes *strikes, struct service *service);

@@ -66,8 +66,7 @@ struct worker_decisions {
 	struct command_list *commands;
 	struct loss *losses;
 	size_t losses_len, losses_size;
-	struct fencing_token
-		*resend; /* assignments that heartbeats lack, of all transactions until somebody has sent them */
+	struct fencing_token *resend; /* assignments that heartbeats lack, of all transactions until they were sent */
 	size_t resend_len, resend_size;
 };
 void worker_decisions_release(struct worker_decisions *decisions);

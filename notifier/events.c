@@ -6,6 +6,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/model/event_types.h"
+#include "common/pg/rows.h"
 #include "kiln_notifier_parts_sql.h"
 #include "notifier/webhook.h"
 
@@ -13,29 +14,8 @@
 /* A batch of the inbox is at most 16 MiB of values, with what is around them. */
 #define MAX_ARRAY_BYTES (64UL * 1024 * 1024)
 
-/* Rows for one INSERT. */
-enum column { ID, EVENT_ID, EVENT_TYPE, BUILD_ID, BODY, TRACEPARENT, COLUMNS };
-struct rows {
-	struct pg_array columns[COLUMNS];
-	size_t len;
-};
-
-static void rows_init(struct rows *rows)
-{
-	static const enum pg_element elements[COLUMNS] = {
-		[ID] = PG_UUID,       [EVENT_ID] = PG_TEXT, [EVENT_TYPE] = PG_TEXT,
-		[BUILD_ID] = PG_UUID, [BODY] = PG_BYTEA,    [TRACEPARENT] = PG_TEXT,
-	};
-	for (size_t i = 0; i < COLUMNS; i++)
-		pg_array_init_binary(&rows->columns[i], elements[i], MAX_ARRAY_BYTES);
-	rows->len = 0;
-}
-
-static void rows_release(struct rows *rows)
-{
-	for (size_t i = 0; i < COLUMNS; i++)
-		pg_array_release(&rows->columns[i]);
-}
+/* Of insert_deliveries.sql: id, ce_id, type, build, body, traceparent. */
+#define COLUMNS 6
 
 static int check(const struct inbox_record *record, struct error *err)
 {
@@ -56,26 +36,22 @@ static int add_row(struct rows *rows, const struct inbox_record *record, struct 
 		0)
 		return -1;
 	uuid_v7(id);
-	pg_array_add(&rows->columns[ID], id);
-	pg_array_add(&rows->columns[EVENT_ID], record->event.id);
-	pg_array_add(&rows->columns[EVENT_TYPE], record->event.type);
-	pg_array_add(&rows->columns[BUILD_ID], record->key);
-	pg_array_add_bytes(&rows->columns[BODY], body.data, body.len);
-	pg_array_add(&rows->columns[TRACEPARENT], record->event.traceparent[0] != '\0' ? record->event.traceparent : NULL);
-	rows->len++;
+	rows_text(rows, id);
+	rows_text(rows, record->event.id);
+	rows_text(rows, record->event.type);
+	rows_text(rows, record->key);
+	rows_bytes(rows, body.data, body.len);
+	rows_text_or_null(rows, record->event.traceparent);
 	return 0;
 }
 
 static int insert(struct events *events, struct pg_conn *tx, struct rows *rows, struct error *err)
 {
-	const char *params[COLUMNS + 1] = {[COLUMNS] = LOG_INT(events->first_delay_ms)};
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
 
 	pg_pipeline_init(&pipeline, tx);
-	pg_pipeline_add(&pipeline, &sql_insert_deliveries, params, COLUMNS + 1);
-	for (size_t i = 0; i < COLUMNS; i++)
-		pg_pipeline_array(&pipeline, i, &rows->columns[i]);
+	rows_pipeline(rows, &pipeline, &sql_insert_deliveries, LOG_INT(events->first_delay_ms));
 	pg_pipeline_commit_tx(&pipeline);
 	int result = pg_pipeline_run(&pipeline, results, err);
 	if (result == 0)
@@ -114,7 +90,7 @@ static int apply_terminal(struct events *events, struct pg_conn *tx, const struc
 	size_t lost = 0;
 	int result = find_callbacks(tx, terminal, count, &found, err);
 
-	rows_init(&rows);
+	rows_init_for(&rows, &sql_insert_deliveries, COLUMNS);
 	for (size_t i = 0; i < count && result == 0; i++) {
 		lost += pg_bool(found, (int)i, "lost");
 		if (pg_bool(found, (int)i, "wanted"))

@@ -26,6 +26,5 @@ struct kafka_producer {
 	_Atomic bool dying;         /* reports now come from a dead handle: nothing is sure */
 	_Atomic bool has_id;        /* the idempotent producer has its id */
 	_Atomic int64_t stop_at_ms; /* 0 = run; else drain until then */
-	_Atomic int64_t warm_waiters;
 	struct kafka_probe probe;
 };

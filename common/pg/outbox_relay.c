@@ -162,25 +162,13 @@ static int run_rounds(struct outbox_relay *relay, struct error *err)
 	return 0;
 }
 
-/* True when another session notified. Our own NOTIFYs come back too. */
-static bool take_notifications(struct outbox_relay *relay)
-{
-	PGconn *pg = pg_raw(relay->conn);
-	bool notified = false;
-	PGnotify *notification;
-	while (pg != NULL && (notification = PQnotifies(pg)) != NULL) {
-		notified |= notification->be_pid != PQbackendPID(pg);
-		PQfreemem(notification);
-	}
-	return notified;
-}
-
 /* Until woken, notified, or the time is over. */
 static void sleep_until_work(struct outbox_relay *relay, int timeout_ms)
 {
 	int64_t deadline_ms = clock_boot_ms() + timeout_ms;
 	int left_ms;
-	while (!atomic_load(&relay->stopping) && !take_notifications(relay) && (left_ms = clock_left_ms(deadline_ms)) > 0) {
+	while (!atomic_load(&relay->stopping) && !pg_take_notifications(relay->conn, NULL, NULL) &&
+		   (left_ms = clock_left_ms(deadline_ms)) > 0) {
 		if (pg_wait_told(relay->conn, &relay->wakeup, left_ms))
 			return;
 	}

@@ -55,9 +55,13 @@ PGconn *pg_raw(struct pg_conn *conn);
 /* How often it has connected so far: session state (LISTEN, advisory locks) is gone when this has changed. */
 unsigned pg_generation(const struct pg_conn *conn);
 /* Connects if need be, and LISTENs to a channel (a name, not data) unless the connection is that of *generation, which
- * it sets: when that changes, what was told meanwhile is lost. Notifications come by pg_raw. */
+ * it sets: when that changes, what was told meanwhile is lost. Notifications come by
+ * pg_take_notifications. */
 int pg_listen(struct pg_conn *conn, const char *channel, unsigned *generation, struct error *err) MUST_CHECK;
-/* Waits until the server has said something outside of a call (PQnotifies has it then, if it is a notification), until
+/* Takes the notifications that have come, and gives the payload of each to `each`, unless that is NULL. Those of this
+ * session itself come back too: they are dropped. True when there was another. */
+bool pg_take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const char *payload), void *ctx);
+/* Waits until the server has said something outside of a call (pg_take_notifications has it then, if it is one), until
  * the wakeup is signalled, which it does not clear, or for timeout_ms. A connection that has ended is closed. True when
  * the wakeup is signalled. */
 bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms);

@@ -38,6 +38,21 @@ int pg_wait_result(struct pg_conn *conn, int64_t deadline_ms, struct error *err)
 	}
 }
 
+bool pg_take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const char *payload), void *ctx)
+{
+	bool taken = false;
+	PGnotify *notification;
+	while (conn->pg != NULL && (notification = PQnotifies(conn->pg)) != NULL) {
+		if (notification->be_pid != PQbackendPID(conn->pg)) {
+			taken = true;
+			if (each != NULL)
+				each(ctx, notification->extra);
+		}
+		PQfreemem(notification);
+	}
+	return taken;
+}
+
 bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms)
 {
 	PGconn *pg = conn->pg;
