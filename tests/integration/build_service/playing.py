@@ -224,6 +224,10 @@ class Gateway:
         rows = self.sql("select attempt, mode, state, end_reason, worker_id::text from build_attempts where build_id = %s order by attempt", build)
         return [dict(zip(("attempt", "mode", "state", "end_reason", "worker_id"), row)) for row in rows]
 
+    def first_attempt(self, build, what):
+        """Its state or end_reason; None while there is no attempt."""
+        return next((attempt[what] for attempt in self.attempts(build)), None)
+
 
 def result(success=True, error=None, commit_sha=None, output="done"):
     return {

@@ -288,17 +288,16 @@ def test_of_two_whose_accepts_are_overdue_only_the_one_that_sent_none_is_held_ba
         gateway.wait_phase(build, "queued")
     wait_for(lambda: gateway.sql("select bool_and(now() - heartbeat_at > interval '0.5 s') from workers") == [(True,)], "both to have been silent")
     gateway.sql("update workers set read_until = 0")
-    place.worker(works=False, labels=["drum"], worker_id=id_in_half(half), heartbeat_s=0.1)  # wakes the dispatcher
-    assign = innocent.assigned(taken)
     with psycopg.connect(place.database.url) as other:
-        hold_results(other, taken)
-        innocent.accept(assign)
+        hold_results(other, taken)  # before its time runs: nothing but the accept itself is to be within the deadline
+        place.worker(works=False, labels=["drum"], worker_id=id_in_half(half), heartbeat_s=0.1)  # wakes the dispatcher
+        innocent.accept(innocent.assigned(taken))
         # Something in its assignments that it has not read: who is held back must read it first.
         innocent.deafen()
         gateway.sender.send(ASSIGNMENTS, innocent.id, "attempt.abandon", {"worker_id": new_id(), "incarnation": innocent.incarnation})
         gateway.sender.flush()
-        stays(lambda: all(gateway.attempts(build)[0]["state"] == "assigned" for build in (missed, taken)), "both attempts", 3)
-    wait_for(lambda: gateway.attempts(missed)[0]["end_reason"] == "accept_timeout", "the attempt to be lost")
+        stays(lambda: all(gateway.first_attempt(build, "state") == "assigned" for build in (missed, taken)), "both attempts", 3)
+    wait_for(lambda: gateway.first_attempt(missed, "end_reason") == "accept_timeout", "the attempt to be lost")
     gateway.wait(taken, "running")
     more = gateway.post(gateway.project(), labels=["innocent"])
     wait_for(lambda: gateway.attempts(more), "the innocent one to be given more")
@@ -340,6 +339,6 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
         executor.held[assign["lease_id"]] = token
         starts.rollback()
     executor.finish(assign)
-    wait_for(lambda: place.gateway.attempts(build)[0]["state"] in ("finished", "lost"), "the attempt to end")
+    wait_for(lambda: place.gateway.first_attempt(build, "state") in ("finished", "lost"), "the attempt to end")
     assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
     assert not [line for line in services[0].lines() + services[1].lines() if line["msg"] == "attempts not held any more"]

@@ -78,9 +78,9 @@ def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
     database = Database(system, tmp_path)
     database.migrate()
     take_one_replica(admin)
-    service = Service(database, tmp_path, **SETTINGS).start()
-    gateway, workers = Gateway(database), []
+    gateway, service, workers = Gateway(database), Service(database, tmp_path, **SETTINGS), []
     try:
+        service.start()
         # A broker that no group needs, so that nobody has to take partitions over.
         broker = next(one for one in BROKERS if one not in (coordinator(admin, "kiln-build-service"), coordinator(admin, "kiln-log-store")))
         silent = Worker(database, slots=1, labels=["silent"], worker_id=id_elsewhere(broker, worker_id))
@@ -100,9 +100,10 @@ def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
         missed = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["deaf"])
         unsent = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["unread"])
         silent.freeze()
-        wait_for(lambda: gateway.attempts(missed)[0]["end_reason"] == "accept_timeout", "the missed accept to be told")
-        wait_for(lambda: gateway.attempts(runs)[0]["end_reason"] == "lease_expired", "the lease to end")
-        stays(lambda: all(gateway.attempts(build)[0]["state"] == "assigned" for build in (left, unsent)), "what nobody can know", 2 * LEASE_S)
+        wait_for(lambda: gateway.first_attempt(missed, "end_reason") == "accept_timeout", "the missed accept to be told")
+        wait_for(lambda: gateway.first_attempt(runs, "end_reason") == "lease_expired", "the lease to end")
+        wait_for(lambda: all(gateway.first_attempt(build, "state") for build in (left, unsent)), "the other two to be given away")
+        stays(lambda: all(gateway.first_attempt(build, "state") == "assigned" for build in (left, unsent)), "what nobody can know", 2 * LEASE_S)
         assert gateway.sql("select state from workers where id = %s", unheard.id) == [("active",)]
         # Who begins now takes what has a leader, and leaves out what has none.
         service.stop(signal.SIGKILL)
