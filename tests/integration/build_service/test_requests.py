@@ -23,6 +23,8 @@ def test_an_unknown_project_is_a_rejected_build(gateway):
 
 def test_a_rejected_build_is_counted_once_as_one_that_failed(gateway, service):
     ends = 'kiln_builds_finished_total{outcome="failed"}'
+    [(stored,)] = gateway.sql("select count(*) from build_audit where error_class = 'rejected'")
+    wait_for(lambda: service.metric("kiln_builds_rejected_total") == stored, "those before to be counted, which comes after the commit")
     before = service.metric(ends), service.metric("kiln_builds_rejected_total")
     rejected(gateway, gateway.post({"id": str(uuid.uuid4()), "name": "ghost"}))
     wait_for(lambda: service.metric("kiln_builds_rejected_total") > before[1], "the batch to be counted")
