@@ -15,6 +15,7 @@ from kiln_testing.waiting import wait_for
 LONGEST = 512  # bytes of a token
 PART = 8  # characters of a token that are its part
 WARM, GUESSES = 4000, 16000
+ROUNDS = 3  # at most: what a busy machine adds to one of them, it does not add to all
 KEPT_BYTES = 64  # of a guess that is kept at least: its digest and what points to it
 
 
@@ -126,9 +127,11 @@ def resident_kib(gateway):
 def test_guesses_are_not_kept(kiln, limit, status):
     with ready_gateway(kiln.system, KILN_MAX_AUTH_FAILURES=limit) as gateway:
         guess(gateway, WARM)
-        before = resident_kib(gateway)
-        found = guess(gateway, GUESSES)
-        assert found[status] > GUESSES // 2, found
-        grown = resident_kib(gateway) - before
-        print(f"{GUESSES} guesses: {found}; {grown} KiB more")
-        assert grown < GUESSES * KEPT_BYTES // 1024
+        kept, grown = GUESSES * KEPT_BYTES // 1024, []
+        while len(grown) < ROUNDS and min(grown, default=kept) >= kept:
+            before = resident_kib(gateway)
+            found = guess(gateway, GUESSES)
+            assert found[status] > GUESSES // 2, found
+            grown.append(resident_kib(gateway) - before)
+            print(f"{GUESSES} guesses: {found}; {grown[-1]} KiB more")
+        assert min(grown) < kept, grown
