@@ -10,13 +10,30 @@ import pytest
 from kiln_testing.agents import processes_with
 
 # They say what must be gone at their end.
-FOLDER = """
-import pathlib, signal, sys, tempfile
-from kiln_testing.endings import tidied_by
+MAKE = """
+import os, pathlib, signal, sys, tempfile, time
+from kiln_testing.endings import PARENT, tidied_by
 folder = pathlib.Path(tempfile.mkdtemp())
+"""
+BLOCK = """
 with tidied_by(folder.rmdir):
     print(folder, flush=True)
     signal.pause()
+"""
+FOLDER = MAKE + BLOCK
+# Once more each, in the last moment.
+AGAIN = """
+set_handler = signal.signal
+def signalled(number, handler):
+    if handler == signal.SIG_IGN:
+        signal.raise_signal(number)
+    return set_handler(number, handler)
+signal.signal = signalled
+"""
+ORPHANED = """
+print(folder, flush=True)
+while os.getppid() == PARENT:
+    time.sleep(0.01)
 """
 # Without Kiln's own services, which need not be built for this.
 SYSTEM = """
@@ -45,6 +62,14 @@ def ended(number, script, parent=()):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_program_tidies_up_when_it_is_sent(number):
     assert not ended(number, FOLDER).exists()
+
+
+def test_a_program_tidies_up_when_it_is_sent_signals_on_its_way_out():
+    assert not ended(signal.SIGTERM, MAKE + AGAIN + BLOCK).exists()
+
+
+def test_a_program_ends_when_its_parent_was_killed_before_it_had_anything_to_tidy_up():
+    assert not ended(signal.SIGKILL, MAKE + ORPHANED + BLOCK, PARENT).exists()
 
 
 def test_a_rig_tidies_up_when_its_parent_is_killed():
