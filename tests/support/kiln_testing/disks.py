@@ -33,11 +33,12 @@ def mounted(folder, size):
         unmount(folder)
 
 
-def mounted_below(folder):
-    """What is mounted in there, the deepest first."""
+def mounted_below(*folders):
+    """What is mounted in there, the deepest first. A folder may be a link."""
+    tops = {pathlib.Path(folder).resolve() for folder in folders}
     lines = pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     paths = [pathlib.Path(line.split()[1]) for line in lines]
-    return sorted((path for path in paths if pathlib.Path(folder) in path.parents), reverse=True)
+    return sorted((path for path in paths if not tops.isdisjoint(path.parents)), reverse=True)
 
 
 @contextlib.contextmanager

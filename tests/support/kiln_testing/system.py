@@ -100,7 +100,7 @@ class System:
         if (self.folder / "pid").exists():
             _dev(self.folder, "down")
             if clean:
-                for disk in disks.mounted_below(self.folder.resolve()):
+                for disk in disks.mounted_below(self.folder, self.folder / "run"):
                     disks.unmount(disk)
                 _dev(self.folder, "down", "--clean")
         if clean:
