@@ -50,7 +50,7 @@ struct problem_extras {
 	const struct schema_problems *errors;
 	const char *task_id;      /* with outcome-unknown: the build; "" as NULL */
 	const char *build_status; /* with build-ended and build-not-ended */
-	int64_t retry_after_s;    /* of 429 and 503; 0: 1 */
+	int64_t retry_after_s;    /* of 429 and 503; 0: 1 of a 429, 1 to 3 at random of a 503 */
 };
 
 /* Reads problems.json; every type above must be in it. Before the loops start. */
