@@ -1,6 +1,6 @@
 /*
  * Prometheus metrics, registered at start in static storage, updated lock-free from any thread, rendered by the ops
- * port. Names are kiln_*, base units, no ids in labels (facts/standards.md).
+ * port. Names are kiln_*, base units, no ids in labels.
  */
 #pragma once
 

@@ -26,7 +26,7 @@
  * memory is locked. */
 #define STACK_BYTES (256UL * 1024)
 
-/* One per process, in static storage: h2o's loop is never destroyed (facts/libraries.md), so it stays reachable. */
+/* One per process, in static storage: h2o's loop is never destroyed, so it stays reachable. */
 static struct {
 	h2o_globalconf_t config;
 	h2o_context_t context;

@@ -1,5 +1,5 @@
 /* librdkafka configuration that every client shares: brokers, the operator's properties file (TLS, SASL), limits, and
- * the deviations from librdkafka 2.0.2's defaults that facts/libraries.md asks for. */
+ * the deviations from librdkafka 2.0.2's defaults. */
 #pragma once
 
 #include <librdkafka/rdkafka.h>

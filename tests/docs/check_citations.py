@@ -12,7 +12,7 @@ PAGES = re.compile(r"\bdocs/[\w-]+\.md")
 # A comment may end its line in between.
 SECTIONS = re.compile(r"\b(docs/[\w-]+\.md)`?,?(?:\s|\*|#|--|//)+sections?\s+(\d+)((?:,\s*\d+)*(?:\s*and\s+\d+)?)")
 # Notes that are not in the repository. Migrations are checksummed and go on naming them; docs/protocol.md says where they went.
-NOTES = re.compile(r"\b(?:PROTOCOL|CONTRACT|DESIGN)\.md")
+NOTES = re.compile(r"\b(?:PROTOCOL|CONTRACT|DESIGN)\.md|(?<![\w./-])facts/[\w.-]+")
 NAMES_NOTES = ("migrations/", "docs/protocol.md", "tests/docs/check_citations.py")
 NOT_OURS = {"build", ".git", ".dev", ".cache"}
 # What docs/adding-an-agent.md adds, and what agents look for in a repository.
