@@ -111,17 +111,20 @@ static void send_problem(struct loop *loop, h2o_socket_t *sock, enum problem pro
 	if (sock->ssl != NULL)
 		return;
 	uint8_t random[16];
-	char id[2 * sizeof(random) + 1], head[512];
+	char id[2 * sizeof(random) + 1], retry_after[40] = "", head[512];
 	loop_random(loop, random, sizeof(random));
 	hex_encode(random, sizeof(random), id);
 	struct answer answer;
 	answer_init(&answer);
 	problem_write(&answer, problem, id, NULL, detail);
-	int len = snprintf(head, sizeof(head),
-					   "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\ncontent-type: %s\r\n"
-					   "x-request-id: %s\r\n%s\r\n",
-					   answer.status, answer_phrase(answer.status), answer.body.len, answer.content_type, id,
-					   answer.status == 503 ? "retry-after: 1\r\n" : "");
+	if (answer.retry_after_s > 0)
+		(void)snprintf(retry_after, sizeof(retry_after), "retry-after: %lld\r\n",
+					   (long long)answer.retry_after_s); /* fits */
+	int len =
+		snprintf(head, sizeof(head),
+				 "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\ncontent-type: %s\r\n"
+				 "x-request-id: %s\r\n%s\r\n",
+				 answer.status, answer_phrase(answer.status), answer.body.len, answer.content_type, id, retry_after);
 	CHECK(len > 0 && (size_t)len < sizeof(head));
 	struct iovec parts[] = {{head, (size_t)len}, {answer.body.data, answer.body.len}};
 	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};

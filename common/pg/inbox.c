@@ -22,9 +22,10 @@ struct metric inbox_retries_total = {
 struct metric inbox_offsets_moved_total = {.kind = METRIC_COUNTER,
 										   .name = "kiln_inbox_offsets_moved_total",
 										   .help = "Batches given up because the stored offsets had moved."};
-struct metric inbox_stopped_partitions = {.kind = METRIC_GAUGE,
-										  .name = "kiln_inbox_stopped_partitions",
-										  .help = "Own partitions whose log does not fit the stored offset."};
+struct metric inbox_stopped_partitions = {
+	.kind = METRIC_GAUGE,
+	.name = "kiln_inbox_stopped_partitions",
+	.help = "Own partitions that are not read: the log does not fit the stored offset, or has no leader."};
 struct metric inbox_owned_partitions = {.kind = METRIC_GAUGE,
 										.name = "kiln_inbox_owned_partitions",
 										.help = "Partitions that the groups gave to this instance."};
@@ -260,7 +261,7 @@ bool inbox_ready(struct inbox *inbox, struct buffer *why)
 	if (!atomic_load(&inbox->database_up))
 		return not_ready(why, "postgres does not answer");
 	if (atomic_load(&inbox->stopped_shown) > 0)
-		return not_ready(why, "a partition is stopped: its log does not fit the stored offset");
+		return not_ready(why, "a partition is stopped: its log does not fit the stored offset, or has no leader");
 	CHECK(pthread_rwlock_rdlock(&inbox->consumer_lock) == 0);
 	bool joined = inbox->consumer != NULL && kafka_group_joined(inbox->consumer);
 	bool connected = joined && kafka_consumer_connected(inbox->consumer);
