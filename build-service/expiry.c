@@ -195,6 +195,7 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 	struct worker *worker = worker_set_find(&expiry->workers, due->worker_id);
 	if (fenced) {
 		pg_rollback(conn);
+		expiry->undone++;
 		return 0;
 	}
 	for (size_t i = 0; i < worker->held_len; i++)

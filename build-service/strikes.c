@@ -211,20 +211,30 @@ static bool knows_end(struct strikes *strikes, struct inbox *inbox, struct end_o
 	return (*known >> partition & 1) != 0;
 }
 
-/* Those that have passed the barrier come first. */
+static bool is_ready(struct strikes *strikes, struct inbox *inbox, struct end_offset_look *look, uint32_t *known,
+					 const struct overdue *overdue)
+{
+	const struct partitions waits = waits_for(overdue);
+	return barrier_passed(&strikes->barrier, &waits) &&
+		   knows_end(strikes, inbox, look, known, overdue->worker.worker_id);
+}
+
+/* Those that have passed the barrier come first. Partitions that did not tell their end the last time are asked last:
+ * the look gives up at them. */
 static void find_ready(struct strikes *strikes, struct inbox *inbox)
 {
 	struct end_offset_look look = {0};
 	uint32_t known = 0; /* a bit for each partition */
 	strikes->ready_len = 0;
-	for (size_t i = 0; i < strikes->round_len; i++) {
-		const struct partitions waits = waits_for(&strikes->round[i]);
-		if (!barrier_passed(&strikes->barrier, &waits) ||
-			!knows_end(strikes, inbox, &look, &known, strikes->round[i].worker.worker_id))
-			continue;
-		const struct overdue ready = strikes->round[i];
-		strikes->round[i] = strikes->round[strikes->ready_len];
-		strikes->round[strikes->ready_len++] = ready;
+	for (int told = 1; told >= 0; told--) {
+		for (size_t i = strikes->ready_len; i < strikes->round_len; i++) {
+			const struct overdue overdue = strikes->round[i];
+			bool was_told = strikes->end[assignments_partition(overdue.worker.worker_id)].pause_ms == 0;
+			if (was_told != told || !is_ready(strikes, inbox, &look, &known, &overdue))
+				continue;
+			strikes->round[i] = strikes->round[strikes->ready_len];
+			strikes->round[strikes->ready_len++] = overdue;
+		}
 	}
 }
 

@@ -78,6 +78,7 @@ static void on_lost(void *ctx, const struct kafka_position *positions, size_t co
 	struct inbox *inbox = ctx;
 	const struct inbox_handler *handler = &inbox->options.handler;
 	inbox_drop_items(inbox);
+	inbox->untold_since_ms = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct inbox_partition *partition = inbox_find(inbox, positions[i].topic, positions[i].partition);
 		if (partition == NULL || partition->state == INBOX_FOREIGN)

@@ -16,7 +16,8 @@
 /* A new leader is found in less. Then those that have none do not hold up the others any more. */
 #define UNTOLD_PATIENCE_MS 10000
 #define UNTOLD_TIMEOUT_MS 250 /* for one of them */
-#define MAX_UNTOLD 64         /* that take turns */
+#define UNTOLD_MAX 64         /* that take turns */
+#define UNTOLD_ASKED 4        /* in a look */
 
 static void show_stopped(struct inbox *inbox)
 {
@@ -147,16 +148,35 @@ static int read_each_log(struct inbox *inbox, const struct kafka_position *posit
 	for (size_t i = 0; i < count; i++) {
 		if (kafka_watermarks_of(inbox->consumer, &positions[i], 1, UNTOLD_TIMEOUT_MS, &lows[i], &highs[i], err) == 0)
 			continue;
-		if (++untold > count / 2)
-			return -1;
 		lows[i] = highs[i] = -1;
+		if (++untold > count / 2 || atomic_load(&inbox->stopping)) {
+			inbox->untold_since_ms = 0;
+			return -1;
+		}
 	}
+	if (untold == 0)
+		inbox->untold_since_ms = 0;
 	return 0;
+}
+
+static size_t find_untold(const struct inbox *inbox, const struct inbox_partition **ret_untold, size_t max)
+{
+	size_t len = 0;
+	for (size_t t = 0; t < inbox->options.topics_len; t++) {
+		for (int32_t p = 0; p < inbox->topics[t].len && len < max; p++) {
+			if (inbox->topics[t].partitions[p].state == INBOX_UNTOLD)
+				ret_untold[len++] = &inbox->topics[t].partitions[p];
+		}
+	}
+	return len;
 }
 
 static int read_logs(struct inbox *inbox, const struct kafka_position *positions, size_t count, int64_t *lows,
 					 int64_t *highs, struct error *err)
 {
+	const struct inbox_partition *one;
+	if (find_untold(inbox, &one, 1) > 0) /* what asks for all at once would wait for it in vain */
+		return read_each_log(inbox, positions, count, lows, highs, err);
 	if (kafka_watermarks_of(inbox->consumer, positions, count, BROKER_TIMEOUT_MS, lows, highs, err) == 0) {
 		inbox->untold_since_ms = 0;
 		return 0;
@@ -200,18 +220,16 @@ static bool is_told(struct inbox *inbox, const struct inbox_partition *partition
 	return kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) == 0;
 }
 
-/* One of them a look, each in its turn: a question keeps the thread. */
+/* Some of them a look, each in its turn: a question keeps the thread. */
 static bool one_is_told_again(struct inbox *inbox)
 {
-	const struct inbox_partition *untold[MAX_UNTOLD];
-	size_t len = 0;
-	for (size_t t = 0; t < inbox->options.topics_len; t++) {
-		for (int32_t p = 0; p < inbox->topics[t].len && len < MAX_UNTOLD; p++) {
-			if (inbox->topics[t].partitions[p].state == INBOX_UNTOLD)
-				untold[len++] = &inbox->topics[t].partitions[p];
-		}
+	const struct inbox_partition *untold[UNTOLD_MAX];
+	size_t len = find_untold(inbox, untold, UNTOLD_MAX);
+	for (size_t i = 0; i < len && i < UNTOLD_ASKED; i++) {
+		if (is_told(inbox, untold[inbox->untold_turn++ % len]))
+			return true;
 	}
-	return len > 0 && is_told(inbox, untold[inbox->untold_looks++ % len]);
+	return false;
 }
 
 static bool has_changed_row(struct inbox *inbox)

@@ -76,7 +76,7 @@ struct inbox {
 	int64_t connect_ms;      /* next try to connect */
 	int64_t stopped_look_ms; /* next look at stopped partitions' rows, and for the logs of those untold */
 	int64_t untold_since_ms; /* since then the logs of some are not told; 0: they were, the last time */
-	size_t untold_looks;
+	size_t untold_turn;
 	int64_t lag_alarm_ms; /* next alarm about old records */
 	size_t stopped;       /* or untold */
 	bool paused;          /* the offsets are to be read again: what Kafka still brings belongs to the old ones */

@@ -200,7 +200,7 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 		daemon_set_state(daemon, DAEMON_OVER);
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
-		daemon->give_up_ms = INT64_MAX;
+		daemon->drain_deadline_ms = daemon->give_up_ms = INT64_MAX;
 		if (daemon->leave_ms == INT64_MAX)
 			daemon->leave_ms = now_ms + LEAVE_RELEASE_MS;
 		if ((daemon->reported.len == 0 && daemon->sender.pending == 0) || now_ms >= daemon->leave_ms) {

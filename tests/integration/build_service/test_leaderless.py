@@ -85,7 +85,7 @@ def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
         broker = next(one for one in BROKERS if one not in (coordinator(admin, "kiln-build-service"), coordinator(admin, "kiln-log-store")))
         silent = Worker(database, slots=1, labels=["silent"], worker_id=id_elsewhere(broker, worker_id))
         deaf = Worker(database, slots=2, labels=["deaf"], worker_id=id_elsewhere(broker, worker_id))
-        unheard = Worker(database, slots=1, labels=["unheard"], worker_id=id_on(broker, worker_id), heartbeat_s=0)
+        unheard = Worker(database, slots=1, labels=["unheard"], worker_id=id_on(broker, worker_id))
         unread = Worker(database, slots=1, labels=["unread"], worker_id=id_on(broker, worker_id))
         workers += [silent, deaf, unheard, unread]
         runs = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["silent"])
@@ -94,6 +94,8 @@ def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
         deaf.deafen()
         unread.deafen()
         wait_for(lambda: gateway.sql("select count(*) from workers where state = 'active'") == [(4,)], "all workers")
+        for worker in (unheard, unread):
+            worker.quieten()
         os.kill(system.pids("KAFKA")[broker - 1], signal.SIGKILL)
         wait_for(lambda: no_leaders(admin, broker), "its partitions to have no leader")
         left = gateway.post(gateway.project(), build=id_on(broker), labels=["deaf"])
@@ -111,7 +113,7 @@ def test_a_partition_without_a_leader_stops_nothing_of_others(system, tmp_path):
         late = Worker(database, slots=1, labels=["late"], worker_id=id_elsewhere(broker, worker_id))
         workers.append(late)
         goes_on = gateway.post(gateway.project(), build=id_elsewhere(broker), labels=["late"])
-        late.accept(late.assigned(goes_on))
+        late.accept(late.assigned(goes_on, deadline=180))
         gateway.wait(goes_on, "running")
     finally:
         for worker in workers:
