@@ -3,7 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-#define ASK_MS 250
+#define ASK_MS 1000       /* more than a fetch under way keeps the connection for */
 #define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
 #define PAUSE_MAX_MS 30000
 #define UNANSWERED_MAX 2 /* then Kafka is away, or as good as */

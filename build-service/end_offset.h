@@ -1,6 +1,6 @@
 /*
  * Where a partition ends now. Kafka may not tell (there is no leader), and each question keeps its thread for up to a
- * quarter of a second: so a partition that was not told is asked for again after a pause, which doubles, and one look gives up after
+ * second: so a partition that was not told is asked for again after a pause, which doubles, and one look gives up after
  * two of them. On the inbox's thread.
  */
 #pragma once

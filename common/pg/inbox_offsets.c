@@ -15,9 +15,9 @@
 #define STOPPED_LOOK_MS 10000
 /* A new leader is found in less. Then those that have none do not hold up the others any more. */
 #define UNTOLD_PATIENCE_MS 10000
-#define UNTOLD_TIMEOUT_MS 250 /* for one of them */
-#define UNTOLD_MAX 64         /* that take turns */
-#define UNTOLD_ASKED 4        /* in a look */
+#define UNTOLD_TIMEOUT_MS 1000 /* for one of them: more than a fetch under way keeps the connection for */
+#define UNTOLD_MAX 64          /* that take turns */
+#define UNTOLD_ASKED 2         /* in a look */
 
 static void show_stopped(struct inbox *inbox)
 {
