@@ -49,8 +49,8 @@ struct gateway {
 	struct address_guard *webhook_guard;
 	struct model_prices *model_prices; /* NULL: not known here */
 	struct address_list *trusted_proxies;
-	struct cors *cors;                 /* NULL: off */
-	struct tls *tls;                   /* NULL: off */
+	struct cors *cors; /* NULL: off */
+	struct tls *tls;   /* NULL: off */
 	struct kafka_producer *producer;
 	struct bursts *bursts;         /* of build requests, before the producer */
 	struct list_node acknowledged; /* accept.c */
