@@ -118,8 +118,8 @@ TEST(what_is_no_address_ends_the_walk_at_the_proxy_that_let_it_through)
 		"198.51.100.7\r\nx: y",
 		"198.51.100.7\v",
 		"\x7f",
-		"\xc2\xa0"
-		"198.51.100.7",
+		("\xc2\xa0"
+		 "198.51.100.7"),
 		"-1",
 		"%31",
 		"${jndi:ldap://x}",

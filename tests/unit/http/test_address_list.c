@@ -100,7 +100,7 @@ TEST(a_list_has_an_end)
 		memcpy(text + 8 * i, "1.2.3.4,", 9);
 	assert_int_equal(address_list_new(text, &list, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
-	text[8 * ADDRESS_LIST_MAX] = '\0';
+	text[(size_t)8 * ADDRESS_LIST_MAX] = '\0';
 	assert_int_equal(address_list_new(text, &list, &err), 0);
 	address_list_free(list);
 }
