@@ -93,10 +93,9 @@ static void wait_for_change(struct caches *caches, int64_t began_ms)
 	int64_t deadline_ms = now_ms + REFRESH_MS;
 	rest_ms = rest_ms < REST_MS ? REST_MS : rest_ms > REFRESH_MS ? REFRESH_MS : rest_ms;
 	(void)wakeup_wait(&caches->wakeup, (int)rest_ms); /* woken only to stop, which is looked at below */
-	int left_ms;
-	while (!atomic_load(&caches->stop) && !pg_take_notifications(caches->conn, take_word, caches) &&
-		   (left_ms = clock_left_ms(deadline_ms)) > 0)
-		(void)pg_wait_told(caches->conn, &caches->wakeup, left_ms); /* the end, which the loop looks at */
+	const struct pg_notified wait = {
+		.wakeup = &caches->wakeup, .stop = &caches->stop, .each = take_word, .ctx = caches};
+	pg_wait_notified(caches->conn, &wait, deadline_ms);
 }
 
 static void *follow(void *arg)

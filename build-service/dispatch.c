@@ -62,20 +62,11 @@ static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *
 	return match_all(dispatcher, err);
 }
 
-/* Until woken, notified (a project's settings were changed, its limit perhaps: a look is cheap), or the timer. */
-static void sleep_until_work(struct dispatcher *dispatcher, int64_t timer_ms)
-{
-	int left_ms;
-	while (!atomic_load(&dispatcher->stopping) && !pg_take_notifications(dispatcher->conn, NULL, NULL) &&
-		   (left_ms = clock_left_ms(timer_ms)) > 0) {
-		if (pg_wait_told(dispatcher->conn, &dispatcher->service->dispatch, left_ms))
-			return;
-	}
-}
-
 static void *dispatch_thread(void *arg)
 {
 	struct dispatcher *dispatcher = arg;
+	/* Notified: a project's settings were changed, its limit perhaps; a look is cheap. */
+	const struct pg_notified wait = {.wakeup = &dispatcher->service->dispatch, .stop = &dispatcher->stopping};
 	int64_t timer_ms = 0;
 	int backoff_ms = BACKOFF_MIN_MS;
 	bool knows_epoch = false;
@@ -87,7 +78,7 @@ static void *dispatch_thread(void *arg)
 			knows_epoch = read_epoch(dispatcher, &err) == 0;
 		if (knows_epoch && turn(dispatcher, &timer_ms, &err) == 0) {
 			backoff_ms = BACKOFF_MIN_MS;
-			sleep_until_work(dispatcher, timer_ms);
+			pg_wait_notified(dispatcher->conn, &wait, timer_ms);
 			continue;
 		}
 		log_warn("dispatch: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);

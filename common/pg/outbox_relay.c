@@ -162,18 +162,6 @@ static int run_rounds(struct outbox_relay *relay, struct error *err)
 	return 0;
 }
 
-/* Until woken, notified, or the time is over. */
-static void sleep_until_work(struct outbox_relay *relay, int timeout_ms)
-{
-	int64_t deadline_ms = clock_boot_ms() + timeout_ms;
-	int left_ms;
-	while (!atomic_load(&relay->stopping) && !pg_take_notifications(relay->conn, NULL, NULL) &&
-		   (left_ms = clock_left_ms(deadline_ms)) > 0) {
-		if (pg_wait_told(relay->conn, &relay->wakeup, left_ms))
-			return;
-	}
-}
-
 static void keep_pace(struct outbox_relay *relay)
 {
 	int64_t now_ms = clock_boot_ms(), begin_ms = relay->due_ms - PACE_MS;
@@ -195,11 +183,12 @@ static void back_off(struct outbox_relay *relay)
 static void *run(void *arg)
 {
 	struct outbox_relay *relay = arg;
+	const struct pg_notified wait = {.wakeup = &relay->wakeup, .stop = &relay->stopping};
 	while (!atomic_load(&relay->stopping)) {
 		struct error err = ERROR_INIT;
 		if (run_rounds(relay, &err) == 0) {
 			relay->backoff_ms = MIN_BACKOFF_MS;
-			sleep_until_work(relay, TIMER_MS);
+			pg_wait_notified(relay->conn, &wait, clock_boot_ms() + TIMER_MS);
 			keep_pace(relay);
 			continue;
 		}

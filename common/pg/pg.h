@@ -49,22 +49,24 @@ int pg_connect(struct pg_conn *conn, struct error *err) MUST_CHECK;
 bool pg_connected(const struct pg_conn *conn);
 /* Closes; the next call connects anew. */
 void pg_disconnect(struct pg_conn *conn);
-/* The libpq handle (non-blocking mode), for PQnotifies and COPY; NULL when not connected. In a transaction: after its
+/* The libpq handle (non-blocking mode), for COPY and the like; NULL when not connected. In a transaction: after its
  * first statement. */
 PGconn *pg_raw(struct pg_conn *conn);
 /* How often it has connected so far: session state (LISTEN, advisory locks) is gone when this has changed. */
 unsigned pg_generation(const struct pg_conn *conn);
 /* Connects if need be, and LISTENs to a channel (a name, not data) unless the connection is that of *generation, which
- * it sets: when that changes, what was told meanwhile is lost. Notifications come by
- * pg_take_notifications. */
+ * it sets: when that changes, what was told meanwhile is lost. Notifications come by pg_wait_notified. */
 int pg_listen(struct pg_conn *conn, const char *channel, unsigned *generation, struct error *err) MUST_CHECK;
-/* Takes the notifications that have come, and gives the payload of each to `each`, unless that is NULL. Those of this
- * session itself come back too: they are dropped. True when there was another. */
-bool pg_take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const char *payload), void *ctx);
-/* Waits until the server has said something outside of a call (pg_take_notifications has it then, if it is one), until
- * the wakeup is signalled, which it does not clear, or for timeout_ms. A connection that has ended is closed. True when
- * the wakeup is signalled. */
-bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms);
+/* What ends a wait for notifications besides them. */
+struct pg_notified {
+	const struct wakeup *wakeup; /* signalled; it is not cleared */
+	const _Atomic bool *stop;
+	void (*each)(void *ctx, const char *payload); /* gets each of them; may be NULL */
+	void *ctx;
+};
+/* Waits until another session has notified, or deadline_ms (CLOCK_BOOTTIME). Those of this session itself come back
+ * too: they are dropped. A connection that ends meanwhile is closed, and waited on no more. */
+void pg_wait_notified(struct pg_conn *conn, const struct pg_notified *wait, int64_t deadline_ms);
 /* For the stuck-blocker watch. Any thread. The backend's pid, 0 when not connected; when the call under way began
  * (clock_boot_ms), 0 when there is none. */
 int pg_backend_pid(const struct pg_conn *conn);

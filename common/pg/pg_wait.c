@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 
 #include "common/base/clock.h"
 #include "common/pg/pg_private.h"
@@ -38,7 +39,8 @@ int pg_wait_result(struct pg_conn *conn, int64_t deadline_ms, struct error *err)
 	}
 }
 
-bool pg_take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const char *payload), void *ctx)
+/* True when there was one of another session. */
+static bool take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const char *payload), void *ctx)
 {
 	bool taken = false;
 	PGnotify *notification;
@@ -53,7 +55,8 @@ bool pg_take_notifications(struct pg_conn *conn, void (*each)(void *ctx, const c
 	return taken;
 }
 
-bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms)
+/* True when the wakeup is signalled. */
+static bool wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout_ms)
 {
 	PGconn *pg = conn->pg;
 	struct pollfd pollers[] = {
@@ -64,4 +67,14 @@ bool pg_wait_told(struct pg_conn *conn, const struct wakeup *wakeup, int timeout
 	if (pollers[1].revents != 0 && PQconsumeInput(pg) == 0)
 		pg_disconnect(conn);
 	return pollers[0].revents != 0;
+}
+
+void pg_wait_notified(struct pg_conn *conn, const struct pg_notified *wait, int64_t deadline_ms)
+{
+	int left_ms;
+	while (!atomic_load(wait->stop) && !take_notifications(conn, wait->each, wait->ctx) &&
+		   (left_ms = clock_left_ms(deadline_ms)) > 0) {
+		if (wait_told(conn, wait->wakeup, left_ms))
+			return;
+	}
 }
