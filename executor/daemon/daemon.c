@@ -196,7 +196,6 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->give_up_ms) {
 		/* Perhaps in the kernel, on a disk that hangs. Without a bye: nobody may have its build before its lease ends. */
 		log_error("processes of attempts cannot be ended", "attempts", LOG_INT((int64_t)daemon->held_len), NULL);
-		daemon->gave_up = true;
 		daemon_set_state(daemon, DAEMON_OVER);
 	}
 	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
@@ -294,7 +293,8 @@ static void end_children(struct daemon *daemon)
 	attempts_kill_all(daemon, "worker_lost", "the worker ends");
 	if (daemon->has_spare)
 		child_kill(&daemon->spare);
-	int64_t deadline_ms = clock_boot_ms() + (daemon->gave_up ? 0 : FENCED_MS);
+	int64_t now_ms = clock_boot_ms();
+	int64_t deadline_ms = now_ms >= daemon->give_up_ms ? now_ms : now_ms + FENCED_MS;
 	while (daemon->held_len > 0 && clock_boot_ms() < deadline_ms) {
 		attempts_tick(daemon, clock_boot_ms());
 		(void)poll(NULL, 0, 5); /* until they are gone */

@@ -70,7 +70,6 @@ struct daemon {
 	bool drain_limited;        /* by a signal */
 	int64_t drain_deadline_ms; /* INT64_MAX = none, or it has passed */
 	int64_t give_up_ms;        /* of what was killed at the deadline; INT64_MAX = nothing was */
-	bool gave_up;              /* they have not gone */
 	int64_t leave_ms;          /* while leaving: when it ends without waiting any longer */
 	int exit_status;
 };
