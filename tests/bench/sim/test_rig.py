@@ -11,7 +11,7 @@ from kiln_testing.agents import processes_with
 
 # They say what must be gone at their end.
 MAKE = """
-import os, pathlib, signal, sys, tempfile, time
+import os, pathlib, signal, sys, tempfile
 from kiln_testing.endings import PARENT, tidied_by
 folder = pathlib.Path(tempfile.mkdtemp())
 """
@@ -31,9 +31,9 @@ def signalled(number, handler):
 signal.signal = signalled
 """
 ORPHANED = """
+from kiln_testing.waiting import wait_for
 print(folder, flush=True)
-while os.getppid() == PARENT:
-    time.sleep(0.01)
+wait_for(lambda: os.getppid() != PARENT, "the parent to be gone")
 """
 # Without Kiln's own services, which need not be built for this.
 SYSTEM = """

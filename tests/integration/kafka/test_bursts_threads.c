@@ -56,6 +56,15 @@ static void join_senders(struct sender *senders, const pthread_t *threads)
 		assert_becomes(reports_of(senders[i].fates, MESSAGES) >= senders[i].taken, 60000);
 }
 
+static void send_all(struct fixture *fixture, bool some_refused, struct sender *senders)
+{
+	pthread_t threads[THREADS];
+	open_bursts(fixture, NULL, PATIENT_MS, &one);
+	start_senders(fixture, some_refused, senders, threads);
+	join_senders(senders, threads);
+	close_bursts(fixture);
+}
+
 static void count_number(void *ctx, const rd_kafka_message_t *message)
 {
 	int *times = ctx;
@@ -69,11 +78,7 @@ static void many_threads_lose_and_double_nothing(void **state)
 	static struct sender senders[THREADS];
 	static int times[THREADS * MESSAGES];
 	struct fixture *fixture = *state;
-	pthread_t threads[THREADS];
-	open_bursts(fixture, NULL, PATIENT_MS, &one);
-	start_senders(fixture, false, senders, threads);
-	join_senders(senders, threads);
-	close_bursts(fixture);
+	send_all(fixture, false, senders);
 	for (int i = 0; i < THREADS; i++)
 		assert_fates(senders[i].fates, MESSAGES, ERR_NONE);
 	printf("# %d messages in %d requests\n", THREADS * MESSAGES, requests);
@@ -86,12 +91,7 @@ static void many_threads_lose_and_double_nothing(void **state)
 static void what_many_threads_have_refused_takes_no_other_with_it(void **state)
 {
 	static struct sender senders[THREADS];
-	struct fixture *fixture = *state;
-	pthread_t threads[THREADS];
-	open_bursts(fixture, NULL, PATIENT_MS, &one);
-	start_senders(fixture, true, senders, threads);
-	join_senders(senders, threads);
-	close_bursts(fixture);
+	send_all(*state, true, senders);
 	for (int i = 0; i < THREADS; i++) {
 		for (int k = 0; k < MESSAGES; k++) {
 			struct fate *fate = &senders[i].fates[k];
