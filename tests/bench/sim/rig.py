@@ -209,8 +209,8 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(name, *options):
-    """A fresh system of ./dev up OPTIONS, ended and removed afterwards, also when a signal ends the benchmark."""
+def rig(name, *options, **settings):
+    """A fresh system of ./dev up OPTIONS whose services have the SETTINGS, ended and removed afterwards, also when a signal ends the benchmark."""
     build_tools()
     attach = os.environ.get("KILN_BENCH_ATTACH")
     system = System(attach) if attach else System(free_folder(f"kiln-bench-{name}-"))
@@ -227,7 +227,7 @@ def rig(name, *options):
             system.attach()
         else:
             say(f"starting a system in {system.folder}")
-            system.up(*options, env={"KILN_BIN": str(BIN)} if "KILN_BIN" in os.environ else None)
+            system.up(*options, env=settings | ({"KILN_BIN": str(BIN)} if "KILN_BIN" in os.environ else {}))
         running.append(Rig(system, pathlib.Path(scratch)))
         yield running[0]
 
