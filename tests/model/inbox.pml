@@ -4,7 +4,7 @@
  * Two instances believe at the same time that the partition is theirs: the group's opinion is no guard, so the model has none, and
  * either of them is the other's zombie. A transaction is many steps with real locks, and any step may be put off for as long as one likes
  * (a frozen process) or be the last one (a crash, of which there are FAULTS). A lost reply of a commit is the way through `again` too.
- * A dispatcher writes to the trail of the same builds without holding the offset. Two relays publish the same outbox.
+ * A dispatcher writes to the trail of the same builds without holding the offset. Two relays (RELAYS) publish the same outbox.
  *
  * Mutants: NO_CAS, NO_FOLD, STALE_SEQUENCE (the trail's end is read by the statement that waits for the lock), OUTBOX_UNORDERED,
  * DELETE_BELOW (by high-water mark).
