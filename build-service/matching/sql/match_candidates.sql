@@ -14,30 +14,35 @@ WITH RECURSIVE available AS MATERIALIZED (
 	UNION ALL
 	SELECT (SELECT q.class FROM build_queue q WHERE NOT q.parked AND q.class > line.class ORDER BY q.class LIMIT 1)
 	FROM line WHERE line.class IS NOT NULL
-), project_line AS (
-	-- The same for the projects' lines.
-	(SELECT class, project_id FROM build_queue WHERE parked ORDER BY class, project_id LIMIT 1)
+), parked_line AS (
+	-- The same for those that are parked.
+	(SELECT class FROM build_queue WHERE parked ORDER BY class LIMIT 1)
 	UNION ALL
-	SELECT next.class, next.project_id
-	FROM project_line CROSS JOIN LATERAL (
-		SELECT q.class, q.project_id FROM build_queue q
-		WHERE q.parked AND (q.class, q.project_id) > (project_line.class, project_line.project_id)
-		ORDER BY q.class, q.project_id LIMIT 1) AS next
+	SELECT (SELECT q.class FROM build_queue q WHERE q.parked AND q.class > parked_line.class ORDER BY q.class LIMIT 1)
+	FROM parked_line WHERE parked_line.class IS NOT NULL
 ), servable AS MATERIALIZED (
 	SELECT class.class, least(sum(available.free), $2::bigint) AS free
-	FROM (SELECT class FROM line WHERE class IS NOT NULL UNION SELECT class FROM project_line) AS class
+	FROM (SELECT class FROM line WHERE class IS NOT NULL UNION SELECT class FROM parked_line WHERE class IS NOT NULL) AS class
 		JOIN available ON available.free > 0 AND (class.class = '*' OR (
 			available.agents @> ARRAY[split_part(class.class, ',', 1)] AND available.labels @> (string_to_array(class.class, ','))[2:]))
 	GROUP BY class.class
-), project AS MATERIALIZED (
-	SELECT p.id, p.concurrency, (SELECT count(*) FROM project_slots s WHERE s.project_id = p.id) AS taken
-	FROM (SELECT DISTINCT project_id FROM project_line) AS parked JOIN projects p ON p.id = parked.project_id
+), project_line AS (
+	-- The projects' lines of these classes, by the same jumps. Each row is looked at once: sessions without hash joins compare what they join pair by pair.
+	SELECT servable.class, servable.free, first.project_id
+	FROM servable CROSS JOIN LATERAL (
+		SELECT q.project_id FROM build_queue q WHERE q.parked AND q.class = servable.class ORDER BY q.project_id LIMIT 1) AS first
+	UNION ALL
+	SELECT project_line.class, project_line.free, next.project_id
+	FROM project_line CROSS JOIN LATERAL (
+		SELECT q.project_id FROM build_queue q
+		WHERE q.parked AND q.class = project_line.class AND q.project_id > project_line.project_id
+		ORDER BY q.project_id LIMIT 1) AS next
 ), roomy_line AS (
-	SELECT project_line.class, project_line.project_id, project.concurrency, least(project.concurrency - project.taken, servable.free) AS room
-	FROM project_line
-		JOIN servable ON servable.class = project_line.class
-		JOIN project ON project.id = project_line.project_id
-	WHERE project.concurrency IS NULL OR project.taken < project.concurrency
+	SELECT line.class, line.project_id, p.concurrency, least(p.concurrency - slots.taken, line.free) AS room
+	FROM project_line AS line
+		CROSS JOIN LATERAL (SELECT concurrency FROM projects WHERE id = line.project_id OFFSET 0) AS p
+		CROSS JOIN LATERAL (SELECT count(*) AS taken FROM project_slots s WHERE s.project_id = line.project_id) AS slots
+	WHERE p.concurrency IS NULL OR slots.taken < p.concurrency
 ), found AS (
 	SELECT q.build_id, q.project_id, q.class, q.queue_key, p.concurrency, false AS parked
 	FROM servable CROSS JOIN LATERAL (

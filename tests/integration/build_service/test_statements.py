@@ -13,6 +13,15 @@ from playing import new_id
 
 SQL = pathlib.Path(__file__).resolve().parents[3] / "build-service" / "sql"
 FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_[rs]*.sql")])
+CANDIDATES = SQL.parent / "matching" / "sql" / "match_candidates.sql"
+LINES = 200  # of builds that are parked: one for each project
+QUEUE = (
+    "insert into projects (id, name, concurrency, webhook_secret) select gen_random_uuid(), 'line-' || i, 1, '' from generate_series(1, %(lines)s) as i",
+    "insert into project_slots (project_id, n, build_id) select id, 1, gen_random_uuid() from projects",
+    "insert into build_queue (build_id, project_id, class, queue_key, parked) select gen_random_uuid(), id, 'command', now(), true from projects",
+    "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state, agents)"
+    " values (gen_random_uuid(), 0, 1, gen_random_uuid(), 4, 0, now(), now(), 'active', '{%(agent)s}')",
+)
 # Tables that grow with the number of builds; the others are as small as the fleet, or the queue's front.
 LARGE = ("build_audit", "build_attempts", "build_events", "build_queue", "build_logs")
 
@@ -35,6 +44,25 @@ def test_a_statement_is_allowed_and_goes_by_index(session, file):
         if file.stem != "match_anybody" and re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events|build_queue)\b", line):
             assert "Index Cond" in lines[number + 1], plan
         assert not re.search(r"Index.* Scan using build_audit_project\w* on build_audit", line), f"all builds of a project:\n{plan}"
+
+
+def rows_of_a_match(database, agent):
+    """That are read in all when the only worker has four free slots for that agent, and every project is full."""
+    with plans.session(database.url) as connection, connection.transaction(force_rollback=True):
+        for statement in QUEUE:
+            connection.execute((statement % {"lines": LINES, "agent": agent}).encode())
+        found, plan = plans.run(connection, CANDIDATES.read_text(encoding="utf-8"), 8000, 500, 0)
+        assert found == []
+        return sum(map(plans.rows_read, plans.nodes(plan)))
+
+
+def test_a_match_looks_at_each_line_of_parked_builds_once(shared_database):
+    """Not at each once for each: the sessions' joins compare pair by pair."""
+    assert rows_of_a_match(shared_database, "command") < 20 * LINES
+
+
+def test_a_match_leaves_lines_alone_that_no_free_slot_can_serve(shared_database):
+    assert rows_of_a_match(shared_database, "claude-code") < LINES
 
 
 def test_the_mark_of_removed_log_lines_goes_with_their_build(shared_database):
