@@ -155,6 +155,7 @@ static void finish(struct attempt *attempt, const char *outcome, const char *err
 	json_object_end(&w);
 	uuid_v4(attempt->result_id);
 	attempt->result_us = clock_boot_us();
+	worker_give_slot(sim, attempt->worker, attempt->result_us);
 	send_report(attempt, "attempt.finished", attempt->result_id, &body, NULL, NULL);
 	attempt->result = buffer_detach(&body, &(size_t){0});
 	sim->finished++;
@@ -191,6 +192,13 @@ void attempt_go_on(struct attempt *attempt, int64_t now_us)
 	}
 }
 
+static void note(const struct attempt *attempt, int64_t freed_us)
+{
+	if (attempt->sim->record != NULL)
+		(void)fprintf(attempt->sim->record, "%s %lld %lld %lld\n", attempt->build_id, (long long)attempt->number,
+					  (long long)attempt->began_us, (long long)freed_us); /* fclose tells */
+}
+
 void attempt_assigned(struct sim *sim, struct sim_worker *worker, const struct token_in *token,
 					  const char *settle_status, int64_t now_us)
 {
@@ -211,6 +219,7 @@ void attempt_assigned(struct sim *sim, struct sim_worker *worker, const struct t
 	list_append(&worker->attempts, &attempt->of_worker);
 	CHECK(map_set(sim->attempts, attempt->lease_id, strlen(attempt->lease_id), attempt) == 0);
 	sim->assigned++;
+	note(attempt, worker_take_slot(sim, worker));
 	send_accepted(attempt);
 	if (settle_status != NULL) {
 		(void)snprintf(attempt->settle_status, sizeof(attempt->settle_status), "%s", settle_status);
@@ -240,6 +249,8 @@ void attempt_forget(struct attempt *attempt)
 	CHECK(map_remove(attempt->sim->attempts, attempt->lease_id, strlen(attempt->lease_id)));
 	list_remove(&attempt->of_worker);
 	attempt->forgotten = true;
+	if (attempt->result == NULL) /* given up: the build service had it back before */
+		worker_give_slot(attempt->sim, attempt->worker, 0);
 	free_when_idle(attempt);
 }
 

@@ -15,13 +15,15 @@
 #define BATCH_MAX 256
 #define ATTEMPTS_MAX 1000000
 #define DRAIN_MS 5000
+#define LAST_ATTEMPTS_MS 10000
 
 static NORETURN void usage(void)
 {
 	(void)fputs(
 		"usage: kiln-sim-executor --brokers LIST [--workers N] [--slots N] [--phases 0-4] [--label L]...\n"
-		"           [--job MS | exp:MEAN_MS | uniform:FROM_MS:TO_MS | asked] [--record FILE]\n"
+		"           [--job MS | exp:MEAN_MS | uniform:FROM_MS:TO_MS | asked] [--record FILE] [--drain]\n"
 		"--job asked: as long as the build's metadata.job_ms says.\n"
+		"--drain: at its end (SIGTERM) it takes nothing more and waits for what runs, at most ten seconds.\n"
 		"Prints \"ready\" when its workers have said hello, and what it did when it ends (SIGTERM).\n",
 		stderr);
 	exit(2);
@@ -70,10 +72,15 @@ static void parse_job(const char *text, struct sim_options *options)
 static void parse(int argc, char **argv, struct sim_options *options)
 {
 	static const struct option names[] = {
-		{"brokers", required_argument, NULL, 'b'}, {"workers", required_argument, NULL, 'w'},
-		{"slots", required_argument, NULL, 's'},   {"phases", required_argument, NULL, 'p'},
-		{"label", required_argument, NULL, 'l'},   {"job", required_argument, NULL, 'j'},
-		{"record", required_argument, NULL, 'r'},  {NULL, 0, NULL, 0},
+		{"brokers", required_argument, NULL, 'b'},
+		{"workers", required_argument, NULL, 'w'},
+		{"slots", required_argument, NULL, 's'},
+		{"phases", required_argument, NULL, 'p'},
+		{"label", required_argument, NULL, 'l'},
+		{"job", required_argument, NULL, 'j'},
+		{"record", required_argument, NULL, 'r'},
+		{"drain", no_argument, NULL, 'd'},
+		{NULL, 0, NULL, 0},
 	};
 	size_t labels = 0;
 	*options = (struct sim_options){.workers = 1, .slots = 1, .phases = 4};
@@ -101,19 +108,15 @@ static void parse(int argc, char **argv, struct sim_options *options)
 		case 'r':
 			options->record = optarg;
 			break;
+		case 'd':
+			options->drain = true;
+			break;
 		default:
 			usage();
 		}
 	}
 	if (options->brokers == NULL || optind != argc)
 		usage();
-}
-
-static void note(struct sim *sim, const struct token_in *token, int64_t received_us)
-{
-	if (sim->record != NULL)
-		(void)fprintf(sim->record, "%s %lld %lld\n", token->build_id, (long long)token->attempt,
-					  (long long)received_us); /* fclose tells */
 }
 
 static void obey(struct sim *sim, struct sim_worker *worker, const char *type, const cJSON *data, int64_t received_us)
@@ -133,7 +136,6 @@ static void obey(struct sim *sim, struct sim_worker *worker, const char *type, c
 		return;
 	struct attempt *attempt = map_get_str(sim->attempts, token.lease_id);
 	if (str_equal(type, "attempt.assign")) {
-		note(sim, &token, received_us);
 		bool settle = str_equal(json_get_string(data, "mode"), "settle");
 		attempt_assigned(sim, worker, &token, settle ? json_get_string(json_get(data, "settle_end"), "status") : NULL,
 						 received_us);
@@ -198,9 +200,24 @@ static int wait_ms(int64_t next_us)
 	return left_ms < 0 ? 0 : left_ms > POLL_MAX_MS ? POLL_MAX_MS : (int)left_ms;
 }
 
+/* SIGTERM has come, and there is nothing to wait for. */
+static bool is_over(struct sim *sim, int64_t *until_ms)
+{
+	if (!signals_draining())
+		return false;
+	if (!sim->options.drain || map_len(sim->attempts) == 0)
+		return true;
+	if (!sim->draining) {
+		workers_drain(sim);
+		*until_ms = clock_boot_ms() + LAST_ATTEMPTS_MS;
+	}
+	return clock_boot_ms() >= *until_ms;
+}
+
 static void run(struct sim *sim)
 {
-	while (!signals_draining() && !sim->fenced) {
+	int64_t until_ms = 0;
+	while (!sim->fenced && !is_over(sim, &until_ms)) {
 		int timeout_ms = wait_ms(turn(sim));
 		for (int i = 0; i < BATCH_MAX; i++) {
 			struct error err = ERROR_INIT;
@@ -255,6 +272,8 @@ int main(int argc, char **argv)
 	map_free(sim.attempts);
 	map_free(sim.workers_by_id);
 	queue_free(sim.acked);
+	for (int64_t i = 0; i < sim.options.workers; i++)
+		free(sim.workers[i].freed_us);
 	free(sim.workers);
 	free(sim.options.labels);
 	if (sim.record != NULL && fclose(sim.record) != 0)

@@ -16,7 +16,7 @@
 
 #define BODY_MAX_BYTES ((size_t)1024 * 1024)
 #define SILENCE_MS 20000 /* without any answer: given up */
-#define PATHS_MAX 64
+#define PATHS_MAX 512
 
 struct posted {
 	char id[UUID_TEXT_SIZE];

@@ -17,7 +17,8 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "bench" / 
 import httpx  # noqa: E402  pylint: disable=wrong-import-position
 
 from kiln_testing.endings import tidied_by  # noqa: E402  pylint: disable=wrong-import-position
-from kiln_testing.services import is_gone  # noqa: E402  pylint: disable=wrong-import-position
+from kiln_testing.fleet import Fleet  # noqa: E402  pylint: disable=wrong-import-position
+from kiln_testing.services import free_port, is_gone, ops_get  # noqa: E402  pylint: disable=wrong-import-position
 from kiln_testing.system import System, free_folder  # noqa: E402  pylint: disable=wrong-import-position
 from kiln_testing.waiting import wait_for  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -143,14 +144,16 @@ class Rig:
         path.write_text(json.dumps({name: value for name, value in spec.items() if value is not None}), encoding="utf-8")
         return path
 
-    def sim(self, workers, slots, job="0", phases=4, record=None, labels=("sim",)):
-        """Simulated executors, known to the build service."""
+    def sim(self, workers, slots, job="0", phases=4, record=None, labels=("sim",), drain=False):  # pylint: disable=too-many-arguments
+        """Simulated executors, known to the build service; `drain`: at their end they finish what they have."""
         ((before,),) = self.system.sql("select clock_timestamp()")
         arguments = ["--brokers", self.system.brokers, "--workers", workers, "--slots", slots, "--job", job, "--phases", phases]
         for label in labels:
             arguments += ["--label", label]
         if record:
             arguments += ["--record", record]
+        if drain:
+            arguments += ["--drain"]
         tool = self.tool("kiln-sim-executor", *arguments)
         wait_for(lambda: self.active_workers(before) >= workers, "the simulated workers to be known", 30)
         return tool
@@ -160,9 +163,11 @@ class Rig:
         return self.system.sql("select count(*) from workers where state = 'active' and hello_at > %s", since)[0][0]
 
     def load(self, project, body, count, connections=64, rate=None, record=None):
-        """POSTs builds; not waited for."""
+        """POSTs builds, of several projects in turn; not waited for."""
         arguments = ["--port", self.system.url.rpartition(":")[2], "--token", self.system.env["KILN_TOKEN"], "--body", body,
-                     "--path", f"/projects/{project['id']}/builds", "--count", count, "--connections", connections]
+                     "--count", count, "--connections", connections]
+        for one in project if isinstance(project, list) else [project]:
+            arguments += ["--path", f"/projects/{one['id']}/builds"]
         if rate:
             arguments += ["--rate", rate]
         if record:
@@ -230,6 +235,37 @@ def rig(name, *options, **settings):
             system.up(*options, env=settings | ({"KILN_BIN": str(BIN)} if "KILN_BIN" in os.environ else {}))
         running.append(Rig(system, pathlib.Path(scratch)))
         yield running[0]
+
+
+def owned_partitions(member):
+    """How many partitions a build service reads (a member of a fleet); 0 also when it does not answer."""
+    answer = ops_get(f"http://127.0.0.1:{member.environment['KILN_OPS_PORT']}", "/metrics")
+    lines = answer.text.splitlines() if answer is not None else []
+    return next((float(line.split()[1]) for line in lines if line.startswith("kiln_inbox_owned_partitions ")), 0)
+
+
+@contextlib.contextmanager
+def build_services(system, count):
+    """So many build services, each with its share of the partitions; at the end of more than one all are killed."""
+    if count == 1:
+        yield
+        return
+    fleet = Fleet(system)
+    try:
+        first = fleet.adopt("build-service-1", *system.pids("BUILD_SERVICE"))
+        everything = wait_for(lambda: owned_partitions(first), "the build service to have its partitions", 60)
+        for number in range(2, count + 1):
+            fleet.another(first, f"build-service-{number}", KILN_OPS_PORT=str(free_port())).start()
+
+        def shared():
+            shares = [owned_partitions(member) for member in fleet.of("build-service")]
+            return min(shares) > 0 and sum(shares) == everything
+        wait_for(shared, "all instances to have their partitions", 60)
+        yield
+        dead = [member.name for member in fleet.of("build-service") if member.is_dead()]
+        assert not dead, f"ended meanwhile: {dead}"
+    finally:
+        fleet.close()
 
 
 def stat_seconds(path, with_children=False):

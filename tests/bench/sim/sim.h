@@ -27,7 +27,10 @@ struct sim_options {
 	enum job_shape shape;
 	double job_ms, job_to_ms; /* the duration; the mean; from and to; nothing when each build asks for its own */
 	char **labels;
-	const char *record; /* a line for each assignment: build, attempt, clock_boot_us at its receipt; NULL = none */
+	/* A line for each new assignment: build, attempt, clock_boot_us at its receipt and when the slot that it takes was
+	 * given back (the worker's slots in turn; 0 = never taken before, or nobody knows). NULL = none */
+	const char *record;
+	bool drain; /* SIGTERM: nothing more is taken, what runs is finished */
 };
 
 struct sim {
@@ -41,7 +44,7 @@ struct sim {
 	struct timers timers;
 	struct queue *acked; /* attempts whose `pushing` Kafka has, from the producer's thread */
 	FILE *record;
-	bool fenced;
+	bool fenced, draining;
 	unsigned short seed[3];
 	int64_t assigned, finished, cancelled, abandoned, released, resent;
 };
@@ -51,6 +54,8 @@ struct sim_worker {
 	char nonce[UUID_TEXT_SIZE];
 	int32_t partition;
 	int64_t heartbeat_us; /* when the next one is due */
+	int64_t *freed_us;    /* a ring of `slots` times: when each free one was given back */
+	int64_t freed_first, freed_len;
 	struct list_node attempts;
 	struct list_node waiting; /* reports.c's */
 	int64_t waiting_us;       /* when they go in any case; INT64_MAX = there are none */
@@ -61,6 +66,11 @@ struct sim_worker {
 int workers_start(struct sim *sim, struct error *err) MUST_CHECK;
 void worker_heartbeat(struct sim *sim, struct sim_worker *worker, int64_t now_us);
 void workers_bye(struct sim *sim);
+/* Says so at once; heartbeats repeat it. */
+void workers_drain(struct sim *sim);
+/* The free slots, in the order in which they became free. */
+void worker_give_slot(const struct sim *sim, struct sim_worker *worker, int64_t now_us);
+int64_t worker_take_slot(const struct sim *sim, struct sim_worker *worker);
 
 /* attempt.c: what becomes of an assignment. */
 struct token_in {

@@ -84,7 +84,7 @@ static void write_state(struct buffer *body, const struct sim *sim, struct sim_w
 	json_int(&w, "read_offset", sim->read_offset[worker->partition]);
 	write_tokens(&w, "held", worker, false);
 	write_tokens(&w, "reported", worker, true);
-	json_bool(&w, "draining", false);
+	json_bool(&w, "draining", sim->draining);
 	end(&w);
 }
 
@@ -149,6 +149,8 @@ int workers_start(struct sim *sim, struct error *err)
 		list_init(&worker->attempts);
 		list_init(&worker->waiting);
 		worker->waiting_us = INT64_MAX;
+		worker->freed_us = xcalloc((size_t)sim->options.slots, sizeof(*worker->freed_us));
+		worker->freed_len = sim->options.slots;
 		CHECK(map_set(sim->workers_by_id, worker->id, UUID_TEXT_SIZE - 1, worker) == 0);
 	}
 	const char *const topics[] = {TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
@@ -164,6 +166,30 @@ int workers_start(struct sim *sim, struct error *err)
 		sim->workers[i].heartbeat_us = now_us + HEARTBEAT_US * (i + 1) / sim->options.workers;
 	}
 	return 0;
+}
+
+void workers_drain(struct sim *sim)
+{
+	sim->draining = true;
+	for (int64_t i = 0; i < sim->options.workers; i++)
+		send_state(sim, &sim->workers[i], sim->heartbeats, "worker.heartbeat");
+}
+
+/* Those of an attempt that was lost may be one too many. */
+void worker_give_slot(const struct sim *sim, struct sim_worker *worker, int64_t now_us)
+{
+	if (worker->freed_len < sim->options.slots)
+		worker->freed_us[(worker->freed_first + worker->freed_len++) % sim->options.slots] = now_us;
+}
+
+int64_t worker_take_slot(const struct sim *sim, struct sim_worker *worker)
+{
+	if (worker->freed_len == 0)
+		return 0;
+	int64_t freed_us = worker->freed_us[worker->freed_first];
+	worker->freed_first = (worker->freed_first + 1) % sim->options.slots;
+	worker->freed_len--;
+	return freed_us;
 }
 
 void workers_bye(struct sim *sim)
