@@ -106,7 +106,7 @@ class Side:
             sim.stop()
         self.fill()
         for project in self.projects:
-            self.rig.http.patch(f"/projects/{project['id']}", json={"concurrency": 1}).raise_for_status()
+            self.rig.http.patch(f"/projects/{project['id']}", json={"concurrency": 1}, headers={"If-Match": "*"}).raise_for_status()
         self.rig.sim(WORKERS, PROJECTS // WORKERS, job=str(FOREVER_MS), labels=("deep",))
         wait_for(lambda: self.one("select count(*) from project_slots") == PROJECTS, "a build of each project to run", 120)
         assert self.waiting or self.waiting_now() == 0
