@@ -8,6 +8,7 @@
 #include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
 #include "api-gateway/server.h"
+#include "api-gateway/target.h"
 #include "api-gateway/workers.h"
 #include "common/base/str.h"
 
@@ -29,18 +30,9 @@ static int check_framing(struct request *request)
 	return problem_answer(request, problem, "%s", framing_detail(framing));
 }
 
-/* "http://host/path" is "/path" (RFC 9112 section 3.2.2). */
-static struct slice path_of(const h2o_req_t *h2o)
+static int read_target(const h2o_req_t *h2o, struct target *ret)
 {
-	struct slice target = {h2o->input.path.base, h2o->input.path.len};
-	if (target.len < 8 || strncasecmp(target.data, "http", 4) != 0)
-		return target;
-	const char *host = memmem(target.data, target.len, "://", 3);
-	if (host == NULL)
-		return target;
-	host += 3;
-	const char *end = target.data + target.len, *slash = memchr(host, '/', (size_t)(end - host));
-	return slash != NULL ? (struct slice){slash, (size_t)(end - slash)} : (struct slice){"/", 1};
+	return target_read(h2o->input.path.base, h2o->input.path.len, ret);
 }
 
 static int find_route(struct request *request, struct slice path)
@@ -87,24 +79,15 @@ static void read_preferences(struct request *request)
 	request->wait_s = wait_s < 0 ? 0 : wait_s > max_s ? max_s : wait_s;
 }
 
-/* Takes the query off the path. */
-static struct slice cut_query(struct slice *path)
-{
-	const char *mark = memchr(path->data, '?', path->len);
-	if (mark == NULL)
-		return (struct slice){"", 0};
-	struct slice query = {mark + 1, path->len - (size_t)(mark - path->data) - 1};
-	path->len = (size_t)(mark - path->data);
-	return query;
-}
-
 static int read_head(struct request *request)
 {
 	h2o_req_t *h2o = request->h2o;
 	if (check_framing(request) < 0)
 		return -1;
-	struct slice path = path_of(h2o);
-	(void)cut_query(&path); /* read_parameters' */
+	struct target target;
+	if (read_target(h2o, &target) < 0)
+		return problem_answer(request, PROBLEM_BAD_REQUEST, "The request's target is not well formed.");
+	struct slice path = {target.path, target.path_len};
 	if (find_route(request, path) < 0)
 		return -1;
 	if (field_is_twice(h2o, "authorization"))
@@ -127,9 +110,10 @@ static int read_head(struct request *request)
 /* After the token: who may not ask is not told how to. */
 static int read_parameters(struct request *request)
 {
-	struct slice path = path_of(request->h2o), query = cut_query(&path);
+	struct target target;
 	struct error err = ERROR_INIT;
-	if (query_read(query.data, query.len, request->route->query, &request->query, &err) < 0)
+	CHECK(read_target(request->h2o, &target) == 0); /* as before */
+	if (query_read(target.query, target.query_len, request->route->query, &request->query, &err) < 0)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
 	if (request->idempotency_key.data != NULL && field_is_twice(request->h2o, "idempotency-key"))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "Idempotency-Key is given twice.");

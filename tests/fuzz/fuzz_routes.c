@@ -1,5 +1,6 @@
 /*
- * "METHOD path?query": the route table fits a path as a second matcher does, which walks pattern and path character by
+ * "METHOD target": path and query are found in the target as a second reader does, which goes by what the target begins
+ * with and ends the host at whatever comes first. The route table fits a path as a second matcher does, which walks pattern and path character by
  * character; the parameter is the segment, decoded; `Allow` lists exactly the methods that find something. A query that
  * is accepted is within its limits, and the same when it is written anew.
  */
@@ -7,6 +8,7 @@
 
 #include "api-gateway/query.h"
 #include "api-gateway/routes.h"
+#include "api-gateway/target.h"
 
 struct span {
 	const char *data;
@@ -177,10 +179,48 @@ static struct span cut(struct span *rest, char end)
 	return head;
 }
 
+static bool has(struct span text, char c)
+{
+	return text.len > 0 && memchr(text.data, c, text.len) != NULL;
+}
+
+/* The path; the query is left in `text`. Without one (length 0): there is none. */
+static struct span expect_path(struct span *text)
+{
+	static const struct span none = {"", 0}, root = {"/", 1};
+	if (has(*text, '#'))
+		return none;
+	struct span path = cut(text, '?');
+	if (path.len == 0 || path.data[0] == '/')
+		return path;
+	struct span scheme = cut(&path, ':');
+	bool is_http = (scheme.len == 4 && strncasecmp(scheme.data, "http", 4) == 0) ||
+				   (scheme.len == 5 && strncasecmp(scheme.data, "https", 5) == 0);
+	if (!is_http || path.len < 3 || memcmp(path.data, "//", 2) != 0)
+		return none;
+	struct span host = {path.data + 2, path.len - 2}, rest = host;
+	host = cut(&rest, '/');
+	if (host.len == 0 || host.data[0] == ':' || has(host, '@'))
+		return none;
+	size_t before = 2 + host.len;
+	return before < path.len ? (struct span){path.data + before, path.len - before} : root;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span rest = {size > 0 ? (const char *)data : "", size};
-	struct span method = cut(&rest, ' '), path = cut(&rest, '?');
+	struct span method = cut(&rest, ' ');
+	struct target target;
+	int found = target_read(rest.data, rest.len, &target);
+	struct span query = rest, path = expect_path(&query);
+	CHECK((found == 0) == (path.len > 0));
+	if (found == 0) {
+		CHECK(target.path_len == path.len && memcmp(target.path, path.data, path.len) == 0);
+		CHECK(target.query_len == query.len && memcmp(target.query, query.data, query.len) == 0);
+		rest = query;
+	} else { /* the table refuses it as well, or finds in it what it would find in any path */
+		path = cut(&rest, '?');
+	}
 	const struct route *route = NULL, *wanted = NULL;
 	char param[64], wanted_param[64] = "";
 	enum route_outcome outcome = routes_find(method.data, method.len, path.data, path.len, &route, param);

@@ -169,6 +169,31 @@ def test_rubbish_after_a_request_takes_nothing_from_its_answer(kiln, place, rubb
     assert bad.status == 400 and bad.headers["connection"] == "close"
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://kiln/me", 200),
+        ("HTTPS://elsewhere:8443/me", 200),
+        ("http://kiln/problems/not-found?", 200),
+        ("http://kiln/me?unknown=1", 400),
+        ("http://kiln", 404),
+        ("http://kiln?/me", 404),
+        ("http://kiln?x=http://kiln/me", 404),
+        ("httpx://kiln/me", 400),
+        ("httpx?://h/me", 400),
+        ("http:///me", 400),
+        ("http://user@kiln/me", 400),
+        ("http://kiln#/me", 400),
+        ("/me#", 400),
+        ("me", 400),
+        ("*", 400),
+    ],
+)
+def test_a_target_has_one_reading(kiln, place, target, status):
+    (answer,) = raw.answers(raw.exchange(kiln.system.url, raw.head(place[1], "GET", target, "Connection: close")))
+    assert answer.status == status and answer.headers["content-type"].startswith("application/")
+
+
 def test_requests_in_a_row_are_answered_in_their_order(kiln, place):
     paths = ["/me", "/nothing", "/problems/not-found", "/projects?limit=1"] * 10
     data = b"".join(raw.head(place[1], "GET", path, f"X-Request-Id: {number}") for number, path in enumerate(paths))
