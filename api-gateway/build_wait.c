@@ -18,7 +18,6 @@
 #define TICK_MS 100
 #define TICKS_A_SECOND 10
 #define RETRY_MS 1000 /* after a look that failed */
-#define MAX_BODY_BYTES ((size_t)64 * 1024)
 
 static struct metric waits_gauge = {
 	.kind = METRIC_GAUGE, .name = "kiln_gateway_waits", .help = "Requests that wait for a build (Prefer: wait)."};
@@ -49,6 +48,7 @@ struct build_wait {
 	wait_accepted_fn *accepted;                 /* of a POST; NULL: a GET */
 	char key[UUID_TEXT_SIZE];
 	uint16_t bucket;
+	int64_t body_bytes; /* taken from the limit */
 	int64_t until_ms;
 	int64_t retry_ms; /* 0: no look is due */
 	bool looking;     /* request->answer is a worker's */
@@ -68,13 +68,30 @@ void build_waits_register_metrics(void)
 	metric_register(&looks_total);
 }
 
+static bool take_limits(struct streams *streams, const uint8_t *token_hash, int64_t body_bytes)
+{
+	struct error err = ERROR_INIT;
+	if (open_limits_take(streams->wait_limits, token_hash, &err) < 0)
+		return false;
+	if (open_limits_take_many(streams->wait_bytes, token_hash, body_bytes, &err) == 0)
+		return true;
+	open_limits_give(streams->wait_limits, token_hash);
+	return false;
+}
+
+static void give_limits(struct streams *streams, const uint8_t *token_hash, int64_t body_bytes)
+{
+	open_limits_give(streams->wait_limits, token_hash);
+	open_limits_give_many(streams->wait_bytes, token_hash, body_bytes);
+}
+
 static void unsubscribe(struct build_wait *wait)
 {
 	list_remove(&wait->node);
 	list_remove(&wait->key_node);
 	list_remove(&wait->look_node);
 	stream_hub_want_events(wait->waits->hub, wait->bucket, -1);
-	open_limits_give(wait->waits->hub->shared->wait_limits, wait->request->token->hash);
+	give_limits(wait->waits->hub->shared, wait->request->token->hash, wait->body_bytes);
 	metric_add(&waits_gauge, -1);
 }
 
@@ -312,19 +329,17 @@ static void on_tick(h2o_timeout_entry_t *entry)
 
 static bool is_possible(const struct request *request, const char *build_id)
 {
-	/* A POST answered with the build is a read. h2o keeps its body as long as the request. */
+	/* A POST answered with the build is a read. */
 	return request->wait_s > 0 && request->h2o != NULL && uuid_is_valid(build_id, strlen(build_id)) &&
-		   request->body.len <= MAX_BODY_BYTES && !request->loop->streams->draining &&
-		   scopes_cover(request->token->scopes, SCOPE_BUILDS_READ);
+		   !request->loop->streams->draining && scopes_cover(request->token->scopes, SCOPE_BUILDS_READ);
 }
 
 bool build_wait_begin(struct request *request, wait_accepted_fn *accepted)
 {
 	struct build_waits *waits = request->loop->waits;
-	struct error err = ERROR_INIT;
 	const char *build_id = accepted != NULL ? request->build_id : request->param;
-	if (!is_possible(request, build_id) ||
-		open_limits_take(waits->hub->shared->wait_limits, request->token->hash, &err) < 0) {
+	int64_t body_bytes = (int64_t)request->body.len;
+	if (!is_possible(request, build_id) || !take_limits(waits->hub->shared, request->token->hash, body_bytes)) {
 		request->wait_s = 0;
 		return false;
 	}
@@ -332,6 +347,7 @@ bool build_wait_begin(struct request *request, wait_accepted_fn *accepted)
 	wait->waits = waits;
 	wait->request = request;
 	wait->accepted = accepted;
+	wait->body_bytes = body_bytes;
 	memcpy(wait->key, build_id, sizeof(wait->key));
 	memcpy(request->param, wait->key, sizeof(wait->key)); /* from here on it is about the build */
 	request_set_build(request, wait->key);

@@ -11,13 +11,17 @@
  * worker; there is one at the beginning, one after each event that matters, when events may have been lost, and at the
  * end.
  *
- * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS, KILN_MAX_WAITS_PER_TOKEN, and 64 KiB for the body of a POST; a preference
- * that goes beyond the last three is not applied, and Preference-Applied is missing.
+ * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS and KILN_MAX_WAITS_PER_TOKEN. h2o keeps the body of a POST as long as its
+ * request, and we may have a copy: so the bodies of those that wait have at most WAIT_BODY_BYTES for each wait that is
+ * allowed, all of them and a token's, however they share them. A preference that goes beyond these limits is not
+ * applied, and Preference-Applied is missing.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define WAIT_BODY_BYTES (INT64_C(64) * 1024) /* a wait, on average */
 
 struct answer;
 struct build_waits;

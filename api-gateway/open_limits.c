@@ -33,37 +33,54 @@ void open_limits_free(struct open_limits *limits)
 	free(limits);
 }
 
-static int take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+static int take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount, struct error *err)
 {
-	if (limits->open >= limits->max)
+	if (amount > limits->max - limits->open)
 		return error_set(err, ERR_LIMIT, "%lld are open", (long long)limits->open);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
-	if ((count != NULL ? count->open : 0) >= limits->max_per_token)
-		return error_set(err, ERR_DENIED, "the token has %lld open", (long long)limits->max_per_token);
+	if (amount > limits->max_per_token - (count != NULL ? count->open : 0))
+		return error_set(err, ERR_DENIED, "the token has %lld open", count != NULL ? (long long)count->open : 0LL);
 	if (count == NULL) {
 		count = xcalloc(1, sizeof(*count));
 		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* as many as are open */
 	}
-	count->open++;
-	limits->open++;
+	count->open += amount;
+	limits->open += amount;
 	return 0;
 }
 
-int open_limits_take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+int open_limits_take_many(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount,
+						  struct error *err)
 {
+	CHECK(amount >= 0);
+	if (amount == 0)
+		return 0;
 	CHECK(pthread_mutex_lock(&limits->lock) == 0);
-	int result = take(limits, token_hash, err);
+	int result = take(limits, token_hash, amount, err);
 	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
 	return result;
 }
 
-void open_limits_give(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE])
+void open_limits_give_many(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount)
 {
+	if (amount == 0)
+		return;
 	CHECK(pthread_mutex_lock(&limits->lock) == 0);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
-	CHECK(count != NULL && limits->open > 0);
-	limits->open--;
-	if (--count->open == 0)
+	CHECK(count != NULL && count->open >= amount && limits->open >= amount);
+	limits->open -= amount;
+	count->open -= amount;
+	if (count->open == 0)
 		(void)map_remove(limits->tokens, token_hash, SHA256_SIZE); /* it is there */
 	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
+}
+
+int open_limits_take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)
+{
+	return open_limits_take_many(limits, token_hash, 1, err);
+}
+
+void open_limits_give(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE])
+{
+	open_limits_give_many(limits, token_hash, 1);
 }

@@ -1,6 +1,6 @@
 /*
- * How many answers that last are open (streams, waits for builds, downloads), of all and of each token. Any thread:
- * they come and go slowly, so that one mutex is enough.
+ * How many answers that last are open (streams, waits for builds, downloads), or how much of something they hold, of all
+ * and of each token. Any thread: they come and go slowly, so that one mutex is enough.
  */
 #pragma once
 
@@ -21,3 +21,8 @@ void open_limits_free(struct open_limits *limits);
 int open_limits_take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err) MUST_CHECK;
 /* Once for each that was taken. */
 void open_limits_give(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE]);
+
+/* The same of `amount` (at least 0) at once: all of it or nothing. */
+int open_limits_take_many(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount,
+						  struct error *err) MUST_CHECK;
+void open_limits_give_many(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount);

@@ -38,6 +38,7 @@ struct streams {
 	struct topic_tail *events, *logs;
 	struct stream_history *history;
 	struct open_limits *limits, *wait_limits;
+	struct open_limits *wait_bytes; /* of the bodies of POSTs that wait (build_wait.c) */
 	_Atomic(struct stream_hub *) hubs[STREAM_LOOPS_MAX];
 	_Atomic size_t hubs_len;
 	_Atomic int64_t open, open_logs; /* streams, and waits for builds */

@@ -329,6 +329,8 @@ int streams_start(struct gateway *gateway, const struct kafka_settings *settings
 	streams->gateway = gateway;
 	streams->limits = open_limits_new(config->max_streams, config->max_streams_per_token);
 	streams->wait_limits = open_limits_new(config->max_waits, config->max_waits_per_token);
+	streams->wait_bytes =
+		open_limits_new(config->max_waits * WAIT_BODY_BYTES, config->max_waits_per_token * WAIT_BODY_BYTES);
 	streams->reads_max = config->workers > 1 ? (int)(config->workers / 2) : 1;
 	metric_register(&lost_total);
 	stream_register_metrics();
@@ -351,5 +353,6 @@ void streams_stop(struct gateway *gateway)
 	stream_history_stop(streams->history);
 	open_limits_free(streams->limits);
 	open_limits_free(streams->wait_limits);
+	open_limits_free(streams->wait_bytes);
 	/* What was posted to loops that have ended lies in h2o's queues, as long as the process. */
 }

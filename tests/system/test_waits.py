@@ -225,6 +225,24 @@ def test_a_client_that_closes_its_half_is_answered_with_what_there_is(kiln, side
     kiln.cancel(task)
 
 
+def test_a_post_with_a_large_body_waits_as_long_as_there_is_memory(kiln, side):
+    """Its token's three waits may hold 64 KiB each on average."""
+    project, large = kiln.project(), spec("none", prompt="x" * 150_000, **WAITS)
+    path, client = f"/projects/{project['id']}/builds", slow(kiln, side)
+    with in_background(client.post, path, large, headers=LONG | key(), expect=200) as later:
+        waits(side, 1)
+        too_much = client.post(path, large, headers=LONG | key(), expect=202)
+        enough = client.post(path, spec("none", prompt="x" * 20_000, **WAITS), headers=SHORT | key(), expect=202)
+        assert "preference-applied" not in too_much.headers and enough.headers["preference-applied"] == "wait=1"
+        for build in kiln.api.pages(path):
+            kiln.cancel(build["task_id"])
+        assert later.result(120).json()["status"] == "cancelled"
+    waits(side, 0)
+    again = client.post(path, large, headers=SHORT | key(), expect=202)
+    assert again.headers["preference-applied"] == "wait=1"
+    kiln.cancel(again.json()["task_id"])
+
+
 def test_a_token_that_is_revoked_gets_nothing_more(kiln, side):
     task = waiting_build(kiln)
     client = kiln.token(["builds:read"])

@@ -60,12 +60,36 @@ TEST(giving_back_what_was_not_taken_is_a_bug)
 	unit_assert_aborts(give_too_much, NULL);
 }
 
+TEST(an_amount_is_taken_as_a_whole_or_not_at_all)
+{
+	struct error err = ERROR_INIT;
+	assert_int_equal(open_limits_take_many(limits, a, 2, &err), 0);
+	assert_int_equal(open_limits_take_many(limits, b, 2, &err), -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+	assert_int_equal(open_limits_take_many(limits, b, 1, &err), 0);
+	open_limits_give_many(limits, a, 2);
+	assert_int_equal(open_limits_take_many(limits, b, 2, &err), -1);
+	assert_int_equal(err.kind, ERR_DENIED);
+	assert_int_equal(open_limits_take_many(limits, a, 2, &err), 0);
+}
+
+TEST(nothing_is_always_to_be_had)
+{
+	struct error err = ERROR_INIT;
+	assert_int_equal(open_limits_take_many(limits, a, 2, &err), 0);
+	assert_int_equal(open_limits_take_many(limits, a, 0, &err), 0);
+	open_limits_give_many(limits, a, 0);
+	assert_int_equal(take(a), ERR_DENIED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_token_has_its_own_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_together_have_a_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_given_back_can_be_taken_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_amount_is_taken_as_a_whole_or_not_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_always_to_be_had, setup, teardown),
 		cmocka_unit_test_setup_teardown(giving_back_what_was_not_taken_is_a_bug, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
