@@ -48,7 +48,8 @@ void page_link(struct request *request, const char *cursor)
 		write_target(request, &link);
 		CHECK(buffer_appendf(&link, "cursor=%s>; rel=\"next\"", cursor) == 0);
 	}
-	if (request->query.cursor[0] != '\0') {
+	/* Where a list by sequence began is in no cursor. */
+	if (request->query.cursor[0] != '\0' && (request->route->query & QUERY_AFTER) == 0) {
 		CHECK(buffer_append_str(&link, link.len > 0 ? ", " : "") == 0);
 		write_target(request, &link);
 		buffer_truncate(&link, link.len - 1); /* the ? or & that nothing follows */

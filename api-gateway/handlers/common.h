@@ -22,7 +22,8 @@ void page_begin(struct page *page, struct request *request, int found_rows);
 void page_begin_open(struct page *page, struct request *request);
 /* Ends items, writes next_cursor and Link. */
 void page_end(struct page *page, struct request *request);
-/* Link: rel="next" to the same list with this cursor (NULL: there is none), and rel="first" when this is not it. */
+/* Link: rel="next" to the same list with this cursor (NULL: there is none), and rel="first" when this is not it, but not of a
+ * list by sequence, which begins wherever `after` was. */
 void page_link(struct request *request, const char *cursor);
 
 /* The cursor of the query, if given. -1: request->answer is 400. */

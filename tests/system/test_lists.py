@@ -52,6 +52,18 @@ def test_links_lead_on_and_back_to_the_first_page(kiln):
     assert kiln.api.get(last.links["first"]["url"], expect=200).json() == first.json()
 
 
+def test_a_list_by_sequence_names_no_first_page(kiln):
+    """Where it began, which `after` said, is in no cursor."""
+    project, _ = kiln.seeded()
+    task = kiln.run(project, "true")
+    kiln.wait_end(task)
+    path = f"/builds/{task}/events"
+    first = page(kiln, path, after=1, limit=1)
+    assert set(first.links) == {"next"} and [item["sequence"] for item in first.json()["items"]] == [2]
+    second = kiln.api.get(first.links["next"]["url"], expect=200)
+    assert set(second.links) <= {"next"} and [item["sequence"] for item in second.json()["items"]] == [3]
+
+
 def test_each_filter_and_all_of_them_together(kiln):
     """One build that fits, and others that miss in one thing each."""
     template = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "{{prompt}}"}, expect=201).json()["name"]
