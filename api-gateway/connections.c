@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "api-gateway/cors.h"
+#include "api-gateway/fields.h"
 #include "api-gateway/framing.h"
 #include "api-gateway/problem.h"
 #include "api-gateway/server.h"
@@ -23,6 +25,9 @@
 #define ROOM_AGE_MS 1000     /* rather those that have waited that long */
 #define ROOM_YOUNG_MAX 8     /* when there are none: so many of the others */
 #define DESCRIPTORS_ELSE 128 /* Kafka, the ops port, loops, files; Postgres and lingers come on top */
+
+/* Of an answer that is written here: more than h2o takes of a request's, whose origin may come back in it. */
+#define HEAD_MAX_BYTES ((size_t)1024 * 1024)
 
 static const char full_house[] = "The gateway has as many connections open as it may.";
 
@@ -105,28 +110,42 @@ static struct connection *connection_of(h2o_req_t *h2o, h2o_socket_t **ret_sock)
 	return (*ret_sock)->on_close.data;
 }
 
-/* To a client whose request is not whole: nothing else is being written to it. */
-static void send_problem(struct loop *loop, h2o_socket_t *sock, enum problem problem, const char *detail)
+/* The head's end: what lets a script read the answer, as far as the head of its request has been read. */
+static void write_cors(struct loop *loop, h2o_req_t *h2o, struct buffer *head)
+{
+	struct slice origin = {NULL, 0};
+	struct cors_field fields[CORS_FIELDS_MAX];
+	if (h2o != NULL && h2o->version != 0)
+		origin = field_by_name(h2o, "origin");
+	size_t len = cors_fields(loop->gateway->cors, origin.data, origin.len, fields);
+	for (size_t i = 0; i < len; i++)
+		CHECK(buffer_appendf(head, "%s: %.*s\r\n", fields[i].name, (int)fields[i].value_len, fields[i].value) == 0);
+	CHECK(buffer_append_str(head, "\r\n") == 0);
+}
+
+/* To a client whose request (NULL: of none has anything come) is not whole: nothing else is being written to it. */
+static void send_problem(struct loop *loop, h2o_socket_t *sock, h2o_req_t *h2o, enum problem problem,
+						 const char *detail)
 {
 	if (sock->ssl != NULL)
 		return;
 	uint8_t random[16];
-	char id[2 * sizeof(random) + 1], retry_after[40] = "", head[512];
+	char id[2 * sizeof(random) + 1];
 	loop_random(loop, random, sizeof(random));
 	hex_encode(random, sizeof(random), id);
 	struct answer answer;
 	answer_init(&answer);
 	problem_write(&answer, problem, id, NULL, detail);
+	CLEANUP(buffer_release_p) struct buffer head;
+	buffer_init(&head, HEAD_MAX_BYTES);
+	CHECK(buffer_appendf(&head,
+						 "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\ncontent-type: %s\r\n"
+						 "cache-control: no-store\r\nx-request-id: %s\r\n",
+						 answer.status, answer_phrase(answer.status), answer.body.len, answer.content_type, id) == 0);
 	if (answer.retry_after_s > 0)
-		(void)snprintf(retry_after, sizeof(retry_after), "retry-after: %lld\r\n",
-					   (long long)answer.retry_after_s); /* fits */
-	int len =
-		snprintf(head, sizeof(head),
-				 "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %zu\r\ncontent-type: %s\r\n"
-				 "x-request-id: %s\r\n%s\r\n",
-				 answer.status, answer_phrase(answer.status), answer.body.len, answer.content_type, id, retry_after);
-	CHECK(len > 0 && (size_t)len < sizeof(head));
-	struct iovec parts[] = {{head, (size_t)len}, {answer.body.data, answer.body.len}};
+		CHECK(buffer_appendf(&head, "retry-after: %lld\r\n", (long long)answer.retry_after_s) == 0);
+	write_cors(loop, h2o, &head);
+	struct iovec parts[] = {{head.data, head.len}, {answer.body.data, answer.body.len}};
 	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts)};
 	/* What does not fit is for a client that does not read. */
 	(void)sendmsg(h2o_socket_get_fd(sock), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -152,14 +171,15 @@ static enum phase phase_of(const h2o_req_t *h2o, const h2o_socket_t *sock)
 	return sock->input->size > 0 || sock->bytes_written == 0 ? PHASE_HEAD : PHASE_IDLE;
 }
 
-static void cut_late(struct connection *connection, h2o_socket_t *sock)
+static void cut_late(struct connection *connection, h2o_req_t *h2o)
 {
 	struct loop *loop = connection->loop;
+	h2o_socket_t *sock = connection->sock;
 	if (connection->phase == PHASE_BODY) {
-		send_problem(loop, sock, PROBLEM_REQUEST_TIMEOUT, "The request's body did not come in time.");
+		send_problem(loop, sock, h2o, PROBLEM_REQUEST_TIMEOUT, "The request's body did not come in time.");
 		cut(connection, CUT_BODY);
 	} else if (sock->input->size > 0) {
-		send_problem(loop, sock, PROBLEM_REQUEST_TIMEOUT, "The request's head did not come in time.");
+		send_problem(loop, sock, h2o, PROBLEM_REQUEST_TIMEOUT, "The request's head did not come in time.");
 		cut(connection, CUT_HEAD);
 	} else {
 		cut(connection, CUT_IDLE); /* a client that has asked nothing expects no answer */
@@ -198,6 +218,7 @@ static struct connection *find_phase(h2o_req_t *h2o, h2o_socket_t **ret_sock, in
 /* A request that is not whole yet. */
 struct unread {
 	struct connection *connection;
+	h2o_req_t *h2o;
 	size_t bytes;
 };
 
@@ -218,13 +239,13 @@ static int look_at(h2o_req_t *h2o, void *data)
 	enum phase phase = connection->phase;
 	int64_t age_ms = now_ms - connection->since_ms;
 	if (phase == PHASE_HEAD && sock->input->size > FRAMING_HEAD_MAX && age_ms >= LARGE_HEAD_MS) {
-		send_problem(connection->loop, sock, PROBLEM_HEADER_TOO_LARGE, framing_detail(FRAMING_LARGE_HEAD));
+		send_problem(connection->loop, sock, h2o, PROBLEM_HEADER_TOO_LARGE, framing_detail(FRAMING_LARGE_HEAD));
 		cut(connection, CUT_LARGE);
 	} else if (age_ms >= limit_of(connection->loop, phase)) {
-		cut_late(connection, sock);
+		cut_late(connection, h2o);
 	} else if (phase != PHASE_BUSY && sock->input->size > 0) {
 		CHECK(sweep->unread_len < connection->loop->connections.len);
-		sweep->unread[sweep->unread_len++] = (struct unread){connection, sock->input->size};
+		sweep->unread[sweep->unread_len++] = (struct unread){connection, h2o, sock->input->size};
 	}
 	return 0;
 }
@@ -274,7 +295,7 @@ static void limit_unread(struct loop *loop, struct unread *unread, size_t len)
 	for (; next < len && unread_gauge.value > max; next++) {
 		if (unread_gauge.value <= max + max / 8 && others_have_larger(loop, unread[next].bytes))
 			break;
-		send_problem(loop, unread[next].connection->sock, PROBLEM_OVERLOADED,
+		send_problem(loop, unread[next].connection->sock, unread[next].h2o, PROBLEM_OVERLOADED,
 					 "The gateway has as much of unfinished requests in memory as it may.");
 		cut(unread[next].connection, CUT_MEMORY);
 		set_unread(loop, loop->connections.unread - unread[next].bytes);
@@ -317,16 +338,21 @@ enum room { ROOM_HANDSHAKE, ROOM_WAITING, ROOM_BODY, ROOM_YOUNG_HANDSHAKE, ROOM_
 struct offers {
 	int64_t now_ms;
 	struct offer {
-		struct connection *of[ROOM_AT_ONCE];
+		struct {
+			struct connection *connection;
+			h2o_req_t *h2o; /* NULL: in a handshake */
+		} of[ROOM_AT_ONCE];
 		size_t len, max;
 	} kinds[ROOM_KINDS];
 };
 
-static void offer(struct offers *offers, enum room kind, struct connection *connection)
+static void offer(struct offers *offers, enum room kind, struct connection *connection, h2o_req_t *h2o)
 {
 	struct offer *offer = &offers->kinds[kind];
-	if (offer->len < offer->max)
-		offer->of[offer->len++] = connection;
+	if (offer->len == offer->max)
+		return;
+	offer->of[offer->len].connection = connection;
+	offer->of[offer->len++].h2o = h2o;
 }
 
 /* h2o has its connections in the order of their acceptance. */
@@ -339,7 +365,7 @@ static int find_offer(h2o_req_t *h2o, void *data)
 	bool is_old = offers->now_ms - connection->since_ms >= ROOM_AGE_MS;
 	if (connection->cut || phase == PHASE_BUSY || (phase == PHASE_BODY && !is_old))
 		return 0;
-	offer(offers, phase == PHASE_BODY ? ROOM_BODY : is_old ? ROOM_WAITING : ROOM_YOUNG, connection);
+	offer(offers, phase == PHASE_BODY ? ROOM_BODY : is_old ? ROOM_WAITING : ROOM_YOUNG, connection, h2o);
 	return 0;
 }
 
@@ -357,7 +383,7 @@ static void find_handshakes(struct loop *loop, struct offers *offers)
 		if (connection->shaken || connection->cut)
 			continue;
 		offer(offers, offers->now_ms - connection->since_ms >= ROOM_AGE_MS ? ROOM_HANDSHAKE : ROOM_YOUNG_HANDSHAKE,
-			  connection);
+			  connection, NULL);
 	}
 }
 
@@ -380,8 +406,8 @@ static bool make_room(struct loop *loop)
 		const struct offer *offer = &offers.kinds[kind];
 		for (size_t i = 0; i < offer->len; i++) {
 			if (kind == ROOM_BODY)
-				send_problem(loop, offer->of[i]->sock, PROBLEM_OVERLOADED, full_house);
-			cut(offer->of[i], CUT_ROOM);
+				send_problem(loop, offer->of[i].connection->sock, offer->of[i].h2o, PROBLEM_OVERLOADED, full_house);
+			cut(offer->of[i].connection, CUT_ROOM);
 		}
 		if (offer->len > 0)
 			return true;
@@ -396,7 +422,7 @@ static void refuse(struct loop *loop, h2o_socket_t *sock)
 		h2o_socket_close(sock);
 		return;
 	}
-	send_problem(loop, sock, PROBLEM_OVERLOADED, full_house);
+	send_problem(loop, sock, NULL, PROBLEM_OVERLOADED, full_house);
 	linger_take(&loop->connections.lingers, sock);
 }
 

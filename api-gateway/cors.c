@@ -78,27 +78,29 @@ bool cors_allows(const struct cors *cors, const char *origin, size_t len)
 	return cors->any;
 }
 
-static void add_field(h2o_req_t *h2o, const char *name, const char *value, size_t len)
+size_t cors_fields(const struct cors *cors, const char *origin, size_t len, struct cors_field ret[CORS_FIELDS_MAX])
 {
-	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, strlen(name), 1, NULL, value, len);
+	size_t found = 0;
+	if (cors == NULL)
+		return 0;
+	if (!cors->any)
+		ret[found++] = (struct cors_field){"vary", "origin", 6};
+	if (!cors_allows(cors, origin, len))
+		return found;
+	ret[found++] = (struct cors_field){"access-control-allow-origin", cors->any ? "*" : origin, cors->any ? 1 : len};
+	ret[found++] = (struct cors_field){"access-control-expose-headers", seen_fields, sizeof(seen_fields) - 1};
+	return found;
 }
 
 void cors_add_head(struct request *request)
 {
-	const struct cors *cors = request->gateway->cors;
 	h2o_req_t *h2o = request->h2o;
-	if (cors == NULL)
-		return;
-	if (!cors->any)
-		add_field(h2o, "vary", "origin", 6);
-	struct slice origin = field_by_name(h2o, "origin");
-	if (!cors_allows(cors, origin.data, origin.len))
-		return;
-	if (cors->any)
-		add_field(h2o, "access-control-allow-origin", "*", 1);
-	else
-		add_field(h2o, "access-control-allow-origin", origin.data, origin.len); /* it lives as long as the request */
-	add_field(h2o, "access-control-expose-headers", seen_fields, sizeof(seen_fields) - 1);
+	struct slice origin = field_by_name(h2o, "origin"); /* it lives as long as the request */
+	struct cors_field fields[CORS_FIELDS_MAX];
+	size_t len = cors_fields(request->gateway->cors, origin.data, origin.len, fields);
+	for (size_t i = 0; i < len; i++)
+		h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, fields[i].name, strlen(fields[i].name), 1, NULL,
+							  fields[i].value, fields[i].value_len);
 }
 
 bool cors_answer_preflight(struct request *request, const char *allow)

@@ -13,6 +13,8 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 
+#define CORS_FIELDS_MAX 3
+
 struct cors;
 struct request;
 
@@ -21,6 +23,14 @@ int cors_new(const char *origins, struct cors **ret, struct error *err) MUST_CHE
 void cors_free(struct cors *cors); /* takes NULL */
 /* Any thread. `cors` may be NULL. */
 bool cors_allows(const struct cors *cors, const char *origin, size_t len);
+
+/* What lets `origin` (data NULL: there is none) read an answer: fields of its head. Values are static or the origin.
+ * Any thread. Returns how many; `cors` may be NULL. */
+struct cors_field {
+	const char *name, *value;
+	size_t value_len;
+};
+size_t cors_fields(const struct cors *cors, const char *origin, size_t len, struct cors_field ret[CORS_FIELDS_MAX]);
 
 /* Loop: adds to the head of any answer what lets its origin read it. */
 void cors_add_head(struct request *request);

@@ -62,6 +62,7 @@ static void replace(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 						  strlen(request->id));
 	cors_add_head(request);
 	struct replacement *ostream = (void *)h2o_add_ostream(h2o, sizeof(*ostream), slot);
+	h2o_add_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
 	ostream->super.do_send = send_replacement;
 	ostream->request = request;
 	h2o_setup_next_ostream(h2o, &ostream->super.next);

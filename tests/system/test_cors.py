@@ -4,7 +4,9 @@ import socket
 
 import httpx
 import pytest
+from kiln_testing import raw
 from kiln_testing.services import ready_gateway
+from kiln_testing.waiting import wait_for
 
 APP = "https://app.example.org"
 ASKS = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,if-match"}
@@ -70,6 +72,41 @@ def test_another_origin_gets_no_leave(browser):
 def test_options_that_are_no_preflight_are_405(browser):
     answer = browser.request("OPTIONS", "/projects/demo")
     assert answer.status_code == 405 and "PATCH" in answer.headers["allow"]
+
+
+def test_what_does_not_come_in_time_may_be_read_by_an_allowed_origin(kiln):
+    """As soon as the head says which origin asks."""
+    body = {"KILN_CORS_ORIGINS": APP, "KILN_BODY_TIMEOUT_MS": "300"}
+    with ready_gateway(kiln.system, **body) as gateway:
+
+        def answer_to(origin):
+            head = raw.head(kiln.api.token, "POST", "/projects", "Content-Length: 2", f"Origin: {origin}")
+            (answer,) = raw.answers(raw.exchange(gateway.url, head, shut=False))
+            assert answer.status == 408 and answer.headers["vary"] == "origin"
+            return answer.headers
+
+        assert answer_to(APP)["access-control-allow-origin"] == APP
+        assert "access-control-allow-origin" not in answer_to("https://evil.example")
+
+
+def test_who_has_to_make_room_may_read_why(kiln):
+    with ready_gateway(kiln.system, KILN_CORS_ORIGINS=APP, KILN_MAX_CONNECTIONS="1", KILN_THREADS="1") as gateway, raw.connect(gateway.url) as sock:
+        sock.sendall(raw.head(kiln.api.token, "POST", "/projects", "Content-Length: 2", "Expect: 100-continue", f"Origin: {APP}"))
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # its head has been read
+        asks = raw.head(kiln.api.token, "GET", "/me", "Connection: close")
+        wait_for(lambda: raw.exchange(gateway.url, asks).startswith(b"HTTP/1.1 200 "), "room to be made")
+        (answer,) = raw.answers(raw.read_all(sock))
+    assert answer.status == 503 and answer.headers["access-control-allow-origin"] == APP
+
+
+def test_a_star_lets_every_origin_read(kiln):
+    with ready_gateway(kiln.system, KILN_CORS_ORIGINS="*") as gateway:
+        for origin in (APP, "null"):
+            simple = httpx.get(f"{gateway.url}/openapi.json", headers={"Origin": origin}, timeout=60, trust_env=False)
+            preflight = httpx.options(f"{gateway.url}/projects/demo", headers=ASKS | {"Origin": origin}, timeout=60, trust_env=False)
+            assert (simple.status_code, preflight.status_code) == (200, 204)
+            for answer in (simple, preflight):
+                assert answer.headers["access-control-allow-origin"] == "*" and "origin" not in named(answer, "vary")
 
 
 def test_it_is_off_unless_configured(kiln):

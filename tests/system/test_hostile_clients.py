@@ -60,28 +60,6 @@ def serves(gateway, kiln):
     return [answer.status for answer in raw.answers(raw.exchange(gateway.url, data))] == [200]
 
 
-def endless(start, piece):
-    yield from start
-    end = time.monotonic() + raw.TIMEOUT
-    while time.monotonic() < end:
-        yield from piece
-
-
-def drip(sock, data):
-    """Sends a byte whenever nothing has come back for a moment; all that came, when the gateway has ended it."""
-    sock.settimeout(0.05)
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        for byte in data:
-            sock.sendall(bytes([byte]))
-            with contextlib.suppress(TimeoutError):
-                while chunk := sock.recv(65536):
-                    received += chunk
-                return received
-        raise AssertionError("the gateway has waited all the time")
-    return received
-
-
 # -- slow clients
 
 
@@ -91,8 +69,9 @@ def test_a_head_that_drips_in_is_408_while_others_are_served(kiln, hasty, piece)
     with raw.connect(hasty.url) as sock:
         sock.sendall(raw.head(kiln.api.token, "GET", "/me")[:-2] + b"X: ")
         wait_for(lambda: serves(hasty, kiln), "another client to be served")
-        (answer,) = raw.answers(drip(sock, endless(b"", piece)))
+        (answer,) = raw.answers(raw.drip(sock, raw.endless(b"", piece)))
     assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert answer.headers["cache-control"] == "no-store"
     assert answer.against_contract("GET", "/me") == []
     assert cut_for(hasty, "head") == before + 1
 
@@ -104,8 +83,9 @@ def test_a_body_that_drips_in_is_408_while_others_are_served(kiln, hasty, line, 
     with raw.connect(hasty.url) as sock:
         sock.sendall(raw.head(kiln.api.token, "POST", path, TYPE, line))
         wait_for(lambda: serves(hasty, kiln), "another client to be served")
-        (answer,) = raw.answers(drip(sock, endless(start, b" ")))
+        (answer,) = raw.answers(raw.drip(sock, raw.endless(start, b" ")))
     assert answer.status == 408 and answer.slug == "request-timeout" and answer.headers["connection"] == "close"
+    assert answer.headers["cache-control"] == "no-store"
     assert answer.against_contract("POST", path) == []
     assert cut_for(hasty, "body") == before + 1
     assert not kiln.api.pages(path)
@@ -305,7 +285,7 @@ def test_a_full_house_refuses_clearly_and_lets_in_who_comes_later(kiln):
         for data in b"", raw.head(kiln.api.token, "GET", "/me"):
             (answer,) = raw.answers(raw.exchange(gateway.url, data))
             assert answer.status == 503 and answer.slug == "overloaded"
-            assert answer.headers["retry-after"] and answer.headers["connection"] == "close"
+            assert answer.headers["retry-after"] and answer.headers["connection"] == "close" and answer.headers["cache-control"] == "no-store"
         assert cut_for(gateway, "refused") == 2 and cut_for(gateway, "room") == 0
         streams[0].close()
         wait_for(lambda: open_connections(gateway) < 4, "the one that left to be noticed")

@@ -5,7 +5,9 @@ import json
 import pathlib
 import re
 import socket
+import ssl
 import struct
+import time
 import urllib.parse
 
 import httpx
@@ -121,6 +123,29 @@ def read_answer(sock):
             assert not rest
             return answer
         assert chunk, f"the connection ended with {received[:300]!r}"
+
+
+def endless(start, piece):
+    """Bytes for as long as a test may take."""
+    yield from start
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        yield from piece
+
+
+def drip(sock, data):
+    """Sends a byte whenever nothing has come back for a moment; all that came, when the gateway has ended it."""
+    sock.settimeout(0.05)
+    received = b""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):  # ended in whatever way
+        for byte in data:
+            sock.sendall(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                while chunk := sock.recv(65536):
+                    received += chunk
+                return received
+        raise AssertionError("the gateway has waited all the time")
+    return received
 
 
 def reset(sock):

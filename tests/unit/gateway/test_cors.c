@@ -52,6 +52,45 @@ TEST(a_star_allows_all)
 	cors_free(cors);
 }
 
+static const char *value_of(const struct cors *cors, const char *origin, const char *name)
+{
+	struct cors_field fields[CORS_FIELDS_MAX];
+	size_t len = cors_fields(cors, origin, origin != NULL ? strlen(origin) : 0, fields);
+	for (size_t i = 0; i < len; i++) {
+		assert_int_equal(fields[i].value_len, strlen(fields[i].value));
+		if (strcmp(fields[i].name, name) == 0)
+			return fields[i].value;
+	}
+	return NULL;
+}
+
+TEST(an_answer_names_the_origin_that_may_read_it)
+{
+	struct cors *cors = make("https://app.example.org");
+	assert_string_equal(value_of(cors, "https://app.example.org", "access-control-allow-origin"),
+						"https://app.example.org");
+	assert_non_null(strstr(value_of(cors, "https://app.example.org", "access-control-expose-headers"), "retry-after"));
+	assert_string_equal(value_of(cors, "https://app.example.org", "vary"), "origin");
+	cors_free(cors);
+}
+
+TEST(whoever_else_asks_learns_only_that_answers_vary)
+{
+	struct cors *cors = make("https://app.example.org");
+	assert_null(value_of(cors, "https://evil.example", "access-control-allow-origin"));
+	assert_null(value_of(cors, NULL, "access-control-expose-headers"));
+	assert_string_equal(value_of(cors, NULL, "vary"), "origin");
+	cors_free(cors);
+}
+
+TEST(what_all_may_read_does_not_vary)
+{
+	struct cors *cors = make("*");
+	assert_string_equal(value_of(cors, "https://app.example.org", "access-control-allow-origin"), "*");
+	assert_null(value_of(cors, "https://app.example.org", "vary"));
+	cors_free(cors);
+}
+
 TEST(what_is_no_origin_is_an_error)
 {
 	static const char *const bad[] = {"app.example.org",
@@ -78,6 +117,9 @@ int main(void)
 		cmocka_unit_test(without_origins_it_is_off),
 		cmocka_unit_test(only_the_named_origins_are_allowed),
 		cmocka_unit_test(a_star_allows_all),
+		cmocka_unit_test(an_answer_names_the_origin_that_may_read_it),
+		cmocka_unit_test(whoever_else_asks_learns_only_that_answers_vary),
+		cmocka_unit_test(what_all_may_read_does_not_vary),
 		cmocka_unit_test(what_is_no_origin_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
