@@ -11,7 +11,7 @@
 /* What a script may send beside what needs no leave, and what it may see. */
 static const char sent_fields[] =
 	"authorization, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, "
-	"prefer, range, traceparent, tracestate, x-request-id";
+	"prefer, range, traceparent, x-request-id";
 static const char seen_fields[] =
 	"accept-ranges, allow, content-disposition, content-location, content-range, etag, link, location, "
 	"preference-applied, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id";
