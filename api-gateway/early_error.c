@@ -16,6 +16,8 @@ static enum problem problem_of(int status)
 		return PROBLEM_NOT_FOUND;
 	case 413:
 		return PROBLEM_PAYLOAD_TOO_LARGE;
+	case 417:
+		return PROBLEM_EXPECTATION_FAILED;
 	default:
 		return PROBLEM_BAD_REQUEST;
 	}
@@ -60,9 +62,9 @@ static void replace(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 				   strlen(answer->content_type));
 	h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, H2O_STRLIT("x-request-id"), 0, NULL, request->id,
 						  strlen(request->id));
+	h2o_add_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
 	cors_add_head(request);
 	struct replacement *ostream = (void *)h2o_add_ostream(h2o, sizeof(*ostream), slot);
-	h2o_add_header(&h2o->pool, &h2o->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
 	ostream->super.do_send = send_replacement;
 	ostream->request = request;
 	h2o_setup_next_ostream(h2o, &ostream->super.next);

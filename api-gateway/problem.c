@@ -32,6 +32,7 @@ static const char *const slugs[PROBLEM_COUNT] = {
 	[PROBLEM_URI_TOO_LONG] = "uri-too-long",
 	[PROBLEM_UNSUPPORTED_MEDIA_TYPE] = "unsupported-media-type",
 	[PROBLEM_RANGE_NOT_SATISFIABLE] = "range-not-satisfiable",
+	[PROBLEM_EXPECTATION_FAILED] = "expectation-failed",
 	[PROBLEM_VALIDATION_FAILED] = "validation-failed",
 	[PROBLEM_KEY_REUSED] = "idempotency-key-reused",
 	[PROBLEM_PRECONDITION_REQUIRED] = "precondition-required",

@@ -118,7 +118,7 @@ def test_openapi_operations_have_distinct_ids_and_document_errors():
 def test_openapi_has_what_any_request_may_bring_and_get():
     for operation in contract.operations():
         assert {"X-Request-Id", "traceparent"} <= operation.places.keys(), operation.id
-        assert {"408", "414", "431"} <= set(operation.node["responses"]), operation.id
+        assert {"408", "414", "417", "431"} <= set(operation.node["responses"]), operation.id
         for status in operation.node["responses"]:
             assert "X-Request-Id" in operation.answer(status)[0]["headers"], (operation.id, status)
 

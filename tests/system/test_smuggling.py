@@ -202,6 +202,23 @@ def test_requests_in_a_row_are_answered_in_their_order(kiln, place):
     assert [answer.status for answer in found] == [200, 404, 200, 200] * 10
 
 
+@pytest.mark.parametrize("expectation", ["200-maybe", "100-continue, 200-maybe", "100-continue;x"])
+def test_an_expectation_that_nobody_knows_is_417(kiln, place, expectation):
+    answer = refused(kiln, post(place, LENGTH, f"Expect: {expectation}"), 417)
+    assert answer.slug == "expectation-failed" and answer.headers["cache-control"] == "no-store"
+    assert answer.against_contract("POST", place[0]) == []
+
+
+def test_an_upgrade_to_http_2_is_not_taken_up(kiln, place):
+    fields = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"]
+    (answer,) = raw.answers(raw.exchange(kiln.system.url, raw.head(place[1], "GET", "/me", *fields)))
+    assert answer.status == 200 and "upgrade" not in answer.headers
+
+
+def test_http_2_without_asking_is_400_and_the_end(kiln):
+    refused(kiln, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5), 400)
+
+
 # -- bombs
 
 
