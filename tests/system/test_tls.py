@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 import pytest
+from kiln_testing import raw
 from kiln_testing.agents import spec
 from kiln_testing.client import Client
 from kiln_testing.services import environment_of, ready_gateway
@@ -67,7 +68,7 @@ def context(*protocols, lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TL
 
 @contextlib.contextmanager
 def connected(gateway, made):
-    with socket.create_connection(gateway.address, timeout=60) as raw, made.wrap_socket(raw) as sock:
+    with socket.create_connection(gateway.address, timeout=60) as plain, made.wrap_socket(plain) as sock:
         yield sock
 
 
@@ -151,8 +152,8 @@ def test_plain_http_to_its_port_gets_no_answer(secure):
 
 def test_a_refusal_ends_as_tls_says(secure):
     """With close_notify: the client knows that nobody has cut the answer off."""
-    with socket.create_connection(secure.address, timeout=60) as raw:
-        with context().wrap_socket(raw, suppress_ragged_eofs=False) as sock:
+    with socket.create_connection(secure.address, timeout=60) as plain:
+        with context().wrap_socket(plain, suppress_ragged_eofs=False) as sock:
             sock.sendall(b"POST /projects HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n" + bytes(1000))
             received = b""
             while chunk := sock.recv(65536):
@@ -176,6 +177,88 @@ def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
             assert silent[0].recv(100) == b""  # the oldest one had to go
         kiln.cancel(task)
         assert next(line for line in lines if line.startswith("event:"))  # the stream has stayed
+
+
+# -- slow clients
+
+
+@pytest.fixture(name="hasty", scope="module")
+def hasty_fixture(shared_system, secure):
+    """The same with short deadlines."""
+    deadlines = {f"KILN_{name}_TIMEOUT_MS": "700" for name in ("HEADER", "BODY", "IDLE")}
+    with ready_gateway(shared_system, **secure.certificate.variables(), **deadlines) as gateway:
+        gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        yield gateway
+
+
+def client_hello():
+    """What a client says first."""
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
+def cut_for(gateway, reason):
+    return gateway.metric(f'kiln_http_cut_connections_total{{reason="{reason}"}}')
+
+
+def serves(gateway):
+    """A client that comes now gets its answer."""
+    with connected(gateway, context()) as sock:
+        return ask(sock) == b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize("said", [0, 1, 100], ids=["nothing", "a byte", "a part"])
+def test_a_handshake_that_stalls_is_cut(hasty, said):
+    with socket.create_connection(hasty.address, timeout=60) as sock:
+        sock.sendall(client_hello()[:said])
+        assert serves(hasty)
+        assert raw.read_all(sock) == b""
+
+
+def test_a_handshake_that_drips_in_is_cut(hasty):
+    with socket.create_connection(hasty.address, timeout=60) as sock:
+        assert raw.drip(sock, client_hello()) == b""
+
+
+def test_a_head_that_drips_in_by_tls_is_cut_while_others_are_served(hasty):
+    before = cut_for(hasty, "head")
+    with connected(hasty, context()) as sock:
+        sock.sendall(b"GET /problems/internal HTTP/1.1\r\nHost: x\r\nX: ")
+        wait_for(lambda: serves(hasty), "another client to be served")
+        assert raw.drip(sock, raw.endless(b"", b"x")) == b""
+    assert cut_for(hasty, "head") == before + 1
+
+
+def test_a_body_that_drips_in_by_tls_is_cut_while_others_are_served(hasty):
+    before = cut_for(hasty, "body")
+    with connected(hasty, context()) as sock:
+        sock.sendall(b"POST /projects HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        wait_for(lambda: serves(hasty), "another client to be served")
+        assert raw.drip(sock, raw.endless(b"{", b" ")) == b""
+    assert cut_for(hasty, "body") == before + 1
+
+
+def test_a_head_by_tls_that_is_too_large_and_does_not_end_is_cut(secure):
+    before = cut_for(secure, "large_head")
+    with connected(secure, context()) as sock:
+        sock.sendall(b"GET /problems/internal HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000)
+        assert raw.drip(sock, raw.endless(b"", b"y")) == b""
+    assert cut_for(secure, "large_head") == before + 1
+
+
+def test_a_full_house_by_tls_ends_a_new_connection_without_a_word(kiln, secure):
+    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    limits = {"KILN_MAX_CONNECTIONS": "1", "KILN_THREADS": "1"}
+    with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
+        client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=60)
+        lines = opened(stack, client, f"/builds/{task}/events").iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: build.pending"
+        with raw.connect(gateway.url) as sock:
+            assert raw.read_all(sock) == b""
+        assert cut_for(gateway, "refused") == 1
+    kiln.cancel(task)
 
 
 def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure):
