@@ -79,7 +79,7 @@ const struct config_option gateway_options[] = {
 	{"KILN_MAX_WAIT_S", CONFIG_INT, FIELD(max_wait_s), .fallback = "30", .min = 0, .max = 600,
 	 .help = "longest `Prefer: wait` that is applied, in seconds; less than the time-out of any proxy in front"},
 	{"KILN_MAX_WAITS", CONFIG_INT, FIELD(max_waits), .fallback = "1000", .min = 0, .max = 1000000,
-	 .help = "requests that may wait so for a build; more are answered at once"},
+	 .help = "requests that may wait so for a build, with 64 KiB of bodies each on average; more are answered at once"},
 	{"KILN_MAX_WAITS_PER_TOKEN", CONFIG_INT, FIELD(max_waits_per_token), .fallback = "250", .min = 0, .max = 1000000,
 	 .help = "of them with the same token"},
 	{"KILN_WORKER_FRESH_MS", CONFIG_INT, FIELD(worker_fresh_ms), .fallback = "8000", .min = 500, .max = 600000,
