@@ -49,6 +49,14 @@ def kiln(shared_system, shared_tap, receiver):
 
 
 @pytest.fixture(scope="module")
+def kiln_of_module(shared_system, shared_tap, receiver):
+    """The same for what several tests of a module look at."""
+    one = Kiln(shared_system, shared_tap, receiver)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
 def other_gateway(shared_system):
     """A gateway like the shared one, beside it."""
     with ready_gateway(shared_system) as gateway:

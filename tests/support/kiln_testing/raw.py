@@ -78,7 +78,8 @@ class Answer:
         return self.status == 503 and self.slug in (*NOTHING_DONE, "outcome-unknown")
 
 
-def _one(data):
+def _head_of(data):
+    """(status, fields, what is behind the head)"""
     top, separator, rest = data.partition(b"\r\n\r\n")
     assert separator, f"no whole head: {data[:300]!r}"
     first, *lines = top.split(b"\r\n")
@@ -90,9 +91,21 @@ def _one(data):
         name, _, value = line.decode().partition(": ")
         assert name.lower() not in headers or name.lower() == "connection", f"{name} twice"
         headers[name.lower()] = value
+    return int(match[1]), headers, rest
+
+
+def answer_to_head(data):
+    """The one answer to a HEAD in what came: nothing may be behind its head, whatever length that tells."""
+    status, headers, rest = _head_of(data)
+    assert not rest, f"a body: {rest[:200]!r}"
+    return Answer(status, headers, rest)
+
+
+def _one(data):
+    status, headers, rest = _head_of(data)
     size = int(headers.get("content-length", 0))
     assert len(rest) >= size, f"{len(rest)} bytes of a body of {size}"
-    return Answer(int(match[1]), headers, rest[:size]), rest[size:]
+    return Answer(status, headers, rest[:size]), rest[size:]
 
 
 def answers(data):
