@@ -11,7 +11,6 @@ from kiln_testing import contract
 from kiln_testing.agents import spec
 from kiln_testing.client import judge, slug
 from kiln_testing.kiln import Kiln
-from kiln_testing.records import partition_of
 from kiln_testing.relay import far_gateway
 from kiln_testing.waiting import wait_for
 
@@ -144,17 +143,6 @@ class Bench:
         self.kiln.tap.wait_end(task)
         return task
 
-    def worker(self):
-        """One that never was, for a wish to be sent to; nothing is given to it."""
-        worker = str(uuid.uuid4())
-        self.kiln.system.sql(
-            "insert into workers (id, partition, incarnation, nonce, state, slots, read_offset, hello_at, heartbeat_at)"
-            " values (%s, %s, 1, %s, 'active', 1, 0, now(), now() - interval '1 hour')",
-            worker, partition_of(worker.encode(), self.kiln.tap.partitions["kiln.worker.events"]), str(uuid.uuid4()),
-        )  # fmt: skip
-        self.things["workers"].append(worker)
-        return worker
-
     # -- what there is, as the system's own gateway sees it
 
     def builds(self, project, but=()):
@@ -200,7 +188,7 @@ def cancel(bench):
 
 
 def drain(bench):
-    path = f"/workers/{bench.worker()}"
+    path = f"/workers/{bench.kiln.absent_worker()}"
     return Ask("POST", f"{path}/drain", found=lambda: [path] if bench.kiln.api.get(path, expect=200).json()["drain_requested"] else [])
 
 
@@ -363,12 +351,11 @@ def of_module_fixture(shared_system, shared_tap, receiver):
     ended = kiln.run(project, "echo hello; echo x > x.txt", artifacts=["x.txt"])
     pending = kiln.waiting(project)
     template = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "{{prompt}}!"}, expect=201).json()["name"]
-    things = {"project": project["id"], "ended": ended, "pending": pending, "template": template, "workers": []}
+    things = {"project": project["id"], "ended": ended, "pending": pending, "template": template}
     things["worker"] = kiln.wait_end(ended)["worker_id"]
     kiln.tap.wait_type(pending, "build.pending")
     kiln.log_is_stored(ended)
     yield kiln, things
-    kiln.system.sql("delete from workers where id = any(%s)", things["workers"])
     kiln.close()
 
 

@@ -25,8 +25,11 @@ class Kiln:
         self.receiver = receiver
         self.api = Client(system.url, system.env["KILN_TOKEN"])
         self.agents = Agents(system)
+        self.absent_workers = []
 
     def close(self):
+        if self.absent_workers:
+            self.system.sql("delete from workers where id = any(%s)", self.absent_workers)
         self.agents.close()
         self.api.close()
 
@@ -73,6 +76,17 @@ class Kiln:
                 return answer.json(), ends
             assert pointers(answer) == {"/expires_at": "in_the_past"}
         raise TooLate("no token lives long enough")
+
+    def absent_worker(self):
+        """A worker's id, of one that never was: nothing is given to it. It stays until this Kiln is closed."""
+        worker = str(uuid.uuid4())
+        self.absent_workers.append(worker)
+        self.system.sql(
+            "insert into workers (id, partition, incarnation, nonce, state, slots, read_offset, hello_at, heartbeat_at)"
+            " values (%s, %s, 1, %s, 'active', 1, 0, now(), now() - interval '1 hour')",
+            worker, partition_of(worker.encode(), self.tap.partitions["kiln.worker.events"]), str(uuid.uuid4()),
+        )  # fmt: skip
+        return worker
 
     # -- builds
 
