@@ -1,10 +1,9 @@
-"""Clients that are slow, silent, many or gone: each meets a limit, and nobody else notices."""
+"""Clients that are slow, silent or many: each meets a limit, and nobody else notices. Those that are gone: test_gone_clients.py."""
 
 import contextlib
 import pathlib
 import resource
 import select
-import socket
 import subprocess
 import time
 
@@ -12,9 +11,10 @@ import pytest
 from kiln_testing import raw
 from kiln_testing.agents import spec
 from kiln_testing.client import Client
+from kiln_testing.raw import nothing_is_left, open_connections, serves
 from kiln_testing.services import cpu_seconds, ready_gateway
 from kiln_testing.streams import EventStream
-from kiln_testing.waiting import TooLate, wait_for
+from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
 SHORT_MS = 1500
@@ -29,35 +29,8 @@ def hasty(shared_system):
         yield gateway
 
 
-@pytest.fixture(scope="module")
-def patient(shared_system):
-    """A gateway with ordinary deadlines, alone with the clients of one test."""
-    with ready_gateway(shared_system) as gateway:
-        yield gateway
-
-
-def port_of(gateway):
-    return int(gateway.url.rpartition(":")[2])
-
-
-def open_connections(gateway):
-    return gateway.metric("kiln_http_connections")
-
-
 def cut_for(gateway, reason):
     return gateway.metric(f'kiln_http_cut_connections_total{{reason="{reason}"}}')
-
-
-def nothing_is_left(gateway):
-    """No connection is counted, and none has a descriptor."""
-    wait_for(lambda: open_connections(gateway) == 0, "the connections to be closed")
-    wait_for(lambda: raw.sockets_of(gateway.process.pid, port_of(gateway)) == 0, "their descriptors to be closed")
-
-
-def serves(gateway, kiln):
-    """A client that comes now gets its answer."""
-    data = raw.head(kiln.api.token, "GET", "/me", "Connection: close")
-    return [answer.status for answer in raw.answers(raw.exchange(gateway.url, data))] == [200]
 
 
 # -- slow clients
@@ -142,59 +115,6 @@ def test_a_client_that_does_not_take_its_answers_is_cut(kiln, hasty):
             while sock.recv(1 << 20):
                 pass
     nothing_is_left(hasty)
-
-
-# -- half-closed and gone
-
-
-def test_a_client_that_has_said_all_still_gets_its_answer(kiln, patient):
-    project = kiln.project()
-    path, body = f"/projects/{project['id']}/builds", b'{"prompt":"x","agent":{"provider":"command","command":"none"},"labels":["no"]}'
-    for data, status in (
-        (raw.head(kiln.api.token, "GET", "/openapi.json"), 200),
-        (raw.head(kiln.api.token, "GET", path), 200),
-        (raw.head(kiln.api.token, "POST", path, TYPE, f"Content-Length: {len(body)}") + body, 202),
-    ):
-        assert [answer.status for answer in raw.decided(patient.url, data)] == [status]
-    nothing_is_left(patient)
-
-
-@pytest.mark.parametrize("end", [socket.socket.close, raw.reset], ids=["closed", "reset"])
-def test_clients_that_are_gone_in_the_middle_leave_nothing(kiln, patient, end):
-    project = kiln.project()
-    path, token = f"/projects/{project['id']}/builds", kiln.api.token
-    head = raw.head(token, "POST", path, TYPE, "Content-Length: 100")
-    parts = [b"", b"PO", head[:-30], head, head + b'{"prompt":', raw.head(token, "POST", path, TYPE, "Transfer-Encoding: chunked") + b"5\r\n{"]
-    for data in parts:
-        sock = raw.connect(patient.url)
-        sock.sendall(data)
-        end(sock)
-    sock = raw.connect(patient.url, window=4096)
-    sock.sendall(raw.head(token, "GET", "/openapi.json"))
-    assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
-    end(sock)
-    nothing_is_left(patient)
-    assert serves(patient, kiln)
-    assert not kiln.api.pages(path)
-
-
-def test_the_build_of_a_client_that_is_gone_before_its_answer_exists(kiln, patient):
-    body = b'{"prompt":"x","agent":{"provider":"command","command":"none"},"labels":["nobody-has-this"]}'
-
-    def accepted():
-        return patient.metric("kiln_builds_accepted_total")
-
-    for _ in range(5):
-        path, before = f"/projects/{kiln.project()['id']}/builds", accepted()
-        for _ in range(10):
-            sock = raw.connect(patient.url)
-            sock.sendall(raw.head(kiln.api.token, "POST", path, TYPE, f"Content-Length: {len(body)}") + body)
-            sock.close()
-        nothing_is_left(patient)
-        with contextlib.suppress(TooLate):  # a busy machine's Kafka was too slow for some of them
-            wait_for(lambda n=before: accepted() == n + 10, "all builds to be accepted", 20)
-            break
-    wait_for(lambda: len(kiln.api.pages(path)) == 10, "all builds to be there")
 
 
 # -- many

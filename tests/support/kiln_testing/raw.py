@@ -14,6 +14,7 @@ import httpx
 
 from . import contract
 from .client import NOTHING_DONE
+from .waiting import wait_for
 
 TIMEOUT = 60  # of one step; a test that gets there has failed
 
@@ -175,3 +176,20 @@ def sockets_of(pid, port):
             inodes.add(str(link.readlink()))
     rows = [line.split() for line in pathlib.Path("/proc", str(pid), "net/tcp").read_text(encoding="ascii").splitlines()[1:]]
     return sum(1 for row in rows if int(row[1].rpartition(":")[2], 16) == port and row[3] != "0A" and f"socket:[{row[9]}]" in inodes)
+
+
+def open_connections(gateway):
+    return gateway.metric("kiln_http_connections")
+
+
+def nothing_is_left(gateway):
+    """No connection is counted, and none has a descriptor."""
+    port = int(gateway.url.rpartition(":")[2])
+    wait_for(lambda: open_connections(gateway) == 0, "the connections to be closed")
+    wait_for(lambda: sockets_of(gateway.process.pid, port) == 0, "their descriptors to be closed")
+
+
+def serves(gateway, kiln):
+    """A client that comes now gets its answer."""
+    data = head(kiln.api.token, "GET", "/me", "Connection: close")
+    return [answer.status for answer in answers(exchange(gateway.url, data))] == [200]

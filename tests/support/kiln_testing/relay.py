@@ -11,11 +11,11 @@ from .services import environment_of, ready_gateway
 
 class Relay:
     """Passes connections on; or refuses new ones, or holds them: taken, and never answered; or is mute: what is sent arrives, on old ones too,
-    and no answer comes back."""
+    and no answer comes back; or stalls: as mute, but the answers come when the mode is another one."""
 
     def __init__(self, host, port):
         self._target = (host, port)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # told of changes of the mode
         self._sockets = []
         self._mode = "pass"
         self._mute_after = None
@@ -37,10 +37,20 @@ class Relay:
     def set_mode(self, mode, cut=False, mute_after=None):
         """`cut`: also ends what there is; those that are held or have lost an answer end in any case. `mute_after`: who sends these bytes
         gets no answer any more, to them neither."""
-        assert mode in ("pass", "refuse", "hold", "mute")
+        assert mode in ("pass", "refuse", "hold", "mute", "stall")
         with self._lock:
             self._end(self._sockets if cut else [pair for pair in self._sockets if len(pair) == 1 or pair[1] in self._muted])
             self._mode, self._mute_after, self.asked, self.passed = mode, mute_after, 0, 0
+            self._lock.notify_all()
+
+    @contextlib.contextmanager
+    def stalled(self):
+        """No answers until the end of the block; gives what is sent meanwhile."""
+        self.set_mode("stall")
+        try:
+            yield self.record()
+        finally:
+            self.set_mode("pass")
 
     def record(self):
         """All bytes that are sent to the target from now on, in the order of their coming; connections are not told apart."""
@@ -75,7 +85,7 @@ class Relay:
             self._sockets.append([sock])
             return
         try:
-            other = socket.create_connection(self._target, timeout=30) if self._mode in ("pass", "mute") else None
+            other = socket.create_connection(self._target, timeout=30) if self._mode in ("pass", "mute", "stall") else None
         except OSError:
             other = None
         if other is None:
@@ -111,6 +121,7 @@ class Relay:
 
     def _lets_answer(self, other):
         with self._lock:
+            self._lock.wait_for(lambda: self._mode != "stall")
             if self._mode == "mute":
                 self._muted.add(other)
             return other not in self._muted
