@@ -179,6 +179,29 @@ def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
         assert next(line for line in lines if line.startswith("event:"))  # the stream has stayed
 
 
+class Handshake:
+    """A client's side of it, byte by byte."""
+
+    def __init__(self, sock, version):
+        self.sock = sock
+        self.read, self.write = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context(lowest=version, highest=version).wrap_bio(self.read, self.write)
+
+    def flight(self):
+        """What the client has to say next."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self.write.read()
+
+    def next_flight(self):
+        """The same after what the gateway has to say."""
+        while not (data := self.flight()):
+            received = self.sock.recv(65536)
+            assert received
+            self.read.write(received)
+        return data
+
+
 # -- slow clients
 
 
@@ -193,10 +216,7 @@ def hasty_fixture(shared_system, secure):
 
 def client_hello():
     """What a client says first."""
-    outgoing = ssl.MemoryBIO()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
-    return outgoing.read()
+    return Handshake(None, ssl.TLSVersion.TLSv1_3).flight()
 
 
 def cut_for(gateway, reason):
@@ -259,6 +279,40 @@ def test_a_full_house_by_tls_ends_a_new_connection_without_a_word(kiln, secure):
             assert raw.read_all(sock) == b""
         assert cut_for(gateway, "refused") == 1
     kiln.cancel(task)
+
+
+# -- clients that are gone
+
+
+@pytest.fixture(name="unhurried", scope="module")
+def unhurried_fixture(secure, shared_system):
+    """Its time for a handshake ends after the test: it has to see for itself who is gone."""
+    with ready_gateway(shared_system, **secure.certificate.variables(), KILN_HEADER_TIMEOUT_MS="600000") as gateway:
+        gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        yield gateway
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, raw.reset], ids=["closed", "reset"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("said", ["nothing", "half a hello", "hello", "hello and half an end", "no request"])
+def test_a_client_that_is_gone_during_the_handshake_leaves_nothing(unhurried, said, version, end):
+    sock = socket.create_connection(unhurried.address, timeout=60)
+    handshake = Handshake(sock, version)
+    hello = handshake.flight()
+    if said != "nothing":
+        sock.sendall(hello[: len(hello) // 2] if said == "half a hello" else hello)
+    if said in ("hello and half an end", "no request"):
+        rest = handshake.next_flight()
+        sock.sendall(rest[: len(rest) // 2] if said == "hello and half an end" else rest)
+    wait_for(lambda: raw.open_connections(unhurried) == 1, "it to be accepted")
+    end(sock)
+    raw.nothing_is_left(unhurried)
+    with connected(unhurried, context()) as other:
+        assert ask(other) == b"HTTP/1.1 200 OK\r\n"
+    raw.nothing_is_left(unhurried)
+
+
+# -- certificates
 
 
 def test_a_new_certificate_is_for_new_connections_and_a_bad_one_for_none(secure):
