@@ -214,4 +214,7 @@ void build_rows_add_queued(struct rows *rows, const struct build *build)
 	rows_int(rows, build->priority);
 	rows_int(rows, build->queue.not_before_ms);
 	rows_int(rows, build->queue_timeout_s);
+	rows_bool(rows, !build->is_new);
+	rows_text(rows, build->asked_branch); /* known of a new build only, as the template is */
+	rows_text(rows, build->template);
 }

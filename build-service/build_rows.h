@@ -11,7 +11,7 @@
 #define BUILD_UPDATE_COLUMNS 22
 #define ATTEMPT_INSERT_COLUMNS 7
 #define ATTEMPT_UPDATE_COLUMNS 7
-#define QUEUE_INSERT_COLUMNS 8
+#define QUEUE_INSERT_COLUMNS 11
 
 /* CHECKs that the result of read_builds.sql has the columns in the expected order. */
 void build_rows_check(const PGresult *rows);

@@ -1,6 +1,7 @@
 -- A project's builds that fit a filter, newest first: $1 project, $2 status, $3 agent, $4 labels (an array), $5 branch, $6 template, $7 commit (NULL: any);
 -- before ($8, $9), from $10 on; $11 at most. An ended build stands in lists (migrations/0011_lists.sql): the narrowest that the filter names is read,
--- run by run of one (status, class), and merged. `kinds` is how many runs the list has, $12 at most; there is a row for it at least.
+-- run by run of one (status, class), and merged with those that wait (migrations/0026_queue_lists.sql), run by run of the index that the filter names, and those
+-- that are held. `kinds` is how many runs both lists have, $12 of each at most; there is a row for it at least.
 WITH RECURSIVE wanted AS MATERIALIZED (
 	SELECT lists[1] AS list, lists[2:] AS others
 	FROM (SELECT array_remove(ARRAY[
@@ -22,6 +23,31 @@ kinds AS (
 		LIMIT 1) following
 ),
 known AS MATERIALIZED (SELECT status, class FROM kinds LIMIT $12::int),
+span AS MATERIALIZED ( -- of "template class" that may fit; from `above` on, which none is. In a class and in a template's name there is no space, and what follows "@" is digits
+	SELECT
+		CASE WHEN $6::text IS NULL THEN '' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN ' ' ELSE '@' END END COLLATE "C" AS above,
+		CASE WHEN $6 IS NULL THEN '~' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN '!' ELSE 'A' END END COLLATE "C" AS below
+),
+waiting_kinds AS (
+	SELECT above AS kind FROM span WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 = 'pending')
+	UNION ALL
+	SELECT following.kind
+	FROM waiting_kinds k CROSS JOIN span CROSS JOIN LATERAL ( -- one of these; without a template's name all templates of a class are one run
+		(SELECT ' ' || q.own_class AS kind FROM build_queue q
+		WHERE $5::text IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class > substr(k.kind, 2)
+		ORDER BY q.own_class LIMIT 1)
+		UNION ALL
+		(SELECT q.template || ' ' || q.own_class FROM build_queue q
+		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL
+			AND q.template || ' ' || q.own_class > k.kind AND q.template || ' ' || q.own_class < span.below
+		ORDER BY q.template || ' ' || q.own_class LIMIT 1)
+		UNION ALL
+		(SELECT coalesce(q.template, '') || ' ' || q.own_class FROM build_queue q
+		WHERE q.project_id = $1::uuid AND q.branch = $5
+			AND coalesce(q.template, '') || ' ' || q.own_class > k.kind AND coalesce(q.template, '') || ' ' || q.own_class < span.below
+		ORDER BY coalesce(q.template, '') || ' ' || q.own_class LIMIT 1)) following
+),
+known_waiting AS MATERIALIZED (SELECT kind FROM waiting_kinds WHERE kind <> (SELECT above FROM span) LIMIT $12::int),
 found AS (
 	SELECT ended.created_at, ended.build_id
 	FROM known k CROSS JOIN LATERAL (
@@ -39,19 +65,33 @@ found AS (
 		LIMIT $11::int) ended
 	WHERE ($2::text IS NULL OR k.status = $2) AND kiln_class_fits(k.class, $3::text, $4::text[])
 	UNION ALL
-	SELECT (active.b).created_at, (active.b).id
-	FROM (
-		SELECT build_id FROM build_queue WHERE project_id = $1::uuid
+	SELECT waiting.created_at, waiting.build_id
+	FROM known_waiting k CROSS JOIN LATERAL (
+		(SELECT q.created_at, q.build_id FROM build_queue q
+		WHERE $5 IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class = substr(k.kind, 2)
+			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
+		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)
 		UNION ALL
-		SELECT build_id FROM build_attempts WHERE held -- as many as the fleet has slots
-	) waits_or_held
-	CROSS JOIN LATERAL (SELECT b FROM build_audit b WHERE b.id = waits_or_held.build_id OFFSET 0) active -- by its key, whatever the statistics say
+		(SELECT q.created_at, q.build_id FROM build_queue q
+		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL AND q.template || ' ' || q.own_class = k.kind
+			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
+		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)
+		UNION ALL
+		(SELECT q.created_at, q.build_id FROM build_queue q
+		WHERE q.project_id = $1::uuid AND q.branch = $5 AND coalesce(q.template, '') || ' ' || q.own_class = k.kind
+			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
+		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)) waiting
+	WHERE kiln_class_fits(split_part(k.kind, ' ', 2), $3::text, $4::text[])
+	UNION ALL
+	-- All that the fleet holds, whoever's they are: bounded by its slots, and nothing bounds a project's part of them. Each by its key, whatever the statistics say.
+	SELECT (active.b).created_at, (active.b).id
+	FROM (SELECT build_id FROM build_attempts WHERE held) held CROSS JOIN LATERAL (SELECT b FROM build_audit b WHERE b.id = held.build_id OFFSET 0) active
 	WHERE (active.b).project_id = $1::uuid AND kiln_build_fits(active.b, $2, $3, $4, $5, $6)
 		AND ((active.b).created_at, (active.b).id) < ($8::timestamptz, $9::uuid) AND (active.b).created_at >= $10::timestamptz
 		AND $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running'))
 ),
 page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int)
-SELECT (SELECT count(*) FROM known) AS kinds,
+SELECT (SELECT count(*) FROM known) + (SELECT count(*) FROM known_waiting) AS kinds,
 	b.id, b.project_id, b.project_name, b.status, b.phase, b.attempt, b.attempts_used, b.max_attempts, b.worker_id, b.metadata,
 	to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at, to_char(b.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at, to_char(b.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at
 FROM (VALUES (1)) one LEFT JOIN (page JOIN build_audit b ON b.id = page.build_id) ON true

@@ -1,9 +1,13 @@
 -- Builds that want a slot from now on. "Ages one level every five minutes" comes to: ordered by creation minus five minutes for each level of priority.
-INSERT INTO build_queue (build_id, project_id, class, queue_key, not_before, deadline)
+-- Lists find them also by branch and template (migrations/0026_queue_lists.sql): of a new build they are given, of one that waits `again` looked up.
+INSERT INTO build_queue (build_id, project_id, class, queue_key, not_before, deadline, created_at, own_class, branch, template)
 SELECT
-	build_id, project_id, CASE WHEN settling THEN '*' ELSE class END,
-	CASE WHEN settling THEN '-infinity' ELSE created_at - priority * interval '5 minutes' END,
-	CASE WHEN wait_ms > 0 THEN now() + wait_ms * interval '1 millisecond' ELSE '-infinity' END,
-	CASE WHEN NOT settling THEN now() + queue_timeout_s * interval '1 second' END
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::smallint[], $7::bigint[], $8::integer[])
-AS new (build_id, project_id, class, settling, created_at, priority, wait_ms, queue_timeout_s)
+	new.build_id, new.project_id, CASE WHEN new.settling THEN '*' ELSE new.class END,
+	CASE WHEN new.settling THEN '-infinity' ELSE new.created_at - new.priority * interval '5 minutes' END,
+	CASE WHEN new.wait_ms > 0 THEN now() + new.wait_ms * interval '1 millisecond' ELSE '-infinity' END,
+	CASE WHEN NOT new.settling THEN now() + new.queue_timeout_s * interval '1 second' END,
+	new.created_at, new.class, coalesce(known.branch, new.branch), coalesce(known.template, new.template)
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::smallint[], $7::bigint[], $8::integer[], $9::boolean[], $10::text[], $11::text[])
+AS new (build_id, project_id, class, settling, created_at, priority, wait_ms, queue_timeout_s, again, branch, template)
+LEFT JOIN LATERAL (
+	SELECT coalesce(b.branch, b.asked_branch) AS branch, b.template FROM build_audit b WHERE new.again AND b.id = new.build_id OFFSET 0) known ON true

@@ -154,17 +154,42 @@ def test_the_backfill_of_lists_adds_what_is_missing_and_nothing_else(database):
         assert database.sql("select template, asked_branch from build_audit") == [("t@1", "b")] * 2
 
 
-def test_what_waits_in_an_older_outbox_stays_in_its_place(database):
-    at = next(number for number, file in enumerate(FILES) if file.name == "0015_outbox_names.sql")
+def applied_before(connection, name):
+    """All migrations before this one; returns its text."""
+    at = next(number for number, file in enumerate(FILES) if file.name == name)
+    for file in FILES[:at]:
+        connection.execute(file.read_bytes())
+    return FILES[at].read_bytes()
+
+
+def test_what_waits_in_an_older_queue_stands_in_its_lists(database):
+    asked, resolved, neither = (str(uuid.uuid4()) for _ in range(3))
     with psycopg.connect(database.url, autocommit=True) as connection:
-        for file in FILES[:at]:
-            connection.execute(file.read_bytes())
+        migration = applied_before(connection, "0026_queue_lists.sql")
+        for build, branch, asked_branch, template in ((asked, None, "b", "t@1"), (resolved, "c", "b", None), (neither, None, None, None)):
+            connection.execute(
+                "insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, created_at, branch, asked_branch,"
+                " template) values (%s, gen_random_uuid(), 'p', 'pending', 'queued', 3, 'command,gpu', 5, 1, '2026-01-01 00:00Z', %s, %s, %s)",
+                (build, branch, asked_branch, template),
+            )
+        connection.execute("insert into build_queue (build_id, project_id, class, queue_key, deadline) select id, project_id, '*', '-infinity', now() from build_audit")
+        before = "select build_id, project_id, class, queue_key, not_before, deadline, parked, queued_at from build_queue order by build_id"
+        rows = connection.execute(before).fetchall()
+        connection.execute(migration)
+        assert connection.execute(before).fetchall() == rows
+        listed = connection.execute("select build_id::text, branch, template, own_class, created_at = '2026-01-01 00:00Z' from build_queue").fetchall()
+        assert sorted(listed) == sorted([(asked, "b", "t@1", "command,gpu", True), (resolved, "c", None, "command,gpu", True), (neither, None, None, "command,gpu", True)])
+
+
+def test_what_waits_in_an_older_outbox_stays_in_its_place(database):
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        migration = applied_before(connection, "0015_outbox_names.sql")
         connection.execute(
             "insert into outbox (shard, topic, key, sequence, ce_id, type, source, time, body) "
             "select 3, 'kiln.build.events', 'a build', n, 'build/a/' || n, 'build.phase', '/kiln/build-service', 't', '{}' from generate_series(1, 3) as n"
         )
         before = connection.execute("select id, key, sequence, ce_id, body from outbox order by id").fetchall()
-        connection.execute(FILES[at].read_bytes())
+        connection.execute(migration)
         connection.execute(
             "insert into outbox (shard, topic, source, time, build_ids, first_sequences, last_sequences, events, bytes) "
             "values (3, 'kiln.build.events', '/kiln/build-service', 't', array[gen_random_uuid()], '{4}', '{5}', 2, 10)"

@@ -21,6 +21,12 @@ LIVES = {
     "build.completed": ("completed", None, {"result": {"commit_sha": None, "error": None, "success": True}}),
 }
 WHOLE = tuple(LIVES)
+STARTED, MORE = LIVES["build.started"][:2], LIVES["build.started"][2]
+LOST = {
+    **{kind: LIVES[kind] for kind in WHOLE[:2]},
+    "build.started": (*STARTED, {**MORE, "branch": "resolved"}),
+    "build.attempt_lost": ("pending", "queued", {"reason": "lease_expired"}),
+}
 
 
 @pytest.fixture(name="database")
@@ -39,11 +45,11 @@ def restore(database, expect=0):
 class Build:
     """A build of the backup, and what was published of it."""
 
-    def __init__(self, database):
+    def __init__(self, database, lives=None):
         self.database, self.id, self.hash = database, str(uuid.uuid4()), bytes(32)
         self.project = str(uuid.uuid4())
         self.events = []
-        for sequence, (kind, (status, phase, more)) in enumerate(LIVES.items(), 1):
+        for sequence, (kind, (status, phase, more)) in enumerate((lives or LIVES).items(), 1):
             body = {
                 "attempt": int(sequence > 1), "build_id": self.id, "metadata": {}, "phase": phase,
                 "project": {"id": self.project, "name": "p"}, "sequence": sequence, "status": status, **more,
@@ -60,7 +66,7 @@ class Build:
             " values (%s, %s, 'p', 'pending', 'queued', 3, 'command', 5, 60, 1, %s, now())",
             self.id, self.project, digest,
         )  # fmt: skip
-        self.database.sql("insert into build_queue (build_id, project_id, class, queue_key) values (%s, %s, 'command', now())", self.id, self.project)
+        self.database.sql("insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class) values (%s, %s, 'command', now(), now(), 'command')", self.id, self.project)
         self.database.sql(
             "insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), 0, %s, %s)",
             self.id, sequence, kind, data, digest,
@@ -106,6 +112,19 @@ def test_a_build_that_ran_is_held_by_a_lease_of_nobody(database):
     assert restore(database)["rolled"] == 1
     assert build.row()[:5] == ("running", "preparing", 1, 1, 3)
     assert build.attempts() == [(1, "accepted", True, "run")] and not build.waits()
+
+
+@pytest.mark.parametrize("queued", [True, False], ids=["queued", "not queued"])
+def test_a_build_that_waits_again_stands_in_the_lists_of_the_queue(database, queued):
+    build = Build(database, LOST).as_pending().publish(*LOST)
+    database.sql("update build_audit set asked_branch = 'asked', template = 't@1' where id = %s", build.id)
+    if queued:
+        database.sql("update build_queue set branch = 'asked', template = 't@1' where build_id = %s", build.id)
+    else:
+        database.sql("delete from build_queue where build_id = %s", build.id)
+    assert restore(database)["rolled"] == 1
+    assert build.row()[:3] == ("pending", "queued", 1)
+    assert database.sql("select own_class, branch, template from build_queue where build_id = %s", build.id) == [("command", "resolved", "t@1")]
 
 
 def test_a_trail_of_which_events_are_missing_stays_as_it_is(database):
