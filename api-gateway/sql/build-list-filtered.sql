@@ -23,31 +23,31 @@ kinds AS (
 		LIMIT 1) following
 ),
 known AS MATERIALIZED (SELECT status, class FROM kinds LIMIT $12::int),
-span AS MATERIALIZED ( -- of "template class" that may fit; from `above` on, which none is. In a class and in a template's name there is no space, and what follows "@" is digits
+span AS MATERIALIZED ( -- of "template class" that may fit: between these, which none is. There is no space in either, and only digits follow an "@"
 	SELECT
 		CASE WHEN $6::text IS NULL THEN '' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN ' ' ELSE '@' END END COLLATE "C" AS above,
-		CASE WHEN $6 IS NULL THEN '~' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN '!' ELSE 'A' END END COLLATE "C" AS below
+		CASE WHEN $6 IS NULL THEN '~~' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN '!' ELSE 'A' END END COLLATE "C" AS below
 ),
-waiting_kinds AS (
-	SELECT above AS kind FROM span WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 = 'pending')
+waiting_kinds AS ( -- from the last one down, each found by its newest build: what has left the queue and is not vacuumed yet is mostly older
+	SELECT below AS kind FROM span WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 = 'pending')
 	UNION ALL
 	SELECT following.kind
-	FROM waiting_kinds k CROSS JOIN span CROSS JOIN LATERAL ( -- one of these; without a template's name all templates of a class are one run
+	FROM waiting_kinds k CROSS JOIN span CROSS JOIN LATERAL ( -- one of these
 		(SELECT ' ' || q.own_class AS kind FROM build_queue q
-		WHERE $5::text IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class > substr(k.kind, 2)
-		ORDER BY q.own_class LIMIT 1)
+		WHERE $5::text IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class < substr(k.kind, 2)
+		ORDER BY q.own_class DESC LIMIT 1)
 		UNION ALL
 		(SELECT q.template || ' ' || q.own_class FROM build_queue q
 		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL
-			AND q.template || ' ' || q.own_class > k.kind AND q.template || ' ' || q.own_class < span.below
-		ORDER BY q.template || ' ' || q.own_class LIMIT 1)
+			AND q.template || ' ' || q.own_class < k.kind AND q.template || ' ' || q.own_class > span.above
+		ORDER BY q.template || ' ' || q.own_class DESC LIMIT 1)
 		UNION ALL
 		(SELECT coalesce(q.template, '') || ' ' || q.own_class FROM build_queue q
 		WHERE q.project_id = $1::uuid AND q.branch = $5
-			AND coalesce(q.template, '') || ' ' || q.own_class > k.kind AND coalesce(q.template, '') || ' ' || q.own_class < span.below
-		ORDER BY coalesce(q.template, '') || ' ' || q.own_class LIMIT 1)) following
+			AND coalesce(q.template, '') || ' ' || q.own_class < k.kind AND coalesce(q.template, '') || ' ' || q.own_class > span.above
+		ORDER BY coalesce(q.template, '') || ' ' || q.own_class DESC LIMIT 1)) following
 ),
-known_waiting AS MATERIALIZED (SELECT kind FROM waiting_kinds WHERE kind <> (SELECT above FROM span) LIMIT $12::int),
+known_waiting AS MATERIALIZED (SELECT kind FROM waiting_kinds WHERE kind <> (SELECT below FROM span) LIMIT $12::int),
 found AS (
 	SELECT ended.created_at, ended.build_id
 	FROM known k CROSS JOIN LATERAL (

@@ -1,5 +1,6 @@
 """Lists of builds: links from page to page, and filters. Pages while others write: test_paging.py."""
 
+import contextlib
 import re
 import uuid
 
@@ -23,6 +24,42 @@ def ids(items):
 
 def page(kiln, path, **params):
     return kiln.api.get(path, params=params, expect=200)
+
+
+@pytest.mark.parametrize("params", [{"status": "pending"}, {"agent": "command", "label": "nobody-has-this"}], ids=["status", "label"])
+def test_what_is_posted_while_paging_makes_no_repeats_and_no_holes(kiln, params):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    before = [kiln.post(project, spec("none", **WAITS)) for _ in range(7)]
+    rows_are_there(kiln, before)
+    answer = page(kiln, path, limit=2, **params)
+    seen = ids(answer.json()["items"])
+    while "next" in answer.links:
+        rows_are_there(kiln, [kiln.post(project, spec("none", **WAITS))])
+        answer = kiln.api.get(answer.links["next"]["url"], expect=200)
+        seen += ids(answer.json()["items"])
+    assert seen == before[::-1]
+
+
+@pytest.mark.parametrize("params", [{"status": "pending"}, {"agent": "command"}, {"branch": "fix/x"}], ids=["status", "agent", "branch"])
+def test_what_leaves_the_queue_while_paging_makes_no_repeats_and_no_holes(kiln, params):
+    """Of each page one that was shown and one that comes later: a list of what is pending lacks the latter, others have it in its place, ended."""
+    project = kiln.project()
+    before = [kiln.post(project, spec("none", branch="fix/x", **WAITS)) for _ in range(8)]
+    rows_are_there(kiln, before)
+    answer = page(kiln, f"/projects/{project['id']}/builds", limit=2, **params)
+    seen, left, wanted = ids(answer.json()["items"]), set(), before[::-1]
+    while "next" in answer.links:
+        later = [task for task in wanted if task not in seen]
+        for task in (seen[-1], later[-1]):
+            kiln.cancel(task)
+            kiln.wait_end(task)
+        left.add(later[-1])
+        if "status" in params:
+            wanted = [task for task in wanted if task not in left]
+        answer = kiln.api.get(answer.links["next"]["url"], expect=200)
+        seen += ids(answer.json()["items"])
+    assert seen == wanted and left
 
 
 def test_links_lead_on_and_back_to_the_first_page(kiln):
@@ -149,7 +186,8 @@ def test_the_longest_link_is_one_that_works(kiln):
     labels = [f"{number}{'x' * 62}" for number in range(8)]
     branch = "é" * 127
     rows_are_there(kiln, [kiln.post(project, spec("none", labels=labels)) for _ in range(3)])
-    kiln.system.sql("update build_audit set asked_branch = %s, template = %s where project_id = %s", branch, f"{'t' * 63}@2147483647", project["id"])
+    for table, column in (("build_audit", "asked_branch"), ("build_queue", "branch")):
+        kiln.system.sql(f"update {table} set {column} = %s, template = %s where project_id = %s", branch, f"{'t' * 63}@2147483647", project["id"])
     params = {"label": labels, "branch": branch, "template": f"{'t' * 63}@2147483647", "status": "pending", "agent": "command", "limit": 1}
     params |= {"created_after": "2020-01-01T00:00:00Z", "created_before": "2120-01-01T00:00:00Z"}
     first = page(kiln, path, **params)
@@ -176,3 +214,57 @@ def test_a_project_with_very_many_kinds_of_builds_is_listed_whole(kiln, limit):
     assert len(first.json()["items"]) == 1 and first.json()["next_cursor"] is not None
     assert [item["created_at"][14:19] for item in kiln.api.pages(path, status="failed", limit=limit)] == ["40:00", "00:02", "00:01"]
     assert kiln.api.pages(path, label="259", status="cancelled") == []
+
+
+@contextlib.contextmanager
+def long_queue(kiln, project, kind, builds=2500):
+    """Builds that no worker takes, two in each second; `kind`: their class, branch and template as SQL of i. Yields [(id, class, branch, template)], the newest first."""
+    values = project["id"], project["name"], builds
+    made = f"""with made as (
+            insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, created_at, asked_branch, template)
+            select gen_random_uuid(), %s, %s, 'pending', 'queued', 3, class, 5, 60, timestamptz '2026-01-01' + i / 2 * interval '1 second', branch, template
+            from generate_series(1, %s) as i, lateral (select {kind}) as kind (class, branch, template) returning *)
+        insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class, branch, template)
+        select id, project_id, class, created_at, created_at, class, asked_branch, template from made"""
+    try:
+        kiln.system.sql(made, *values)
+        yield kiln.system.sql(
+            "select id::text, class, asked_branch, template from build_audit where project_id = %s order by created_at desc, id desc", project["id"]
+        )
+    finally:
+        kiln.system.sql("delete from build_queue where project_id = %s", project["id"])
+        kiln.system.sql("delete from build_audit where project_id = %s", project["id"])
+
+
+def test_a_long_queue_is_listed_whole_and_in_order(kiln):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    kind = """'command,nobody-has-this,' || i %% 3, case when i %% 2 = 0 then 'main' when i %% 5 = 0 then 'fix/' || i end,
+        case when i %% 4 = 0 then 'review@' || 9 + i %% 3 when i %% 7 = 0 then 'review-2@1' end"""
+    with long_queue(kiln, project, kind) as builds:
+
+        def found(limit, **params):
+            return ids(kiln.api.pages(path, limit=limit, **params))
+
+        assert found(500, status="pending") == [build for build, *_ in builds]
+        assert found(500, status="running") == []
+        assert found(100, label="2") == [build for build, name, *_ in builds if name.endswith(",2")]
+        assert found(500, branch="main") == [build for build, _, branch, _ in builds if branch == "main"]
+        assert found(7, branch="fix/25", status="pending") == [build for build, _, branch, _ in builds if branch == "fix/25"]
+        assert found(100, template="review") == [build for build, _, _, template in builds if (template or "").startswith("review@")]
+        assert found(33, template="review@10") == [build for build, _, _, template in builds if template == "review@10"]
+        assert found(100, template="review@1") == []
+        assert found(100, branch="main", template="review@9", label="0") == [
+            build for build, name, branch, template in builds if (branch, template) == ("main", "review@9") and name.endswith(",0")
+        ]
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+def test_a_queue_with_very_many_kinds_of_builds_is_listed_whole(kiln, limit):
+    project = kiln.project()
+    path = f"/projects/{project['id']}/builds"
+    kind = "case when i in (1, 2, 2400) then 'opencode,nobody-has-this' else 'command,nobody-has-this,' || i %% 260 end, null, null"
+    with long_queue(kiln, project, kind) as builds:
+        first = page(kiln, path, agent="opencode", limit=limit)
+        assert len(first.json()["items"]) == 1 and first.json()["next_cursor"] is not None
+        assert ids(kiln.api.pages(path, agent="opencode", limit=limit)) == [build for build, name, *_ in builds if name.startswith("opencode")]

@@ -173,7 +173,7 @@ def test_what_waits_in_an_older_queue_stands_in_its_lists(database):
                 (build, branch, asked_branch, template),
             )
         connection.execute("insert into build_queue (build_id, project_id, class, queue_key, deadline) select id, project_id, '*', '-infinity', now() from build_audit")
-        before = "select build_id, project_id, class, queue_key, not_before, deadline, parked, queued_at from build_queue order by build_id"
+        before = "select build_id, project_id, class, queue_key::text, not_before::text, deadline, parked, queued_at from build_queue order by build_id"
         rows = connection.execute(before).fetchall()
         connection.execute(migration)
         assert connection.execute(before).fetchall() == rows
