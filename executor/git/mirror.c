@@ -15,10 +15,12 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/git/mirror_lock.h"
+#include "executor/git/mirror_sweep.h"
 #include "executor/git/skeleton.h"
 #include "executor/remove_tree.h"
 
 #define KEY_HEX 32
+#define FENCES "refs/kiln/builds/"
 #define MAX_TURNS 8
 #define REMOVE_TIMEOUT_MS 1000
 #define ADOPT_WAIT_MS 200 /* a build's end is not worth more */
@@ -32,11 +34,13 @@ static void hash_key(const char *text, char ret[KEY_HEX + 1])
 	(void)snprintf(ret, KEY_HEX + 1, "%.*s", KEY_HEX, hex);
 }
 
-/* Names of a remote may clash as paths (a, then a/b after a was deleted): ours are flat. */
+/* Names of a remote may clash as paths (a, then a/b after a was deleted): ours are flat. A fence is asked for by the
+ * attempts of one build only, and is gone when that has ended: all fences share one ref, which is read before the next
+ * one is fetched into it. */
 static void local_ref_of(const char *remote_ref, char *ret, size_t size)
 {
 	char key[KEY_HEX + 1];
-	hash_key(remote_ref, key);
+	hash_key(str_starts(remote_ref, FENCES) ? FENCES : remote_ref, key);
 	(void)snprintf(ret, size, "refs/kiln/%s", key);
 }
 
@@ -146,44 +150,6 @@ static bool is_at(const struct mirror *mirror, const char *remote_ref, const cha
 	return true;
 }
 
-/* By git's names. A lock that stays makes all later changes of its ref fail. */
-static bool is_left_behind(const char *name)
-{
-	return str_starts(name, "tmp_") || str_ends(name, ".lock");
-}
-
-static void sweep_folder(int mirror_fd, const char *folder)
-{
-	int fd = openat(mirror_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
-		if (is_left_behind(entry->d_name))
-			(void)unlinkat(dirfd(dir), entry->d_name, 0); /* a lock shows when git meets it, the rest costs space */
-	}
-	if (dir != NULL)
-		(void)closedir(dir); /* read only */
-	else if (fd >= 0)
-		(void)close(fd); /* a directory */
-}
-
-/* Locks of refs and half-written objects and packs, of fetches that were killed or met a full disk. Only with the lock
- * for changes: then nobody lives who made such files. */
-static void sweep(const struct mirror *mirror)
-{
-	static const char *const folders[] = {".", "refs/kiln", "objects", "objects/info", "objects/pack"};
-	int fd = open(mirror->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
-		sweep_folder(fd, folders[i]);
-	for (int i = 0; i < 256; i++) {
-		char name[sizeof("objects/00")];
-		(void)snprintf(name, sizeof(name), "objects/%02x", (unsigned)i);
-		sweep_folder(fd, name);
-	}
-	(void)close(fd); /* a directory */
-}
-
 static int fetch_locked(struct mirror *mirror, const struct git_remote *remote, int lock_fd, const char *remote_ref,
 						git_oid *ret_oid, struct error *err)
 {
@@ -191,9 +157,9 @@ static int fetch_locked(struct mirror *mirror, const struct git_remote *remote, 
 	local_ref_of(remote_ref, local_ref, sizeof(local_ref));
 	struct git_remote locked = *remote;
 	locked.mirror_fd = lock_fd;
-	sweep(mirror);
+	mirror_sweep(mirror->path);
 	if (remote_fetch(&locked, mirror->path, remote_ref, local_ref, err) < 0) {
-		sweep(mirror);
+		mirror_sweep(mirror->path);
 		return -1;
 	}
 	git_odb *odb = NULL;
@@ -218,40 +184,53 @@ int mirror_fetch(struct mirror *mirror, const struct git_remote *remote, const c
 	return fetch_locked(mirror, remote, lock_fd, remote_ref, ret_oid, err);
 }
 
-/* Loose objects are immutable and named by their content: linking them is all it takes. */
-static void link_folder(int from_fd, int to_fd, const char *name)
+/* Packing removes folders that it has emptied (mirror_pack.h), also this one just now. */
+static bool link_object(int from, int to_fd, const char *folder, const char *name)
+{
+	CLEANUP(free_p) char *to = xasprintf("%s/%s", folder, name);
+	for (int turn = 0; turn < MAX_TURNS; turn++) {
+		if (linkat(from, name, to_fd, to, 0) == 0 || errno == EEXIST)
+			return true;
+		if (errno != ENOENT || (mkdirat(to_fd, folder, 0755) < 0 && errno != EEXIST))
+			return false;
+	}
+	return false;
+}
+
+static bool link_folder(int from_fd, int to_fd, const char *name)
 {
 	int from = openat(from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	(void)mkdirat(to_fd, name, 0755); /* EEXIST */
-	int to = openat(to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = from < 0 || to < 0 ? NULL : fdopendir(from);
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
-		/* EEXIST: known already. Anything else: the next fetch brings what is missing. */
-		if (entry->d_name[0] != '.' && linkat(dirfd(dir), entry->d_name, to, entry->d_name, 0) < 0 && errno != EEXIST)
-			break;
-	}
+	if (from < 0)
+		return errno == ENOENT;
+	DIR *dir = fdopendir(from);
+	bool whole = dir != NULL;
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); whole && entry != NULL; entry = readdir(dir))
+		whole = entry->d_name[0] == '.' || link_object(dirfd(dir), to_fd, name, entry->d_name);
 	if (dir != NULL)
 		(void)closedir(dir); /* read only */
-	else if (from >= 0)
+	else
 		(void)close(from); /* read only */
-	if (to >= 0)
-		(void)close(to); /* a directory */
+	return whole;
+}
+
+/* Loose objects are immutable and named by their content: linking them is all it takes. */
+static bool link_objects(const char *from_path, const char *to_path)
+{
+	CLEANUP(close_p) int from = open(from_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(close_p) int to = open(to_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool whole = from >= 0 && to >= 0;
+	for (int i = 0; whole && i < 256; i++) {
+		char name[3];
+		(void)snprintf(name, sizeof(name), "%02x", (unsigned)i);
+		whole = link_folder(from, to, name);
+	}
+	return whole;
 }
 
 void mirror_adopt(struct mirror *mirror, const char *objects_dir, const char *remote_ref, const git_oid *commit)
 {
-	int from = open(objects_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int to = open(mirror->objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int i = 0; from >= 0 && to >= 0 && i < 256; i++) {
-		char name[3];
-		(void)snprintf(name, sizeof(name), "%02x", i);
-		if (faccessat(from, name, F_OK, 0) == 0)
-			link_folder(from, to, name);
-	}
-	if (from >= 0)
-		(void)close(from); /* a directory */
-	if (to >= 0)
-		(void)close(to); /* a directory */
+	if (!link_objects(objects_dir, mirror->objects))
+		return; /* a ref says that all of its objects are there: it is fetched next time */
 	CLEANUP(close_p) int lock_fd = -1;
 	struct error ignored = ERROR_INIT;
 	if (mirror_lock_fetch(mirror->path, NULL, clock_boot_ms() + ADOPT_WAIT_MS, &lock_fd, &ignored) < 0)

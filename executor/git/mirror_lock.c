@@ -14,6 +14,7 @@
 
 #define USE_FILE "kiln-use"
 #define FETCH_FILE "kiln-fetch"
+#define PACK_FILE "kiln-pack"
 #define POLL_MS 20
 #define USE_WAIT_MS 5000 /* for who holds it while he renames a directory */
 
@@ -24,12 +25,8 @@ static int open_file(const char *path, const char *name)
 }
 
 /* flock has no time-out, hence the polling; the interrupt descriptor ends it early. */
-static int take(const char *path, const char *name, int operation, const struct git_remote *remote, int64_t deadline_ms,
-				int *ret_fd, struct error *err)
+static int wait_for_lock(int fd, int operation, const struct git_remote *remote, int64_t deadline_ms, struct error *err)
 {
-	CLEANUP(close_p) int fd = open_file(path, name);
-	if (fd < 0)
-		return error_set_errno(err, errno, "lock of the mirror");
 	while (flock(fd, operation | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return error_set_errno(err, errno, "lock of the mirror");
@@ -40,6 +37,17 @@ static int take(const char *path, const char *name, int operation, const struct 
 			remote->interrupted(remote->interrupt_ctx))
 			return error_set(err, ERR_CANCELLED, "cancelled");
 	}
+	return 0;
+}
+
+static int take(const char *path, const char *name, int operation, const struct git_remote *remote, int64_t deadline_ms,
+				int *ret_fd, struct error *err)
+{
+	CLEANUP(close_p) int fd = open_file(path, name);
+	if (fd < 0)
+		return error_set_errno(err, errno, "lock of the mirror");
+	if (wait_for_lock(fd, operation, remote, deadline_ms, err) < 0)
+		return -1;
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
@@ -53,29 +61,83 @@ static bool is_in(const char *path, int use_fd)
 	return stat(file, &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-int mirror_lock_use(const char *path, int *ret_fd, struct error *err)
+static int take_shared(const char *path, int64_t deadline_ms, int *ret_fd, struct error *err)
 {
 	CLEANUP(close_p) int fd = -1;
-	if (take(path, USE_FILE, LOCK_SH, NULL, clock_boot_ms() + USE_WAIT_MS, &fd, err) < 0)
+	if (take(path, USE_FILE, LOCK_SH, NULL, deadline_ms, &fd, err) < 0)
 		return -1;
 	if (!is_in(path, fd))
 		return error_set(err, ERR_NOT_FOUND, "the mirror was moved away");
-	(void)futimens(fd, NULL); /* our own file; otherwise it goes earlier than it should, and comes again */
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+int mirror_lock_use(const char *path, int *ret_fd, struct error *err)
+{
+	int fd = -1;
+	if (take_shared(path, clock_boot_ms() + USE_WAIT_MS, &fd, err) < 0)
+		return -1;
+	(void)futimens(fd, NULL); /* our own file; otherwise it goes earlier than it should, and comes again */
+	*ret_fd = fd;
+	return 0;
+}
+
+int mirror_lock_stay(const char *path, int *ret_fd, struct error *err)
+{
+	return take_shared(path, clock_boot_ms(), ret_fd, err);
+}
+
+static int64_t time_us(int fd)
+{
+	struct stat info;
+	return fd < 0 || fstat(fd, &info) < 0 ? 0 : (int64_t)info.st_mtim.tv_sec * 1000000 + info.st_mtim.tv_nsec / 1000;
 }
 
 int64_t mirror_last_used_us(const char *path)
 {
 	CLEANUP(close_p) int fd = open_file(path, USE_FILE); /* one of an older release, without it, counts from now */
-	struct stat info;
-	return fd < 0 || fstat(fd, &info) < 0 ? 0 : (int64_t)info.st_mtim.tv_sec * 1000000 + info.st_mtim.tv_nsec / 1000;
+	return time_us(fd);
 }
 
 int mirror_lock_fetch(const char *path, const struct git_remote *remote, int64_t deadline_ms, int *ret_fd,
 					  struct error *err)
 {
 	return take(path, FETCH_FILE, LOCK_EX, remote, deadline_ms, ret_fd, err);
+}
+
+/* A new file says that nobody has looked yet, whoever makes it. */
+static int open_pack_file(const char *path)
+{
+	CLEANUP(free_p) char *file = xasprintf("%s/" PACK_FILE, path);
+	int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		mirror_set_packed_us(fd, 0);
+	return fd >= 0 || errno != EEXIST ? fd : open_file(path, PACK_FILE);
+}
+
+int mirror_lock_pack(const char *path, int *ret_fd, struct error *err)
+{
+	CLEANUP(close_p) int fd = open_pack_file(path);
+	if (fd < 0)
+		return error_set_errno(err, errno, "lock of the mirror");
+	if (wait_for_lock(fd, LOCK_EX, NULL, clock_boot_ms(), err) < 0)
+		return -1;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int64_t mirror_packed_us(const char *path)
+{
+	CLEANUP(free_p) char *file = xasprintf("%s/" PACK_FILE, path);
+	CLEANUP(close_p) int fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return time_us(fd);
+}
+
+void mirror_set_packed_us(int pack_fd, int64_t time_us)
+{
+	const struct timespec then = {.tv_sec = time_us / 1000000, .tv_nsec = time_us % 1000000 * 1000};
+	const struct timespec times[2] = {then, then};
+	(void)futimens(pack_fd, times); /* our own file; otherwise it is looked at once more or less */
 }
 
 int mirror_retire(const char *path, const char *state_dir, int *use_fd, struct error *err)

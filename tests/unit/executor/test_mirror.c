@@ -2,9 +2,11 @@
 #include "tests/unit/executor/mirrors.h"
 
 #include "executor/git/mirror_lock.h"
+#include "executor/git/mirror_sweep.h"
 
 #define URL "https://h/x.git"
 #define REF "refs/heads/main"
+#define EMPTY_TREE_FOLDER "4b" /* of 4b825dc642cb6eb9a060e54bf8d69288fbee4904 */
 
 static struct mirror open_mirror(void)
 {
@@ -182,6 +184,75 @@ TEST(refs_are_changed_only_with_the_lock)
 	mirror_close(&mirror);
 }
 
+/* A ref says that all of its objects are there. */
+TEST(what_could_not_be_taken_over_as_a_whole_is_not_known)
+{
+	struct mirror mirror = open_mirror();
+	CLEANUP(free_p) char *objects = xasprintf("%s/kiln.git/objects", folder);
+	const git_oid commit = make_commit();
+	git_oid known;
+	CLEANUP(free_p) char *in_its_way = xasprintf("%s/" EMPTY_TREE_FOLDER, mirror.objects);
+	assert_int_equal(close(open(in_its_way, O_WRONLY | O_CREAT, 0600)), 0);
+	mirror_adopt(&mirror, objects, REF, &commit);
+	assert_false(mirror_knows(&mirror, REF, &known));
+	assert_int_equal(unlink(in_its_way), 0);
+	mirror_adopt(&mirror, objects, REF, &commit);
+	assert_true(mirror_knows(&mirror, REF, &known));
+	mirror_close(&mirror);
+}
+
+/* Each is asked for by one build. */
+TEST(all_fences_share_one_ref)
+{
+	struct mirror mirror = open_mirror();
+	CLEANUP(free_p) char *objects = xasprintf("%s/kiln.git/objects", folder);
+	const git_oid commit = make_commit();
+	git_oid known;
+	mirror_adopt(&mirror, objects, "refs/kiln/builds/a", &commit);
+	assert_true(mirror_knows(&mirror, "refs/kiln/builds/b", &known));
+	assert_false(mirror_knows(&mirror, REF, &known));
+	mirror_close(&mirror);
+}
+
+static char *make_file(const char *path, const char *name)
+{
+	char *file = xasprintf("%s/%s", path, name);
+	assert_int_equal(close(open(file, O_WRONLY | O_CREAT, 0600)), 0);
+	return file;
+}
+
+TEST(what_a_killed_git_has_left_is_swept)
+{
+	static const char *const left[] = {"packed-refs.lock",
+									   "packed-refs.new",
+									   "objects/tmp_obj_x",
+									   "objects/pack/tmp_pack_x",
+									   "objects/pack/.tmp-7-pack-x.idx",
+									   "objects/pack/pack-x.keep"};
+	struct mirror mirror = open_mirror();
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		CLEANUP(free_p) char *file = make_file(mirror.path, left[i]);
+		mirror_sweep(mirror.path);
+		assert_false(is_there(file));
+	}
+	mirror_close(&mirror);
+}
+
+TEST(what_a_packing_is_writing_is_not_swept)
+{
+	struct mirror mirror = open_mirror();
+	struct error err = ERROR_INIT;
+	int packing = -1;
+	CLEANUP(free_p) char *writing = make_file(mirror.path, "objects/pack/tmp_pack_x");
+	assert_int_equal(mirror_lock_pack(mirror.path, &packing, &err), 0);
+	mirror_sweep(mirror.path);
+	assert_true(is_there(writing));
+	assert_int_equal(close(packing), 0);
+	mirror_sweep(mirror.path);
+	assert_false(is_there(writing));
+	mirror_close(&mirror);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +267,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_waits_for_a_fetch_gives_up_at_the_deadline_or_when_interrupted, state_make,
 										folder_remove),
 		cmocka_unit_test_setup_teardown(refs_are_changed_only_with_the_lock, state_make, folder_remove),
+		cmocka_unit_test_setup_teardown(what_could_not_be_taken_over_as_a_whole_is_not_known, state_make,
+										folder_remove),
+		cmocka_unit_test_setup_teardown(all_fences_share_one_ref, state_make, folder_remove),
+		cmocka_unit_test_setup_teardown(what_a_killed_git_has_left_is_swept, state_make, folder_remove),
+		cmocka_unit_test_setup_teardown(what_a_packing_is_writing_is_not_swept, state_make, folder_remove),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
