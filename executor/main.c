@@ -1,5 +1,5 @@
 /* kiln-executor: the daemon that runs agents, and (as `run-attempt`) the child that works on one attempt, or (as
- * `nursery`) the process that such children are forked from. */
+ * `nursery`) the process that such children are forked from, or (as `pack-mirrors`) the one that packs mirrors. */
 #include <stdio.h>
 
 #include "common/base/config.h"
@@ -10,6 +10,7 @@
 #include "executor/attempt/run_attempt.h"
 #include "executor/config.h"
 #include "executor/daemon/daemon.h"
+#include "executor/pack_mirrors.h"
 
 int main(int argc, char **argv)
 {
@@ -17,6 +18,8 @@ int main(int argc, char **argv)
 		return run_attempt_main(argv[2]); /* started by the daemon only: its standard input is their socket */
 	if (argc == 3 && str_equal(argv[1], "nursery"))
 		return nursery_main(argv[2]); /* as above */
+	if (argc == 3 && str_equal(argv[1], "pack-mirrors"))
+		return pack_mirrors_main(); /* as above */
 
 	static struct executor_config config;
 	struct error err = ERROR_INIT;

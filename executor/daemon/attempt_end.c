@@ -167,6 +167,7 @@ void attempts_end(struct daemon *daemon, struct held *held)
 {
 	janitor_discard_workspace(daemon->config->state_dir, held->token.lease_id);
 	janitor_wake(daemon->janitor);
+	packer_want(&daemon->packer);
 	/* Killed by us means that the lease is gone, or that the worker leaves: then the build service has it settled. */
 	bool unsettled = held->result == NULL && held->pushing && held->kill_class == NULL && !held->settling &&
 					 !held->abandoned && !held->tidy;

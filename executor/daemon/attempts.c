@@ -314,6 +314,8 @@ static void reap(struct daemon *daemon)
 		} else if (daemon->nursery.pid == pid) {
 			log_warn("the nursery has died", "status", LOG_INT(status), NULL);
 			nursery_ended(&daemon->nursery);
+		} else if (daemon->packer.pid == pid) {
+			packer_ended(&daemon->packer, status);
 		} else { /* perhaps of a nursery that was given up: nobody has its pid, but it has a folder */
 			janitor_discard_spare(daemon->config->state_dir, (int)pid);
 		}
@@ -329,6 +331,8 @@ static size_t kill_unknown(struct daemon *daemon)
 		keep[len++] = daemon->spare.pid;
 	if (daemon->nursery.pid > 0) /* what it is forking is not ours yet */
 		keep[len++] = daemon->nursery.pid;
+	if (daemon->packer.pid > 0)
+		keep[len++] = daemon->packer.pid;
 	for (struct list_node *node = daemon->held.next; node != &daemon->held && len < MAX_KEPT; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		if (held->child.pid > 0)

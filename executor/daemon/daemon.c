@@ -226,12 +226,19 @@ static int64_t earliest(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static bool may_pack(const struct daemon *daemon)
+{
+	return daemon->state == DAEMON_READY && !daemon->draining;
+}
+
 static int64_t next_due_ms(const struct daemon *daemon, int64_t now_ms)
 {
 	int64_t due_ms = earliest(attempts_due_ms(daemon), heartbeats_due_ms(daemon));
 	due_ms = earliest(due_ms, sender_due_ms(&daemon->sender));
 	if (daemon->state == DAEMON_READY)
 		due_ms = earliest(due_ms, reported_due_ms(&daemon->reported));
+	if (may_pack(daemon))
+		due_ms = earliest(due_ms, packer_due_ms(&daemon->packer));
 	if (daemon->state == DAEMON_CLEARING)
 		due_ms = earliest(due_ms, now_ms + CLEAR_POLL_MS);
 	if (daemon->draining)
@@ -283,6 +290,8 @@ static void loop(struct daemon *daemon, int child_signals)
 		heartbeats_tick(daemon, now_ms);
 		sender_tick(&daemon->sender, now_ms);
 		resend(daemon, now_ms);
+		if (may_pack(daemon))
+			packer_tick(&daemon->packer, now_ms);
 		drain(daemon, now_ms);
 	}
 }
@@ -300,6 +309,7 @@ static void end_children(struct daemon *daemon)
 		(void)poll(NULL, 0, 5); /* until they are gone */
 	}
 	nursery_stop(&daemon->nursery);
+	packer_stop(&daemon->packer);
 }
 
 /* ---- start and end */
@@ -375,6 +385,7 @@ int daemon_run(const struct executor_config *config)
 	daemon.read_offset = -1;
 	list_init(&daemon.held);
 	nursery_init(&daemon.nursery);
+	packer_init(&daemon.packer);
 	(void)gethostname(daemon.hostname, sizeof(daemon.hostname) - 1); /* "" is a name too */
 	/* Orphans of a child that died come to us. */
 	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);

@@ -18,6 +18,7 @@
 #include "executor/daemon/mailbox.h"
 #include "executor/daemon/nursery.h"
 #include "executor/daemon/over.h"
+#include "executor/daemon/packer.h"
 #include "executor/daemon/reported.h"
 #include "executor/daemon/sender.h"
 #include "executor/daemon/worker_identity.h"
@@ -56,6 +57,7 @@ struct daemon {
 	size_t held_len;
 	uint64_t last_serial;
 	struct nursery nursery;
+	struct packer packer;
 	struct child spare;
 	bool has_spare;
 	int64_t spare_due_ms; /* when the next one is made; INT64_MAX = there is one */

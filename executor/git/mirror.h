@@ -1,11 +1,12 @@
 /*
  * The mirror: one bare repository per remote URL under STATE/mirrors, that keeps what was ever fetched, so that a
  * repository is cloned once. For every ref of the remote that we have fetched there is one ref of ours, set when all
- * its objects are there; "known" means that this ref stands at the wanted commit.
+ * its objects are there; "known" means that this ref stands at the wanted commit. All fences share one.
  *
- * Fetches are serialised by a lock. Nothing in it is ever pruned, since workspaces borrow its objects; for the same
- * reason who has it open holds a lock too (mirror_lock.h), without which it goes as a whole: when it was not used for
- * long (daemon/mirrors.h), or when it turns out to be broken, and is made anew.
+ * Fetches are serialised by a lock. Nothing in it is ever pruned, since workspaces borrow its objects; what has come one
+ * by one is packed by another process meanwhile (mirror_pack.h). For the same reason who has it open holds a lock too
+ * (mirror_lock.h), without which it goes as a whole: when it was not used for long (daemon/mirrors.h), or when it turns
+ * out to be broken, and is made anew.
  */
 #pragma once
 

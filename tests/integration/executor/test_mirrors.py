@@ -1,9 +1,13 @@
 """Mirrors go when they take too much room, or are broken, but never while a build borrows from them; and who holds their locks."""
 import os
 import pathlib
+import signal
+import subprocess
 import time
 
-from executing import open_files
+import pytest
+
+from executing import EMPTY_ENV, open_files
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
 from kiln_testing.waiting import wait_for
 from test_publishing import MAKE, waiting
@@ -21,13 +25,17 @@ def wait_gone(path):
     wait_for(lambda: not path.exists(), "a mirror to be removed")
 
 
-def holders(path):
-    """Names of the processes that have the file open."""
-    found = set()
+def holding(path):
+    """Pids of the processes that have the file open, and their names."""
+    found = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit() and str(path) in open_files(int(entry.name)):
-            found.add((entry / "comm").read_text(encoding="utf-8").strip())
+            found[int(entry.name)] = (entry / "comm").read_text(encoding="utf-8").strip()
     return found
+
+
+def holders(path):
+    return set(holding(path).values())
 
 
 def test_when_they_take_too_much_the_one_used_longest_ago_goes_and_is_fetched_again(own_executor, agents, site):
@@ -119,3 +127,55 @@ def test_all_that_belongs_to_a_fetch_holds_its_lock(executor, agents, site, host
     assert holders(mirror / "kiln-use") == {"kiln-attempt"}
     attempt.cancel()
     assert attempt.finished()["outcome"] == "cancelled"
+
+
+def loose_objects(mirror):
+    return sum(len(files) for folder, _, files in os.walk(mirror / "objects") if len(os.path.basename(folder)) == 2)
+
+
+def grow(executor, mirror, count):
+    """Loose objects, as many builds leave them."""
+    stream = b"".join(b"blob\ndata %d\n%s\n" % (len(text), text) for text in (os.urandom(1000).hex().encode() for _ in range(count)))
+    subprocess.run(
+        ["git", f"--git-dir={mirror}", "-c", "fastimport.unpackLimit=1000000", "fast-import", "--quiet"],
+        input=stream, env=EMPTY_ENV, check=True, timeout=120, **executor.system.as_run_user(),
+    )  # fmt: skip
+    assert loose_objects(mirror) >= count
+
+
+def grown(executor, repository, agents, count=600):
+    """The mirror of a repository that has been built often. The executor is started anew, for it looks at once then."""
+    assert executor.run(repository, agents.write(write("one")))[0]["published"]
+    mirror = executor.mirror_of(repository)
+    executor.stop()
+    grow(executor, mirror, count)
+    executor.start()
+    return mirror
+
+
+def test_one_that_has_grown_is_packed_and_a_build_that_borrows_from_it_goes_on(own_executor, agents, site, place):
+    executor = own_executor()
+    repository = site.repository()
+    mirror = grown(executor, repository, agents)
+    attempt = executor.attempt(repository, agents.write(waiting(place, "git log -p && git fsck && echo made >made.txt"))).assign()
+    attempt.phase("agent")
+    wait_for(lambda: loose_objects(mirror) < 100, "the mirror to be packed", deadline=180)
+    (place / "go").touch()
+    assert attempt.finished()["published"]
+    with repository.clone() as clone:
+        assert clone.files() == ["README.md", "made.txt", "one", "src/a.txt"]
+    assert "mirror packed" in executor.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_packing_ends_with_its_daemon(own_executor, agents, site, number):
+    executor = own_executor()
+    mirror = grown(executor, site.repository(), agents, count=6000)
+    lock = mirror / "kiln-pack"
+    git = wait_for(lambda: [pid for pid, name in holding(lock).items() if name == "git"], "git to pack it")
+    for pid in git:
+        os.kill(pid, signal.SIGSTOP)  # it does not get far
+    assert loose_objects(mirror) > 5000
+    executor.kill(number)
+    wait_for(lambda: not holding(lock), "all of it to be gone", deadline=10)
+    assert loose_objects(mirror) > 5000

@@ -1,0 +1,109 @@
+#include "executor/pack_mirrors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "executor/attempt/memory_bound.h"
+#include "executor/attempt/run_attempt.h"
+#include "executor/config.h"
+#include "executor/git/mirror_pack.h"
+
+#define MAX_MIRRORS 65536 /* as the janitor */
+#define MEMORY_BYTES (INT64_C(512) * 1024 * 1024)
+#define NICENESS 19
+#define IOPRIO_WHO_PROCESS 1 /* by ioprio_set(2); libc has no name for it */
+#define IOPRIO_IDLE (3 << 13)
+
+static void set_up_process(void)
+{
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+	CHECK(prctl(PR_SET_NAME, "kiln-packer") == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	/* The socket tells us of the daemon's end, and what git has started is killed with it. */
+	CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
+	CHECK(setrlimit(RLIMIT_CORE, &none) == 0);
+	(void)memory_bound_set(MEMORY_BYTES); /* which git inherits; it is never lifted */
+	CHECK(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	(void)umask(022);
+}
+
+/* For good, and git with it. */
+static void become_nice(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, NICENESS);                      /* otherwise it is felt more */
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE); /* as above */
+}
+
+/* The daemon sends nothing: what can be read is the end. */
+static bool is_over(void *ctx)
+{
+	char byte;
+	ssize_t got = recv(*(const int *)ctx, &byte, sizeof(byte), MSG_DONTWAIT | MSG_PEEK);
+	return got >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+static void pack_one(const char *path, const struct git_remote *here, enum mirror_part part)
+{
+	struct mirror_files files;
+	struct error err = ERROR_INIT;
+	int64_t begin_ms = clock_boot_ms();
+	int rc = mirror_pack(path, here, part, &files, &err);
+	if (rc > 0)
+		log_info("mirror packed", "path", path, "part", part == MIRROR_REFS ? "refs" : "objects", "loose_objects",
+				 LOG_INT(files.loose), "packs", LOG_INT(files.packs), "loose_refs", LOG_INT(files.refs), "ms",
+				 LOG_INT(clock_boot_ms() - begin_ms), NULL);
+	if (rc < 0 && err.kind != ERR_CANCELLED)
+		log_warn("a mirror cannot be packed, and is left alone for an hour", "path", path, "error", err.message, NULL);
+}
+
+static void pack_all(const char *state_dir, const struct git_remote *here, enum mirror_part part)
+{
+	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
+	DIR *dir = opendir(folder);
+	int64_t seen = 0;
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir);
+		 entry != NULL && seen < MAX_MIRRORS && !is_over(here->interrupt_ctx); entry = readdir(dir)) {
+		if (!str_ends(entry->d_name, ".git"))
+			continue;
+		CLEANUP(free_p) char *path = xasprintf("%s/%s", folder, entry->d_name);
+		pack_one(path, here, part);
+		seen++;
+	}
+	if (dir != NULL)
+		(void)closedir(dir); /* read only */
+}
+
+int pack_mirrors_main(void)
+{
+	static struct executor_config config;
+	struct error err = ERROR_INIT;
+	int socket_fd = run_attempt_take_socket();
+	set_up_process();
+	if (config_load(executor_options, executor_options_len, &config, &err) < 0) {
+		(void)fprintf(stderr, "kiln-executor pack-mirrors: %s\n", err.message);
+		return 2;
+	}
+	log_init("kiln-executor", (enum log_level)config.common.log_level, (enum log_format)config.common.log_format);
+	const struct git_remote here = {.scratch_dir = config.state_dir,
+									.lock_fd = -1,
+									.interrupt_fd = socket_fd,
+									.interrupted = is_over,
+									.interrupt_ctx = &socket_fd};
+	pack_all(config.state_dir, &here, MIRROR_REFS);
+	become_nice();
+	pack_all(config.state_dir, &here, MIRROR_OBJECTS);
+	config_release(executor_options, executor_options_len, &config);
+	return 0;
+}
