@@ -343,6 +343,16 @@ class Executor:
                         found.append(int(entry.name))
         return found
 
+    def children_for(self, mode):
+        """Pids of those that were started as `kiln-executor MODE`, without attempts that were forked from one."""
+        found = []
+        for pid in self.children():
+            with contextlib.suppress(OSError):  # it may have ended
+                process = pathlib.Path(f"/proc/{pid}")
+                if mode.encode() in (process / "cmdline").read_bytes().split(b"\0") and (process / "comm").read_text(encoding="ascii") != "kiln-attempt\n":
+                    found.append(pid)
+        return found
+
     def child_of(self, attempt):
         """The pid of the attempt's child: it has the lease's lock open."""
         (child,) = [pid for pid in self.children() if any(attempt.token["lease_id"] in name for name in open_files(pid))]

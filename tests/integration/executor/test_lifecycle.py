@@ -1,6 +1,5 @@
 """Workers that come, go, are killed, fenced and cut off (docs/protocol.md sections 4 and 5)."""
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -126,8 +125,7 @@ def test_a_killed_child_is_internal_and_retryable_and_leaves_nothing(own_executo
 
 def nursery_of(executor):
     """The pid of the process that children are forked from: those have another name."""
-    found = [pid for pid in executor.children() if b"nursery" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
-    return next((pid for pid in found if pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "kiln-executor\n"), None)
+    return next(iter(executor.children_for("nursery")), None)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

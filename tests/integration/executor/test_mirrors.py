@@ -167,6 +167,34 @@ def test_one_that_has_grown_is_packed_and_a_build_that_borrows_from_it_goes_on(o
     assert "mirror packed" in executor.log()
 
 
+def wait_packed(executor, mirror, times):
+    """Until that often a process has packed this mirror, and has ended."""
+    wait_for(lambda: len([line for line in executor.lines() if line["msg"] == "mirror packed" and line["path"] == str(mirror)]) == times, "it to be packed")
+    wait_for(lambda: not executor.children_for("pack-mirrors"), "the packer to end")
+
+
+def test_one_that_cannot_be_packed_is_told_once_and_holds_up_no_other(own_executor, agents, site):
+    executor = own_executor()
+    broken, sound = site.repository(), site.repository()
+    executor.run(broken, agents.write(write("one")))
+    mirror = grown(executor, sound, agents)
+    wait_packed(executor, mirror, 1)
+    for turn in (2, 3):
+        for repository in (broken, sound):
+            assert executor.run(repository, agents.write(write(f"file{turn}")))[0]["published"]
+        executor.stop()
+        grow(executor, mirror, 600)
+        if turn == 2:
+            grow(executor, executor.mirror_of(broken), 600)
+            large = max((executor.mirror_of(broken) / "objects").glob("??/*"), key=lambda path: path.stat().st_size)
+            large.chmod(0o644)
+            os.truncate(large, 500)
+        executor.start()
+        wait_packed(executor, mirror, turn)
+    told = [line["path"] for line in executor.lines() if line["msg"].startswith("a mirror cannot be packed")]
+    assert told == [str(executor.mirror_of(broken))]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_packing_ends_with_its_daemon(own_executor, agents, site, number):
     executor = own_executor()
