@@ -1,14 +1,14 @@
 # Debian packages, by name, each command only those it needs.
 # shellcheck shell=bash
 
-PACKAGES_RUN="postgresql-15 openjdk-17-jre-headless maven git bubblewrap
+PACKAGES_RUN="postgresql-15 openjdk-17-jre-headless maven git openssh-client bubblewrap
     python3 kcat curl jq procps util-linux ca-certificates"
 PACKAGES_BUILD="build-essential cmake ninja-build pkg-config libh2o-evloop-dev
     libssl-dev libjemalloc-dev librdkafka-dev libpq-dev libgit2-dev libcurl4-openssl-dev
     libcjson-dev libpcre2-dev libseccomp-dev libcmocka-dev zlib1g-dev libzstd-dev git python3 python3-yaml"
 PACKAGES_NPM="npm"
 PACKAGES_DEMO="python3-venv git"
-PACKAGES_TEST="python3-venv openjdk-17-jdk-headless spin"
+PACKAGES_TEST="python3-venv openjdk-17-jdk-headless spin openssh-server"
 PACKAGES_BENCH="wrk"
 PACKAGES_FUZZ="clang libclang-rt-14-dev"
 PACKAGES_LINT="clang-format clang-tidy clang cppcheck shellcheck"
@@ -55,6 +55,8 @@ apt_install() {
     local no_cluster=/etc/postgresql-common/createcluster.d/kiln-dev.conf rc=0
     # Of Postgres only the programs are wanted, not a cluster that starts with the machine.
     "${root[@]}" sh -c "mkdir -p ${no_cluster%/*} && echo create_main_cluster=false >$no_cluster"
+    # Nor may a machine be open to logins because of a test: Debian's units start no sshd where this file is. It stays.
+    case " $* " in *" openssh-server "*) "${root[@]}" sh -c "mkdir -p /etc/ssh && : >>/etc/ssh/sshd_not_to_be_run" ;; esac
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a \
         apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \
         install --no-install-recommends "$@" </dev/null || rc=$?
