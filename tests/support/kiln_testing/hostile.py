@@ -7,20 +7,23 @@ import pytest
 
 
 class Hostile(http.server.ThreadingHTTPServer):
-    """Says what it is told to, to any request, and remembers what it was asked."""
+    """Says what it is told to, to any request, and remembers what it was asked. `tls`: an SSLContext, for https."""
 
     daemon_threads = True
 
-    def __init__(self, behave):
+    def __init__(self, behave, tls=None):
         self.behave = behave
         self.requests = []
         self.stop = threading.Event()
         super().__init__(("127.0.0.1", 0), HostileHandler)
+        self.scheme = "http" if tls is None else "https"
+        if tls is not None:  # hands are shaken by the request's own thread
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
         pass
@@ -41,8 +44,8 @@ class HostileHandler(http.server.BaseHTTPRequestHandler):
 def hostile():
     servers = []
 
-    def start(behave):
-        servers.append(Hostile(behave))
+    def start(behave, tls=None):
+        servers.append(Hostile(behave, tls))
         return servers[-1]
 
     yield start
