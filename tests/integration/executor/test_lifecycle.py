@@ -1,4 +1,6 @@
 """Workers that come, go, are killed, fenced and cut off (docs/protocol.md sections 4 and 5)."""
+import contextlib
+import datetime
 import os
 import signal
 import socket
@@ -7,6 +9,7 @@ import time
 
 import pytest
 
+from kiln_testing.relay import KafkaRelay
 from kiln_testing.waiting import stays, wait_for
 
 SLEEP = "cat >/dev/null; echo up; setsid sleep 1000 & sleep 1000"
@@ -290,6 +293,30 @@ def test_a_result_that_waits_for_kafka_is_queued_once(own_executor, agents, site
     wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be released")
     executor.next_heartbeat(2)  # what was sent before the release is here as well
     assert len(executor.service.seen(type="attempt.finished", **attempt.token)) <= 2  # it may have come due after Kafka had the first
+
+
+def made(beat):
+    return datetime.datetime.fromisoformat(beat.headers["ce_time"])
+
+
+def test_old_heartbeats_are_dropped_and_not_sent_late(own_executor, infra):
+    kafka, brokers = KafkaRelay.of_brokers(infra.brokers)
+    with contextlib.closing(kafka):
+        executor = own_executor(KILN_KAFKA_BROKERS=brokers)
+        executor.next_heartbeat()
+        beats = lambda: executor.service.seen(type="worker.heartbeat", **executor.addressee())  # noqa: E731
+        # Cut off, not frozen: what a frozen broker has in its socket it would still take.
+        kafka.set_mode("refuse", cut=True)
+        stays(lambda: executor.process.poll() is None, "the executor, for as long as two heartbeats may live", 12)
+        before, back = len(beats()), datetime.datetime.now(datetime.UTC)
+        kafka.set_mode("pass")
+        wait_for(lambda: made(beats()[-1]) > back, "a heartbeat of later")
+        executor.next_heartbeat(3)
+        # Five seconds, one until librdkafka looks, and one for a busy machine.
+        oldest = min(made(beat) for beat in beats()[before:])
+        assert oldest >= back - datetime.timedelta(seconds=7), back - oldest
+        assert [line for line in executor.lines() if line["msg"] == "a heartbeat was not acknowledged"]
+        executor.stop()
 
 
 def test_an_executor_that_starts_without_kafka_waits_for_it(own_executor, agents, site, infra):
