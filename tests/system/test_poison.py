@@ -127,6 +127,40 @@ def test_an_unknown_type_is_tolerated_without_a_dead_letter(own_kiln):
     assert not [r for r in own_kiln.tap.records if r.topic == records.DEAD_LETTERS and wanted.items() <= r.headers.items()]
 
 
+def worker_of(kiln):
+    """What the only executor has said of itself last: whom commands are for."""
+
+    def said():
+        return next((r.data for r in reversed(kiln.tap.records) if r.type == "worker.heartbeat" and records.RUBBISH not in r.headers), None)
+
+    return kiln.tap.wait(said, "a heartbeat")
+
+
+TOKEN = {"build_id": str(uuid.uuid4()), "attempt": 1, "lease_id": str(uuid.uuid4())}
+# Of commands for the very incarnation that runs: what is wrong with the rest.
+HALF_BROKEN = {
+    "attempt.assign": [{}, {"build_id": 1, "attempt": "x", "lease_id": []}, TOKEN, TOKEN | {"mode": 7, "project": [], "spec": "x", "git": None}],
+    "attempt.cancel": [{}, {"build_id": 1, "attempt": "x", "lease_id": []}, TOKEN | {"attempt": -1}],
+    "worker.fenced": [{"incarnation": None}, {"incarnation": "x"}, {"incarnation": {"counter": "x", "nonce": 1}}],
+}
+
+
+@pytest.mark.parametrize("type", HALF_BROKEN)
+def test_a_worker_goes_on_behind_commands_that_nobody_can_read(own_kiln, type):
+    worker = worker_of(own_kiln)
+    addressee = {name: worker[name] for name in ("worker_id", "incarnation")}
+    bodies = [*RUBBISH.values(), *(json.dumps(addressee | broken).encode() for broken in HALF_BROKEN[type])]
+    topic, key = "kiln.build.assignments", worker["worker_id"]
+    places = [send(own_kiln.system, topic, body, headers(type), key=key) for body in bodies]
+    # They came where it reads, it has read them, and it is the same that goes on.
+    assert {partition for partition, _ in places} == {records.partition_of(key.encode(), own_kiln.tap.partitions[topic])}
+    wait_for(lambda: worker_of(own_kiln)["read_offset"] > places[-1][1], "the worker to have read them")
+    project, _ = own_kiln.seeded()
+    build = own_kiln.wait_end(own_kiln.run(project, "true"))
+    assert build["status"] == "completed" and build["worker_id"] == key
+    assert worker_of(own_kiln)["incarnation"] == worker["incarnation"]
+
+
 def rejected(kiln, task):
     return kiln.system.sql("select status, error_class from build_audit where id = %s", task) == [("failed", "rejected")]
 
