@@ -97,13 +97,16 @@ static int set_up_ssh(struct git_access *access, const struct git_remote *remote
 	CLEANUP(free_p)
 	char *alias = url->port == 22 ? xstrdup(url->host)
 								  : xasprintf("[%s]:%d", url->host, url->port); /* as known_hosts spells it */
+	/* One that the URL has git tells ssh itself. Without either ssh would take the executor's own. */
+	const char *user = url->user[0] == '\0' ? credential->username : NULL;
 	access->ssh_command = xasprintf(
 		"GIT_SSH_COMMAND=ssh -F /dev/null -i '%s' -o UserKnownHostsFile='%s' -o GlobalKnownHostsFile=/dev/null "
 		"-o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o CheckHostIP=no -o BatchMode=yes -o IdentitiesOnly=yes -o "
 		"IdentityAgent=none "
 		"-o HostName=%s -o HostKeyAlias='%s' -o ProxyCommand=none -o ClearAllForwardings=yes -o ConnectTimeout=20 "
-		"-o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o ControlPath=none",
-		access->key_path, access->known_hosts_path, address, alias);
+		"-o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o ControlPath=none%s%s",
+		access->key_path, access->known_hosts_path, address, alias, user != NULL ? " -o User=" : "",
+		user != NULL ? user : "");
 	return 0;
 }
 

@@ -80,7 +80,10 @@ static int check(const char *name, const cJSON *file, const struct git_url *url,
 	if (token == key || token == str_equal(url->scheme, "ssh"))
 		return error_set(err, ERR_DENIED,
 						 "credential \"%s\" needs a token for https, or ssh_private_key and known_hosts for ssh", name);
-	if (has_line_break(json_get_string(file, "token")) || has_line_break(json_get_string(file, "username")))
+	const char *username = json_get_string(file, "username");
+	if (key && username != NULL && !git_url_is_user(username))
+		return error_set(err, ERR_DENIED, "credential \"%s\": odd character in the username", name);
+	if (has_line_break(json_get_string(file, "token")) || has_line_break(username))
 		return error_set(err, ERR_DENIED, "credential \"%s\": line break in token or username", name);
 	return 0;
 }

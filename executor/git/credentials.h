@@ -11,7 +11,7 @@
 #include "executor/secrets.h"
 
 struct credential {
-	char *username; /* "git" when the file has none */
+	char *username; /* "git" when the file has none; of a key, one that git_url_is_user */
 	char *token;    /* exactly one of token and ssh_private_key is set */
 	char *ssh_private_key, *known_hosts;
 };

@@ -85,6 +85,15 @@ static int parse_path(const char *text, struct git_url *url, struct error *err)
 	return 0;
 }
 
+bool git_url_is_user(const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if (!isalnum((unsigned char)*c) && (c == text || strchr("._-", *c) == NULL))
+			return false;
+	}
+	return *text != '\0';
+}
+
 int git_url_parse(const char *text, struct git_url *ret_url, struct error *err)
 {
 	struct git_url url = {.port = 0};
@@ -106,10 +115,8 @@ int git_url_parse(const char *text, struct git_url *ret_url, struct error *err)
 	if (at != NULL) {
 		if (copy_part("the user", rest, (size_t)(at - rest), url.user, sizeof(url.user), err) < 0)
 			return -1;
-		for (const char *c = url.user; *c != '\0'; c++) {
-			if (!isalnum((unsigned char)*c) && (c == url.user || strchr("._-", *c) == NULL))
-				return error_set(err, ERR_INVALID, "git URL: odd character in the user");
-		}
+		if (!git_url_is_user(url.user))
+			return error_set(err, ERR_INVALID, "git URL: odd character in the user");
 		authority_len -= (size_t)(at + 1 - rest);
 		rest = at + 1;
 	}

@@ -19,6 +19,9 @@ struct git_url {
  * backslashes. */
 int git_url_parse(const char *text, struct git_url *ret_url, struct error *err) MUST_CHECK;
 
+/* Whether ssh may be told it as a user's name: letters, digits, and behind the first of them ".", "_" and "-". */
+bool git_url_is_user(const char *text);
+
 /* Whether `url` lies below `prefix`: same scheme, host and port, and the path of the prefix ends at a '/' of the URL's
  * (or at its end). */
 bool git_url_is_below(const struct git_url *url, const struct git_url *prefix);

@@ -64,6 +64,20 @@ def test_a_second_build_fetches_over_ssh_what_the_first_has_pushed(executor, age
     assert repository.git("rev-parse", "main^") == first["result"]["commit_sha"]
 
 
+def test_without_a_user_in_the_url_the_credentials_is_taken(executor, agents, site, ssh):
+    repository = ssh.repository("userless", FILES)
+    fields = {"credential": site.credential("ssh", **ssh.credential(username=ssh.user))}
+    finished, _ = executor.run(repository.url_without_user, agents.write(MAKE), git_fields=fields)
+    assert finished["published"] and repository.tip() == finished["result"]["commit_sha"], finished
+
+
+def test_a_user_that_nobody_names_is_git(executor, agents, site, ssh):
+    repository = ssh.repository("nameless", FILES)
+    fields = {"credential": site.credential("ssh", **ssh.credential())}
+    finished, _ = executor.run(repository.url_without_user, agents.write(MAKE), git_fields=fields)
+    assert error_of(finished)["class"] == "git_auth" and "git@127.0.0.1: Permission denied" in error_of(finished)["message"], finished
+
+
 def refused(executor, agents, site, repository, **credential):
     """The error of a build that its remote must not see, and not by a second try."""
     base = repository.tip()

@@ -96,6 +96,7 @@ class SshRepository:
     def __init__(self, server, name, files):
         self.folder = server.folder / f"{name}.git"
         self.url = f"ssh://{server.user}@127.0.0.1:{server.port}{self.folder}"
+        self.url_without_user = f"{server.url}{self.folder}"
         git("init", "-q", "--bare", "-b", "main", str(self.folder))
         source = server.folder / f"{name}-source"
         git("init", "-q", "-b", "main", str(source))

@@ -61,6 +61,10 @@ TEST(an_ssh_key_needs_known_hosts_and_an_ssh_url)
 	assert_int_equal(load("key", "ssh://git@h/a.git", &credential, &err), 0);
 	assert_string_equal(credential.ssh_private_key, "s3cret");
 	credential_release(&credential);
+	folder_write("key.json",
+				 "{\"url_prefix\":\"ssh://h\",\"ssh_private_key\":\"s3cret\",\"known_hosts\":\"x\","
+				 "\"username\":\"a'; touch b\"}");
+	refused("key", "ssh://h/a.git");
 	folder_write("key.json", "{\"url_prefix\":\"ssh://git@h\",\"ssh_private_key\":\"s3cret\"}");
 	refused("key", "ssh://git@h/a.git");
 	folder_write("key.json", "{\"url_prefix\":\"https://h\",\"ssh_private_key\":\"s3cret\",\"known_hosts\":\"x\"}");
