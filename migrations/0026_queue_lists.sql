@@ -16,12 +16,15 @@ FROM build_audit b
 WHERE b.id = q.build_id;
 ALTER TABLE build_queue ALTER COLUMN created_at SET NOT NULL, ALTER COLUMN own_class SET NOT NULL;
 
--- By class; by template and class, of a branch too. A project has few of these, and one branch fewer. Most filters name neither branch nor template, and find few runs in
--- the first; who has no template pays for no index of it. A name of a template is a part of the second's order, and so is a version.
+-- One for each of what a filter may name: neither branch nor template, either, or both; by class in each, of which a project has few. Who names neither pays for
+-- the first alone, which was there. The name of a template is a part of its order, and so is a version. An expression in each, so that no other can do its work by
+-- looking at what does not fit, whatever the statistics say.
 DROP INDEX build_queue_project;
 CREATE INDEX build_queue_project ON build_queue (project_id, own_class, created_at, build_id);
 CREATE INDEX build_queue_template ON build_queue (project_id, (template || ' ' || own_class), created_at, build_id) WHERE template IS NOT NULL;
-CREATE INDEX build_queue_branch ON build_queue (project_id, branch, (coalesce(template, '') || ' ' || own_class), created_at, build_id) WHERE branch IS NOT NULL;
+CREATE INDEX build_queue_branch ON build_queue (project_id, (branch || ' ' || own_class), created_at, build_id) WHERE branch IS NOT NULL;
+CREATE INDEX build_queue_both ON build_queue (project_id, (branch || ' ' || template || ' ' || own_class), created_at, build_id)
+	WHERE branch IS NOT NULL AND template IS NOT NULL;
 
 -- 0022's, which puts builds into the queue with what is new in it.
 CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE sql AS $$

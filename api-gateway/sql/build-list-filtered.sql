@@ -23,29 +23,35 @@ kinds AS (
 		LIMIT 1) following
 ),
 known AS MATERIALIZED (SELECT status, class FROM kinds LIMIT $12::int),
-span AS MATERIALIZED ( -- of "template class" that may fit: between these, which none is. There is no space in either, and only digits follow an "@"
+span AS MATERIALIZED ( -- of "branch template class" that may fit, of what is named: between these, which none is. There is no space in any, and only digits follow an "@"
 	SELECT
-		CASE WHEN $6::text IS NULL THEN '' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN ' ' ELSE '@' END END COLLATE "C" AS above,
-		CASE WHEN $6 IS NULL THEN '~~' ELSE $6 || CASE WHEN strpos($6, '@') > 0 THEN '!' ELSE 'A' END END COLLATE "C" AS below
+		(coalesce($5::text || ' ', '') || CASE WHEN $6::text IS NULL THEN '' WHEN strpos($6, '@') > 0 THEN $6 || ' ' ELSE $6 || '@' END) COLLATE "C" AS above,
+		CASE WHEN $6 IS NOT NULL THEN coalesce($5 || ' ', '') || $6 || CASE WHEN strpos($6, '@') > 0 THEN '!' ELSE 'A' END ELSE coalesce($5 || '!', '~') END COLLATE "C" AS below
 ),
 waiting_kinds AS ( -- from the last one down, each found by its newest build: what has left the queue and is not vacuumed yet is mostly older
 	SELECT below AS kind FROM span WHERE $7::text IS NULL AND ($2::text IS NULL OR $2 = 'pending')
 	UNION ALL
 	SELECT following.kind
-	FROM waiting_kinds k CROSS JOIN span CROSS JOIN LATERAL ( -- one of these
-		(SELECT ' ' || q.own_class AS kind FROM build_queue q
-		WHERE $5::text IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class < substr(k.kind, 2)
+	FROM waiting_kinds k CROSS JOIN span CROSS JOIN LATERAL ( -- one of these, by what is named
+		(SELECT q.own_class AS kind FROM build_queue q
+		WHERE $5::text IS NULL AND $6::text IS NULL AND q.project_id = $1::uuid
+			AND q.own_class < k.kind AND q.own_class > span.above
 		ORDER BY q.own_class DESC LIMIT 1)
 		UNION ALL
-		(SELECT q.template || ' ' || q.own_class FROM build_queue q
+		(SELECT (q.template || ' ' || q.own_class) FROM build_queue q
 		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL
-			AND q.template || ' ' || q.own_class < k.kind AND q.template || ' ' || q.own_class > span.above
-		ORDER BY q.template || ' ' || q.own_class DESC LIMIT 1)
+			AND (q.template || ' ' || q.own_class) < k.kind AND (q.template || ' ' || q.own_class) > span.above
+		ORDER BY (q.template || ' ' || q.own_class) DESC LIMIT 1)
 		UNION ALL
-		(SELECT coalesce(q.template, '') || ' ' || q.own_class FROM build_queue q
-		WHERE q.project_id = $1::uuid AND q.branch = $5
-			AND coalesce(q.template, '') || ' ' || q.own_class < k.kind AND coalesce(q.template, '') || ' ' || q.own_class > span.above
-		ORDER BY coalesce(q.template, '') || ' ' || q.own_class DESC LIMIT 1)) following
+		(SELECT (q.branch || ' ' || q.own_class) FROM build_queue q
+		WHERE $5 IS NOT NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.branch IS NOT NULL
+			AND (q.branch || ' ' || q.own_class) < k.kind AND (q.branch || ' ' || q.own_class) > span.above
+		ORDER BY (q.branch || ' ' || q.own_class) DESC LIMIT 1)
+		UNION ALL
+		(SELECT (q.branch || ' ' || q.template || ' ' || q.own_class) FROM build_queue q
+		WHERE $5 IS NOT NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.branch IS NOT NULL AND q.template IS NOT NULL
+			AND (q.branch || ' ' || q.template || ' ' || q.own_class) < k.kind AND (q.branch || ' ' || q.template || ' ' || q.own_class) > span.above
+		ORDER BY (q.branch || ' ' || q.template || ' ' || q.own_class) DESC LIMIT 1)) following
 ),
 known_waiting AS MATERIALIZED (SELECT kind FROM waiting_kinds WHERE kind <> (SELECT below FROM span) LIMIT $12::int),
 found AS (
@@ -68,20 +74,25 @@ found AS (
 	SELECT waiting.created_at, waiting.build_id
 	FROM known_waiting k CROSS JOIN LATERAL (
 		(SELECT q.created_at, q.build_id FROM build_queue q
-		WHERE $5 IS NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.own_class = substr(k.kind, 2)
+		WHERE $5::text IS NULL AND $6::text IS NULL AND q.project_id = $1::uuid AND q.own_class = k.kind
 			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
 		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)
 		UNION ALL
 		(SELECT q.created_at, q.build_id FROM build_queue q
-		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL AND q.template || ' ' || q.own_class = k.kind
+		WHERE $5 IS NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.template IS NOT NULL AND (q.template || ' ' || q.own_class) = k.kind
 			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
 		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)
 		UNION ALL
 		(SELECT q.created_at, q.build_id FROM build_queue q
-		WHERE q.project_id = $1::uuid AND q.branch = $5 AND coalesce(q.template, '') || ' ' || q.own_class = k.kind
+		WHERE $5 IS NOT NULL AND $6 IS NULL AND q.project_id = $1::uuid AND q.branch IS NOT NULL AND (q.branch || ' ' || q.own_class) = k.kind
+			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
+		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)
+		UNION ALL
+		(SELECT q.created_at, q.build_id FROM build_queue q
+		WHERE $5 IS NOT NULL AND $6 IS NOT NULL AND q.project_id = $1::uuid AND q.branch IS NOT NULL AND q.template IS NOT NULL AND (q.branch || ' ' || q.template || ' ' || q.own_class) = k.kind
 			AND (q.created_at, q.build_id) < ($8::timestamptz, $9::uuid) AND q.created_at >= $10::timestamptz
 		ORDER BY q.created_at DESC, q.build_id DESC LIMIT $11::int)) waiting
-	WHERE kiln_class_fits(split_part(k.kind, ' ', 2), $3::text, $4::text[])
+	WHERE kiln_class_fits(split_part(k.kind, ' ', -1), $3::text, $4::text[])
 	UNION ALL
 	-- All that the fleet holds, whoever's they are: bounded by its slots, and nothing bounds a project's part of them. Each by its key, whatever the statistics say.
 	SELECT (active.b).created_at, (active.b).id

@@ -128,11 +128,11 @@ FILTERS = {
     "commit and others": {"commit": COMMIT, "branch": "main", "status": "completed", "agent": "command", "labels": "{gpu}"},
     "everything": {"status": "completed", "agent": "command", "labels": "{gpu}", "branch": "main", "template": "review"},
 }
-ROWS = 5 * LIMIT  # and a page for each kind; the ended builds of this project have 14, of those that wait, which are half as many as they, a branch has 18
-KINDS_ENDED, KINDS_WAITING = 14, 18
+ROWS = 5 * LIMIT  # and a page for each kind; the ended builds of this project have 14, those that wait, which are half as many as they, 6
+KINDS_ENDED, KINDS_WAITING = 14, 6
 
 
-QUEUE = ("build_queue_project", "build_queue_template", "build_queue_branch")
+QUEUE = ("build_queue_project", "build_queue_template", "build_queue_branch", "build_queue_both")
 
 
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
