@@ -1,8 +1,8 @@
 """A private sshd that serves git repositories to whoever runs the tests."""
 
-import getpass
 import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
@@ -45,7 +45,7 @@ class SshServer:
     def __init__(self):
         self.folder = free_folder("kiln-test-sshd-")
         self.port = free_port()
-        self.user = getpass.getuser()
+        self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.host_key = make_key(self.folder / "host-key")
         self.user_key = make_key(self.folder / "user-key")
         (self.folder / "authorized-keys").write_text(f"restrict {public_key(self.user_key)}\n", encoding="ascii")
