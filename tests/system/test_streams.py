@@ -1,6 +1,7 @@
 """Event streams of a build: every event and every line once and in order, whenever a reader comes, leaves and comes again."""
 
 import contextlib
+import datetime
 import hashlib
 import uuid
 
@@ -207,6 +208,25 @@ def test_a_revoked_tokens_streams_end_within_5_seconds_at_another_gateway(kiln, 
         streams[0].wait(1)
         kiln.api.delete(f"/tokens/{client.id}", expect=204)
         assert seconds_until(lambda: all(stream.ended for stream in streams), "the streams to end") < REVOKED_WITHIN_S
+        assert not kept.ended
+
+
+def test_an_expired_tokens_streams_end_within_5_seconds(kiln, other_gateway):
+    project = kiln.project()
+    task = kiln.waiting(project)
+    paths = (f"/builds/{task}/events", f"/builds/{task}/logs", f"/projects/{project['id']}/events")
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(EventStream(kiln.at(other_gateway), paths[0]))
+
+        def begin(client):
+            streams = [stack.enter_context(EventStream(kiln.at(other_gateway, client), path)) for path in paths]
+            return streams if all(stream.status == 200 for stream in streams) else None
+
+        streams, ends = kiln.until_expiry(["builds:read"], begin)
+        wait_for(lambda: any(stream.ended for stream in streams), "a stream to end")
+        assert datetime.datetime.now(datetime.UTC) >= ends
+        wait_for(lambda: all(stream.ended for stream in streams), "the streams to end")
+        assert (datetime.datetime.now(datetime.UTC) - ends).total_seconds() < REVOKED_WITHIN_S
         assert not kept.ended
 
 

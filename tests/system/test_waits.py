@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import datetime
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from kiln_testing.waiting import wait_for
 WAITS = {"labels": ["nobody-has-this"]}
 LONG = {"Prefer": "wait=6000"}  # more than the gateway allows
 SHORT = {"Prefer": "wait=1"}
+REVOKED_WITHIN_S = 5 + 1  # one for a busy machine
 
 
 @pytest.fixture(name="side", scope="module")
@@ -250,6 +252,24 @@ def test_a_token_that_is_revoked_gets_nothing_more(kiln, side):
         waits(side, 1)
         kiln.api.delete(f"/tokens/{client.id}", expect=204)
         later.result(120)
+    kiln.cancel(task)
+
+
+@pytest.mark.parametrize(("method", "told"), [("GET", 401), ("POST", 202)])  # a POST may hear of what it has done while its token worked
+def test_a_token_that_expires_ends_its_wait_within_5_seconds(kiln, side, method, told):
+    task, project = waiting_build(kiln), kiln.project()
+    path, body = (f"/builds/{task}", None) if method == "GET" else (f"/projects/{project['id']}/builds", spec("none", **WAITS))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def begin(client):
+            later = pool.submit(slow(kiln, side, client).request, method, path, body=body, headers=LONG)
+            wait_for(lambda: later.done() or side.metric("kiln_gateway_waits") == 1, "the request to wait")
+            return None if later.done() else later
+
+        later, ends = kiln.until_expiry(["builds:read", "builds:write"], begin)
+        answer = later.result(120)
+        late = (datetime.datetime.now(datetime.UTC) - ends).total_seconds()
+    assert answer.status_code == told and 0 <= late < REVOKED_WITHIN_S
     kiln.cancel(task)
 
 
