@@ -1,9 +1,14 @@
 """The feeds of a project and of everything: each event once, from any place that was told."""
 
 import base64
+import contextlib
 
+import pytest
+from kiln_testing.agents import Gate
 from kiln_testing.client import Client, slug
-from kiln_testing.streams import EventStream
+from kiln_testing.kiln import Kiln
+from kiln_testing.services import ready_gateway
+from kiln_testing.streams import EventStream, lines
 from kiln_testing.waiting import wait_for
 
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
@@ -133,3 +138,61 @@ def test_a_heartbeat_keeps_the_place_of_a_feed_new(kiln, small_gateway):
         kiln.waiting(busy)
         wait_for(lambda: stream.last_id != place, "the place to move on")
         assert len(stream.events) == known
+
+
+# -- a reader whose gateway is killed, and who comes to another one with the last id that it was told
+
+
+@pytest.fixture(name="moved", scope="module")
+def moved_fixture(shared_system, shared_tap, receiver):
+    """(a Kiln, builds, {stream: all that was had of it}): the first build began before the kill, the second one ran while nobody read, the third one after."""
+    kiln = Kiln(shared_system, shared_tap, receiver)
+    project, _ = kiln.seeded()
+    gate = Gate(kiln)
+    with contextlib.ExitStack() as stack:
+        doomed = stack.enter_context(ready_gateway(shared_system))
+
+        def open_at(client, path, last_id=None):
+            return stack.enter_context(EventStream(client, path, last_id=last_id))
+
+        paths = {"project": f"/projects/{project['id']}/events", "all": "/events"}
+        before = {name: open_at(kiln.at(doomed), path) for name, path in paths.items()}
+        wait_for(lambda: all(stream.last_id for stream in before.values()), "the feeds' places")
+        tasks = [kiln.run(project, f"echo before; {gate.script}; for n in $(seq 1 50); do echo line $n; done")]
+        paths |= {"events": f"/builds/{tasks[0]}/events", "logs": f"/builds/{tasks[0]}/logs"}
+        before |= {name: open_at(kiln.at(doomed), paths[name]) for name in ("events", "logs")}
+        wait_for(lambda: before["logs"].events and all(numbered(before[name].events).get(tasks[0]) for name in ("project", "all")), "the first events")
+        doomed.process.kill()
+        for stream in before.values():
+            stream.wait_end()
+        gate.open()
+        tasks.append(kiln.run(project, "true"))
+        for task in tasks:
+            kiln.wait_end(task)
+        after = {name: open_at(kiln.api, path, before[name].last_id) for name, path in paths.items()}
+        tasks.append(kiln.run(project, "true"))
+        kiln.wait_end(tasks[-1])
+        last = [item["data"] for item in kiln.trail(tasks[-1])][-1]
+        wait_for(lambda: all(last in [event.json for event in list(after[name].events)] for name in ("project", "all")), "the last event")
+        for name in ("events", "logs"):
+            after[name].wait_end()
+        yield kiln, tasks, {name: before[name].events + after[name].events for name in paths}
+    kiln.close()
+
+
+@pytest.mark.parametrize("name", ["project", "all"])
+def test_a_feed_goes_on_at_another_gateway_when_its_own_was_killed(moved, name):
+    kiln, tasks, seen = moved
+    assert "reset" not in {event.type for event in seen[name]}
+    of_build = {task: [event.json for event in seen[name] if event.json.get("build_id") == task] for task in tasks}
+    assert of_build == {task: [item["data"] for item in kiln.trail(task)] for task in tasks}
+
+
+def test_a_builds_events_go_on_at_another_gateway_when_its_own_was_killed(moved):
+    kiln, tasks, seen = moved
+    assert [(int(event.id), event.type, event.json) for event in seen["events"]] == [(item["sequence"], item["type"], item["data"]) for item in kiln.trail(tasks[0])]
+
+
+def test_a_log_goes_on_at_another_gateway_when_its_own_was_killed(moved):
+    kiln, tasks, seen = moved
+    assert lines(seen["logs"]) == kiln.log(tasks[0])
