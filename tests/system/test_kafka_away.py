@@ -2,10 +2,11 @@
 
 import contextlib
 import signal
-import time
 import uuid
 
 import confluent_kafka.admin
+import pytest
+from kiln_testing.access_log import gateway_seconds
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import Client, slug
 from kiln_testing.services import ops_get, ready_gateway, second_gateway
@@ -13,7 +14,8 @@ from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
-POST_WITHIN_S = 20  # the contract's 2 s, and what a busy machine adds
+BODY = spec("none", **WAITS)
+TOLD_WITHIN_S = 2
 
 
 def status(ops, path):
@@ -29,9 +31,7 @@ def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_k
     own_kiln.post(project, body)  # the gateway knows the way
     with own_kiln.system.frozen("KAFKA"):
         for _ in range(2):
-            start = time.monotonic()
             answer = own_kiln.api.post(path, body, headers=headers, expect=503)
-            assert time.monotonic() - start < POST_WITHIN_S
             assert slug(answer) in ("kafka-unavailable", "outcome-unknown")
         told = answer.json()
     task = wait_for(lambda: post_again(own_kiln, path, body, headers), "the POST to succeed again")
@@ -39,6 +39,49 @@ def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_k
         assert told["task_id"] == task
     own_kiln.tap.wait_type(task, "build.pending")
     assert len([b for b in own_kiln.api.pages(path) if b["task_id"] == task]) == 1
+
+
+def ended(kiln, project):
+    task = kiln.waiting(project)
+    kiln.cancel(task)
+    kiln.wait_end(task)
+    return task
+
+
+def pending(kiln, project):
+    task = kiln.waiting(project)
+    kiln.tap.wait_type(task, "build.pending")
+    return task
+
+
+# What cannot be answered without Kafka.
+NEEDS_KAFKA = {
+    "POST build": lambda _, project: (f"/projects/{project['id']}/builds", BODY),
+    "POST create-and-build": lambda _, project: ("/project/create-and-build", {"project": {"name": project["name"]}, "build": BODY}),
+    "POST retry": lambda kiln, project: (f"/builds/{ended(kiln, project)}/retry", None),
+    "POST cancel": lambda kiln, project: (f"/builds/{pending(kiln, project)}/cancel", None),
+    "GET build": lambda *_: (f"/builds/{uuid.uuid4()}", None),
+    "DELETE project": lambda _, project: (f"/projects/{project['id']}", None),
+}
+
+
+@pytest.mark.parametrize(("what", "keyed"), [(what, keyed) for what in NEEDS_KAFKA for keyed in (False, True) if what.startswith("POST") or not keyed])
+def test_without_kafka_the_gateway_takes_two_seconds_at_most(own_kiln, what, keyed):
+    """By its own clock. On a busy machine Postgres or a processor may take more; not each time, as a longer wait of the gateway's would."""
+    method, _, _ = what.partition(" ")
+    log = own_kiln.system.folder / "log" / "gateway.log"
+    path, body = NEEDS_KAFKA[what](own_kiln, own_kiln.project())
+    headers = {"Idempotency-Key": str(uuid.uuid4())} if keyed else {}
+
+    def told_in_time():
+        answer = own_kiln.api.request(method, path, body=body, headers=headers, expect=503)
+        assert slug(answer) in ("kafka-unavailable", "outcome-unknown", "undecidable")
+        seconds = gateway_seconds(log, answer)
+        assert seconds <= TOLD_WITHIN_S
+        return True
+
+    with own_kiln.system.frozen("KAFKA"):
+        wait_for(told_in_time, "an answer in time", 60)
 
 
 def post_again(kiln, path, body, headers):
