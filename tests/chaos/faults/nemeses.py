@@ -10,12 +10,19 @@ import socket
 import time
 
 import confluent_kafka
+from kiln_testing import fleet
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import TooLate, wait_for
+from repeats import repeat
 
 LEASE_S = 6.0
 PAST_LEASE_S = (LEASE_S + 1, LEASE_S + 3)
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
-LINKED = ("gateway-2", "build-service-2", "executor-2")  # reach Kafka and Postgres by links
+LINKED = ("gateway-2", "build-service-2", "executor-2", "notifier")  # reach Kafka and Postgres by links
+SERVICES = LINKED[:3]
+GIT = "executors/git"  # the link by which both executors reach the repositories of half of the projects
+ASSIGNMENTS = "kiln.build.assignments"
+REPEATED = 20  # records at most
 
 
 @dataclasses.dataclass
@@ -53,12 +60,17 @@ class End(Fault):
     def run(self, scene):
         member = scene.fleet.members[self.member]
         with member.life:
-            member.end(self.number, self.whole)
+            if self.number != signal.SIGKILL:
+                member.wait_minds(self.number)
+            ending = member.end(self.number, self.whole)
             scene.rest(self.seconds)
             member.start()
+        asked = self.number == signal.SIGTERM and member.kind in fleet.KILN
+        if asked and (ending.escalated or ending.status != 0):
+            scene.wrong.append(f"{self}: {'it did not end' if ending.escalated else 'it ended'} after SIGTERM, with status {ending.status}: {member.last_words()}")
         if member.kind == "kafka":
             scene.wait_replicated(member)
-        return True
+        return not ending.escalated  # or it was another fault
 
 
 @dataclasses.dataclass
@@ -87,13 +99,38 @@ class Net(Fault):
     delay_s: float = 0.0
 
     def run(self, scene):
-        names = [f"{self.member}/{end}" for end in self.ends]
+        names = [f"{self.member}/{end}" for end in self.at(scene)]
         scene.links.set(names, self.mode, self.delay_s)
         try:
             scene.rest(self.seconds)
             return scene.links.touched(names) > 0
         finally:
             scene.links.set(names, "pass")
+
+    def at(self, scene):
+        return self.ends
+
+
+@dataclasses.dataclass
+class Deaf(Net):
+    """An executor is parted from the one broker that leads its assignments: it hears of none, and may say to the others that it is well."""
+
+    def at(self, scene):
+        return (scene.leader(ASSIGNMENTS, scene.fleet.members[self.member].worker_id),)
+
+
+@dataclasses.dataclass
+class Repeat(Fault):
+    """Records of a topic that are there come once more, as they were: by a client that did not hear that they had arrived, late and behind younger ones."""
+
+    topic: str = ""
+    seed: int = 0
+
+    def run(self, scene):
+        try:
+            return repeat(scene.brokers, self.topic, random.Random(self.seed), REPEATED) > 0
+        except confluent_kafka.KafkaException:
+            return False  # the partition has no leader now
 
 
 def _ends(kind, members, number, seconds, **more):
@@ -106,6 +143,10 @@ def _freezes(kind, members, seconds, whole=True):
 
 def _nets(kind, members, ends, mode, seconds, delays=(0, 0)):
     return [lambda chance, member=member: Net(kind, member, chance.uniform(*seconds), ends, mode, chance.uniform(*delays)) for member in members]
+
+
+def _repeats(kind, topic):
+    return [lambda chance: Repeat(kind, "kafka", 0, topic, chance.randrange(1 << 30))]
 
 
 def both(kind):
@@ -123,22 +164,25 @@ LANES = {
         _ends("end gateway", both("gateway"), signal.SIGTERM, (0, 0.5)),
         _ends("end build-service", both("build-service"), signal.SIGTERM, (0, 0.5)),
         _ends("end executor", both("executor"), signal.SIGTERM, (0, 0.5)),
+        _ends("end notifier", ["notifier"], signal.SIGTERM, (0, 0.5)),
         _freezes("freeze gateway", both("gateway"), (0.5, 3)),
         _freezes("freeze build-service", both("build-service"), (0.5, 3)),
         _freezes("freeze build-service for long", both("build-service"), (7, 9)),  # past the group's session
         _freezes("freeze executor's host", both("executor"), PAST_LEASE_S),
         _freezes("freeze executor", both("executor"), PAST_LEASE_S, whole=False),
+        _freezes("freeze notifier", ["notifier"], (0.5, 9)),  # also past its group's session
     ],
     "network": [
-        _nets("part from Kafka", LINKED, BROKERS, "hold", (1, 9)),
+        _nets("part from Kafka", SERVICES, BROKERS, "hold", (1, 9)),
         _nets("part from a broker", [LINKED[1], LINKED[2]], BROKERS[:1], "hold", (2, 8)),
+        [lambda chance: Deaf("part from the assignments' broker", LINKED[2], chance.uniform(4, 9), mode="hold")],  # longer than an accept may take
         _nets("part from Postgres", LINKED[:2], ("postgres",), "hold", (1, 8)),
-        _nets("lose answers of Kafka", LINKED, BROKERS, "answers", (1, 6)),
+        _nets("lose answers of Kafka", SERVICES, BROKERS, "answers", (1, 6)),
         _nets("lose requests to Kafka", LINKED[:1], BROKERS, "requests", (1, 6)),
         _nets("lose answers of Postgres", [LINKED[1]], ("postgres",), "answers", (1, 6)),
-        _nets("cut from Kafka", LINKED, BROKERS, "cut", (0.2, 4)),
+        _nets("cut from Kafka", SERVICES, BROKERS, "cut", (0.2, 4)),
         _nets("cut from Postgres", LINKED[:2], ("postgres",), "cut", (0.2, 3)),
-        _nets("delay Kafka", LINKED, BROKERS, "pass", (2, 5), (0.02, 0.4)),
+        _nets("delay Kafka", SERVICES, BROKERS, "pass", (2, 5), (0.02, 0.4)),
         _nets("delay Postgres", LINKED[:2], ("postgres",), "pass", (2, 5), (0.01, 0.1)),
     ],
     "stores": [
@@ -149,8 +193,20 @@ LANES = {
         _ends("end broker", BROKERS, signal.SIGTERM, (0, 1)),
         _ends("quit Postgres", ["postgres"], signal.SIGQUIT, (0, 1)),
     ],
+    "edges": [
+        _ends("kill git server", ["git-server"], signal.SIGKILL, (0, 2)),  # not what serves a push: its locks would stay
+        _freezes("freeze git server", ["git-server"], (0.5, 5)),
+        _nets("part from git", ["executors"], ("git",), "hold", (1, 6)),
+        _nets("lose answers of git", ["executors"], ("git",), "answers", (1, 6)),
+        _nets("cut from git", ["executors"], ("git",), "cut", (0.2, 3)),
+        _nets("part notifier from Kafka", ["notifier"], BROKERS, "hold", (1, 9)),
+        _nets("part notifier from Postgres", ["notifier"], ("postgres",), "hold", (1, 8)),
+        _nets("cut notifier off", ["notifier"], (*BROKERS, "postgres"), "cut", (0.2, 4)),
+        _repeats("repeat requests", "kiln.build.requests"),
+        _repeats("repeat results", "kiln.build.results"),
+    ],
 }
-PAUSES_S = {"services": (1, 4), "network": (1, 5), "stores": (4, 9)}
+PAUSES_S = {"services": (1, 4), "network": (1, 5), "stores": (4, 9), "edges": (1, 5)}
 
 
 def plan(seed, lane):
@@ -177,10 +233,32 @@ class Scene:
     def rest(self, seconds):
         self.over.wait(seconds)
 
+    def leader(self, topic, key):
+        """The name of the broker that leads the partition of this key now."""
+        asking = self._asking()
+
+        def led_by():
+            try:
+                known = asking.list_topics(topic, timeout=5)
+            except confluent_kafka.KafkaException:
+                return None
+            partitions = known.topics[topic].partitions
+            return known.brokers.get(partitions[partition_of(key.encode(), len(partitions))].leader)
+
+        try:
+            broker = wait_for(led_by, f"{topic} to have a leader", 60, poll=0.3)
+        finally:
+            asking.close()
+        ports = [int(address.rpartition(":")[2]) for address in self.brokers.split(",")]
+        return BROKERS[ports.index(broker.port)]
+
+    def _asking(self):
+        return confluent_kafka.Consumer({"bootstrap.servers": self.brokers, "group.id": "kiln-chaos", "log_level": 0, "error_cb": lambda _: None})
+
     def wait_replicated(self, member):
         """A broker that was started has caught up, or takes so long that the next fault may as well come."""
         host, _, port = self.brokers.split(",")[BROKERS.index(member.name)].rpartition(":")
-        admin = confluent_kafka.Consumer({"bootstrap.servers": self.brokers, "group.id": "kiln-chaos", "log_level": 0, "error_cb": lambda _: None})
+        admin = self._asking()
 
         def whole():
             try:

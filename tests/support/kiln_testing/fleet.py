@@ -1,5 +1,6 @@
 """The processes of a system as things that can be killed, frozen, and started again just as they were."""
 
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -14,6 +15,11 @@ from .system import is_stopped
 from .waiting import wait_for
 
 MAX_SURPRISES = 20
+KILN = ("gateway", "build-service", "executor", "notifier")  # kinds of members that are Kiln's own
+
+# How a member ended. `status`: its exit status, or minus the signal that has killed it; None when it was no child of ours, whose status nobody
+# tells. `escalated`: it did not end by the signal that was sent, and got SIGKILL.
+Ending = collections.namedtuple("Ending", "status escalated")
 
 
 def send(pid, number):
@@ -84,22 +90,44 @@ class Member:
     def is_dead(self):
         return self.process.poll() is not None if self.process is not None else is_gone(self.pid)
 
-    def end(self, number, whole=False):
-        """Ends it, or the whole tree of its processes; SIGKILL after a minute."""
+    def take_over(self, **environment):
+        """From ./dev, with these variables changed: a child of ours tells with which status it ended."""
         with self.life:
+            self.end(signal.SIGKILL, whole=True)
+            self.environment |= environment
+            self.start()
+
+    def minds(self, number):
+        """Its main thread has a handler for this signal, or blocks it for somebody who reads it: a service that has just been started does not yet."""
+        status = pathlib.Path("/proc", str(self.pid), "status").read_text(encoding="ascii", errors="replace")
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        return bool((int(fields["SigCgt"], 16) | int(fields["SigBlk"], 16)) >> (number - 1) & 1)
+
+    def wait_minds(self, number):
+        with contextlib.suppress(OSError):  # it is dead, which its end tells
+            wait_for(lambda: self.is_dead() or self.minds(number), f"{self.name} to mind signal {number}")
+
+    def end(self, number, whole=False, patience=60):
+        """Ends it, or the whole tree of its processes; SIGKILL after so many seconds. Returns the Ending."""
+        with self.life:
+            if self.wanted and self.is_dead():
+                self.fleet.note_death(self)  # before anybody did anything to it
             self.wanted = False
+            escalated = False
             if whole:
                 send(self.pid, signal.SIGSTOP)  # or it has one more child than was counted, which keeps Postgres' memory
             pids = tree(self.pid) if whole else [self.pid]
             for pid in pids:
                 send(pid, number)
             try:
-                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to end", 60)
+                wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to end", patience)
             except AssertionError:
+                escalated = True
                 for pid in pids:
                     send(pid, signal.SIGKILL)
                 wait_for(lambda: self.is_dead() and all(map(is_gone, pids[1:])), f"{self.name} to be gone")
             self.deaths.append(time.time())
+            return Ending(self.process.returncode if self.process is not None else None, escalated)
 
     def freeze(self, whole):
         """All threads of it stand still when this returns, and all of its descendants if wanted."""
@@ -141,12 +169,13 @@ class Fleet:
         return self._add(Member.of_pid(self, name, pid))
 
     def adopt_all(self):
-        """What ./dev has started: gateway-1, build-service-1, executor-1 …, kafka-1 …, notifier, postgres."""
+        """What ./dev has started: gateway-1, build-service-1, executor-1 …, kafka-1 …, notifier, postgres, git-server."""
         for kind in ("gateway", "build-service", "executor", "kafka"):
             for number, pid in enumerate(self.system.pids(kind.upper().replace("-", "_")), 1):
                 self.adopt(f"{kind}-{number}", pid)
         for kind in ("notifier", "postgres"):
             self.adopt(kind, *self.system.pids(kind.upper()))
+        self.adopt("git-server", int((self.system.folder / "pid" / "git-server").read_text(encoding="ascii").split()[0]))
 
     def another(self, like, name, **environment):
         """One more like a member, with these variables; not started."""
@@ -175,11 +204,15 @@ class Fleet:
     def _revive(self, member):
         if not member.wanted or not member.is_dead():
             return  # somebody was at it
+        self.note_death(member)
+        member.deaths.append(time.time())
+        member.start()
+
+    def note_death(self, member):
+        """It is dead, and nobody has done that."""
         status = member.process.returncode if member.process is not None else "unknown"
         if len(self.surprises) < MAX_SURPRISES:
             self.surprises.append(f"{member.name} ended by itself with {status}: {member.last_words()}")
-        member.deaths.append(time.time())
-        member.start()
 
     def close(self):
         """Ends all of them: their data goes too."""
