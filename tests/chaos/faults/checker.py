@@ -14,6 +14,7 @@ IDLE_SHARE = 0.01
 BUSY_S = 0.1  # where something small takes longer, a match may take longer than that
 # Between the beginning of a transaction, which its rows name, and what others do because of it.
 SLACK_S = 0.1
+SAID = ("agent starts", "agent ended", "push begins")  # in every journal of more than a few builds
 
 
 def violations(evidence):
@@ -112,7 +113,7 @@ def agents(evidence):
         return excused(evidence, [by_token[build, number] for number in numbers if (build, number) in by_token])
 
     for entry in evidence.doubles:
-        if not pardoned(entry.build, {entry.attempt, *beside(found, entry.build, entry.attempt)}):
+        if entry.build not in evidence.controls and not pardoned(entry.build, {entry.attempt, *beside(found, entry.build, entry.attempt)}):
             yield f"attempt {entry.attempt} of {entry.build} began while another one's agent lived"
     by_build = collections.defaultdict(list)
     for (build, number), life in found.items():
@@ -122,6 +123,27 @@ def agents(evidence):
             if other[0] < one[1] - SLACK_S and not pardoned(build, {first, second}):
                 yield f"the agents of attempts {first} and {second} of {build} lived at once, by the journals"
     yield from pushes(evidence)
+    yield from journalled(evidence, found)
+
+
+def journalled(evidence, found):
+    """The journals have what they must have: of what they are silent about, nothing of the above would be found."""
+    pushed = {(entry.build, entry.attempt) for entry in evidence.journal if entry.what == "push begins"}
+    pushed_by = collections.defaultdict(list)
+    for build, number in pushed:
+        pushed_by[build].append(number)
+    for build in {update.build for update in evidence.updates if update.build is not None} - pushed_by.keys():
+        yield f"a commit of {build} is on a branch, and no journal says that a push of it began"
+    # What an agent has left is looked at once it has ended.
+    worked = {(build, event.data["attempt"]) for build, events in evidence.trail.items() for event in events if event.data["phase"] == "committing"}
+    for attempt in evidence.attempts:
+        token = (attempt.build, attempt.number)
+        if attempt.mode != "run" or token in found:
+            continue
+        if token in worked:
+            yield f"attempt {attempt.number} of {attempt.build} had something to commit, and no journal says that its agent has started"
+        elif attempt.accepted is not None and attempt.reason == "completed" and not any(number < attempt.number for number in pushed_by[attempt.build]):
+            yield f"attempt {attempt.number} of {attempt.build} is completed, and no journal says that its agent has started"  # nor has it found an earlier one's commit
 
 
 def pushes(evidence):
@@ -153,6 +175,8 @@ def publications(evidence):
             yield f"a commit of {build}, which has no row"
         elif row.sha != shas[0] and build not in late:
             yield f"{build} ({row.status}) names commit {row.sha}; on the branch is {shas[0]}"
+        if not set(shas) <= evidence.commits.get(build, set()):
+            yield f"a commit of {build} was on a branch, and is on none any more: {shas}"
     for build, shas in evidence.commits.items():
         if len(shas) > 1:
             yield f"{build} has {len(shas)} commits: {sorted(shas)}"
@@ -307,6 +331,25 @@ def webhooks(evidence):
             yield f"{posted.task} was told under {len(ids)} ids"
 
 
+def blanks(evidence):
+    """Nothing that the checks above go through is empty: of nothing all is true."""
+    for what in ("posted", "seen", "messages", "rows", "trail", "attempts", "journal", "updates", "commits", "rereads", "offsets", "told", "windows", "controls"):
+        if not getattr(evidence, what):
+            yield f"there are no {what}"
+    types = {message.type for message in evidence.messages} | {entry.what for entry in evidence.journal}
+    yield from (f"there is no {what!r}" for what in ("build.requested", "attempt.assign", *SAID) if what not in types)
+    if not any(message.topic == BUILD_EVENTS for message in evidence.messages):
+        yield f"there is no record of {BUILD_EVENTS}"
+    heard = {entry.worker for entry in evidence.journal}
+    for worker in {attempt.worker for attempt in evidence.attempts if attempt.reason == "completed"} - heard:
+        yield f"worker {worker} has completed attempts, and there is no line of its journal"
+    for build in evidence.controls - {entry.build for entry in evidence.doubles}:
+        yield f"the agent of {build} had to find another one alive, and that was not seen"
+    for found in evidence.rereads:
+        if not found:
+            yield "who began to read anew has found nothing"
+
+
 def surprises(evidence):
     """What nobody expected."""
     yield from evidence.surprises
@@ -325,5 +368,6 @@ CHECKS = {
     "C10": offsets,
     "C11": leftovers,
     "webhooks": webhooks,
+    "blanks": blanks,
     "surprises": surprises,
 }

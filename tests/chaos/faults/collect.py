@@ -39,22 +39,28 @@ def journals(executors):
     return found
 
 
-def published(system, projects):
-    """(updates of branches by the server's reflogs, build -> commits on branches)."""
+def commits_of_builds(folder, *which):
+    """sha -> build, by their trailers, of the commits that `which` of git log's options reach."""
+    text = git("-c", "safe.directory=*", "-C", str(folder), "log", *which, "--format=%H %(trailers:key=Kiln-Build,valueonly,separator=%x2C)")
+    return {sha: build for sha, *names in (line.split() for line in text.splitlines()) for build in ",".join(names).split(",") if build}
+
+
+def published(root, names):
+    """(updates of branches by the server's reflogs, build -> commits on branches), of the repositories with these names.
+
+    Whose commit an update has brought is asked of all that a reflog names, also of what no branch has any more.
+    """
     updates, commits = [], collections.defaultdict(set)
-    for project in projects:
-        folder = pathlib.Path(system.env["KILN_GIT_ROOT"], f"{project['name']}.git")
-        text = git("-c", "safe.directory=*", "-C", str(folder), "log", "--branches", "--format=%H %(trailers:key=Kiln-Build,valueonly,separator=%x2C)")
-        builds = {}
-        for sha, *names in (line.split() for line in text.splitlines()):
-            for build in ",".join(names).split(",") if names else ():
-                builds[sha] = build
-                commits[build].add(sha)
+    for name in names:
+        folder = pathlib.Path(root, f"{name}.git")
+        builds = commits_of_builds(folder, "--branches", "--reflog")
+        for sha, build in commits_of_builds(folder, "--branches").items():
+            commits[build].add(sha)
         heads = folder / "logs" / "refs" / "heads"
         for path in sorted(path for path in heads.rglob("*") if path.is_file()):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 sha = line.split()[1]
-                updates.append(Update(project["name"], f"refs/heads/{path.relative_to(heads)}", sha, builds.get(sha)))
+                updates.append(Update(name, f"refs/heads/{path.relative_to(heads)}", sha, builds.get(sha)))
     return updates, dict(commits)
 
 
@@ -114,7 +120,7 @@ def gather(scene, reader, bots, projects, receiver, quiet_ends, windows, chance)
         for message in found.messages
         if message.type == "build.log" and any(line["text"] == DOUBLE for line in message.data["lines"])
     ]
-    found.updates, found.commits = published(system, projects)
+    found.updates, found.commits = published(system.env["KILN_GIT_ROOT"], [project["name"] for project in projects])
     workers = {member.name: member.worker_id for member in executors}
     found.freezes = [(workers[done.member], done.began, done.ended) for done in scene.done if done.kind.startswith("freeze executor")]
     found.deaths = [(member.worker_id, time) for member in executors for time in member.deaths]

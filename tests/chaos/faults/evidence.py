@@ -113,6 +113,7 @@ class Evidence:
     attempts: list = dataclasses.field(default_factory=list)
     journal: list = dataclasses.field(default_factory=list)  # Entry
     doubles: list = dataclasses.field(default_factory=list)  # Entry: an agent that found another one of its build alive
+    controls: set = dataclasses.field(default_factory=set)  # builds whose agent had to find another one alive, and must have said so
     updates: list = dataclasses.field(default_factory=list)  # Update, of branches
     commits: dict = dataclasses.field(default_factory=dict)  # build -> {sha} on any branch
     freezes: list = dataclasses.field(default_factory=list)  # (worker, from, to)

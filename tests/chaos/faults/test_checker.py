@@ -14,6 +14,7 @@ from bots import Posted, Seen
 from evidence import Attempt, Entry, Event, Evidence, Message, Offset, Row, Update, Window
 
 LOST, WON, QUIET = "build-lost", "build-won", "build-quiet"  # the first attempt of LOST was lost
+CONTROL = "build-control"
 
 
 class Forge:
@@ -88,6 +89,8 @@ def run():
     forge.completed(QUIET, 1, "w1", 104)
     evidence = forge.evidence
     evidence.windows = [Window({QUIET}, 1)]
+    evidence.controls = {CONTROL}
+    evidence.doubles = [Entry(0, "", "double", CONTROL, 1)]
     evidence.seen = [
         Seen(LOST, 20, 20.1, 200, "pending", "queued", 0),
         Seen(LOST, 21, 21.1, 200, "running", "agent", 1),
@@ -223,6 +226,24 @@ def forge_c3_an_agent_that_lives_on_while_one_that_is_excused_comes_and_goes(run
     add_third(run, 33, 34)
 
 
+def silence(evidence, *whats, build):
+    """The journals say no such thing of this build."""
+    evidence.journal = [entry for entry in evidence.journal if entry.build != build or entry.what not in whats]
+
+
+def forge_c3_no_journal_says_that_a_push_began(run):
+    silence(run, "push begins", build=WON)
+
+
+def forge_c3_no_journal_says_that_an_agent_has_started(run):
+    silence(run, "agent starts", build=WON)
+
+
+def forge_c3_no_journal_has_the_agent_of_a_lost_attempt_that_had_come_to_its_commit(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt) != (LOST, 1)]
+    run.forge.event(LOST, 40, "build.phase", "running", "committing", 1)
+
+
 # C4
 
 
@@ -245,6 +266,10 @@ def forge_c4_push_of_a_build_that_failed(run):
 
 def forge_c4_two_commits(run):
     run.commits[WON].add("sha-other")
+
+
+def forge_c4_a_commit_that_is_on_no_branch_any_more(run):
+    del run.commits[WON]
 
 
 # C5
@@ -375,12 +400,53 @@ def test_every_check_of_the_protocol_has_a_forged_violation():
 
 
 def test_an_end_that_was_not_told_and_what_nobody_expected_are_found(run):
-    run.told.clear()
+    run.told = dict.fromkeys(run.told, set())
     run.surprises.append("gateway-1 ended by itself with -6")
     assert found(run) == {"webhooks", "surprises"}
 
 
+@pytest.mark.parametrize("what", ["posted", "seen", "messages", "rows", "trail", "attempts", "journal", "updates", "commits", "rereads", "offsets", "told", "windows", "controls"])
+def test_evidence_that_is_not_there_proves_nothing(run, what):
+    getattr(run, what).clear()
+    assert "blanks" in found(run)
+
+
+@pytest.mark.parametrize("what", checker.SAID)
+def test_a_journal_that_has_other_words_for_it_proves_nothing(run, what):
+    for entry in run.journal:
+        entry.what = "reworded" if entry.what == what else entry.what
+    assert "blanks" in found(run)
+
+
+@pytest.mark.parametrize("what", ["build.requested", "attempt.assign"])
+def test_records_that_have_another_name_prove_nothing(run, what):
+    for message in run.messages:
+        message.type = "reworded" if message.type == what else message.type
+    assert "blanks" in found(run)
+
+
+def test_an_executor_that_has_worked_and_has_no_journal_is_found(run):
+    run.journal = [entry for entry in run.journal if entry.worker != "w2"]
+    assert "blanks" in found(run)
+
+
+def test_a_double_that_was_made_on_purpose_and_was_not_seen_is_found(run):
+    run.doubles.clear()
+    assert found(run) == {"blanks"}
+
+
+def test_a_reader_who_has_found_nothing_is_found(run):
+    run.rereads.append([])
+    assert found(run) == {"blanks"}
+
+
 # What is legal
+
+
+def test_an_attempt_that_finds_what_an_earlier_one_has_published_needs_no_agent(run):
+    run.journal = [entry for entry in run.journal if (entry.build, entry.attempt) != (LOST, 2)]
+    run.journal += [Entry(26, "w1", "push begins", LOST, 1), Entry(100.3, "w2", "attempt accepted", LOST, 2)]
+    assert not found(run)
 
 
 def test_running_may_become_pending_when_the_attempt_is_lost(run):
@@ -397,7 +463,7 @@ def test_repeated_events_and_assignments_are_legal(run):
     for message in [message for message in run.messages if message.key in (WON, "w1")]:
         run.messages.append(copy.copy(message))
         run.messages[-1].offset += 1000
-    run.rereads = []
+    run.rereads = [[message for message in run.messages if message.topic == checker.BUILD_EVENTS]]
     assert not found(run)
 
 
