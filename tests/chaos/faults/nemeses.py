@@ -23,6 +23,7 @@ SERVICES = LINKED[:3]
 GIT = "executors/git"  # the link by which both executors reach the repositories of half of the projects
 ASSIGNMENTS = "kiln.build.assignments"
 REPEATED = 20  # records at most
+LOOK_S = 0.1
 
 
 @dataclasses.dataclass
@@ -97,11 +98,15 @@ class Net(Fault):
     ends: tuple = ()  # what it speaks to
     mode: str = "pass"
     delay_s: float = 0.0
+    patience_s: float = 0.0  # for somebody to come by, from when on it lasts
 
     def run(self, scene):
         names = [f"{self.member}/{end}" for end in self.at(scene)]
         scene.links.set(names, self.mode, self.delay_s)
+        end = time.monotonic() + self.patience_s
         try:
+            while scene.links.touched(names) == 0 and time.monotonic() < end and not scene.over.is_set():
+                scene.rest(LOOK_S)
             scene.rest(self.seconds)
             return scene.links.touched(names) > 0
         finally:
@@ -141,8 +146,8 @@ def _freezes(kind, members, seconds, whole=True):
     return [lambda chance, member=member: Freeze(kind, member, chance.uniform(*seconds), whole) for member in members]
 
 
-def _nets(kind, members, ends, mode, seconds, delays=(0, 0)):
-    return [lambda chance, member=member: Net(kind, member, chance.uniform(*seconds), ends, mode, chance.uniform(*delays)) for member in members]
+def _nets(kind, members, ends, mode, seconds, delays=(0, 0), patience_s=0):
+    return [lambda chance, member=member: Net(kind, member, chance.uniform(*seconds), ends, mode, chance.uniform(*delays), patience_s) for member in members]
 
 
 def _repeats(kind, topic):
@@ -196,9 +201,9 @@ LANES = {
     "edges": [
         _ends("kill git server", ["git-server"], signal.SIGKILL, (0, 2)),  # not what serves a push: its locks would stay
         _freezes("freeze git server", ["git-server"], (0.5, 5)),
-        _nets("part from git", ["executors"], ("git",), "hold", (1, 6)),
-        _nets("lose answers of git", ["executors"], ("git",), "answers", (1, 6)),
-        _nets("cut from git", ["executors"], ("git",), "cut", (0.2, 3)),
+        _nets("part from git", ["executors"], ("git",), "hold", (1, 6), patience_s=10),
+        _nets("lose answers of git", ["executors"], ("git",), "answers", (1, 6), patience_s=10),
+        _nets("cut from git", ["executors"], ("git",), "cut", (0.2, 3), patience_s=10),
         _nets("part notifier from Kafka", ["notifier"], BROKERS, "hold", (1, 9)),
         _nets("part notifier from Postgres", ["notifier"], ("postgres",), "hold", (1, 8)),
         _nets("cut notifier off", ["notifier"], (*BROKERS, "postgres"), "cut", (0.2, 4)),

@@ -74,3 +74,25 @@ def test_a_service_that_ends_by_sigterm_with_another_status_is_a_violation(start
 
 def test_a_service_that_is_killed_may_end_as_it_will(start):
     assert played(start(WORRIED), signal.SIGKILL) == (True, [])
+
+
+class FakeLinks:
+    """Felt from the so manieth question on."""
+
+    def __init__(self, silent):
+        self.silent, self.modes = silent, []
+
+    def set(self, names, mode, _delay_s=0):
+        self.modes.append((tuple(names), mode))
+
+    def touched(self, _names):
+        self.silent -= 1
+        return int(self.silent < 0)
+
+
+@pytest.mark.parametrize("silent, patience_s, seen", [(0, 0, True), (5, 60, True), (5, 0, False), (1 << 30, 0.3, False)])
+def test_a_link_waits_to_be_felt_as_long_as_it_has_patience_and_is_healed(silent, patience_s, seen):
+    links = FakeLinks(silent)
+    scene = nemeses.Scene(types.SimpleNamespace(brokers=""), None, links, threading.Event())
+    assert nemeses.Net("part from git", "executors", 0, ("git",), "hold", 0, patience_s).run(scene) == seen
+    assert links.modes == [(("executors/git",), "hold"), (("executors/git",), "pass")]
