@@ -329,11 +329,10 @@ def test_credentials_that_are_missing_wrong_or_for_others_are_git_auth(executor,
 def test_a_broken_mirror_is_made_again(executor, agents, site):
     repository = site.repository()
     executor.run(repository, agents.write("cat >/dev/null; echo 1 >one"))
-    for mirror in (executor.state / "mirrors").glob("*.git"):
-        for folder in mirror.glob("objects/??"):
-            for path in folder.iterdir():
-                path.chmod(0o644)
-                path.write_bytes(b"garbage")
+    for folder in executor.mirror_of(repository).glob("objects/??"):
+        for path in folder.iterdir():
+            path.chmod(0o644)
+            path.write_bytes(b"garbage")
     finished, _ = executor.run(repository, agents.write("cat >/dev/null; echo 2 >two"))
     assert finished["published"], finished
     with repository.clone() as clone:
