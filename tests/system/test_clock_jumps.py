@@ -5,7 +5,7 @@ import signal
 import struct
 import time
 
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate
 from kiln_testing.fixtures import SHORT_LEASES
 from kiln_testing.fleet import Fleet
 from kiln_testing.waiting import wait_for
