@@ -81,8 +81,9 @@ static bool take_limits(struct streams *streams, const uint8_t *token_hash, int6
 
 static void give_limits(struct streams *streams, const uint8_t *token_hash, int64_t body_bytes)
 {
-	open_limits_give(streams->wait_limits, token_hash);
+	/* In this order no more tokens hold bytes than waits. */
 	open_limits_give_many(streams->wait_bytes, token_hash, body_bytes);
+	open_limits_give(streams->wait_limits, token_hash);
 }
 
 static void unsubscribe(struct build_wait *wait)

@@ -8,10 +8,11 @@
 
 #define MAX_AGE_S 7200 /* for which a browser keeps what a preflight said: as long as any does */
 
-/* What a script may send beside what needs no leave, and what it may see. */
+/* What a script may send beside what needs no leave, and what it may see. Nobody reads tracestate: a page whose tracing
+ * sends it may ask all the same. */
 static const char sent_fields[] =
 	"authorization, content-type, idempotency-key, if-match, if-none-match, if-range, last-event-id, "
-	"prefer, range, traceparent, x-request-id";
+	"prefer, range, traceparent, tracestate, x-request-id";
 static const char seen_fields[] =
 	"accept-ranges, allow, content-disposition, content-location, content-range, etag, link, location, "
 	"preference-applied, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id";

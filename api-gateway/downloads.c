@@ -311,7 +311,7 @@ int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, s
 	const struct gateway_config *config = gateway->config;
 	struct downloads *downloads = xcalloc(1, sizeof(*downloads));
 	downloads->store = gateway->artifacts;
-	downloads->limits = open_limits_new(config->max_downloads, config->max_downloads_per_token);
+	downloads->limits = open_limits_new(config->max_downloads, config->max_downloads_per_token, config->max_downloads);
 	downloads->queue = queue_new((size_t)config->max_downloads + 1);
 	metric_register(&open_gauge);
 	for (; downloads->threads_len < READERS; downloads->threads_len++) {

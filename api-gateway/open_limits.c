@@ -16,13 +16,13 @@ struct count {
 	int64_t open;
 };
 
-struct open_limits *open_limits_new(int64_t max, int64_t max_per_token)
+struct open_limits *open_limits_new(int64_t max, int64_t max_per_token, int64_t tokens)
 {
 	struct open_limits *limits = xcalloc(1, sizeof(*limits));
 	CHECK(pthread_mutex_init(&limits->lock, NULL) == 0);
 	limits->max = max;
 	limits->max_per_token = max_per_token;
-	limits->tokens = map_new((size_t)max + 1, free);
+	limits->tokens = map_new((size_t)tokens + 1, free);
 	return limits;
 }
 
@@ -36,13 +36,15 @@ void open_limits_free(struct open_limits *limits)
 static int take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], int64_t amount, struct error *err)
 {
 	if (amount > limits->max - limits->open)
-		return error_set(err, ERR_LIMIT, "%lld are open", (long long)limits->open);
+		return error_set(err, ERR_LIMIT, "%lld are open, and %lld more would be too many", (long long)limits->open,
+						 (long long)amount);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
 	if (amount > limits->max_per_token - (count != NULL ? count->open : 0))
-		return error_set(err, ERR_DENIED, "the token has %lld open", count != NULL ? (long long)count->open : 0LL);
+		return error_set(err, ERR_DENIED, "the token has %lld open, and %lld more would be too many",
+						 count != NULL ? (long long)count->open : 0LL, (long long)amount);
 	if (count == NULL) {
 		count = xcalloc(1, sizeof(*count));
-		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* as many as are open */
+		CHECK(map_set(limits->tokens, token_hash, SHA256_SIZE, count) == 0); /* there are no more of them */
 	}
 	count->open += amount;
 	limits->open += amount;

@@ -12,8 +12,8 @@
 
 struct open_limits;
 
-/* Both at least 0. Never NULL. */
-struct open_limits *open_limits_new(int64_t max, int64_t max_per_token);
+/* All at least 0; `tokens`: how many may hold something at once, which the caller sees to. Never NULL. */
+struct open_limits *open_limits_new(int64_t max, int64_t max_per_token, int64_t tokens) MUST_CHECK;
 /* Nothing is open any more, or it is not given back. */
 void open_limits_free(struct open_limits *limits);
 

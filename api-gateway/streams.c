@@ -327,10 +327,10 @@ int streams_start(struct gateway *gateway, const struct kafka_settings *settings
 	const struct gateway_config *config = gateway->config;
 	struct streams *streams = xcalloc(1, sizeof(*streams));
 	streams->gateway = gateway;
-	streams->limits = open_limits_new(config->max_streams, config->max_streams_per_token);
-	streams->wait_limits = open_limits_new(config->max_waits, config->max_waits_per_token);
-	streams->wait_bytes =
-		open_limits_new(config->max_waits * WAIT_BODY_BYTES, config->max_waits_per_token * WAIT_BODY_BYTES);
+	streams->limits = open_limits_new(config->max_streams, config->max_streams_per_token, config->max_streams);
+	streams->wait_limits = open_limits_new(config->max_waits, config->max_waits_per_token, config->max_waits);
+	streams->wait_bytes = open_limits_new(config->max_waits * WAIT_BODY_BYTES,
+										  config->max_waits_per_token * WAIT_BODY_BYTES, config->max_waits);
 	streams->reads_max = config->workers > 1 ? (int)(config->workers / 2) : 1;
 	metric_register(&lost_total);
 	stream_register_metrics();

@@ -3,7 +3,7 @@
 -- not change while it does, so its row of build_queue has it, and is found by it: no table beside, and nothing more to write when it is assigned.
 --
 -- Stop all build services before, and start none of an older version after: they could not put builds into the queue. While this is done, which takes as long
--- as the queue is, builds that wait are not shown.
+-- as the queue is, nobody can read it: lists with a filter, GET /queue and explain are 503.
 
 ALTER TABLE build_queue
 	ADD COLUMN created_at timestamptz,          -- build_audit's
@@ -17,8 +17,8 @@ WHERE b.id = q.build_id;
 ALTER TABLE build_queue ALTER COLUMN created_at SET NOT NULL, ALTER COLUMN own_class SET NOT NULL;
 
 -- One for each of what a filter may name: neither branch nor template, either, or both; by class in each, of which a project has few. Who names neither pays for
--- the first alone, which was there. The name of a template is a part of its order, and so is a version. An expression in each, so that no other can do its work by
--- looking at what does not fit, whatever the statistics say.
+-- the first alone, in place of one by project. The name of a template is a part of its order, and so is a version. An expression in each of the others, so that none can do
+-- another's work by looking at what does not fit, whatever the statistics say.
 DROP INDEX build_queue_project;
 CREATE INDEX build_queue_project ON build_queue (project_id, own_class, created_at, build_id);
 CREATE INDEX build_queue_template ON build_queue (project_id, (template || ' ' || own_class), created_at, build_id) WHERE template IS NOT NULL;

@@ -18,7 +18,8 @@ LINES = 200  # of builds that are parked: one for each project
 QUEUE = (
     "insert into projects (id, name, concurrency, webhook_secret) select gen_random_uuid(), 'line-' || i, 1, '' from generate_series(1, %(lines)s) as i",
     "insert into project_slots (project_id, n, build_id) select id, 1, gen_random_uuid() from projects",
-    "insert into build_queue (build_id, project_id, class, queue_key, parked) select gen_random_uuid(), id, 'command', now(), true from projects",
+    "insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class, parked)"
+    " select gen_random_uuid(), id, 'command', now(), now(), 'command', true from projects",
     "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state, agents)"
     " values (gen_random_uuid(), 0, 1, gen_random_uuid(), 4, 0, now(), now(), 'active', '{%(agent)s}')",
 )

@@ -107,10 +107,11 @@ def test_a_key_that_the_server_does_not_take_is_git_auth(executor, agents, site,
 def files_with(folder, *secrets):
     """Files below the folder in which one of these stands: configuration, logs, whatever there is."""
     found = []
-    for path in pathlib.Path(folder).rglob("*"):
-        with contextlib.suppress(OSError):  # attempts make and remove files meanwhile
-            if path.is_file() and not path.is_symlink() and any(secret in path.read_bytes() for secret in secrets):
-                found.append(path)
+    for inside, _, names in os.walk(folder):  # attempts make and remove folders and files meanwhile
+        for path in (pathlib.Path(inside, name) for name in names):
+            with contextlib.suppress(OSError):
+                if path.is_file() and not path.is_symlink() and any(secret in path.read_bytes() for secret in secrets):
+                    found.append(path)
     return found
 
 

@@ -7,7 +7,7 @@ static struct open_limits *limits;
 
 static int setup(void **state UNUSED)
 {
-	limits = open_limits_new(3, 2);
+	limits = open_limits_new(3, 2, 3);
 	return 0;
 }
 
@@ -50,6 +50,18 @@ TEST(what_is_given_back_can_be_taken_again)
 	assert_int_equal(take(b), ERR_NONE);
 }
 
+TEST(an_amount_may_be_larger_than_any_number_of_tokens)
+{
+	const int64_t all = INT64_C(1000000) << 16;
+	struct open_limits *bytes = open_limits_new(all, all, 1000000);
+	struct error err = ERROR_INIT;
+	assert_int_equal(open_limits_take_many(bytes, a, all, &err), 0);
+	assert_int_equal(open_limits_take_many(bytes, a, 1, &err), -1);
+	assert_int_equal(err.kind, ERR_LIMIT);
+	open_limits_give_many(bytes, a, all);
+	open_limits_free(bytes);
+}
+
 static void give_too_much(void *arg UNUSED)
 {
 	open_limits_give(limits, c);
@@ -90,6 +102,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_given_back_can_be_taken_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_amount_is_taken_as_a_whole_or_not_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_always_to_be_had, setup, teardown),
+		cmocka_unit_test(an_amount_may_be_larger_than_any_number_of_tokens),
 		cmocka_unit_test_setup_teardown(giving_back_what_was_not_taken_is_a_bug, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
