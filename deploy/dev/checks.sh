@@ -83,9 +83,10 @@ run_named() {
 # touch_memory: a virtual machine gets its memory from its host page by page, at the first touch (13 us a page where it was measured, and 1.3 us
 # later): whoever writes more would be the slower for it. What is freed here comes first when pages are wanted.
 touch_memory() {
-    local file file_fd bytes
-    [ -d /dev/shm ] || return 0
-    bytes=$(awk -v most=8589934592 '/^MemAvailable:/ { half = $2 * 1024 / 2; printf "%.0f\n", half < most ? half : most }' /proc/meminfo)
+    local file file_fd bytes room most=8589934592
+    room=$(df --output=avail -B1 /dev/shm 2>/dev/null | tail -n 1) || return 0
+    bytes=$(awk -v most="$most" '/^MemAvailable:/ { half = $2 * 1024 / 2; printf "%.0f\n", half < most ? half : most }' /proc/meminfo)
+    [ "$bytes" -lt "$((room / 2))" ] || bytes=$((room / 2))
     file=$(mktemp /dev/shm/kiln-bench-XXXXXX)
     exec {file_fd}<>"$file"
     rm -f -- "$file"      # also when this is killed

@@ -56,7 +56,10 @@ apt_install() {
     # Of Postgres only the programs are wanted, not a cluster that starts with the machine.
     "${root[@]}" sh -c "mkdir -p ${no_cluster%/*} && echo create_main_cluster=false >$no_cluster"
     # Nor may a machine be open to logins because of a test: Debian's units start no sshd where this file is. It stays.
-    case " $* " in *" openssh-server "*) "${root[@]}" sh -c "mkdir -p /etc/ssh && : >>/etc/ssh/sshd_not_to_be_run" ;; esac
+    case " $* " in *" openssh-server "*)
+        note "/etc/ssh/sshd_not_to_be_run keeps the sshd of this machine from starting by itself: only tests want it"
+        "${root[@]}" sh -c "mkdir -p /etc/ssh && echo 'By the set-up of tests, which want the program only. To let sshd start, remove this file.' >>/etc/ssh/sshd_not_to_be_run" ;;
+    esac
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a \
         apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \
         install --no-install-recommends "$@" </dev/null || rc=$?

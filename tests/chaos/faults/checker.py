@@ -135,7 +135,7 @@ def journalled(evidence, found):
     for build in {update.build for update in evidence.updates if update.build is not None} - pushed_by.keys():
         yield f"a commit of {build} is on a branch, and no journal says that a push of it began"
     # What an agent has left is looked at once it has ended.
-    worked = {(build, event.data["attempt"]) for build, events in evidence.trail.items() for event in events if event.data["phase"] == "committing"}
+    worked = {(build, event.data["attempt"]) for build, events in evidence.trail.items() for event in events if event.data.get("phase") == "committing"}
     for attempt in evidence.attempts:
         token = (attempt.build, attempt.number)
         if attempt.mode != "run" or token in found:

@@ -120,6 +120,12 @@ class Net(Fault):
 class Deaf(Net):
     """An executor is parted from the one broker that leads its assignments: it hears of none, and may say to the others that it is well."""
 
+    def run(self, scene):
+        try:
+            return super().run(scene)
+        except TooLate:
+            return False  # the partition has no leader now
+
     def at(self, scene):
         return (scene.leader(ASSIGNMENTS, scene.fleet.members[self.member].worker_id),)
 
@@ -134,7 +140,7 @@ class Repeat(Fault):
     def run(self, scene):
         try:
             return repeat(scene.brokers, self.topic, random.Random(self.seed), REPEATED) > 0
-        except confluent_kafka.KafkaException:
+        except (confluent_kafka.KafkaException, BufferError):
             return False  # the partition has no leader now
 
 
@@ -248,6 +254,8 @@ class Scene:
             except confluent_kafka.KafkaException:
                 return None
             partitions = known.topics[topic].partitions
+            if not partitions:
+                return None
             return known.brokers.get(partitions[partition_of(key.encode(), len(partitions))].leader)
 
         try:

@@ -1,6 +1,7 @@
 """Remotes as they are in production, over ssh and behind TLS; and where the credentials are meanwhile (docs/protocol.md section 7)."""
 import base64
 import contextlib
+import os
 import pathlib
 import shutil
 import stat
@@ -127,7 +128,11 @@ def exposed(pids, *secrets):
 
 
 def names_of(pids):
-    return {pathlib.Path("/proc", str(pid), "comm").read_text(encoding="ascii").strip() for pid in pids}
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.add(pathlib.Path("/proc", str(pid), "comm").read_text(encoding="ascii").strip())
+    return found
 
 
 def lines_of(key):
