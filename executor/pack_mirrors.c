@@ -22,6 +22,8 @@
 #include "executor/git/mirror_pack.h"
 
 #define MAX_MIRRORS 65536 /* as the janitor */
+#define REPACK_MS 1200000 /* twenty minutes */
+#define LONG_MS 60000     /* after which refs of others may have grown */
 #define MEMORY_BYTES (INT64_C(512) * 1024 * 1024)
 #define NICENESS 19
 #define IOPRIO_WHO_PROCESS 1 /* by ioprio_set(2); libc has no name for it */
@@ -54,7 +56,8 @@ static bool is_over(void *ctx)
 	return got >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-static void pack_one(const char *path, const struct git_remote *here, enum mirror_part part)
+/* Whether it took so long that the next one is another process's. */
+static bool pack_one(const char *path, const struct git_remote *here, enum mirror_part part)
 {
 	struct mirror_files files;
 	struct error err = ERROR_INIT;
@@ -65,24 +68,29 @@ static void pack_one(const char *path, const struct git_remote *here, enum mirro
 				 LOG_INT(files.loose), "packs", LOG_INT(files.packs), "loose_refs", LOG_INT(files.refs), "ms",
 				 LOG_INT(clock_boot_ms() - begin_ms), NULL);
 	if (rc < 0 && err.kind != ERR_CANCELLED)
-		log_warn("a mirror cannot be packed, and is left alone for an hour", "path", path, "error", err.message, NULL);
+		log_warn("a mirror cannot be packed, and is left alone for some time", "path", path, "error", err.message,
+				 NULL);
+	return clock_boot_ms() - begin_ms >= LONG_MS;
 }
 
-static void pack_all(const char *state_dir, const struct git_remote *here, enum mirror_part part)
+/* False: it took too long to go on. */
+static bool pack_all(const char *state_dir, const struct git_remote *here, enum mirror_part part)
 {
 	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
 	DIR *dir = opendir(folder);
 	int64_t seen = 0;
+	bool is_long = false;
 	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir);
-		 entry != NULL && seen < MAX_MIRRORS && !is_over(here->interrupt_ctx); entry = readdir(dir)) {
+		 entry != NULL && seen < MAX_MIRRORS && !is_long && !is_over(here->interrupt_ctx); entry = readdir(dir)) {
 		if (!str_ends(entry->d_name, ".git"))
 			continue;
 		CLEANUP(free_p) char *path = xasprintf("%s/%s", folder, entry->d_name);
-		pack_one(path, here, part);
+		is_long = pack_one(path, here, part);
 		seen++;
 	}
 	if (dir != NULL)
 		(void)closedir(dir); /* read only */
+	return !is_long;
 }
 
 int pack_mirrors_main(void)
@@ -98,12 +106,13 @@ int pack_mirrors_main(void)
 	log_init("kiln-executor", (enum log_level)config.common.log_level, (enum log_format)config.common.log_format);
 	const struct git_remote here = {.scratch_dir = config.state_dir,
 									.lock_fd = -1,
+									.timeout_ms = REPACK_MS,
 									.interrupt_fd = socket_fd,
 									.interrupted = is_over,
 									.interrupt_ctx = &socket_fd};
-	pack_all(config.state_dir, &here, MIRROR_REFS);
+	bool all = pack_all(config.state_dir, &here, MIRROR_REFS);
 	become_nice();
-	pack_all(config.state_dir, &here, MIRROR_OBJECTS);
+	all = all && pack_all(config.state_dir, &here, MIRROR_OBJECTS);
 	config_release(executor_options, executor_options_len, &config);
-	return 0;
+	return all ? 0 : PACK_MIRRORS_MORE;
 }

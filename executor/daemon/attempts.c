@@ -316,6 +316,8 @@ static void reap(struct daemon *daemon)
 			nursery_ended(&daemon->nursery);
 		} else if (daemon->packer.pid == pid) {
 			packer_ended(&daemon->packer, status);
+			if (daemon->packer.died)
+				daemon->sweep_due_ms = clock_boot_ms();
 		} else { /* perhaps of a nursery that was given up: nobody has its pid, but it has a folder */
 			janitor_discard_spare(daemon->config->state_dir, (int)pid);
 		}
@@ -350,12 +352,16 @@ static void sweep(struct daemon *daemon, int64_t now_ms)
 	if (now_ms < daemon->sweep_due_ms)
 		return;
 	daemon->sweep_due_ms = INT64_MAX;
-	bool unwell = false;
+	bool unwell = daemon->packer.died;
 	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);
 		unwell = unwell || (held->child_gone && held->result == NULL);
 	}
 	size_t unknown = unwell ? kill_unknown(daemon) : 0;
+	if (unknown > 0)
+		daemon->sweep_due_ms = now_ms + SWEEP_MS;
+	else
+		daemon->packer.died = false;
 	reap(daemon);
 	struct list_node *next;
 	for (struct list_node *node = daemon->held.next; unknown == 0 && node != &daemon->held; node = next) {

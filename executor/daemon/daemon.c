@@ -28,6 +28,7 @@
 #define LEAVE_KILLED_MS 5000 /* for what was killed at the drain's deadline to be gone */
 #define FENCED_MS 10000
 #define FLUSH_MS 3000
+#define PACKER_MS 10000 /* it is nice, and may be in the kernel, on a disk that hangs */
 #define MAX_QUEUED 20000
 #define RESULTS_LINGER_MS 1 /* what an attempt says at once is one request */
 #define FIXED_FDS 3
@@ -299,6 +300,7 @@ static void loop(struct daemon *daemon, int child_signals)
 /* After the loop nothing of ours may run. */
 static void end_children(struct daemon *daemon)
 {
+	packer_close(&daemon->packer); /* it ends while we wait for the others */
 	attempts_kill_all(daemon, "worker_lost", "the worker ends");
 	if (daemon->has_spare)
 		child_kill(&daemon->spare);
@@ -308,8 +310,9 @@ static void end_children(struct daemon *daemon)
 		attempts_tick(daemon, clock_boot_ms());
 		(void)poll(NULL, 0, 5); /* until they are gone */
 	}
+	int64_t packer_ms = clock_boot_ms() + PACKER_MS;
 	nursery_stop(&daemon->nursery);
-	packer_stop(&daemon->packer);
+	packer_stop(&daemon->packer, packer_ms);
 }
 
 /* ---- start and end */

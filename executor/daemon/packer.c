@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -12,9 +11,11 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "executor/daemon/child.h"
+#include "executor/descendants.h"
+#include "executor/pack_mirrors.h"
 
 #define EVERY_MS 60000
-#define STOP_MS 2000 /* it may be in the kernel, on a disk that hangs */
+#define KILLED_MS 1000 /* it may be in the kernel, on a disk that hangs */
 
 void packer_init(struct packer *packer)
 {
@@ -54,22 +55,33 @@ int64_t packer_due_ms(const struct packer *packer)
 
 void packer_ended(struct packer *packer, int status)
 {
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	bool more = WIFEXITED(status) && WEXITSTATUS(status) == PACK_MIRRORS_MORE;
+	if (status != 0 && !more)
 		log_warn("mirrors are not packed", "status", LOG_INT(status), NULL);
+	packer->wanted = packer->wanted || more;
+	packer->died = WIFSIGNALED(status);
 	packer->pid = 0;
 	close_p(&packer->fd);
 }
 
-void packer_stop(struct packer *packer)
+void packer_close(struct packer *packer)
 {
-	int64_t deadline_ms = clock_boot_ms() + STOP_MS;
 	close_p(&packer->fd);
-	while (packer->pid > 0 && waitpid(packer->pid, NULL, WNOHANG) == 0) {
-		if (clock_boot_ms() >= deadline_ms) {
-			(void)kill(packer->pid, SIGKILL); /* only we reap it; it dies with this process's end at the latest */
-			break;
-		}
-		(void)poll(NULL, 0, 1); /* until it is gone */
+}
+
+void packer_stop(struct packer *packer, int64_t deadline_ms)
+{
+	int status = 0;
+	bool ended = packer->pid == 0;
+	packer_close(packer);
+	while (!ended && clock_boot_ms() < deadline_ms) {
+		ended = waitpid(packer->pid, &status, WNOHANG) != 0;
+		if (!ended)
+			(void)poll(NULL, 0, 1); /* until it is gone */
 	}
+	/* It does not die with us, and git does not die with it. */
+	if (!ended || WIFSIGNALED(status) || packer->died)
+		(void)descendants_kill(clock_boot_ms() + KILLED_MS, 0, &status, &ended); /* what is left cannot be killed */
+	packer->died = false;
 	packer->pid = 0;
 }

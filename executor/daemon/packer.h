@@ -10,6 +10,7 @@
 
 struct packer {
 	pid_t pid;      /* 0 = none, or reaped */
+	bool died;      /* by a signal: what it had started is the daemon's now, who kills it and clears this */
 	int fd;         /* closed: it ends */
 	bool wanted;    /* mirrors may have grown since the last one looked */
 	int64_t due_ms; /* not before */
@@ -25,5 +26,9 @@ void packer_tick(struct packer *packer, int64_t now_ms);
 int64_t packer_due_ms(const struct packer *packer);
 /* It has been reaped. */
 void packer_ended(struct packer *packer, int status);
-/* Has it end, with what it has started, and reaps it; kills it after some seconds. */
-void packer_stop(struct packer *packer);
+/* Tells it to end, with what it has started. Does not wait. */
+void packer_close(struct packer *packer);
+/* The same, and waits and reaps it. At the deadline (clock_boot_ms) all descendants of this process are killed, since
+ * nothing else tells git's from others: it is called when no other child is wanted any more. Returns a second later at
+ * most. */
+void packer_stop(struct packer *packer, int64_t deadline_ms);
