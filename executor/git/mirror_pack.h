@@ -9,8 +9,8 @@
  *
  * `git repack --geometric` takes the loose objects and the small packs, and leaves a pack alone that has twice as many
  * objects as all smaller ones: what a repository was cloned with is not written again, and a busy mirror has as many
- * packs as the logarithm of its objects. Killed at any point it leaves the old files, the new ones, or both, and
- * half-written ones by names that nobody reads (mirror_sweep.h).
+ * packs as the logarithm of its objects. Killed at any point it leaves the old files, the new ones, or both, half-written
+ * ones by names that nobody reads, and packs without their index, which nobody reads either (mirror_sweep.h).
  */
 #pragma once
 
@@ -27,9 +27,10 @@
 
 struct mirror_files {
 	int64_t loose, packs, refs; /* loose objects; packs; refs in files of their own */
+	int64_t bytes;              /* of objects and packs */
 };
 
-/* Reads 258 directories, no file. */
+/* Reads 258 directories, and how large files are; opens none. */
 void mirror_count_files(const char *path, struct mirror_files *ret);
 
 /* Refs first, for builds wait for them: not by a process that is nice. */
@@ -39,9 +40,10 @@ enum mirror_part {
 };
 
 /* Packs a part of the mirror if it was used since it was last looked at, and has too many files. 1: it is done; 0: there
- * was nothing to do, or somebody else is at it, or moves the mirror. -1: it cannot be packed, and counts as looked at for
- * an hour; ERR_CANCELLED: `here` was interrupted, and it counts as not looked at. Takes twenty minutes at most, for refs
- * eleven seconds. `here` is a git_remote without a URL, whose scratch_dir, lock_fd and interruption are the caller's. As
- * for git_command: the one thread of a process that is a subreaper. */
+ * was nothing to do, or somebody else is at it, or moves the mirror, or a lock cannot be had; also, and then it counts as
+ * looked at, when the disk has no room for twice what is there. -1: it cannot be packed, and counts as looked at for an
+ * hour, for a day after ERR_TIMEOUT of objects; ERR_CANCELLED: `here` was interrupted, and it counts as not looked at.
+ * `here` is a git_remote without a URL, whose scratch_dir, lock_fd, interruption and timeout_ms, for objects, are the
+ * caller's; refs take eleven seconds at most. As for git_command: the one thread of a process that is a subreaper. */
 int mirror_pack(const char *path, const struct git_remote *here, enum mirror_part part, struct mirror_files *ret_before,
 				struct error *err) MUST_CHECK;

@@ -1,5 +1,5 @@
 /* What fetches and packing leave behind in a mirror when they are killed, or meet a full disk: locks of refs, half-written
- * objects and packs. */
+ * objects and packs, packs without an index. */
 #pragma once
 
 /* Removes it. Only with the lock for changes (mirror_lock.h): then nobody lives who made such files, but who packs; while

@@ -1,26 +1,63 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/executor/mirrors.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 
 #include "common/base/process.h"
 #include "executor/descendants.h"
 #include "executor/git/mirror_lock.h"
 #include "executor/git/mirror_pack.h"
+#include "executor/git/mirror_sweep.h"
 #include "executor/git/skeleton.h"
 
 #define URL "https://h/x.git"
 #define MANY (MIRROR_MANY_LOOSE + 10)
 #define HOUR_US INT64_C(3600000000)
+#define BLOCK INT64_C(4096)
 
 static struct git_remote here;
+
+/* ---- a disk that is full (linked in the place of libc's) */
+
+static int64_t free_bytes; /* INT64_MAX: as many as there are */
+static int no_new_file;    /* errno, or 0 */
+
+int __real_statvfs(const char *path, struct statvfs *ret);
+int __wrap_statvfs(const char *path, struct statvfs *ret);
+int __real_open(const char *path, int flags, mode_t mode);
+int __wrap_open(const char *path, int flags, ...);
+
+int __wrap_statvfs(const char *path, struct statvfs *ret)
+{
+	if (free_bytes == INT64_MAX)
+		return __real_statvfs(path, ret);
+	*ret = (struct statvfs){.f_frsize = BLOCK, .f_bavail = (fsblkcnt_t)(free_bytes / BLOCK)};
+	return 0;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	mode_t mode = (flags & O_CREAT) != 0 ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (no_new_file == 0 || (flags & O_CREAT) == 0 || access(path, F_OK) == 0)
+		return __real_open(path, flags, mode);
+	errno = no_new_file;
+	return -1;
+}
 
 static int begin(void **state)
 {
 	if (state_make(state) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return -1;
-	here = (struct git_remote){.scratch_dir = folder, .lock_fd = -1, .interrupt_fd = -1};
+	free_bytes = INT64_MAX;
+	no_new_file = 0;
+	here = (struct git_remote){.scratch_dir = folder, .lock_fd = -1, .timeout_ms = 60000, .interrupt_fd = -1};
 	return 0;
 }
 
@@ -78,9 +115,12 @@ static struct mirror large_mirror(void)
 /* As the next build does. */
 static void use(const struct mirror *mirror)
 {
-	struct mirror again = mirror_of(URL);
-	assert_string_equal(again.path, mirror->path);
-	mirror_close(&again);
+	int64_t packed_us = mirror_packed_us(mirror->path);
+	do { /* the kernel's time of a file is some milliseconds behind */
+		struct mirror again = mirror_of(URL);
+		assert_string_equal(again.path, mirror->path);
+		mirror_close(&again);
+	} while (packed_us <= clock_wall_us() && mirror_last_used_us(mirror->path) <= packed_us);
 }
 
 static int try(const struct mirror *mirror, enum mirror_part part, struct error *err)
@@ -254,12 +294,14 @@ TEST(a_pack_that_is_much_larger_than_the_rest_is_left_alone)
 	mirror_close(&mirror);
 }
 
-/* What git does when it is killed, at moments all along its way. */
+/* What git does when it is killed, at moments all along its way, until it is faster. */
 TEST(killed_at_any_moment_it_leaves_a_mirror_that_is_valid_and_is_packed_next_time)
 {
 	struct mirror mirror = large_mirror();
 	add_refs(mirror.repo, MIRROR_MANY_REFS);
-	for (int wait_ms = 1; wait_ms < 1000; wait_ms = wait_ms * 3 / 2 + 1) {
+	int killed = 0;
+	bool whole = false;
+	for (int wait_ms = 1; !whole && wait_ms < 60000; wait_ms *= 2) {
 		use(&mirror);
 		pid_t pid = fork();
 		if (pid == 0) {
@@ -273,7 +315,12 @@ TEST(killed_at_any_moment_it_leaves_a_mirror_that_is_valid_and_is_packed_next_ti
 		assert_true(descendants_kill(clock_boot_ms() + 10000, pid, &status, &ended));
 		assert_true(ended);
 		assert_valid(&mirror);
+		killed += WIFSIGNALED(status) ? 1 : 0;
+		whole = WIFEXITED(status);
+		assert_true(!whole || WEXITSTATUS(status) == 0);
 	}
+	assert_true(whole);
+	assert_true(killed > 0);
 	use(&mirror);
 	add_objects(mirror.repo, MANY, MANY);
 	assert_int_equal(pack(&mirror), 1);
@@ -343,6 +390,103 @@ TEST(one_that_cannot_be_packed_is_left_alone_for_an_hour)
 	assert_int_equal(utimensat(AT_FDCWD, looked, times, 0), 0);
 	assert_int_equal(unlink(broken), 0);
 	assert_int_equal(pack(&mirror), 1);
+	mirror_close(&mirror);
+}
+
+/* Half a pack, one whose index is missing, as when it was killed between the two; and one that is whole. */
+TEST(what_a_packing_that_failed_has_left_goes_at_once)
+{
+	struct mirror mirror = large_mirror();
+	struct error err = ERROR_INIT;
+	static const char *const left[] = {"tmp_pack_x", ".tmp-1-pack-a.pack", "pack-b.pack", "pack-b.rev"};
+	static const char *const whole[] = {"pack-c.rev", "pack-c.idx"};
+	char *key = strrchr(mirror.path, '/') + 1;
+	for (size_t i = 0; i < ARRAY_LEN(left) + ARRAY_LEN(whole); i++) {
+		CLEANUP(free_p)
+		char *name =
+			xasprintf("mirrors/%s/objects/pack/%s", key, i < ARRAY_LEN(left) ? left[i] : whole[i - ARRAY_LEN(left)]);
+		folder_write(name, "");
+	}
+	CLEANUP(free_p) char *broken = add_broken_object(mirror.repo);
+	assert_int_equal(try(&mirror, MIRROR_OBJECTS, &err), -1);
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		CLEANUP(free_p) char *path = xasprintf("%s/pack/%s", mirror.objects, left[i]);
+		assert_false(is_there(path));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
+		CLEANUP(free_p) char *path = xasprintf("%s/pack/%s", mirror.objects, whole[i]);
+		assert_true(is_there(path));
+	}
+	mirror_close(&mirror);
+}
+
+TEST(one_that_takes_too_long_is_left_alone_for_a_day)
+{
+	struct mirror mirror = large_mirror();
+	struct error err = ERROR_INIT;
+	here.timeout_ms = 1;
+	assert_int_equal(try(&mirror, MIRROR_OBJECTS, &err), -1);
+	assert_int_equal(err.kind, ERR_TIMEOUT);
+	assert_true(mirror_packed_us(mirror.path) > clock_wall_us() + 23 * HOUR_US);
+	use(&mirror);
+	assert_int_equal(pack(&mirror), 0);
+	mirror_close(&mirror);
+}
+
+TEST(one_that_was_looked_at_by_a_clock_that_was_ahead_is_packed)
+{
+	struct mirror mirror = large_mirror();
+	struct error err = ERROR_INIT;
+	int fd = -1;
+	assert_int_equal(mirror_lock_pack(mirror.path, &fd, &err), 0);
+	mirror_set_packed_us(fd, clock_wall_us() + 25 * HOUR_US);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(pack(&mirror), 1);
+	mirror_close(&mirror);
+}
+
+TEST(without_room_for_twice_as_much_nothing_is_packed)
+{
+	struct mirror mirror = large_mirror();
+	struct mirror_files files;
+	mirror_count_files(mirror.path, &files);
+	assert_true(files.bytes > 2 * BLOCK);
+	free_bytes = files.bytes * 2 - 2 * BLOCK;
+	assert_int_equal(pack(&mirror), 0);
+	assert_files(&mirror, MANY, 0, 0);
+	free_bytes = files.bytes * 2 + BLOCK;
+	assert_int_equal(pack(&mirror), 0); /* it counts as looked at */
+	use(&mirror);
+	assert_int_equal(pack(&mirror), 1);
+	mirror_close(&mirror);
+}
+
+/* A link is not followed, as good as a file that nobody may open. */
+TEST(one_whose_lock_cannot_be_opened_is_left_as_it_is)
+{
+	struct mirror mirror = large_mirror();
+	CLEANUP(free_p) char *lock = xasprintf("%s/kiln-pack", mirror.path);
+	assert_int_equal(symlink("elsewhere", lock), 0);
+	assert_int_equal(pack(&mirror), 0);
+	assert_files(&mirror, MANY, 0, 0);
+	mirror_close(&mirror);
+}
+
+/* As in a mirror of an older release. */
+TEST(where_the_disk_has_no_room_for_its_lock_packs_are_swept_all_the_same)
+{
+	struct mirror mirror = mirror_of(URL);
+	CLEANUP(free_p) char *half = xasprintf("%s/pack/tmp_pack_x", mirror.objects);
+	CLEANUP(free_p) char *lock = xasprintf("%s/kiln-pack", mirror.path);
+	FILE *file = fopen(half, "we");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	no_new_file = EACCES;
+	mirror_sweep(mirror.path);
+	assert_true(is_there(half)); /* perhaps another packs it */
+	no_new_file = ENOSPC;
+	mirror_sweep(mirror.path);
+	assert_false(is_there(half) || is_there(lock));
 	mirror_close(&mirror);
 }
 
@@ -418,6 +562,14 @@ int main(void)
 										begin, folder_remove),
 		cmocka_unit_test_setup_teardown(one_that_was_interrupted_counts_as_not_looked_at, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(one_that_cannot_be_packed_is_left_alone_for_an_hour, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(what_a_packing_that_failed_has_left_goes_at_once, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(one_that_takes_too_long_is_left_alone_for_a_day, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(one_that_was_looked_at_by_a_clock_that_was_ahead_is_packed, begin,
+										folder_remove),
+		cmocka_unit_test_setup_teardown(without_room_for_twice_as_much_nothing_is_packed, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(one_whose_lock_cannot_be_opened_is_left_as_it_is, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(where_the_disk_has_no_room_for_its_lock_packs_are_swept_all_the_same, begin,
+										folder_remove),
 		cmocka_unit_test_setup_teardown(one_whose_refs_cannot_be_packed_is_left_alone_too, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(one_that_another_packs_or_moves_is_left_to_him, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(a_fetch_under_way_keeps_the_refs_from_being_packed_but_not_the_objects, begin,
