@@ -78,12 +78,19 @@ static bool retire(const struct executor_config *config, const struct mirror_fou
 	return false;
 }
 
+/* Of git: a mirror that is packed is there twice for a while, for which no other one is to go. */
+static bool is_temporary(const char *name)
+{
+	return str_starts(name, "tmp_") || str_starts(name, ".tmp-");
+}
+
 void mirrors_limit(const struct executor_config *config, bool (*is_stopped)(void *ctx), void *ctx)
 {
 	struct mirrors_found found = {.len = 0};
 	int64_t total = 0, allowed = allowed_bytes(config), days = config->mirrors_days;
 	int64_t unused_us = days > 0 ? clock_wall_us() - days * DAY_US : INT64_MIN;
-	const struct usage_limits limits = {.max_files = MAX_FILES, .is_stopped = is_stopped, .ctx = ctx};
+	const struct usage_limits limits = {
+		.max_files = MAX_FILES, .is_stopped = is_stopped, .ctx = ctx, .is_left_out = is_temporary};
 	find(config->state_dir, &limits, &found);
 	for (size_t i = 0; i < found.len && !is_stopped(ctx); i++) {
 		struct disk_usage usage = {.bytes = 0};

@@ -277,6 +277,8 @@ static void walk(int fd, dev_t device, int depth, const struct usage_limits *lim
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
 			fstatat(dirfd(folder), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 || info.st_dev != device)
 			continue;
+		if (limits->is_left_out != NULL && S_ISREG(info.st_mode) && limits->is_left_out(entry->d_name))
+			continue;
 		add_info(&info, usage);
 		if (!S_ISDIR(info.st_mode))
 			continue;

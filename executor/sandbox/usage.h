@@ -29,6 +29,7 @@ struct usage_limits {
 	int64_t max_files;             /* when there are more */
 	bool (*is_stopped)(void *ctx); /* asked at each file; once true, it stays so. NULL: never */
 	void *ctx;
+	bool (*is_left_out)(const char *name); /* files by whose name they are not counted. NULL: none */
 };
 
 /* Adds what is below a folder, itself included, on its file system. Folders that their owner, this user, cannot read

@@ -56,6 +56,21 @@ TEST(the_ones_whose_last_use_is_longest_ago_go_until_the_others_have_room)
 	assert_true(is_there(fourth));
 }
 
+TEST(half_made_packs_do_not_count)
+{
+	CLEANUP(free_p) char *packed = make_mirror("a", 10);
+	CLEANUP(free_p) char *other = make_mirror("b", 20);
+	CLEANUP(free_p) char *large = xasprintf("%s/large", packed);
+	CLEANUP(free_p) char *half = xasprintf("%s/.tmp-1-pack-x.pack", packed);
+	config.mirrors_bytes = 3 * FILE_BYTES / 2;
+	assert_int_equal(rename(large, half), 0);
+	mirrors_limit(&config, never, NULL);
+	assert_true(is_there(packed) && is_there(other));
+	assert_int_equal(rename(half, large), 0);
+	mirrors_limit(&config, never, NULL);
+	assert_false(is_there(other));
+}
+
 TEST(what_is_in_use_stays_and_the_next_one_goes)
 {
 	struct mirror used = mirror_of("a");
@@ -143,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_ones_whose_last_use_is_longest_ago_go_until_the_others_have_room, begin,
 										folder_remove),
+		cmocka_unit_test_setup_teardown(half_made_packs_do_not_count, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(what_is_in_use_stays_and_the_next_one_goes, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(what_was_not_used_for_the_days_goes, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(one_of_an_older_release_counts_from_now, begin, folder_remove),
