@@ -1,4 +1,5 @@
 """Mirrors go when they take too much room, or are broken, but never while a build borrows from them; and who holds their locks."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -15,6 +16,7 @@ from test_remotes import passes_on, through
 
 MIB = 1 << 20
 DAY_S = 86400
+MANY = 12000  # objects, at which git is for longer than it takes to find it
 
 
 def write(name):
@@ -36,6 +38,11 @@ def holding(path):
 
 def holders(path):
     return set(holding(path).values())
+
+
+def users(mirror):
+    """Without the packer, which is there now and then."""
+    return holders(mirror / "kiln-use") - {"kiln-packer"}
 
 
 def test_when_they_take_too_much_the_one_used_longest_ago_goes_and_is_fetched_again(own_executor, agents, site):
@@ -109,10 +116,10 @@ def test_only_the_attempts_child_keeps_the_mirror_in_its_place(executor, agents,
     attempt = executor.attempt(repository, agents.write(f"touch {place}/began; {waiting(place, 'true')}")).assign()
     wait_for((place / "began").exists, "the agent")
     mirror = executor.mirror_of(repository)
-    assert holders(mirror / "kiln-use") == {"kiln-attempt"} and not holders(mirror / "kiln-fetch")
+    assert users(mirror) == {"kiln-attempt"} and not holders(mirror / "kiln-fetch") - {"kiln-packer"}
     (place / "go").touch()
     attempt.finished()
-    wait_for(lambda: not holders(mirror / "kiln-use"), "the child to end")
+    wait_for(lambda: not users(mirror), "the child to end")
 
 
 def test_all_that_belongs_to_a_fetch_holds_its_lock(executor, agents, site, hostile):  # noqa: F811
@@ -124,7 +131,7 @@ def test_all_that_belongs_to_a_fetch_holds_its_lock(executor, agents, site, host
     wait_for(lambda: len(server.requests) > 1, "the fetch")
     mirror = executor.mirror_of(url)
     assert holders(mirror / "kiln-fetch") == {"git", "git-remote-http", "kiln-attempt"}
-    assert holders(mirror / "kiln-use") == {"kiln-attempt"}
+    assert users(mirror) == {"kiln-attempt"}
     attempt.cancel()
     assert attempt.finished()["outcome"] == "cancelled"
 
@@ -195,15 +202,42 @@ def test_one_that_cannot_be_packed_is_told_once_and_holds_up_no_other(own_execut
     assert told == [str(executor.mirror_of(broken))]
 
 
+def signal_all(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def packing_held_up(executor, agents, site):
+    """A mirror that is being packed, by a git that does not get far."""
+    mirror = grown(executor, site.repository(), agents, count=MANY)
+    lock = mirror / "kiln-pack"
+    try:
+        signal_all(wait_for(lambda: [pid for pid, name in holding(lock).items() if name == "git"], "git to pack it"), signal.SIGSTOP)
+        yield mirror
+        wait_for(lambda: not holding(lock), "all of it to be gone")
+        assert loose_objects(mirror) >= MANY
+    finally:
+        signal_all(holding(lock), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_packing_ends_with_its_daemon(own_executor, agents, site, number):
     executor = own_executor()
-    mirror = grown(executor, site.repository(), agents, count=6000)
-    lock = mirror / "kiln-pack"
-    git = wait_for(lambda: [pid for pid, name in holding(lock).items() if name == "git"], "git to pack it")
-    for pid in git:
-        os.kill(pid, signal.SIGSTOP)  # it does not get far
-    assert loose_objects(mirror) > 5000
-    executor.kill(number)
-    wait_for(lambda: not holding(lock), "all of it to be gone", deadline=10)
-    assert loose_objects(mirror) > 5000
+    with packing_held_up(executor, agents, site):
+        executor.kill(number)
+
+
+def test_a_packing_ends_with_a_packer_that_does_not_end_by_itself(own_executor, agents, site):
+    executor = own_executor()
+    with packing_held_up(executor, agents, site) as mirror:
+        signal_all([pid for pid, name in holding(mirror / "kiln-pack").items() if name == "kiln-packer"], signal.SIGSTOP)
+        executor.kill(signal.SIGTERM)
+
+
+def test_a_packing_ends_with_a_packer_that_is_killed_and_the_executor_goes_on(own_executor, agents, site):
+    executor = own_executor()
+    with packing_held_up(executor, agents, site) as mirror:
+        signal_all([pid for pid, name in holding(mirror / "kiln-pack").items() if name == "kiln-packer"], signal.SIGKILL)
+    assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
