@@ -24,7 +24,7 @@ struct git_remote {
 	const char *credentials_dir; /* or NULL */
 	const char *project;
 	const struct address_guard *guard;
-	const char *scratch_dir; /* absolute, private, not the agent's: HOME of git commands, key files */
+	const char *scratch_dir; /* absolute, not the agent's: HOME and folder of git commands, key files */
 	int lock_fd;             /* the attempt's lock, inherited by every process of it; -1 = none */
 	int mirror_fd;           /* the same of a mirror's changes (mirror_lock.h), while it is fetched into; 0 = none */
 	bool may_be_missing;     /* the first push makes it: that a listing does not find it is not `said` */

@@ -1,7 +1,8 @@
 /*
  * The git command line, for the network side (ls-remote, fetch, push) and to check packs: protocol v2, an environment
  * made from nothing, no prompts, no redirects, no hooks, no system or user configuration, only http, https and ssh, a
- * deadline, and no process left behind. Called from the one thread of an attempt's child.
+ * deadline, and no process left behind. Also for what is done to a mirror here. Called from the one thread of an attempt's
+ * child, or of the packer (pack_mirrors.h).
  */
 #pragma once
 

@@ -4,7 +4,7 @@
  * its objects are there; "known" means that this ref stands at the wanted commit. All fences share one.
  *
  * Fetches are serialised by a lock. Nothing in it is ever pruned, since workspaces borrow its objects; what has come one
- * by one is packed by another process meanwhile (mirror_pack.h). For the same reason who has it open holds a lock too
+ * by one is packed by another process meanwhile (mirror_pack.h). For workspaces' sake too who has it open holds a lock
  * (mirror_lock.h), without which it goes as a whole: when it was not used for long (daemon/mirrors.h), or when it turns
  * out to be broken, and is made anew.
  */

@@ -1,9 +1,10 @@
 /*
  * The locks of a mirror (flock), on files inside of it, so that they go where it goes:
  *
- *   kiln-use    shared, of every attempt whose repositories borrow the mirror's objects; exclusive, of who moves the
- *               mirror away. It is the attempt's child's alone: nothing that is started inherits it, so it ends with
- *               that process, whatever else lives on. The time of the file is when the mirror was last opened.
+ *   kiln-use    shared, of every attempt whose repositories borrow the mirror's objects, and of who packs it; exclusive,
+ *               of who moves the mirror away. It is the attempt's child's alone, or the packer's: nothing that is
+ *               started inherits it, so it ends with that process, whatever else lives on. The time of the file is when
+ *               a build has last opened the mirror.
  *   kiln-fetch  exclusive, of who changes the mirror's refs. Git inherits it (struct git_remote, mirror_fd): as long as
  *               anything of a fetch lives, also when its attempt's child was killed, nobody clears up behind it.
  *   kiln-pack   exclusive, of who packs the mirror's objects (mirror_pack.h). Git inherits it for the same reason. Fetches
