@@ -10,6 +10,7 @@ from kiln_testing.records import DEAD_LETTERS, TERMINAL
 BUILD_EVENTS = "kiln.build.events"
 # What a match takes on a busy machine; a wake-up that was lost costs a second, or for ever.
 MATCH_S = 0.25
+MATCH_STEPS = 5  # something small each, as a window's probe measures it: read, commit, wake up, look, commit. At BUSY_S it is half of the timer's second
 IDLE_SHARE = 0.01
 BUSY_S = 0.1  # where something small takes longer, a match may take longer than that
 # Between the beginning of a transaction, which its rows name, and what others do because of it.
@@ -276,12 +277,13 @@ def idle_share(evidence, window):
             if attempt.ended is not None:
                 changes.append((attempt.ended, 0, -1))
     idle, waiting, taken, since = 0.0, 0, 0, None
+    match_s = max(MATCH_S, MATCH_STEPS * window.busy)
     for time, more_waiting, more_taken in sorted(changes):
         waiting, taken = waiting + more_waiting, taken + more_taken
         if waiting > 0 and taken < window.slots:
             since = time if since is None else since
         elif since is not None:
-            idle += time - since if time - since > MATCH_S else 0
+            idle += time - since if time - since > match_s else 0
             since = None
     return idle / max(end - begin, 1.0)
 

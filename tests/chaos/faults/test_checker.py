@@ -519,6 +519,12 @@ def test_one_window_without_waiting_is_enough(run):
     assert not found(run)
 
 
+def test_a_lost_wake_up_is_found_however_busy_the_machine_was_in_a_window_that_is_judged(run):
+    forge_c8_waits_beside_a_free_slot(run)
+    run.windows[0].busy = checker.BUSY_S
+    assert "C8" in found(run)
+
+
 def test_a_window_in_which_the_machine_was_busy_says_nothing(run):
     forge_c8_waits_beside_a_free_slot(run)
     run.windows[0].busy = 2 * checker.BUSY_S
