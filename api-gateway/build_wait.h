@@ -12,9 +12,9 @@
  * end.
  *
  * Limits: KILN_MAX_WAIT_S, KILN_MAX_WAITS and KILN_MAX_WAITS_PER_TOKEN. h2o keeps the body of a POST as long as its
- * request, beside which we may have a copy of our own: so the bodies of those that wait have at most WAIT_BODY_BYTES for each wait that is
- * allowed, all of them and a token's, however they share them. A preference that goes beyond these limits is not
- * applied, and Preference-Applied is missing.
+ * request, beside which we may have a copy of our own: so the bodies of those that wait have at most WAIT_BODY_BYTES
+ * for each wait that is allowed, all of them and a token's, however they share them. A preference that goes beyond
+ * these limits is not applied, and Preference-Applied is missing.
  */
 #pragma once
 

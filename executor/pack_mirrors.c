@@ -1,6 +1,5 @@
 #include "executor/pack_mirrors.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,17 +10,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
-#include "common/base/str.h"
 #include "executor/attempt/memory_bound.h"
 #include "executor/attempt/run_attempt.h"
 #include "executor/config.h"
+#include "executor/git/mirror.h"
 #include "executor/git/mirror_pack.h"
 
-#define MAX_MIRRORS 65536 /* as the janitor */
 #define REPACK_MS 1200000 /* twenty minutes */
 #define LONG_MS 60000     /* after which refs of others may have grown */
 #define MEMORY_BYTES (INT64_C(512) * 1024 * 1024)
@@ -56,41 +53,38 @@ static bool is_over(void *ctx)
 	return got >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-/* Whether it took so long that the next one is another process's. */
-static bool pack_one(const char *path, const struct git_remote *here, enum mirror_part part)
+struct pass {
+	const struct git_remote *here;
+	enum mirror_part part;
+	bool is_long; /* so that the next one is another process's */
+};
+
+static bool pack_one(void *ctx, const char *path)
 {
+	struct pass *pass = ctx;
 	struct mirror_files files;
 	struct error err = ERROR_INIT;
 	int64_t begin_ms = clock_boot_ms();
-	int rc = mirror_pack(path, here, part, &files, &err);
+	if (is_over(pass->here->interrupt_ctx))
+		return false;
+	int rc = mirror_pack(path, pass->here, pass->part, &files, &err);
 	if (rc > 0)
-		log_info("mirror packed", "path", path, "part", part == MIRROR_REFS ? "refs" : "objects", "loose_objects",
+		log_info("mirror packed", "path", path, "part", pass->part == MIRROR_REFS ? "refs" : "objects", "loose_objects",
 				 LOG_INT(files.loose), "packs", LOG_INT(files.packs), "loose_refs", LOG_INT(files.refs), "ms",
 				 LOG_INT(clock_boot_ms() - begin_ms), NULL);
 	if (rc < 0 && err.kind != ERR_CANCELLED)
 		log_warn("a mirror cannot be packed, and is left alone for some time", "path", path, "error", err.message,
 				 NULL);
-	return clock_boot_ms() - begin_ms >= LONG_MS;
+	pass->is_long = clock_boot_ms() - begin_ms >= LONG_MS;
+	return !pass->is_long;
 }
 
 /* False: it took too long to go on. */
 static bool pack_all(const char *state_dir, const struct git_remote *here, enum mirror_part part)
 {
-	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
-	DIR *dir = opendir(folder);
-	int64_t seen = 0;
-	bool is_long = false;
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir);
-		 entry != NULL && seen < MAX_MIRRORS && !is_long && !is_over(here->interrupt_ctx); entry = readdir(dir)) {
-		if (!str_ends(entry->d_name, ".git"))
-			continue;
-		CLEANUP(free_p) char *path = xasprintf("%s/%s", folder, entry->d_name);
-		is_long = pack_one(path, here, part);
-		seen++;
-	}
-	if (dir != NULL)
-		(void)closedir(dir); /* read only */
-	return !is_long;
+	struct pass pass = {.here = here, .part = part};
+	mirror_each(state_dir, pack_one, &pass);
+	return !pass.is_long;
 }
 
 int pack_mirrors_main(void)

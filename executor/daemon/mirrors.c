@@ -1,6 +1,5 @@
 #include "executor/daemon/mirrors.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
@@ -8,10 +7,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "executor/git/mirror.h"
 #include "executor/git/mirror_lock.h"
 #include "executor/sandbox/usage.h"
 
-#define MAX_MIRRORS 65536 /* more are not looked at before some of these have gone */
 #define MAX_FILES 100000000
 #define DISK_SHARE 2 /* by default a half of it */
 #define DAY_US INT64_C(86400000000)
@@ -22,30 +21,23 @@ struct mirror_found {
 };
 
 struct mirrors_found {
+	const struct usage_limits *limits;
 	struct mirror_found *items;
 	size_t len, size;
 };
 
-static void add(struct mirrors_found *found, char *path)
+/* More than mirror_each gives are not looked at before some of these have gone. */
+static bool add(void *ctx, const char *path)
 {
+	struct mirrors_found *found = ctx;
+	if (found->limits->is_stopped(found->limits->ctx))
+		return false;
 	if (found->len == found->size) {
 		found->size = found->size > 0 ? found->size * 2 : 64;
 		found->items = xreallocarray(found->items, found->size, sizeof(found->items[0]));
 	}
-	found->items[found->len++] = (struct mirror_found){.path = path, .used_us = mirror_last_used_us(path)};
-}
-
-static void find(const char *state_dir, const struct usage_limits *limits, struct mirrors_found *found)
-{
-	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
-	DIR *dir = opendir(folder);
-	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir);
-		 entry != NULL && found->len < MAX_MIRRORS && !limits->is_stopped(limits->ctx); entry = readdir(dir)) {
-		if (str_ends(entry->d_name, ".git"))
-			add(found, xasprintf("%s/%s", folder, entry->d_name));
-	}
-	if (dir != NULL)
-		(void)closedir(dir); /* read only */
+	found->items[found->len++] = (struct mirror_found){.path = xstrdup(path), .used_us = mirror_last_used_us(path)};
+	return true;
 }
 
 static int by_last_use(const void *a, const void *b)
@@ -86,12 +78,12 @@ static bool is_temporary(const char *name)
 
 void mirrors_limit(const struct executor_config *config, bool (*is_stopped)(void *ctx), void *ctx)
 {
-	struct mirrors_found found = {.len = 0};
 	int64_t total = 0, allowed = allowed_bytes(config), days = config->mirrors_days;
 	int64_t unused_us = days > 0 ? clock_wall_us() - days * DAY_US : INT64_MIN;
 	const struct usage_limits limits = {
 		.max_files = MAX_FILES, .is_stopped = is_stopped, .ctx = ctx, .is_left_out = is_temporary};
-	find(config->state_dir, &limits, &found);
+	struct mirrors_found found = {.limits = &limits};
+	mirror_each(config->state_dir, add, &found);
 	for (size_t i = 0; i < found.len && !is_stopped(ctx); i++) {
 		struct disk_usage usage = {.bytes = 0};
 		usage_add_folder(found.items[i].path, &limits, &usage);

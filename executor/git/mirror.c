@@ -141,6 +141,24 @@ bool mirror_knows(const struct mirror *mirror, const char *remote_ref, git_oid *
 	return git_reference_name_to_id(ret_oid, mirror->repo, local_ref) == 0;
 }
 
+void mirror_each(const char *state_dir, bool (*take)(void *ctx, const char *path), void *ctx)
+{
+	CLEANUP(free_p) char *folder = xasprintf("%s/mirrors", state_dir);
+	DIR *dir = opendir(folder);
+	bool more = true;
+	int seen = 0;
+	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL && more && seen < MIRRORS_MAX;
+		 entry = readdir(dir)) {
+		if (!str_ends(entry->d_name, ".git"))
+			continue;
+		CLEANUP(free_p) char *path = xasprintf("%s/%s", folder, entry->d_name);
+		more = take(ctx, path);
+		seen++;
+	}
+	if (dir != NULL)
+		(void)closedir(dir); /* read only */
+}
+
 static bool is_at(const struct mirror *mirror, const char *remote_ref, const char *wanted, git_oid *ret_oid)
 {
 	git_oid oid;

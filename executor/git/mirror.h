@@ -36,6 +36,10 @@ int mirror_open(const char *state_dir, const char *own_path, const char *url, st
 int mirror_renew(struct mirror *mirror, struct error *err) MUST_CHECK;
 void mirror_close(struct mirror *mirror);
 
+/* Calls `take` with the path of each mirror, in no order, as long as it returns true: MIRRORS_MAX of them at most. */
+#define MIRRORS_MAX 65536
+void mirror_each(const char *state_dir, bool (*take)(void *ctx, const char *path), void *ctx);
+
 /* Where the ref of the remote was when it was last fetched or pushed by us. False when unknown. */
 bool mirror_knows(const struct mirror *mirror, const char *remote_ref, git_oid *ret_oid);
 

@@ -28,6 +28,11 @@ def waiting(place, then):
     return f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {then}"
 
 
+def hangs_in(place, until="go"):
+    """A hook that says when it is there, and goes on when the test says so."""
+    return f"cat >/dev/null; touch {place}/pushing; while [ ! -e {place}/{until} ]; do sleep 0.02; done\n"
+
+
 def test_a_branch_that_moved_is_rebased_upon(executor, agents, site, place):
     repository = site.repository()
     attempt = executor.attempt(repository, agents.write(waiting(place, "echo made >made.txt"))).assign()
@@ -214,7 +219,7 @@ def test_a_remote_without_atomic_pushes_is_published_to_under_the_weaker_guarant
 
 def test_a_cancel_during_the_push_waits_for_its_outcome_which_wins(executor, agents, site, place):
     repository = site.repository()
-    repository.hook("pre-receive", f"cat >/dev/null; touch {place}/pushing; while [ ! -e {place}/go ]; do sleep 0.02; done\n")
+    repository.hook("pre-receive", hangs_in(place))
     attempt = executor.attempt(repository, agents.write(MAKE)).assign()
     wait_for((place / "pushing").exists, "the push to be under way")
     attempt.cancel()
@@ -226,7 +231,7 @@ def test_a_cancel_during_the_push_waits_for_its_outcome_which_wins(executor, age
 
 def test_a_child_that_dies_while_pushing_is_followed_by_settling(executor, agents, site, place):
     repository = site.repository()
-    repository.hook("pre-receive", f"cat >/dev/null; touch {place}/pushing; while [ ! -e {place}/go ]; do sleep 0.02; done\n")
+    repository.hook("pre-receive", hangs_in(place))
     attempt = executor.attempt(repository, agents.write(MAKE)).assign()
     wait_for((place / "pushing").exists, "the push to be under way")
     os.kill(executor.child_of(attempt), signal.SIGKILL)

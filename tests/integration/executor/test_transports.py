@@ -14,6 +14,7 @@ from kiln_testing.services import tree
 from kiln_testing.sshd import SshServer, make_key, public_key
 from kiln_testing.system import free_folder
 from kiln_testing.waiting import wait_for
+from test_publishing import hangs_in, waiting
 from test_remotes import passes_on, through
 
 MAKE = "cat >/dev/null; cat a.txt; echo made >made.txt"
@@ -32,15 +33,6 @@ def ca():
     folder = free_folder("kiln-test-ca-")
     yield PrivateCa(folder)
     shutil.rmtree(folder)
-
-
-def waiting(place, then):
-    return f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {then}"
-
-
-def hangs_in(place):
-    """A hook that says when it is there and goes on when the test says so."""
-    return f"cat >/dev/null; touch {place}/pushing; while [ ! -e {place}/push ]; do sleep 0.02; done\n"
 
 
 def error_of(finished):
@@ -142,7 +134,7 @@ def lines_of(key):
 
 def test_an_ssh_key_is_in_a_private_file_and_nowhere_else_for_as_long_as_git_needs_it(executor, agents, site, ssh, place):
     repository = ssh.repository("secrets", FILES)
-    repository.hook("pre-receive", hangs_in(place))
+    repository.hook("pre-receive", hangs_in(place, "push"))
     secrets = lines_of(ssh.credential()["ssh_private_key"])
     fields = {"credential": site.credential("ssh", **ssh.credential())}
     attempt = executor.attempt(repository.url, agents.write(waiting(place, MAKE)), git_fields=fields).assign()
@@ -161,7 +153,7 @@ def test_an_ssh_key_is_in_a_private_file_and_nowhere_else_for_as_long_as_git_nee
 
 def test_a_token_is_in_no_command_line_environment_or_file_while_a_push_hangs(executor, agents, site, place):
     repository = site.repository()
-    repository.hook("pre-receive", hangs_in(place))
+    repository.hook("pre-receive", hangs_in(place, "push"))
     token = site.system.env["KILN_GIT_TOKEN"].encode()
     secrets = (token, base64.b64encode(b"kiln:" + token).rstrip(b"="))
     attempt = executor.attempt(repository, agents.write("cat >/dev/null; echo made >made.txt")).assign()

@@ -32,3 +32,9 @@ static inline bool is_there(const char *path)
 {
 	return access(path, F_OK) == 0;
 }
+
+/* Of a git_remote. */
+static inline bool is_interrupted(void *ctx UNUSED)
+{
+	return true;
+}

@@ -121,11 +121,6 @@ TEST(a_mirror_that_cannot_be_moved_away_is_told)
 	mirror_close(&mirror);
 }
 
-static bool is_interrupted(void *ctx UNUSED)
-{
-	return true;
-}
-
 TEST(who_waits_for_a_fetch_gives_up_at_the_deadline_or_when_interrupted)
 {
 	struct mirror mirror = open_mirror();

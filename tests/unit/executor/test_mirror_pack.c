@@ -330,11 +330,6 @@ TEST(killed_at_any_moment_it_leaves_a_mirror_that_is_valid_and_is_packed_next_ti
 	mirror_close(&mirror);
 }
 
-static bool is_interrupted(void *ctx UNUSED)
-{
-	return true;
-}
-
 TEST(one_that_was_interrupted_counts_as_not_looked_at)
 {
 	struct mirror mirror = large_mirror();
