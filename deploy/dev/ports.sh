@@ -41,9 +41,10 @@ cut = sys.argv.index("--")
 wanted = [a.split("=") for a in sys.argv[1:cut]]
 taken = {int(p) for p in sys.argv[cut + 1:]}
 
-def free(port):
+# A remembered port may have connections of before that time out; a new one must be nobody's, also not of a test that keeps it.
+def free(port, remembered):
     with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, remembered)
         try:
             s.bind(("127.0.0.1", port))
         except OSError:
@@ -51,8 +52,8 @@ def free(port):
     return True
 
 for name, port in wanted:
-    port = int(port)
-    while port == 0 or not free(port):
+    remembered = port = int(port)
+    while port == 0 or not free(port, port == remembered):
         port = random.randrange(12000, 32000)
         if port in taken:
             port = 0

@@ -3,12 +3,13 @@
  * body parsed by cJSON, librdkafka with the gateway's settings, one thread for delivery reports. "hello" as second
  * argument: no Kafka and no JSON, h2o alone.
  */
-#include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <h2o.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <unistd.h>
+
+#include "common/base/listen.h"
 
 struct loop {
 	h2o_context_t ctx; /* first */
@@ -131,12 +132,9 @@ int main(int argc, char **argv)
 		die("usage", "kiln-bench-accept-probe BROKERS TOPIC|hello PORT");
 	if (strcmp(topic = argv[2], "hello") != 0)
 		make_producer(argv[1]);
-	struct sockaddr_in address = {.sin_family = AF_INET,
-								  .sin_addr = {htonl(INADDR_LOOPBACK)},
-								  .sin_port = htons((uint16_t)strtol(argv[3], NULL, 10))};
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1024) < 0)
-		die("listen", argv[3]);
+	struct error err;
+	if (listen_on("127.0.0.1", argv[3], 0, 1024, &listener, &err) < 0)
+		die("listen", err.message);
 	h2o_config_init(&config);
 	h2o_pathconf_t *path = h2o_config_register_path(
 		h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 65535), "/", 0);

@@ -2,11 +2,12 @@
  * kiln-bench-get-probe: the least that answers GET /builds/{id}: h2o, one loop per core, a Postgres connection for each
  * in pipeline mode, the row by its key. "hello" instead of the database's URL: h2o alone.
  */
-#include <arpa/inet.h>
 #include <h2o.h>
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <unistd.h>
+
+#include "common/base/listen.h"
 
 #define ID_LEN 36
 
@@ -146,12 +147,9 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		die("usage", "kiln-bench-get-probe POSTGRES-URL|hello PORT");
 	url = strcmp(argv[1], "hello") != 0 ? argv[1] : NULL;
-	struct sockaddr_in address = {.sin_family = AF_INET,
-								  .sin_addr = {htonl(INADDR_LOOPBACK)},
-								  .sin_port = htons((uint16_t)strtol(argv[2], NULL, 10))};
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1024) < 0)
-		die("listen", argv[2]);
+	struct error err;
+	if (listen_on("127.0.0.1", argv[2], 0, 1024, &listener, &err) < 0)
+		die("listen", err.message);
 	h2o_config_init(&config);
 	h2o_pathconf_t *path = h2o_config_register_path(
 		h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 65535), "/", 0);

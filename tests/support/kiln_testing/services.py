@@ -16,14 +16,24 @@ import httpx
 from .waiting import wait_for
 
 
+_kept = []  # sockets that keep the ports of free_port
+
+
 def free_port():
-    """Below the range that outgoing connections use, as ./dev chooses: one of those would sooner or later sit on it before it is bound."""
+    """A port that stays the caller's until this process ends, also while nothing listens on it: systems choose theirs at the same time.
+
+    Below the range that outgoing connections use, as ./dev chooses: one of those would sooner or later sit on it. The bind is exclusive; after it
+    whoever reuses addresses, as every server does, may share the port, for this socket never listens."""
     while True:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
+        keeper = socket.socket()
+        try:
+            keeper.bind(("127.0.0.1", random.randrange(12000, 32000)))
+        except OSError:
+            keeper.close()
+            continue
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _kept.append(keeper)
+        return keeper.getsockname()[1]
 
 
 def environment_of(pid):
