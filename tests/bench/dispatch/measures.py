@@ -1,12 +1,10 @@
 """What dispatch measures of a running system: from a POST's first byte to the worker's receipt of the assignment."""
-import time
 
 import rig as rigs
 from bench import percentile
 from kiln_testing.waiting import wait_for
 
 WARM_UP_S = 2  # the first of each run are not counted, in ours and in the probe alike: new clients, sleeping cores
-COMPILING = 0.1  # cores of the broker's compilers: more, and it still gets ready
 
 
 def summary(latencies_us):
@@ -24,15 +22,3 @@ def ours(rig, project, body, receipts, rate, count, refused):
     order = sorted(posted, key=lambda build: int(posted[build][0]))[warm_up:]
     assert order, f"{answer['accepted']} of {total} builds were accepted"
     return summary([int(received[build][1]) - int(posted[build][0]) for build in order])
-
-
-def let_broker_compile(rig, project, body, receipts):
-    """A Java broker compiles what it does much, for half a minute, and that takes up to half a core, of which the probe feels little. True when it is over."""
-    def compilers():
-        return sum(seconds for pid in rig.system.pids("KAFKA") for name, seconds in rigs.thread_seconds(pid).items() if "Compiler" in name)
-    for _ in range(10):
-        before, began = compilers(), time.monotonic()
-        ours(rig, project, body, receipts, 100, 300, [])
-        if compilers() - before < COMPILING * (time.monotonic() - began):
-            return True
-    return False
