@@ -11,5 +11,5 @@ struct log_store;
 
 int log_store_start(struct service *service, struct log_store **ret_store, struct error *err) MUST_CHECK;
 void log_store_stop(struct log_store *store);
-/* For /readyz. */
+/* For /readyz: checks are called until ops_server_stop; what they look at outlives it. */
 bool log_store_ready(struct log_store *store, struct buffer *why);

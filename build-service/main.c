@@ -113,10 +113,11 @@ static int start(struct parts *parts, struct error *err)
 							ARRAY_LEN(checks), err);
 }
 
-/* The partitions first, so that another instance takes over at once; then what is under way. */
+/* Nobody may ask any more; then the partitions, so that another instance takes over at once; then what is under way. */
 static void stop(struct parts *parts)
 {
 	struct service *service = &parts->service;
+	ops_server_stop(); /* its checks ask what ends below */
 	intake_stop(parts->intake);
 	log_store_stop(parts->log_store);
 	retention_stop(parts->retention);
@@ -130,7 +131,6 @@ static void stop(struct parts *parts)
 	pg_watch_free(service->watch);
 	schema_set_free(service->schemas);
 	wakeup_release(&service->dispatch);
-	ops_server_stop();
 }
 
 static void fill(struct service *service, const struct service_config *config, const char *url)

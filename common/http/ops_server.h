@@ -14,7 +14,8 @@
 #include "common/base/error.h"
 
 /* One condition of readiness. `check` is called on the ops thread for every /readyz: it must not block (look at state
- * that others keep). True when fulfilled; otherwise it appends one sentence to `why`. */
+ * that others keep). True when fulfilled; otherwise it appends one sentence to `why`. Checks are called until
+ * ops_server_stop, also while the service drains: what they look at outlives it. */
 struct ops_check {
 	const char *name; /* "kafka", "postgres", "assignment", … */
 	bool (*check)(void *ctx, struct buffer *why);
@@ -27,5 +28,5 @@ int ops_server_start(const char *address, int64_t port, const struct ops_check *
 					 struct error *err) MUST_CHECK;
 /* The bound port. */
 int ops_server_port(void);
-/* For the end of main: stops the thread. */
+/* For the end of main: stops the thread, after the check under way. Before anything that the checks look at ends. */
 void ops_server_stop(void);

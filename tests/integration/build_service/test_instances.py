@@ -8,6 +8,7 @@ import pytest
 
 from databases import Database
 from kiln_testing.records import partition_of
+from kiln_testing.services import held_threads
 from kiln_testing.waiting import stays, wait_for
 from playing import ASSIGNMENTS, RESULTS, Gateway, Service, Worker, new_id, skip_old_records
 from readiness import missing
@@ -189,6 +190,22 @@ def test_it_starts_and_stops_while_something_is_away(place, name, value, lacking
     assert "ok" in service.ops("/livez")
     assert service.stop() == 0
     assert "secret" not in service.log_path.read_text(encoding="utf-8")
+
+
+def is_open(service):
+    try:
+        return service.ops("/livez") == "ok\n"
+    except OSError:
+        return False
+
+
+def test_nobody_may_ask_for_its_readiness_any_more_when_what_that_looks_at_ends(place):
+    service = place.service()
+    with held_threads(service.process.pid, "intake"):  # the first to end
+        service.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not is_open(service), "the ops port to be closed", deadline=30)
+        assert service.process.poll() is None
+    assert service.process.wait(60) == 0, service.log_path.read_text(encoding="utf-8")
 
 
 def test_attempts_that_nobody_accepted_are_struck_by_the_next_instance(place):
