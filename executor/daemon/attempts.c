@@ -379,10 +379,14 @@ static void sweep(struct daemon *daemon, int64_t now_ms)
 	}
 }
 
+static bool wants_spare(const struct daemon *daemon)
+{
+	return !daemon->has_spare && !daemon->draining && daemon->state == DAEMON_READY && daemon->config->slots > 0;
+}
+
 static void keep_spare(struct daemon *daemon, int64_t now_ms)
 {
-	bool wanted = !daemon->draining && daemon->state == DAEMON_READY && daemon->config->slots > 0;
-	if (daemon->has_spare || !wanted || now_ms < daemon->spare_due_ms)
+	if (!wants_spare(daemon) || now_ms < daemon->spare_due_ms)
 		return;
 	struct error err = ERROR_INIT;
 	daemon->has_spare = child_spawn(&daemon->spare, &daemon->nursery, daemon->offers.versions, &err) == 0;
@@ -410,8 +414,7 @@ void attempts_tick(struct daemon *daemon, int64_t now_ms)
 int64_t attempts_due_ms(const struct daemon *daemon)
 {
 	int64_t due_ms = daemon->sweep_due_ms;
-	bool wants_spare = !daemon->has_spare && !daemon->draining && daemon->state == DAEMON_READY;
-	if (wants_spare && daemon->spare_due_ms < due_ms)
+	if (wants_spare(daemon) && daemon->spare_due_ms < due_ms)
 		due_ms = daemon->spare_due_ms;
 	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
 		struct held *held = CONTAINER_OF(node, struct held, node);

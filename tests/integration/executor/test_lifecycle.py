@@ -10,6 +10,7 @@ import time
 import pytest
 
 from kiln_testing.relay import KafkaRelay
+from kiln_testing.services import cpu_seconds
 from kiln_testing.waiting import stays, wait_for
 
 SLEEP = "cat >/dev/null; echo up; setsid sleep 1000 & sleep 1000"
@@ -34,6 +35,14 @@ def test_hello_and_heartbeats_say_who_and_what(own_executor, agents, site):
     attempt = running(executor, agents, site)
     beat = wait_for(lambda: (beat := executor.next_heartbeat())["held"] and beat, "a heartbeat that lists the attempt")
     assert beat["held"] == [attempt.token] and beat["reported"] == [] and beat["read_offset"] > executor.hello["read_offset"]
+
+
+def test_an_executor_without_slots_rests(own_executor):
+    """It has nothing to keep a child ready for, and does not look for one all the time."""
+    executor = own_executor(KILN_SLOTS="0")
+    begin = cpu_seconds(executor.process.pid)
+    stays(lambda: executor.process.poll() is None, "the executor", 3, poll=0.1)
+    assert cpu_seconds(executor.process.pid) - begin < 0.15, "it spins"
 
 
 def test_an_assignment_that_comes_again_after_its_release_starts_nothing(own_executor, agents, site, place):
