@@ -1,16 +1,33 @@
 #include "api-gateway/config.h"
 
 #include "api-gateway/admission.h"
+#include "api-gateway/cors.h"
 #include "common/base/alloc.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
+#include "common/http/address_guard.h"
+#include "common/http/address_list.h"
+#include "common/model/prices.h"
 
 #define FIELD(name) offsetof(struct gateway_config, name)
 
+static int check_listen(const char *value, struct error *err)
+{
+	CLEANUP(free_p) char *host = NULL;
+	CLEANUP(free_p) char *port = NULL;
+	return config_split_address(value, &host, &port, err);
+}
+
+static int check_credential(const char *value, struct error *err)
+{
+	return str_is_name(value, strlen(value)) ? 0
+											 : error_set(err, ERR_INVALID, "\"%.100s\" is no credential's name", value);
+}
+
 const struct config_option gateway_options[] = {
-	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080",
+	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080", .check = check_listen,
 	 .help = "address and port of the API; HTTP/1.1, plain unless there is a certificate"},
-	{"KILN_TRUSTED_PROXIES", CONFIG_STRING, FIELD(trusted_proxies),
+	{"KILN_TRUSTED_PROXIES", CONFIG_STRING, FIELD(trusted_proxies), .check = address_list_check,
 	 .help = "addresses and CIDRs of the proxies in front, separated by commas: their X-Forwarded-For tells the "
 			 "client's address. Unset: nobody's does, it is the connection's"},
 	{"KILN_TLS_CERT_FILE", CONFIG_STRING, FIELD(tls_cert_file),
@@ -91,18 +108,18 @@ const struct config_option gateway_options[] = {
 	 .help = "Postgres connection string of the role kiln_gateway"},
 	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url),
 	 .help = "projects without a git_url are at this URL/{name}.git; unset: git_url is required"},
-	{"KILN_GIT_BASE_CREDENTIAL", CONFIG_STRING, FIELD(git_base_credential),
+	{"KILN_GIT_BASE_CREDENTIAL", CONFIG_STRING, FIELD(git_base_credential), .check = check_credential,
 	 .help = "name of the credential for KILN_GIT_BASE_URL"},
-	{"KILN_GIT_ALLOW", CONFIG_STRING, FIELD(git_allow),
+	{"KILN_GIT_ALLOW", CONFIG_STRING, FIELD(git_allow), .check = address_guard_check,
 	 .help = "private destinations that a git_url may name: CIDRs, addresses or host names, each with :port if wanted"},
-	{"KILN_NETWORK_ALLOW", CONFIG_STRING, FIELD(network_allow),
+	{"KILN_NETWORK_ALLOW", CONFIG_STRING, FIELD(network_allow), .check = address_guard_check,
 	 .help = "private destinations that a project's network.allow may name, in the same form: what executors have"},
-	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
+	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow), .check = address_guard_check,
 	 .help = "private destinations that a callback_url may name, in the same form"},
-	{"KILN_MODEL_PRICES", CONFIG_STRING, FIELD(model_prices),
+	{"KILN_MODEL_PRICES", CONFIG_STRING, FIELD(model_prices), .check = model_prices_check,
 	 .help = "the executors' KILN_MODEL_PRICES: a build's budget with a model that has no price is refused at once. "
 			 "Unset: it fails at the worker"},
-	{"KILN_CORS_ORIGINS", CONFIG_STRING, FIELD(cors_origins),
+	{"KILN_CORS_ORIGINS", CONFIG_STRING, FIELD(cors_origins), .check = cors_check,
 	 .help =
 		 "origins whose pages may use the API from a browser, such as https://app.example.org, separated by commas; "
 		 "* is all. Unset: none"},
@@ -118,34 +135,24 @@ int config_split_address(const char *listen, char **ret_host, char **ret_port, s
 	struct error reason = ERROR_INIT;
 	int64_t port;
 	if (colon == NULL || str_parse_int(colon + 1, strlen(colon + 1), 0, 65535, &port, &reason) < 0)
-		return error_set(err, ERR_INVALID, "KILN_LISTEN: \"%.100s\" is not host:port", listen);
+		return error_set(err, ERR_INVALID, "\"%.100s\" is not host:port", listen);
 	size_t host_len = (size_t)(colon - listen);
 	const char *host = listen;
 	if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
 		host++;
 		host_len -= 2;
 	} else if (memchr(host, ':', host_len) != NULL) {
-		return error_set(err, ERR_INVALID, "KILN_LISTEN: put the IPv6 address in brackets");
+		return error_set(err, ERR_INVALID, "put the IPv6 address in brackets");
 	}
 	*ret_host = host_len > 0 ? xstrndup(host, host_len) : NULL; /* NULL: all addresses */
 	*ret_port = xstrdup(colon + 1);
 	return 0;
 }
 
-int config_check(struct gateway_config *config, struct error *err)
+void config_tidy(struct gateway_config *config)
 {
-	CLEANUP(free_p) char *host = NULL;
-	CLEANUP(free_p) char *port = NULL;
-	if (config_split_address(config->listen, &host, &port, err) < 0)
-		return -1;
 	char *base = config->git_base_url;
-	if (base != NULL) {
-		size_t len = strlen(base);
-		while (len > 0 && base[len - 1] == '/')
-			base[--len] = '\0';
-	}
-	if (config->git_base_credential != NULL &&
-		!str_is_name(config->git_base_credential, strlen(config->git_base_credential)))
-		return error_set(err, ERR_INVALID, "KILN_GIT_BASE_CREDENTIAL is not a credential's name");
-	return 0;
+	size_t len = base != NULL ? strlen(base) : 0;
+	while (len > 0 && base[len - 1] == '/')
+		base[--len] = '\0';
 }

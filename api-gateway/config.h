@@ -58,5 +58,5 @@ extern const size_t gateway_options_len;
 
 /* "host:port" or "[v6]:port" → both parts, heap. */
 int config_split_address(const char *listen, char **ret_host, char **ret_port, struct error *err) MUST_CHECK;
-/* What one option alone cannot say: the listen address, the base URL without a trailing slash. */
-int config_check(struct gateway_config *config, struct error *err) MUST_CHECK;
+/* Values as they are used: the base URL without a trailing slash. */
+void config_tidy(struct gateway_config *config);

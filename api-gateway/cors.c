@@ -46,8 +46,7 @@ int cors_new(const char *origins, struct cors **ret, struct error *err)
 	bool any = len == 1 && str_equal(list[0], "*");
 	for (size_t i = 0; i < len && !any; i++) {
 		if (!is_origin(list[i]))
-			return error_set(err, ERR_INVALID,
-							 "KILN_CORS_ORIGINS: \"%.100s\" is no origin such as https://app.example.org", list[i]);
+			return error_set(err, ERR_INVALID, "\"%.100s\" is no origin such as https://app.example.org", list[i]);
 	}
 	*ret = NULL;
 	if (len == 0)
@@ -57,6 +56,15 @@ int cors_new(const char *origins, struct cors **ret, struct error *err)
 	cors->origins = list;
 	list = NULL;
 	*ret = cors;
+	return 0;
+}
+
+int cors_check(const char *origins, struct error *err)
+{
+	struct cors *cors;
+	if (cors_new(origins, &cors, err) < 0)
+		return -1;
+	cors_free(cors);
 	return 0;
 }
 

@@ -21,6 +21,8 @@ struct request;
 /* KILN_CORS_ORIGINS: origins as browsers write them, or *. NULL or empty: off, *ret is NULL. ERR_INVALID. */
 int cors_new(const char *origins, struct cors **ret, struct error *err) MUST_CHECK;
 void cors_free(struct cors *cors); /* takes NULL */
+/* Could it be made? A config_option's check. */
+int cors_check(const char *origins, struct error *err) MUST_CHECK;
 /* Any thread. `cors` may be NULL. */
 bool cors_allows(const struct cors *cors, const char *origin, size_t len);
 

@@ -76,19 +76,17 @@ static int load_contract(struct error *err)
 	return 0;
 }
 
-/* Where git remotes and webhooks may be, what models cost, who is believed, and whose pages may ask. */
+/* Where git remotes and webhooks may be, what models cost, who is believed, and whose pages may ask: gateway_options has
+ * checked the texts. */
 static int make_guards(struct error *err)
 {
-	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0)
-		return error_prefix(err, "KILN_GIT_ALLOW");
-	if (address_guard_new(config.network_allow, &gateway.network_guard, err) < 0)
-		return error_prefix(err, "KILN_NETWORK_ALLOW");
-	if (address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0)
-		return error_prefix(err, "KILN_WEBHOOK_ALLOW");
+	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0 ||
+		address_guard_new(config.network_allow, &gateway.network_guard, err) < 0 ||
+		address_guard_new(config.webhook_allow, &gateway.webhook_guard, err) < 0 ||
+		address_list_new(config.trusted_proxies, &gateway.trusted_proxies, err) < 0)
+		return -1;
 	if (config.model_prices != NULL && model_prices_new(config.model_prices, &gateway.model_prices, err) < 0)
-		return error_prefix(err, "KILN_MODEL_PRICES");
-	if (address_list_new(config.trusted_proxies, &gateway.trusted_proxies, err) < 0)
-		return error_prefix(err, "KILN_TRUSTED_PROXIES");
+		return -1;
 	return cors_new(config.cors_origins, &gateway.cors, err);
 }
 
@@ -205,9 +203,8 @@ static void serve_until_drain(void)
 static int run(struct error *err)
 {
 	struct server *server;
-	if (config_check(&config, err) < 0 || tls_new(config.tls_cert_file, config.tls_key_file, &gateway.tls, err) < 0 ||
-		load_contract(err) < 0 || make_guards(err) < 0 || start_parts(err) < 0 || start_ops(err) < 0 ||
-		server_start(&gateway, &server, err) < 0)
+	if (tls_new(config.tls_cert_file, config.tls_key_file, &gateway.tls, err) < 0 || load_contract(err) < 0 ||
+		make_guards(err) < 0 || start_parts(err) < 0 || start_ops(err) < 0 || server_start(&gateway, &server, err) < 0)
 		return -1;
 	log_info("listening", "address", config.listen, "port", LOG_INT(server_port(server)), NULL);
 	warm_up();
@@ -245,6 +242,7 @@ int main(int argc, char **argv)
 		return fflush(stdout) == 0 ? 0 : 1;
 	}
 	service_start("kiln-gateway", "the REST API of Kiln", gateway_options, gateway_options_len, &config, argc, argv);
+	config_tidy(&config);
 	signals_init();
 	json_pool_prepare();
 	accept_start(&gateway);

@@ -13,38 +13,81 @@
 
 static const char *const opencode_apis[] = {"openai", "anthropic", NULL};
 
+static int check_absolute(const char *value, struct error *err)
+{
+	return value[0] == '/' ? 0 : error_set(err, ERR_INVALID, "\"%.200s\" is not an absolute path", value);
+}
+
+static int check_readable(const char *value, struct error *err)
+{
+	CLEANUP(strv_free_p) char **paths = strv_split(value, ',');
+	if (strv_len(paths) > SANDBOX_MAX_READABLE)
+		return error_set(err, ERR_INVALID, "more than %d paths", SANDBOX_MAX_READABLE);
+	for (size_t i = 0; paths[i] != NULL; i++) {
+		if (check_absolute(paths[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int check_sandbox(const char *value, struct error *err)
+{
+	return sandbox_find(value) != NULL ? 0
+									   : error_set(err, ERR_INVALID, "\"%.100s\" is neither `bwrap` nor `none`", value);
+}
+
+static int check_worker_id(const char *value, struct error *err)
+{
+	return uuid_is_valid(value, strlen(value))
+			   ? 0
+			   : error_set(err, ERR_INVALID, "\"%.100s\" is not a lower-case UUID", value);
+}
+
+/* They go into commits and into git's configuration as they are. */
+static int check_name(const char *value, struct error *err)
+{
+	return strpbrk(value, "\"\\\n<>") == NULL
+			   ? 0
+			   : error_set(err, ERR_INVALID, "no quotes, angle brackets, backslashes or line breaks");
+}
+
+static int check_email(const char *value, struct error *err)
+{
+	return strchr(value, ' ') == NULL ? check_name(value, err) : error_set(err, ERR_INVALID, "no spaces");
+}
+
 /* clang-format off */
 const struct config_option executor_options[] = {
-	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED,
+	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED, .check = check_absolute,
 	 .help = "absolute path of this worker's own directory: identity, mirrors, workspaces, results"},
-	{"KILN_WORKER_ID", CONFIG_STRING, AT(worker_id),
+	{"KILN_WORKER_ID", CONFIG_STRING, AT(worker_id), .check = check_worker_id,
 	 .help = "UUID of this worker; otherwise made once and kept in the state directory"},
 	{"KILN_SLOTS", CONFIG_INT, AT(slots), .fallback = "2", .min = 0, .max = 1000,
 	 .help = "builds that may run here at once"},
 	{"KILN_LABELS", CONFIG_LIST, AT(labels),
 	 .help = "what this worker offers to builds that ask for labels, comma-separated"},
-	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox), .fallback = "bwrap",
+	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox), .fallback = "bwrap", .check = check_sandbox,
 	 .help = "how agents are confined: `bwrap`, by bubblewrap, or `none`, not at all: they can do what this user can"},
-	{"KILN_BWRAP_PROGRAM", CONFIG_STRING, AT(bwrap_program), .fallback = "/usr/bin/bwrap",
+	{"KILN_BWRAP_PROGRAM", CONFIG_STRING, AT(bwrap_program), .fallback = "/usr/bin/bwrap", .check = check_absolute,
 	 .help = "absolute path of bubblewrap"},
-	{"KILN_SANDBOX_READABLE", CONFIG_LIST, AT(sandbox_readable),
+	{"KILN_SANDBOX_READABLE", CONFIG_LIST, AT(sandbox_readable), .check = check_readable,
 	 .help = "absolute paths that confined agents may read besides /usr, comma-separated: tools that they need"},
 
-	{"KILN_COMMAND_AGENTS_DIR", CONFIG_STRING, AT(command_agents_dir),
+	{"KILN_COMMAND_AGENTS_DIR", CONFIG_STRING, AT(command_agents_dir), .check = check_absolute,
 	 .help = "directory of the programs that agent provider `command` may run; unset: the provider is not offered"},
 	{"KILN_AGENT_PATH", CONFIG_STRING, AT(agent_path), .fallback = "/usr/local/bin:/usr/bin:/bin",
 	 .help = "PATH of agents"},
-	{"KILN_CLAUDE_CODE_PROGRAM", CONFIG_STRING, AT(claude_code_program),
+	{"KILN_CLAUDE_CODE_PROGRAM", CONFIG_STRING, AT(claude_code_program), .check = check_absolute,
 	 .help = "absolute path of `claude`; unset: the agent provider `claude-code` is not offered"},
-	{"KILN_CLAUDE_CODE_KEY_FILE", CONFIG_STRING, AT(claude_code_key_file),
+	{"KILN_CLAUDE_CODE_KEY_FILE", CONFIG_STRING, AT(claude_code_key_file), .check = check_absolute,
 	 .help = "file with the key of Anthropic's API for Claude Code, read at each attempt"},
 	{"KILN_CLAUDE_CODE_BASE_URL", CONFIG_STRING, AT(claude_code_base_url),
 	 .help = "base URL of the model's API for Claude Code; unset: Anthropic's"},
 	{"KILN_CLAUDE_CODE_MODEL", CONFIG_STRING, AT(claude_code_model),
 	 .help = "model of builds with Claude Code that name none; unset: Claude Code's own choice"},
-	{"KILN_OPENCODE_PROGRAM", CONFIG_STRING, AT(opencode_program),
+	{"KILN_OPENCODE_PROGRAM", CONFIG_STRING, AT(opencode_program), .check = check_absolute,
 	 .help = "absolute path of `opencode`; unset: the agent provider `opencode` is not offered"},
-	{"KILN_OPENCODE_KEY_FILE", CONFIG_STRING, AT(opencode_key_file),
+	{"KILN_OPENCODE_KEY_FILE", CONFIG_STRING, AT(opencode_key_file), .check = check_absolute,
 	 .help = "file with the key of the model's API for OpenCode, read at each attempt"},
 	{"KILN_OPENCODE_BASE_URL", CONFIG_STRING, AT(opencode_base_url),
 	 .help = "base URL of the model's API for OpenCode, with its version (…/v1)"},
@@ -54,7 +97,7 @@ const struct config_option executor_options[] = {
 	 .help = "model of builds with OpenCode that name none"},
 	{"KILN_MODEL_RETRIES", CONFIG_INT, AT(model_retries), .fallback = "4", .min = 0, .max = 100,
 	 .help = "how often an agent that can be told so (Claude Code) repeats a failed call of the model's API"},
-	{"KILN_MODEL_PRICES", CONFIG_STRING, AT(model_prices),
+	{"KILN_MODEL_PRICES", CONFIG_STRING, AT(model_prices), .check = model_prices_check,
 	 .help = "JSON: model names (a * at the end stands for any ending), each with USD per million tokens: "
 			 "{\"NAME\": {\"input\": 3, \"output\": 15, \"cache_read\": 0.3, \"cache_write\": 3.75}}"},
 	{"KILN_MODEL_IDLE_TIMEOUT_MS", CONFIG_INT, AT(model_idle_timeout_ms), .fallback = "600000", .min = 1000,
@@ -62,7 +105,7 @@ const struct config_option executor_options[] = {
 	{"KILN_MODEL_SERVER_TOOLS", CONFIG_BOOL, AT(model_server_tools), .fallback = "false",
 	 .help = "whether agents may use what makes their vendor reach other servers: its search, fetch and code tools, MCP "
 			 "servers, images and documents by URL"},
-	{"KILN_NETWORK_ALLOW", CONFIG_STRING, AT(network_allow),
+	{"KILN_NETWORK_ALLOW", CONFIG_STRING, AT(network_allow), .check = address_guard_check,
 	 .help = "private addresses that a project's network.allow may open to agents: CIDRs, addresses or host names, each "
 			 "with :port if wanted, comma-separated"},
 	{"KILN_NETWORK_IDLE_TIMEOUT_MS", CONFIG_INT, AT(network_idle_timeout_ms), .fallback = "300000", .min = 1000,
@@ -91,22 +134,22 @@ const struct config_option executor_options[] = {
 	{"KILN_AGENT_CPU_S", CONFIG_INT, AT(agent_cpu_s), .fallback = "14400", .min = 1, .max = 31536000,
 	 .help = "seconds of processor time that a confined agent's processes may use together"},
 
-	{"KILN_CREDENTIALS_DIR", CONFIG_STRING, AT(credentials_dir),
+	{"KILN_CREDENTIALS_DIR", CONFIG_STRING, AT(credentials_dir), .check = check_absolute,
 	 .help = "directory of NAME.json files with git credentials, read at each use"},
 	{"KILN_GIT_BASE_URL", CONFIG_STRING, AT(git_base_url),
 	 .help = "base of the repositories that the first push may make"},
-	{"KILN_GIT_ALLOW", CONFIG_STRING, AT(git_allow),
+	{"KILN_GIT_ALLOW", CONFIG_STRING, AT(git_allow), .check = address_guard_check,
 	 .help = "private addresses and plain-http hosts that git may speak to: CIDRs or host names, comma-separated"},
 	{"KILN_MIRRORS_BYTES", CONFIG_INT, AT(mirrors_bytes), .fallback = "0", .min = 0, .max = INT64_C(1) << 60,
 	 .help = "bytes that the copies of remote repositories, from which builds start, may have together; what was used "
 			 "longest ago goes; 0: half of the state directory's file system"},
 	{"KILN_RETENTION_MIRRORS_DAYS", CONFIG_INT, AT(mirrors_days), .fallback = "14", .min = 0, .max = 36500,
 	 .help = "days after which such a copy goes when no build has used it; 0: never"},
-	{"KILN_COMMITTER_NAME", CONFIG_STRING, AT(committer_name), .fallback = "Kiln",
+	{"KILN_COMMITTER_NAME", CONFIG_STRING, AT(committer_name), .fallback = "Kiln", .check = check_name,
 	 .help = "name on the commits that Kiln makes"},
-	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost",
+	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost", .check = check_email,
 	 .help = "e-mail address on the commits that Kiln makes"},
-	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir),
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .check = check_absolute,
 	 .help = "directory of the artifact store, which executors and gateways share; unset: artifacts are not kept"},
 	{"KILN_ARTIFACTS_MAX_FILES", CONFIG_INT, AT(artifacts_max_files), .fallback = "100", .min = 1, .max = 1000,
 	 .help = "artifacts that a build may have; of more files, the first in the order of their paths are kept"},
@@ -140,80 +183,29 @@ const struct config_option executor_options[] = {
 /* clang-format on */
 const size_t executor_options_len = ARRAY_LEN(executor_options);
 
-static int check_absolute(const char *name, const char *path, struct error *err)
+/* One line more, as config_load's. */
+static void add_if(bool broken, const char *rule, struct error *err)
 {
-	if (path != NULL && path[0] != '/')
-		return error_set(err, ERR_INVALID, "%s: \"%s\" is not an absolute path", name, path);
-	return 0;
-}
-
-static int check_prices(const struct executor_config *config, struct error *err)
-{
-	struct model_prices *prices = NULL;
-	if (model_prices_new(config->model_prices, &prices, err) < 0)
-		return error_prefix(err, "KILN_MODEL_PRICES");
-	model_prices_free(prices);
-	return 0;
-}
-
-/* A provider that is switched on by its program has all that it needs. */
-static int check_agents(const struct executor_config *config, struct error *err)
-{
-	if (config->claude_code_program != NULL && config->claude_code_key_file == NULL)
-		return error_set(err, ERR_INVALID, "KILN_CLAUDE_CODE_PROGRAM needs KILN_CLAUDE_CODE_KEY_FILE");
-	if (config->opencode_program != NULL && config->opencode_key_file == NULL)
-		return error_set(err, ERR_INVALID, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_KEY_FILE");
-	if (config->opencode_program != NULL && config->opencode_base_url == NULL)
-		return error_set(err, ERR_INVALID, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_BASE_URL");
-	if (check_absolute("KILN_CLAUDE_CODE_PROGRAM", config->claude_code_program, err) < 0 ||
-		check_absolute("KILN_CLAUDE_CODE_KEY_FILE", config->claude_code_key_file, err) < 0 ||
-		check_absolute("KILN_OPENCODE_PROGRAM", config->opencode_program, err) < 0 ||
-		check_absolute("KILN_OPENCODE_KEY_FILE", config->opencode_key_file, err) < 0)
-		return -1;
-	return 0;
-}
-
-/* What each attempt's child makes of them again. */
-static int check_allow_lists(const struct executor_config *config, struct error *err)
-{
-	const struct {
-		const char *name, *value;
-	} lists[] = {{"KILN_GIT_ALLOW", config->git_allow}, {"KILN_NETWORK_ALLOW", config->network_allow}};
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		struct address_guard *guard = NULL;
-		if (address_guard_new(lists[i].value, &guard, err) < 0)
-			return error_prefix(err, "%s", lists[i].name);
-		address_guard_free(guard);
-	}
-	return 0;
+	size_t used = strlen(err->message);
+	if (!broken)
+		return;
+	(void)snprintf(err->message + used, sizeof(err->message) - used, "%s%s", used > 0 ? "\n" : "", rule); /* all fit */
+	err->kind = ERR_INVALID;
 }
 
 int executor_config_check(const struct executor_config *config, struct error *err)
 {
-	if (sandbox_find(config->sandbox) == NULL)
-		return error_set(err, ERR_INVALID, "KILN_SANDBOX: \"%s\" is neither `bwrap` nor `none`", config->sandbox);
-	for (size_t i = 0; config->sandbox_readable != NULL && config->sandbox_readable[i] != NULL; i++) {
-		if (i == SANDBOX_MAX_READABLE)
-			return error_set(err, ERR_INVALID, "KILN_SANDBOX_READABLE: more than %d paths", SANDBOX_MAX_READABLE);
-		if (check_absolute("KILN_SANDBOX_READABLE", config->sandbox_readable[i], err) < 0)
-			return -1;
-	}
-	if (config->worker_id != NULL && !uuid_is_valid(config->worker_id, strlen(config->worker_id)))
-		return error_set(err, ERR_INVALID, "KILN_WORKER_ID: \"%s\" is not a lower-case UUID", config->worker_id);
-	if (config->dead_man_ms <= config->heartbeat_ms)
-		return error_set(err, ERR_INVALID, "KILN_LEASE_DEAD_MAN_MS must be more than KILN_HEARTBEAT_MS");
-	/* They go into commits and into git's configuration as they are. */
-	if (strpbrk(config->committer_name, "\"\\\n<>") != NULL || strpbrk(config->committer_email, "\"\\\n<> ") != NULL)
-		return error_set(
-			err, ERR_INVALID,
-			"KILN_COMMITTER_NAME and KILN_COMMITTER_EMAIL: no quotes, brackets, backslashes or line breaks");
-	if (check_absolute("KILN_STATE_DIR", config->state_dir, err) < 0 ||
-		check_absolute("KILN_BWRAP_PROGRAM", config->bwrap_program, err) < 0 ||
-		check_absolute("KILN_COMMAND_AGENTS_DIR", config->command_agents_dir, err) < 0 ||
-		check_absolute("KILN_CREDENTIALS_DIR", config->credentials_dir, err) < 0 ||
-		check_absolute("KILN_ARTIFACTS_DIR", config->artifacts_dir, err) < 0)
-		return -1;
-	if (check_prices(config, err) < 0 || check_allow_lists(config, err) < 0)
-		return -1;
-	return check_agents(config, err);
+	struct error all = ERROR_INIT;
+	bool claude = config->claude_code_program != NULL, opencode = config->opencode_program != NULL;
+	add_if(config->dead_man_ms <= config->heartbeat_ms, "KILN_LEASE_DEAD_MAN_MS must be more than KILN_HEARTBEAT_MS",
+		   &all);
+	/* An agent provider that is switched on by its program has all that it needs. */
+	add_if(claude && config->claude_code_key_file == NULL, "KILN_CLAUDE_CODE_PROGRAM needs KILN_CLAUDE_CODE_KEY_FILE",
+		   &all);
+	add_if(opencode && config->opencode_key_file == NULL, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_KEY_FILE", &all);
+	add_if(opencode && config->opencode_base_url == NULL, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_BASE_URL", &all);
+	if (all.kind == ERR_NONE)
+		return 0;
+	*err = all;
+	return -1;
 }

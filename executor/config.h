@@ -52,5 +52,5 @@ struct executor_config {
 extern const struct config_option executor_options[];
 extern const size_t executor_options_len;
 
-/* What the table cannot say: the sandbox rule, absolute paths. ERR_INVALID with a message for the operator. */
+/* What no variable can say alone. After config_load; ERR_INVALID with every rule that is broken, one a line. */
 int executor_config_check(const struct executor_config *config, struct error *err) MUST_CHECK;

@@ -1,7 +1,5 @@
 /* kiln-executor: the daemon that runs agents, and (as `run-attempt`) the child that works on one attempt, or (as
  * `nursery`) the process that such children are forked from, or (as `pack-mirrors`) the one that packs mirrors. */
-#include <stdio.h>
-
 #include "common/base/config.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
@@ -25,10 +23,8 @@ int main(int argc, char **argv)
 	struct error err = ERROR_INIT;
 	service_start("kiln-executor", "runs code agents on builds, and publishes what they made", executor_options,
 				  executor_options_len, &config, argc, argv);
-	if (executor_config_check(&config, &err) < 0) {
-		(void)fprintf(stderr, "kiln-executor: %s\n", err.message);
-		return 2;
-	}
+	if (executor_config_check(&config, &err) < 0)
+		config_refuse("kiln-executor", &err);
 	signals_init();
 	int status = daemon_run(&config);
 	config_release(executor_options, executor_options_len, &config);

@@ -113,10 +113,7 @@ int main(int argc, char **argv)
 				  notifier_options_len, &settings, argc, argv);
 	signals_init(); /* after service_start: its thread logs */
 	if (address_guard_new(settings.webhook_allow, &guard, &err) < 0 ||
-		schedule_parse(settings.webhook_schedule, &schedule, &err) < 0) {
-		log_error("the configuration is wrong", "error", err.message, NULL);
-		status = 2;
-	} else if (run(&settings, guard, &schedule, &err) < 0) {
+		schedule_parse(settings.webhook_schedule, &schedule, &err) < 0 || run(&settings, guard, &schedule, &err) < 0) {
 		log_error("cannot start", "error", err.message, NULL);
 		status = 1;
 	} else {

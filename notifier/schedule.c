@@ -30,11 +30,17 @@ int schedule_parse(const char *text, struct schedule *ret_schedule, struct error
 	struct parsing parsing = {&schedule, err};
 
 	if (str_split(text, ',', add_delay, &parsing) != 0)
-		return error_prefix(err, "webhook schedule");
+		return -1;
 	if (schedule.len == 0)
-		return error_set(err, ERR_INVALID, "webhook schedule: it is empty");
+		return error_set(err, ERR_INVALID, "it is empty");
 	*ret_schedule = schedule;
 	return 0;
+}
+
+int schedule_check(const char *text, struct error *err)
+{
+	struct schedule schedule;
+	return schedule_parse(text, &schedule, err);
 }
 
 bool schedule_next(const struct schedule *schedule, int64_t attempts_made, int64_t retry_after_s, int64_t *ret_delay_ms)

@@ -19,6 +19,8 @@ struct schedule {
 
 /* "0,5,300": whole seconds, at most a week each. */
 int schedule_parse(const char *text, struct schedule *ret_schedule, struct error *err) MUST_CHECK;
+/* Is it one? A config_option's check. */
+int schedule_check(const char *text, struct error *err) MUST_CHECK;
 
 /*
  * The pause after attempt number `attempts_made` (from 1): its place in the schedule plus up to a tenth of jitter, and

@@ -1,15 +1,18 @@
 #include "notifier/settings.h"
 
+#include "common/http/address_guard.h"
+#include "notifier/schedule.h"
+
 #define FIELD(name) offsetof(struct notifier_settings, name)
 
 const struct config_option notifier_options[] = {
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
 	 .help = "Postgres connection string of the role kiln_notifier"},
-	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow),
+	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow), .check = address_guard_check,
 	 .help = "CIDRs, addresses and host names, each with an optional :port, that webhooks may go to although they are "
 			 "not public"},
 	{"KILN_WEBHOOK_SCHEDULE", CONFIG_STRING, FIELD(webhook_schedule),
-	 .fallback = "0,5,300,1800,7200,18000,36000,50400,72000,86400",
+	 .fallback = "0,5,300,1800,7200,18000,36000,50400,72000,86400", .check = schedule_check,
 	 .help = "seconds before each attempt, from the event and then from the attempt before; their number is the number "
 			 "of attempts"},
 	{"KILN_RETENTION_DELIVERIES_DAYS", CONFIG_INT, FIELD(retention_deliveries_days), .fallback = "400", .min = 31,

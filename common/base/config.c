@@ -83,10 +83,15 @@ static int load_option(const struct config_option *option, void *config, struct 
 	struct error reason = ERROR_INIT;
 	if (text != NULL && !str_is_utf8(text, strlen(text)))
 		return error_set(err, ERR_INVALID, "%s: not valid UTF-8", option->name);
-	if (parse_value(option, text != NULL ? text : option->fallback, config, &reason) == 0)
+	const char *value = text != NULL ? text : option->fallback;
+	bool parsed = parse_value(option, value, config, &reason) == 0;
+	bool checked = parsed && option->check != NULL && value != NULL;
+	if (parsed && (!checked || option->check(value, &reason) == 0))
 		return 0;
 	if (text == NULL)
 		return error_set(err, ERR_INTERNAL, "%s: bad default: %s", option->name, reason.message);
+	if (checked) /* it quotes what it means: a part, perhaps, of something long */
+		return error_set(err, ERR_INVALID, "%s: %s", option->name, reason.message);
 	if ((option->flags & CONFIG_SECRET) != 0)
 		return error_set(err, ERR_INVALID, "%s: %s", option->name, reason.message);
 	size_t shown = utf8_cut(text, strlen(text), QUOTE_BYTES);

@@ -10,7 +10,8 @@
  *     };
  *
  * Values come from the environment only; an empty value is as good as none. Every wrong or missing value is reported,
- * all at once, then load fails.
+ * all at once, then load fails: also what only the service can judge, by .check. What files, directories and other
+ * hosts are like is no matter of the settings: whoever uses them finds it out.
  */
 #pragma once
 
@@ -43,6 +44,10 @@ struct config_option {
 	int64_t min, max;           /* CONFIG_INT */
 	const char *const *choices; /* CONFIG_ENUM: NULL-terminated */
 	unsigned flags;
+	/* What the type does not say of a value, given or default, as it is written (of a CONFIG_LIST all of it); NULL:
+	 * nothing. A pure function: 0, or ERR_INVALID with what is wrong, without the variable's name and, when it is a
+	 * secret, without the value. */
+	int (*check)(const char *value, struct error *err);
 	const char *help; /* one sentence with the unit */
 };
 
@@ -64,6 +69,9 @@ struct config_common {
  * as fit) and the content is released. */
 int config_load(const struct config_option *options, size_t count, void *config, struct error *err) MUST_CHECK;
 void config_release(const struct config_option *options, size_t count, void *config);
+/* For rules between several variables, which come after config_load: says on stderr what is wrong, in the same form, and
+ * exits with 2. */
+NORETURN void config_refuse(const char *name, const struct error *err);
 /* The --help text: usage line by the caller, then the table. */
 void config_print_help(const struct config_option *options, size_t count, FILE *out);
 

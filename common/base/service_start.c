@@ -8,6 +8,12 @@
 
 #define EXIT_USAGE 2
 
+void config_refuse(const char *name, const struct error *err)
+{
+	(void)fprintf(stderr, "%s: the configuration is wrong:\n%s\n", name, err->message);
+	exit(EXIT_USAGE);
+}
+
 static NORETURN void print_help(const char *name, const char *summary, const struct config_option *options,
 								size_t count)
 {
@@ -60,10 +66,8 @@ void service_start(const char *name, const char *summary, const struct config_op
 	}
 	refuse_root(name);
 	struct error err = ERROR_INIT;
-	if (config_load(options, count, config, &err) < 0) {
-		(void)fprintf(stderr, "%s: the configuration is wrong:\n%s\n", name, err.message);
-		exit(EXIT_USAGE);
-	}
+	if (config_load(options, count, config, &err) < 0)
+		config_refuse(name, &err);
 	const struct config_common *common = config;
 	keep_memory_small();
 	log_init(name, (enum log_level)common->log_level, (enum log_format)common->log_format);

@@ -86,6 +86,15 @@ int address_guard_new(const char *allow, struct address_guard **ret_guard, struc
 	return 0;
 }
 
+int address_guard_check(const char *allow, struct error *err)
+{
+	struct address_guard *guard;
+	if (address_guard_new(allow, &guard, err) < 0)
+		return -1;
+	address_guard_free(guard);
+	return 0;
+}
+
 void address_guard_free(struct address_guard *guard)
 {
 	if (guard == NULL)

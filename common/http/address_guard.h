@@ -22,6 +22,8 @@ struct address_guard; /* immutable after making; any thread */
  * ERR_INVALID names the bad entry. */
 int address_guard_new(const char *allow, struct address_guard **ret_guard, struct error *err) MUST_CHECK;
 void address_guard_free(struct address_guard *guard);
+/* Could it be made? A config_option's check. */
+int address_guard_check(const char *allow, struct error *err) MUST_CHECK;
 
 /* `host` is the URL's host (without brackets); may be NULL. */
 bool address_guard_permits(const struct address_guard *guard, const char *host, const struct sockaddr *address);

@@ -86,6 +86,15 @@ int address_list_new(const char *text, struct address_list **ret_list, struct er
 	return 0;
 }
 
+int address_list_check(const char *text, struct error *err)
+{
+	struct address_list *list;
+	if (address_list_new(text, &list, err) < 0)
+		return -1;
+	address_list_free(list);
+	return 0;
+}
+
 void address_list_free(struct address_list *list)
 {
 	free(list);

@@ -30,4 +30,6 @@ struct address_list; /* immutable */
  * ERR_LIMIT. */
 int address_list_new(const char *text, struct address_list **ret_list, struct error *err) MUST_CHECK;
 void address_list_free(struct address_list *list); /* accepts NULL */
+/* Could it be made? A config_option's check. */
+int address_list_check(const char *text, struct error *err) MUST_CHECK;
 bool address_list_has(const struct address_list *list, const struct ip_address *ip);

@@ -91,6 +91,12 @@ int model_prices_new(const char *json, struct model_prices **ret_prices, struct 
 	return 0;
 }
 
+int model_prices_check(const char *json, struct error *err)
+{
+	CLEANUP(model_prices_free_p) struct model_prices *prices = NULL;
+	return model_prices_new(json, &prices, err);
+}
+
 const struct model_price *model_prices_find(const struct model_prices *prices, const char *model)
 {
 	const struct entry *best = NULL;

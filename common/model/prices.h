@@ -25,6 +25,8 @@ struct model_prices; /* immutable; any thread */
 /* NULL or "" is no prices at all. ERR_INVALID says which name is wrong. */
 int model_prices_new(const char *json, struct model_prices **ret_prices, struct error *err) MUST_CHECK;
 void model_prices_free(struct model_prices *prices);
+/* Could they be made? A config_option's check. */
+int model_prices_check(const char *json, struct error *err) MUST_CHECK;
 DEFINE_CLEANUP(struct model_prices, model_prices_free)
 
 struct model_price {

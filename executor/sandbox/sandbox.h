@@ -62,7 +62,7 @@ struct sandbox {
 				 struct error *err);
 };
 
-/* KILN_SANDBOX's; never NULL after executor_config_check. */
+/* KILN_SANDBOX's; never NULL after config_load. */
 const struct sandbox *sandbox_find(const char *name);
 
 extern const struct sandbox sandbox_none;

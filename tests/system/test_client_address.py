@@ -144,7 +144,7 @@ def test_who_is_not_trusted_has_one_address_to_guess_from(kiln, behind):
 def test_an_entry_that_names_no_network_ends_the_start_with_its_name(shared_system, entry):
     gateway = start_beside(shared_system, "gateway", KILN_LISTEN="127.0.0.1:0", KILN_TRUSTED_PROXIES=f"127.0.0.1,{entry}")
     try:
-        assert gateway.process.wait(60) == 1
+        assert gateway.process.wait(60) == 2
     finally:
         gateway.end()
     assert f'KILN_TRUSTED_PROXIES: bad entry "{entry}"' in gateway.log.read_text(encoding="utf-8").replace("\\", "")

@@ -147,6 +147,37 @@ TEST(a_bad_secret_is_not_quoted)
 	assert_non_null(strstr(err.message, "KILN_T_SECRET"));
 }
 
+static int check_even(const char *value, struct error *why)
+{
+	return strlen(value) % 2 == 0 ? 0 : error_set(why, ERR_INVALID, "of odd length");
+}
+
+static const struct config_option checked[] = {
+	{"KILN_T_OPTIONAL", CONFIG_STRING, offsetof(struct settings, optional), .check = check_even,
+	 .help = "May be missing."},
+	{"KILN_T_TEXT", CONFIG_STRING, offsetof(struct settings, text), .fallback = "abc", .check = check_even,
+	 .help = "A text."},
+	{"KILN_T_LIST", CONFIG_LIST, offsetof(struct settings, list), .check = check_even, .help = "Several."},
+};
+
+TEST(what_only_the_service_can_judge_is_told_with_the_rest)
+{
+	setenv("KILN_OPS_PORT", "x", 1);
+	setenv("KILN_T_TEXT", "a", 1);
+	setenv("KILN_T_LIST", "a,bc,", 1);
+	assert_int_equal(config_load(checked, ARRAY_LEN(checked), &settings, &err), -1);
+	assert_non_null(strstr(err.message, "KILN_OPS_PORT: "));
+	assert_non_null(strstr(err.message, "\nKILN_T_TEXT: of odd length\nKILN_T_LIST: of odd length"));
+	assert_null(settings.text);
+	assert_null(settings.list);
+}
+
+TEST(a_default_is_checked_and_nothing_is_not)
+{
+	assert_int_equal(config_load(checked, ARRAY_LEN(checked), &settings, &err), -1);
+	assert_string_equal(err.message, "KILN_T_TEXT: bad default: of odd length");
+}
+
 TEST(more_problems_than_fit_are_counted)
 {
 	static struct config_option many[40];
@@ -216,6 +247,8 @@ int main(void)
 		UNIT(nothing_is_left_behind_by_a_failed_load),
 		UNIT(invalid_utf8_is_refused),
 		UNIT(a_bad_secret_is_not_quoted),
+		UNIT(what_only_the_service_can_judge_is_told_with_the_rest),
+		UNIT(a_default_is_checked_and_nothing_is_not),
 		UNIT(more_problems_than_fit_are_counted),
 		UNIT(a_bad_default_is_a_bug_not_the_users_fault),
 		UNIT(help_names_every_option_with_type_and_default),
