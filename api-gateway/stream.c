@@ -9,8 +9,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-#define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS 1000
 #define BEAT_MAX (FEED_PLACE_TEXT + 16)
 #define RESET_MAX (FEED_PLACE_TEXT + 256)
 
@@ -25,10 +23,7 @@ void stream_register_resets(void)
 
 static void back_off(struct stream *stream)
 {
-	stream->backoff_ms = stream->backoff_ms == 0 ? BACKOFF_FIRST_MS : 2 * stream->backoff_ms;
-	if (stream->backoff_ms > BACKOFF_MAX_MS)
-		stream->backoff_ms = BACKOFF_MAX_MS;
-	stream->retry_ms = clock_boot_ms() + stream->backoff_ms;
+	stream->retry_ms = clock_boot_ms() + backoff_next(&stream->backoff);
 }
 
 /* Where the events tail is. False: it has not begun. */
@@ -204,7 +199,7 @@ void stream_missed(struct stream *stream)
 {
 	if (stream->closed || stream->ending || stream->leaving)
 		return;
-	stream->backoff_ms = 0;
+	backoff_clear(&stream->backoff);
 	stream->retry_ms = 0;
 	if (stream_is_feed(stream->follow.kind))
 		place_feed(stream);
@@ -232,7 +227,7 @@ static void take_page(struct stream *stream, struct stream_read *read)
 	follow_read_ends(follow, read->last, is_feed ? &read->reached : NULL, read->more, read->covered);
 	stream->ending = read->complete;
 	if (read->complete || read->more) {
-		stream->backoff_ms = 0;
+		backoff_clear(&stream->backoff);
 		return;
 	}
 	bool store_is_behind = follow->kind == STREAM_LOGS && read->build_ended; /* behind the log's end: not complete */

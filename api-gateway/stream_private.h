@@ -10,6 +10,7 @@
 #include "api-gateway/stream_read.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/topic_tail.h"
+#include "common/base/backoff.h"
 #include "common/base/list.h"
 
 #define STREAM_LOOPS_MAX 256
@@ -88,8 +89,8 @@ struct stream {
 	size_t writing_items;        /* the first of `out` are being written */
 	size_t received;             /* bytes that the client sent, and should not */
 	int64_t beat_ms, write_ms, retry_ms;
-	int backoff_ms;
-	int64_t log_end; /* logs of an ended build: the end offset of its partition; -1 not known yet */
+	struct backoff backoff; /* of reads of the store */
+	int64_t log_end;        /* logs of an ended build: the end offset of its partition; -1 not known yet */
 	struct follow follow;
 	/* To be written, in this order. */
 	struct buffer note; /* heartbeats and the like */

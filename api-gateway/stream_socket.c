@@ -20,6 +20,8 @@
 #define WRITE_ITEMS 8
 #define RECEIVED_MAX ((size_t)65536) /* a client that goes on sending is no reader of events */
 #define NOTE_MAX 64
+#define BACKOFF_FIRST_MS 50
+#define BACKOFF_MAX_MS 1000
 #define RETRY_HINT_MIN_MS 1000 /* told at the drain; spread, so that not all come at once */
 #define RETRY_HINT_SPREAD_MS 4000
 
@@ -188,6 +190,7 @@ static struct stream *stream_new(struct request *request, const struct stream_pl
 	struct stream_hub *hub = request->loop->streams;
 	struct stream *stream = xcalloc(1, sizeof(*stream));
 	stream->hub = hub;
+	stream->backoff = (struct backoff){.min_ms = BACKOFF_FIRST_MS, .max_ms = BACKOFF_MAX_MS};
 	stream->refs = 2; /* the hub's, and that of `opened` */
 	stream->token = request->token;
 	shared_ref(&stream->token->shared);

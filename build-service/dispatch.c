@@ -8,6 +8,7 @@
 #include "build-service/match_run.h"
 #include "build-service/timeouts.h"
 #include "common/base/alloc.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/thread.h"
@@ -68,7 +69,7 @@ static void *dispatch_thread(void *arg)
 	/* Notified: a project's settings were changed, its limit perhaps; a look is cheap. */
 	const struct pg_notified wait = {.wakeup = &dispatcher->service->dispatch, .stop = &dispatcher->stopping};
 	int64_t timer_ms = 0;
-	int backoff_ms = BACKOFF_MIN_MS;
+	struct backoff backoff = {.min_ms = BACKOFF_MIN_MS, .max_ms = BACKOFF_MAX_MS};
 	bool knows_epoch = false;
 	while (!atomic_load(&dispatcher->stopping)) {
 		struct error err = ERROR_INIT;
@@ -77,13 +78,12 @@ static void *dispatch_thread(void *arg)
 		if (!knows_epoch)
 			knows_epoch = read_epoch(dispatcher, &err) == 0;
 		if (knows_epoch && turn(dispatcher, &timer_ms, &err) == 0) {
-			backoff_ms = BACKOFF_MIN_MS;
+			backoff_clear(&backoff);
 			pg_wait_notified(dispatcher->conn, &wait, timer_ms);
 			continue;
 		}
 		log_warn("dispatch: trying again", "error", err.message, "sqlstate", err.sqlstate, NULL);
-		(void)wakeup_wait(&dispatcher->service->dispatch, backoff_ms); /* either way the next turn */
-		backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
+		(void)wakeup_wait(&dispatcher->service->dispatch, backoff_next(&backoff)); /* either way the next turn */
 	}
 	return NULL;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -38,8 +39,8 @@ struct deliveries {
 	/* The thread's. */
 	struct list_node under_way; /* claimed, not recorded yet */
 	size_t under_way_len, under_way_bytes;
-	char *walk; /* see store_claim */
-	int retry_ms;
+	char *walk;             /* see store_claim */
+	struct backoff backoff; /* after errors of Postgres */
 
 	pthread_mutex_t mutex;     /* for what follows */
 	struct list_node finished; /* those of under_way whose attempt has ended */
@@ -95,18 +96,16 @@ static void log_outcome(const struct delivery *delivery)
 /* After an error of Postgres: everything is kept and tried again. */
 static int back_off(struct deliveries *deliveries, const struct error *err)
 {
-	if (deliveries->retry_ms == 0)
+	if (deliveries->backoff.now_ms == 0)
 		log_warn("webhooks wait for Postgres", "error", err->message, NULL);
-	deliveries->retry_ms = deliveries->retry_ms == 0 ? RETRY_MIN_MS : deliveries->retry_ms * 2;
-	if (deliveries->retry_ms > RETRY_MAX_MS)
-		deliveries->retry_ms = RETRY_MAX_MS;
+	(void)backoff_next(&deliveries->backoff); /* its now_ms is what is waited */
 	atomic_store(&deliveries->postgres_ok, false);
 	return -1;
 }
 
 static void postgres_answered(struct deliveries *deliveries)
 {
-	deliveries->retry_ms = 0;
+	backoff_clear(&deliveries->backoff);
 	atomic_store(&deliveries->postgres_ok, true);
 }
 
@@ -173,7 +172,7 @@ static int claim_due(struct deliveries *deliveries)
 		};
 		if (store_claim(deliveries->conn, &limits, &deliveries->under_way, &deliveries->walk, &claim, &err) < 0) {
 			back_off(deliveries, &err);
-			return deliveries->retry_ms;
+			return deliveries->backoff.now_ms;
 		}
 		postgres_answered(deliveries);
 		send_all(deliveries, &claim.deliveries);
@@ -210,8 +209,8 @@ static bool wind_down(struct deliveries *deliveries, int64_t deadline_ms)
 	}
 	int64_t until_ms = deliveries->client != NULL ? deadline_ms : deadline_ms + LAST_WORDS_MS;
 	int ms = clock_left_ms(until_ms);
-	if (deliveries->retry_ms > 0 && deliveries->retry_ms < ms)
-		ms = deliveries->retry_ms;
+	if (deliveries->backoff.now_ms > 0 && deliveries->backoff.now_ms < ms)
+		ms = deliveries->backoff.now_ms;
 	wakeup_wait(&deliveries->wakeup, ms);
 	return true;
 }
@@ -228,7 +227,7 @@ static void *deliveries_thread(void *ctx)
 			going_on = wind_down(deliveries, deadline_ms);
 			continue;
 		}
-		wakeup_wait(&deliveries->wakeup, result == 0 ? claim_due(deliveries) : deliveries->retry_ms);
+		wakeup_wait(&deliveries->wakeup, result == 0 ? claim_due(deliveries) : deliveries->backoff.now_ms);
 	}
 	return NULL;
 }
@@ -238,6 +237,7 @@ int deliveries_new(const struct deliveries_options *options, struct deliveries *
 	struct deliveries *deliveries = xcalloc(1, sizeof(*deliveries));
 
 	deliveries->options = *options;
+	deliveries->backoff = (struct backoff){.min_ms = RETRY_MIN_MS, .max_ms = RETRY_MAX_MS};
 	if (http_client_new(options->guard, options->in_flight, options->in_flight, &deliveries->client, err) < 0) {
 		free(deliveries);
 		return -1;

@@ -10,6 +10,8 @@
 #include "common/pg/inbox_private.h"
 
 #define CONNECT_EVERY_MS 1000
+#define MIN_BACKOFF_MS 100
+#define MAX_BACKOFF_MS 5000
 
 struct metric inbox_records_total = {
 	.kind = METRIC_COUNTER, .name = "kiln_inbox_records_total", .help = "Records applied."};
@@ -102,6 +104,7 @@ int inbox_new(const struct inbox_options *options, struct inbox **ret_inbox, str
 	CHECK(options->max_records > 0 && options->max_bytes > 0 && options->tick_ms > 0 && options->handler.apply != NULL);
 	struct inbox *inbox = xcalloc(1, sizeof(*inbox));
 	inbox->options = *options;
+	inbox->backoff = (struct backoff){.min_ms = MIN_BACKOFF_MS, .max_ms = MAX_BACKOFF_MS};
 	inbox->topics = xcalloc(options->topics_len, sizeof(inbox->topics[0]));
 	for (size_t i = 0; i < options->topics_len; i++)
 		inbox->topics[i].name = options->topics[i];

@@ -14,8 +14,6 @@
 /* Conflicts (deadlock, lock time-out, statement time-out) are tried again in place this often; then the offsets are
  * read again. */
 #define MAX_CONFLICTS 5
-#define MIN_BACKOFF_MS 100
-#define MAX_BACKOFF_MS 5000
 #define LAG_ALARM_EVERY_MS 60000
 /* A batch of so many records is followed by the next one so much later, or when that is full: each batch costs its
  * transaction, and what it causes costs requests to the broker, however small it is. */
@@ -215,7 +213,7 @@ static void apply_first(struct inbox *inbox, size_t len)
 	metric_observe_us(&inbox_batch_seconds, took_us);
 	inbox->rest_until_ms = clock_boot_ms() + (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS);
 	if (outcome == APPLIED) {
-		inbox->backoff_ms = 0;
+		backoff_clear(&inbox->backoff);
 		inbox_drop_applied(inbox, len);
 		return;
 	}
@@ -223,9 +221,8 @@ static void apply_first(struct inbox *inbox, size_t len)
 	log_warn(outcome == MOVED ? "inbox: the offsets have moved, reading them again" : "inbox: trying again", "consumer",
 			 inbox->options.consumer, "error", err.message, "sqlstate", err.sqlstate, NULL);
 	/* At once the first time that only the offsets have moved; then with patience. */
-	inbox_retake(inbox, outcome == MOVED ? inbox->backoff_ms : inbox->backoff_ms + MIN_BACKOFF_MS);
-	int next_ms = inbox->backoff_ms == 0 ? MIN_BACKOFF_MS : 2 * inbox->backoff_ms;
-	inbox->backoff_ms = next_ms < MAX_BACKOFF_MS ? next_ms : MAX_BACKOFF_MS;
+	int last_ms = inbox->backoff.now_ms, next_ms = backoff_next(&inbox->backoff);
+	inbox_retake(inbox, outcome == MOVED ? last_ms : next_ms);
 }
 
 void inbox_apply_items(struct inbox *inbox)

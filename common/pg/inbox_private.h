@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/base/backoff.h"
 #include "common/base/metrics.h"
 #include "common/pg/inbox.h"
 #include "common/pg/watch.h"
@@ -72,7 +73,7 @@ struct inbox {
 	int64_t rest_until_ms;   /* and not less than until then */
 	int64_t busy_until_ms;   /* there is so much to do that even urgent ones wait for others until then */
 
-	int backoff_ms;          /* of the next retake */
+	struct backoff backoff;  /* of retakes */
 	int64_t connect_ms;      /* next try to connect */
 	int64_t stopped_look_ms; /* next look at stopped partitions' rows, and for the logs of those untold */
 	int64_t untold_since_ms; /* since then the logs of some are not told; 0: they were, the last time */

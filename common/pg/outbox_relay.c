@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -41,7 +42,7 @@ struct outbox_relay {
 	unsigned listening_generation; /* of the connection that LISTENs */
 	int64_t counted_ms;
 	int64_t due_ms; /* of the next round, if none is ahead of its time */
-	int backoff_ms;
+	struct backoff backoff;
 };
 
 static struct metric published_total = {.kind = METRIC_COUNTER,
@@ -174,10 +175,9 @@ static void keep_pace(struct outbox_relay *relay)
 /* Wake-ups do not shorten this, only the end does. */
 static void back_off(struct outbox_relay *relay)
 {
-	int64_t deadline_ms = clock_boot_ms() + relay->backoff_ms;
+	int64_t deadline_ms = clock_boot_ms() + backoff_next(&relay->backoff);
 	for (int left_ms; !atomic_load(&relay->stopping) && (left_ms = clock_left_ms(deadline_ms)) > 0;)
 		(void)wakeup_wait(&relay->wakeup, left_ms);
-	relay->backoff_ms = relay->backoff_ms * 2 < MAX_BACKOFF_MS ? relay->backoff_ms * 2 : MAX_BACKOFF_MS;
 }
 
 static void *run(void *arg)
@@ -187,7 +187,7 @@ static void *run(void *arg)
 	while (!atomic_load(&relay->stopping)) {
 		struct error err = ERROR_INIT;
 		if (run_rounds(relay, &err) == 0) {
-			relay->backoff_ms = MIN_BACKOFF_MS;
+			backoff_clear(&relay->backoff);
 			pg_wait_notified(relay->conn, &wait, clock_boot_ms() + TIMER_MS);
 			keep_pace(relay);
 			continue;
@@ -210,7 +210,7 @@ int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_r
 	relay->options.pg.async_commit = true;
 	relay->conn = pg_conn_new(&relay->options.pg);
 	relay->recent = outbox_recent_new();
-	relay->backoff_ms = MIN_BACKOFF_MS;
+	relay->backoff = (struct backoff){.min_ms = MIN_BACKOFF_MS, .max_ms = MAX_BACKOFF_MS};
 	wakeup_init(&relay->wakeup);
 	if (thread_start(&relay->thread, "outbox-relay", THREAD_STACK_BYTES, run, relay, err) < 0) {
 		wakeup_release(&relay->wakeup);

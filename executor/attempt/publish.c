@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
-#include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
@@ -29,7 +29,7 @@ enum step {
 struct publication {
 	struct attempt *attempt;
 	int64_t deadline_ms;
-	int64_t backoff_ms;
+	struct backoff backoff;
 	bool looked;    /* attempt->refs are fresh */
 	bool has_onto;  /* the commit's parent line starts at `onto` (else unborn) */
 	git_oid onto;   /* the branch tip, or the start of a new branch */
@@ -48,11 +48,9 @@ static void add_announced(struct publication *p, const char *sha)
 	(void)snprintf(p->announced[p->announced_len++], GIT_SHA_SIZE, "%s", sha);
 }
 
-/* Waits with doubled, jittered delays; a cancel ends the wait. */
-static void back_off(struct publication *p)
+/* A cancel ends the wait. */
+static void wait_for(struct publication *p, int wait_ms)
 {
-	int64_t wait_ms = p->backoff_ms / 2 + random_below((uint32_t)p->backoff_ms);
-	p->backoff_ms = p->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : p->backoff_ms * 2;
 	int64_t until_ms = clock_boot_ms() + wait_ms;
 	struct pollfd ready = {.fd = p->attempt->link->fd, .events = POLLIN};
 	while (clock_boot_ms() < until_ms && !p->attempt->link->cancelled) {
@@ -72,11 +70,12 @@ static enum step later(struct publication *p, const struct error *err)
 {
 	if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT)
 		return fail(p, err);
-	if (clock_boot_ms() + p->backoff_ms >= p->deadline_ms)
+	int wait_ms = backoff_next_spread(&p->backoff);
+	if (clock_boot_ms() + wait_ms >= p->deadline_ms)
 		return fail(p, err);
 	attempt_log_kiln(&p->attempt->log, "publishing: %s; trying again", err->message);
 	attempt_log_flush(&p->attempt->log);
-	back_off(p);
+	wait_for(p, wait_ms);
 	p->looked = false;
 	return STEP_AGAIN;
 }
@@ -202,7 +201,7 @@ static enum step judge(struct publication *p, const struct push_report *report, 
 							   report->branch.reason); /* as above */
 			return STEP_OVER;
 		}
-		back_off(p);
+		wait_for(p, backoff_next_spread(&p->backoff));
 		return STEP_AGAIN;
 	}
 	const struct push_line *line = report->branch.fate == PUSH_STALE ? &report->fence : &report->branch;
@@ -281,7 +280,7 @@ int attempt_publish(struct attempt *attempt, const struct commit_made *made)
 	struct publication p = {
 		.attempt = attempt,
 		.deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms,
-		.backoff_ms = FIRST_BACKOFF_MS,
+		.backoff = {.min_ms = FIRST_BACKOFF_MS, .max_ms = MAX_BACKOFF_MS},
 		.looked = true, /* by attempt_prepare; leases and fence catch what has changed since */
 		.has_onto = attempt->has_start,
 		.onto = attempt->start,

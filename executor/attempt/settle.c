@@ -2,8 +2,8 @@
 
 #include <poll.h>
 
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
-#include "common/base/ids.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
 #include "executor/git/skeleton.h"
@@ -86,16 +86,15 @@ static enum settled settle(struct attempt *attempt, const char (*announced)[GIT_
 						   struct error *err)
 {
 	int64_t deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms;
-	int64_t backoff_ms = FIRST_BACKOFF_MS;
+	struct backoff backoff = {.min_ms = FIRST_BACKOFF_MS, .max_ms = MAX_BACKOFF_MS};
 	attempt->remote.interrupted = NULL; /* a cancel waits for the outcome */
 	for (;;) {
 		enum settled settled = settle_once(attempt, announced, announced_len, err);
-		int64_t wait_ms = backoff_ms / 2 + random_below((uint32_t)backoff_ms);
+		int wait_ms = backoff_next_spread(&backoff);
 		bool hopeless = err->kind != ERR_UNAVAILABLE && err->kind != ERR_TIMEOUT;
 		if (settled != SETTLE_AGAIN || hopeless || clock_boot_ms() + wait_ms >= deadline_ms)
 			return settled;
-		(void)poll(NULL, 0, (int)wait_ms); /* at most 7.5 s */
-		backoff_ms = backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : backoff_ms * 2;
+		(void)poll(NULL, 0, wait_ms); /* at most 7.5 s */
 		*err = (struct error)ERROR_INIT;
 	}
 }

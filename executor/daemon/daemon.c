@@ -346,7 +346,7 @@ static int start(struct daemon *daemon, struct error *err)
 	struct kafka_producer_options options = {
 		.idempotent = true, .linger_ms = RESULTS_LINGER_MS, .max_queued_messages = MAX_QUEUED};
 	if (worker_identity_take(config->state_dir, config->worker_id, &daemon->identity, err) < 0 ||
-		reported_open(&daemon->reported, config->state_dir, config->resend_ms, err) < 0 ||
+		reported_open(&daemon->reported, config->state_dir, (int)config->resend_ms, err) < 0 ||
 		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
 		heartbeats_init(daemon, &settings, err) < 0)
 		return -1;

@@ -29,7 +29,7 @@ static struct reported_item *add_item(struct reported *reported, const struct fe
 		reported->items = xreallocarray(reported->items, reported->size, sizeof(reported->items[0]));
 	}
 	struct reported_item *item = &reported->items[reported->len++];
-	*item = (struct reported_item){.token = *token, .next_ms = next_ms, .interval_ms = reported->first_interval_ms};
+	*item = (struct reported_item){.token = *token, .next_ms = next_ms, .backoff = reported->backoff};
 	return item;
 }
 
@@ -83,9 +83,10 @@ static int load(struct reported *reported, const char *name, struct error *err)
 	return rc;
 }
 
-int reported_open(struct reported *reported, const char *state_dir, int64_t first_interval_ms, struct error *err)
+int reported_open(struct reported *reported, const char *state_dir, int first_interval_ms, struct error *err)
 {
-	*reported = (struct reported){.state_dir = state_dir, .first_interval_ms = first_interval_ms};
+	*reported =
+		(struct reported){.state_dir = state_dir, .backoff = {.min_ms = first_interval_ms, .max_ms = MAX_INTERVAL_MS}};
 	CLEANUP(free_p) char *path = xasprintf("%s/results", state_dir);
 	reported->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (reported->dir_fd < 0)
@@ -128,7 +129,7 @@ struct reported_item *reported_find(struct reported *reported, const struct fenc
 int reported_add(struct reported *reported, const struct fencing_token *token, const char *text, size_t len,
 				 int64_t now_ms, struct error *err)
 {
-	struct reported_item *item = add_item(reported, token, now_ms + reported->first_interval_ms);
+	struct reported_item *item = add_item(reported, token, now_ms + reported->backoff.min_ms);
 	char name[64];
 	file_name(token, name, sizeof(name));
 	if (write_file_durably(reported->dir_fd, name, text, len, err) == 0)
@@ -176,8 +177,7 @@ struct reported_item *reported_due(struct reported *reported, int64_t now_ms)
 		struct reported_item *item = &reported->items[i];
 		if (now_ms < item->next_ms)
 			continue;
-		item->next_ms = now_ms + item->interval_ms;
-		item->interval_ms = item->interval_ms * 2 > MAX_INTERVAL_MS ? MAX_INTERVAL_MS : item->interval_ms * 2;
+		item->next_ms = now_ms + backoff_next(&item->backoff);
 		return item;
 	}
 	return NULL;

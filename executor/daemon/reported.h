@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/backoff.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/model/fencing_token.h"
@@ -18,13 +19,14 @@ struct reported_item {
 	struct fencing_token token;
 	char *unsaved;                  /* the file's text, when it could not be written: then it is kept here */
 	char under_way[UUID_TEXT_SIZE]; /* ce_id of the message that Kafka has not acknowledged yet, "" = none */
-	int64_t next_ms, interval_ms;
+	int64_t next_ms;
+	struct backoff backoff;
 };
 
 struct reported {
 	const char *state_dir;
 	int dir_fd;
-	int64_t first_interval_ms;
+	struct backoff backoff; /* as each begins */
 	struct reported_item *items;
 	size_t len, size;
 };
@@ -39,7 +41,7 @@ struct reported_text {
 };
 
 /* Reads what earlier daemons left; due at once. Broken files are logged and removed. */
-int reported_open(struct reported *reported, const char *state_dir, int64_t first_interval_ms,
+int reported_open(struct reported *reported, const char *state_dir, int first_interval_ms,
 				  struct error *err) MUST_CHECK;
 void reported_release(struct reported *reported);
 
