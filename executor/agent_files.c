@@ -10,8 +10,6 @@
 
 #include "common/base/fd.h"
 
-#define CHUNK_BYTES ((size_t)65536)
-
 int agent_open_plain(int folder_fd, const char *path, int flags)
 {
 	struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
@@ -33,22 +31,10 @@ int agent_open_file(int folder_fd, const char *path, int *ret_fd, struct error *
 	return 0;
 }
 
-bool agent_read_file(int folder_fd, const char *path, size_t max, struct buffer *out)
+bool agent_read_file(int folder_fd, const char *path, struct buffer *out)
 {
 	CLEANUP(close_p) int fd = -1;
 	struct error err = ERROR_INIT;
 	size_t before = out->len;
-	if (agent_open_file(folder_fd, path, &fd, &err) < 0)
-		return false;
-	for (;;) {
-		size_t left = max + 1 - (out->len - before); /* one more byte tells that it is too long */
-		size_t want = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-		char *room = buffer_reserve(out, want);
-		ssize_t got = room != NULL ? read(fd, room, want) : -1;
-		if (got <= 0)
-			return got == 0 && out->len > before;
-		buffer_commit(out, (size_t)got);
-		if (out->len - before > max)
-			return false;
-	}
+	return agent_open_file(folder_fd, path, &fd, &err) == 0 && fd_read_all(fd, out, &err) == 0 && out->len > before;
 }

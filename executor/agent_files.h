@@ -19,5 +19,6 @@ int agent_open_plain(int folder_fd, const char *path, int flags);
  * of its path is a link. */
 int agent_open_file(int folder_fd, const char *path, int *ret_fd, struct error *err) MUST_CHECK;
 
-/* Appends a regular file's bytes, at least 1 and at most `max`, to a buffer with room for one more. */
-bool agent_read_file(int folder_fd, const char *path, size_t max, struct buffer *out);
+/* Appends a regular file's bytes, at least 1 and at most as many as the buffer takes. False: after having read some,
+ * perhaps. */
+bool agent_read_file(int folder_fd, const char *path, struct buffer *out);

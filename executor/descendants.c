@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "common/base/str.h"
 
 #define FREEZE_ROUNDS 8
@@ -51,11 +52,10 @@ static pid_t read_parent(int proc_fd, const char *pid_text)
 {
 	char path[NAME_MAX + 16], text[512];
 	(void)snprintf(path, sizeof(path), "%s/stat", pid_text);
-	int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(close_p) int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	ssize_t len = read(fd, text, sizeof(text) - 1);
-	(void)close(fd); /* read only */
+	ssize_t len = fd_read_up_to(fd, text, sizeof(text) - 1);
 	if (len <= 0)
 		return 0;
 	text[len] = '\0';

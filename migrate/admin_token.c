@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/fd.h"
 #include "common/base/hash.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
@@ -15,12 +16,6 @@
 #include "kiln_migrate_sql.h"
 
 #define PREFIX "kiln_"
-
-static void fd_p(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
 
 static bool is_token(const char *text, size_t len)
 {
@@ -46,7 +41,7 @@ static void make_token(char ret[ADMIN_TOKEN_LEN + 1])
 /* ERR_NOT_FOUND when there is no file. */
 static int read_token(const char *path, char ret[ADMIN_TOKEN_LEN + 1], struct error *err)
 {
-	CLEANUP(fd_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char text[ADMIN_TOKEN_LEN + 2];
 	struct stat status;
 
@@ -58,7 +53,7 @@ static int read_token(const char *path, char ret[ADMIN_TOKEN_LEN + 1], struct er
 		return error_set(err, ERR_INVALID, "%s is not a regular file", path);
 	if ((status.st_mode & 077) != 0)
 		log_warn("the file of the admin token can be read by others: chmod 600", "path", path, NULL);
-	ssize_t len = read(fd, text, sizeof(text) - 1);
+	ssize_t len = fd_read_up_to(fd, text, sizeof(text) - 1);
 	if (len < 0)
 		return error_set_errno(err, errno, "%s", path);
 	text[len] = '\0';
@@ -91,7 +86,7 @@ static int sync_folder_of(const char *path, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
 	CLEANUP(free_p) char *folder = slash == NULL ? xstrdup(".") : xstrndup(path, (size_t)(slash - path) + 1);
-	CLEANUP(fd_p) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(close_p) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 || fsync(fd) < 0)
 		return error_set_errno(err, errno, "%s", folder);
@@ -102,7 +97,7 @@ static int sync_folder_of(const char *path, struct error *err)
 static int write_token(const char *path, const char *token, struct error *err)
 {
 	CLEANUP(free_p) char *temporary = xasprintf("%s.XXXXXX", path);
-	CLEANUP(fd_p) int fd = mkostemp(temporary, O_CLOEXEC); /* O_EXCL, mode 0600 */
+	CLEANUP(close_p) int fd = mkostemp(temporary, O_CLOEXEC); /* O_EXCL, mode 0600 */
 	int result = -1;
 
 	if (fd < 0)

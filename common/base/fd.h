@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <unistd.h>
 
+#include "common/base/buffer.h"
 #include "common/base/compiler.h"
+#include "common/base/error.h"
 
 static inline void close_p(int *fd)
 {
@@ -39,6 +42,12 @@ static inline int fd_write_all(int fd, const void *data, size_t len)
 	}
 	return 0;
 }
+
+/* From where the file stands, until `size` bytes are there or it ends. Returns how many; -1: errno tells. */
+ssize_t fd_read_up_to(int fd, void *ret, size_t size) MUST_CHECK;
+/* Appends the rest of the file. ERR_LIMIT: it is larger than the buffer may become; else what errno says. After a
+ * failure the buffer holds what was read before. */
+int fd_read_all(int fd, struct buffer *out, struct error *err) MUST_CHECK;
 
 /* A file in memory that holds these bytes, read from its beginning on; close-on-exec. `name` is for people who look at
  * /proc. -1: errno tells. */

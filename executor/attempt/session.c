@@ -124,8 +124,8 @@ void session_keep(const struct session *session, const struct secrets *secrets, 
 	if (home_fd < 0)
 		return;
 	CLEANUP(buffer_release_p) struct buffer data;
-	buffer_init(&data, SESSION_MAX_BYTES + 1);
-	bool good = agent_read_file(home_fd, session->path, SESSION_MAX_BYTES, &data);
+	buffer_init(&data, SESSION_MAX_BYTES);
+	bool good = agent_read_file(home_fd, session->path, &data);
 	(void)close(home_fd);                           /* a directory */
 	good = good && data.data[data.len - 1] == '\n'; /* lines: one that was cut, as its agent died, could not go on */
 	int folder_fd = good ? open_folder(session->state_dir, FOLDER) : -1;
@@ -160,8 +160,8 @@ bool session_restore(const struct session *session)
 	if (folder_fd < 0)
 		return false;
 	CLEANUP(buffer_release_p) struct buffer data;
-	buffer_init(&data, SESSION_MAX_BYTES + 1);
-	bool good = agent_read_file(folder_fd, name, SESSION_MAX_BYTES, &data);
+	buffer_init(&data, SESSION_MAX_BYTES);
+	bool good = agent_read_file(folder_fd, name, &data);
 	(void)close(folder_fd); /* a directory */
 	if (!good)
 		return false;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/fd.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -66,18 +67,12 @@ static bool has_mark(int proc_fd, const char *pid, const struct leases *leases, 
 {
 	char path[NAME_MAX + 16];
 	(void)snprintf(path, sizeof(path), "%s/environ", pid);
-	int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(close_p) int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	CLEANUP(free_p) char *text = xmalloc(MAX_ENVIRON_BYTES);
-	size_t len = 0;
-	ssize_t got = 1;
-	while (got > 0 && len < MAX_ENVIRON_BYTES - 1) {
-		got = read(fd, text + len, MAX_ENVIRON_BYTES - 1 - len);
-		if (got > 0)
-			len += (size_t)got;
-	}
-	(void)close(fd); /* read only */
+	ssize_t got = fd_read_up_to(fd, text, MAX_ENVIRON_BYTES - 1);
+	size_t len = got > 0 ? (size_t)got : 0;
 	text[len] = '\0';
 	for (size_t at = 0; at < len; at += strlen(text + at) + 1) {
 		if (!str_starts(text + at, MARK))

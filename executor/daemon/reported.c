@@ -9,6 +9,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/daemon/worker_identity.h"
@@ -35,19 +36,10 @@ static struct reported_item *add_item(struct reported *reported, const struct fe
 
 static int read_text(const struct reported *reported, const char *name, struct buffer *out, struct error *err)
 {
-	int fd = openat(reported->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(close_p) int fd = openat(reported->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_set_errno(err, errno, "result %s", name);
-	ssize_t got = 1;
-	while (got > 0) {
-		char *room = buffer_reserve(out, 65536);
-		got = room == NULL ? -1 : read(fd, room, 65536);
-		if (got > 0)
-			buffer_commit(out, (size_t)got);
-	}
-	int errnum = errno;
-	(void)close(fd); /* read only */
-	return got < 0 ? error_set_errno(err, errnum, "result %s", name) : 0;
+	return fd_read_all(fd, out, err) < 0 ? error_prefix(err, "result %s", name) : 0;
 }
 
 static int parse(const char *data, size_t len, struct reported_text *ret_text, struct error *err)

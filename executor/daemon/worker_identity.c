@@ -71,14 +71,12 @@ static int take_lock(int dir_fd, const char *state_dir, int *ret_fd, struct erro
 static int read_line(int dir_fd, const char *name, char *ret, size_t size, struct error *err)
 {
 	ret[0] = '\0';
-	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(close_p) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_set_errno(err, errno, "%s", name);
-	ssize_t got = read(fd, ret, size - 1);
-	int errnum = errno;
-	(void)close(fd); /* read only */
+	ssize_t got = fd_read_up_to(fd, ret, size - 1);
 	if (got < 0)
-		return error_set_errno(err, errnum, "%s", name);
+		return error_set_errno(err, errno, "%s", name);
 	ret[got] = '\0';
 	ret[strcspn(ret, "\n")] = '\0';
 	return 0;

@@ -25,8 +25,8 @@ static bool parse_sha(const char *text, git_oid *ret_oid)
 static bool find_packed_ref(int files_fd, const char *ref, git_oid *ret_oid)
 {
 	CLEANUP(buffer_release_p) struct buffer text;
-	buffer_init(&text, MAX_PACKED_REFS_BYTES + 1);
-	if (!agent_read_file(files_fd, ".git/packed-refs", MAX_PACKED_REFS_BYTES, &text))
+	buffer_init(&text, MAX_PACKED_REFS_BYTES);
+	if (!agent_read_file(files_fd, ".git/packed-refs", &text))
 		return false;
 	const char *line = text.data;
 	while (*line != '\0') {
@@ -49,10 +49,10 @@ static bool read_head(int files_fd, git_oid *ret_oid)
 	char name[600] = "HEAD";
 	for (int hop = 0; hop < MAX_REF_HOPS; hop++) {
 		CLEANUP(buffer_release_p) struct buffer text;
-		buffer_init(&text, 8192);
+		buffer_init(&text, 1024);
 		char path[640];
 		(void)snprintf(path, sizeof(path), ".git/%s", name);
-		if (!agent_read_file(files_fd, path, 1024, &text))
+		if (!agent_read_file(files_fd, path, &text))
 			return hop > 0 && find_packed_ref(files_fd, name, ret_oid);
 		text.data[strcspn(text.data, "\n")] = '\0';
 		if (!str_starts(text.data, "ref: "))

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/fd.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
 
@@ -30,21 +31,14 @@ void credential_release(struct credential *credential)
 static int read_file(const char *dir, const char *name, char *text, size_t size, size_t *ret_len, struct error *err)
 {
 	CLEANUP(free_p) char *path = xasprintf("%s/%s.json", dir, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, ERR_DENIED, "credential \"%s\": %s", name,
 						 errno == ENOENT ? "there is none of that name on this worker" : "cannot be read");
-	size_t len = 0;
-	ssize_t got = 1;
-	while (got > 0 && len < size) {
-		got = read(fd, text + len, size - len);
-		if (got > 0)
-			len += (size_t)got;
-	}
-	(void)close(fd); /* read only */
-	if (got < 0 || len == size)
+	ssize_t got = fd_read_up_to(fd, text, size);
+	if (got < 0 || (size_t)got == size)
 		return error_set(err, ERR_DENIED, "credential \"%s\": cannot be read", name);
-	*ret_len = len;
+	*ret_len = (size_t)got;
 	return 0;
 }
 

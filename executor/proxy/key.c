@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/fd.h"
 
 static bool is_key(const char *text, size_t len)
 {
@@ -21,11 +22,10 @@ static bool is_key(const char *text, size_t len)
 int model_key_read(const char *path, char **ret_key, struct error *err)
 {
 	char text[MODEL_KEY_MAX_BYTES];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, ERR_DENIED, "the key file of this worker cannot be read");
-	ssize_t got = read(fd, text, sizeof(text)); /* a regular file gives all of it at once */
-	(void)close(fd);                            /* read only */
+	ssize_t got = fd_read_up_to(fd, text, sizeof(text));
 	size_t len = got > 0 ? (size_t)got : 0;
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;

@@ -24,7 +24,7 @@
 static bool read_text(const char *path, char text[TEXT_BYTES])
 {
 	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, TEXT_BYTES - 1);
+	ssize_t got = fd < 0 ? -1 : fd_read_up_to(fd, text, TEXT_BYTES - 1);
 	text[got > 0 ? got : 0] = '\0';
 	return got >= 0;
 }

@@ -27,7 +27,7 @@ static ssize_t read_proc(pid_t pid, const char *name, char *text, size_t size)
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+	ssize_t got = fd < 0 ? -1 : fd_read_up_to(fd, text, size - 1);
 	text[got > 0 ? got : 0] = '\0';
 	return got;
 }
