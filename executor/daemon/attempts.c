@@ -23,8 +23,8 @@
 
 struct held *attempts_find(struct daemon *daemon, const struct fencing_token *token)
 {
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (!held->tidy && fencing_token_equal(&held->token, token))
 			return held;
 	}
@@ -33,8 +33,8 @@ struct held *attempts_find(struct daemon *daemon, const struct fencing_token *to
 
 struct held *attempts_find_build(struct daemon *daemon, const char *build_id)
 {
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (!held->tidy && str_equal(held->token.build_id, build_id))
 			return held;
 	}
@@ -44,8 +44,8 @@ struct held *attempts_find_build(struct daemon *daemon, const char *build_id)
 size_t attempts_slots_used(const struct daemon *daemon)
 {
 	size_t used = 0;
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next)
-		used += CONTAINER_OF(node, struct held, node)->tidy ? 0 : 1;
+	LIST_FOR_EACH (node, &daemon->held)
+		used += LIST_ITEM(node, struct held, node)->tidy ? 0 : 1;
 	return used;
 }
 
@@ -127,8 +127,8 @@ void attempts_kill(struct daemon *daemon, struct held *held, const char *error_c
 
 void attempts_kill_all(struct daemon *daemon, const char *error_class, const char *message)
 {
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next)
-		attempts_kill(daemon, CONTAINER_OF(node, struct held, node), error_class, message);
+	LIST_FOR_EACH (node, &daemon->held)
+		attempts_kill(daemon, LIST_ITEM(node, struct held, node), error_class, message);
 }
 
 /* ---- frames of the child */
@@ -248,8 +248,8 @@ void attempts_serve(struct daemon *daemon, struct held *held)
 
 void attempts_acked(struct daemon *daemon, uint64_t serial, uint64_t frame_id)
 {
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (held->serial != serial)
 			continue;
 		held->forwarded--;
@@ -284,8 +284,8 @@ static void child_ended(struct daemon *daemon, struct held *held, int status)
 
 static struct held *find_pid(struct daemon *daemon, pid_t pid)
 {
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (held->child.pid == pid)
 			return held;
 	}
@@ -335,14 +335,28 @@ static size_t kill_unknown(struct daemon *daemon)
 		keep[len++] = daemon->nursery.pid;
 	if (daemon->packer.pid > 0)
 		keep[len++] = daemon->packer.pid;
-	for (struct list_node *node = daemon->held.next; node != &daemon->held && len < MAX_KEPT; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
-		if (held->child.pid > 0)
+	LIST_FOR_EACH (node, &daemon->held) {
+		const struct held *held = LIST_ITEM(node, struct held, node);
+		if (held->child.pid > 0 && len < MAX_KEPT)
 			keep[len++] = held->child.pid;
 	}
 	size_t count = descendants_kill_others(keep, len);
 	free(keep);
 	return count;
+}
+
+/* Ends the first attempt whose child has ended and of which nothing is left. False: there is none. */
+static bool end_swept(struct daemon *daemon)
+{
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
+		if (!held->child_gone || !orphans_clear_lease(daemon->config->state_dir, held->token.lease_id))
+			continue;
+		cgroup_discard(held->token.lease_id);
+		attempts_end(daemon, held);
+		return true; /* the list may have changed: from the front again */
+	}
+	return false;
 }
 
 /* Attempts whose child has ended: when nothing of them is left, they end. A child that ended well has seen to that
@@ -353,8 +367,8 @@ static void sweep(struct daemon *daemon, int64_t now_ms)
 		return;
 	daemon->sweep_due_ms = INT64_MAX;
 	bool unwell = daemon->packer.died;
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		unwell = unwell || (held->child_gone && held->result == NULL);
 	}
 	size_t unknown = unwell ? kill_unknown(daemon) : 0;
@@ -363,18 +377,10 @@ static void sweep(struct daemon *daemon, int64_t now_ms)
 	else
 		daemon->packer.died = false;
 	reap(daemon);
-	struct list_node *next;
-	for (struct list_node *node = daemon->held.next; unknown == 0 && node != &daemon->held; node = next) {
-		next = node->next;
-		struct held *held = CONTAINER_OF(node, struct held, node);
-		if (!held->child_gone || !orphans_clear_lease(daemon->config->state_dir, held->token.lease_id))
-			continue;
-		cgroup_discard(held->token.lease_id);
-		attempts_end(daemon, held);
-		next = daemon->held.next; /* the list may have changed: from the front again */
+	while (unknown == 0 && end_swept(daemon)) {
 	}
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		if (CONTAINER_OF(node, struct held, node)->child_gone)
+	LIST_FOR_EACH (node, &daemon->held) {
+		if (LIST_ITEM(node, struct held, node)->child_gone)
 			daemon->sweep_due_ms = now_ms + SWEEP_MS;
 	}
 }
@@ -398,8 +404,8 @@ static void keep_spare(struct daemon *daemon, int64_t now_ms)
 void attempts_tick(struct daemon *daemon, int64_t now_ms)
 {
 	reap(daemon);
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (now_ms >= held->kill_ms && !held->child_gone) {
 			held->kill_ms = INT64_MAX;
 			attempts_kill(daemon, held, "cancelled", "cancelled by request");
@@ -416,8 +422,8 @@ int64_t attempts_due_ms(const struct daemon *daemon)
 	int64_t due_ms = daemon->sweep_due_ms;
 	if (wants_spare(daemon) && daemon->spare_due_ms < due_ms)
 		due_ms = daemon->spare_due_ms;
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		if (held->kill_ms < due_ms)
 			due_ms = held->kill_ms;
 		if (held->phase_ms < due_ms)

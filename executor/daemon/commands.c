@@ -132,8 +132,8 @@ static void fenced(struct daemon *daemon, const cJSON *command)
 	log_error("fenced: another incarnation is this worker now", "reason", reason, NULL);
 	daemon->exit_status = 1;
 	attempts_kill_all(daemon, "worker_lost", "the worker was fenced");
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next)
-		CONTAINER_OF(node, struct held, node)->abandoned = true; /* nothing of ours counts any more */
+	LIST_FOR_EACH (node, &daemon->held)
+		LIST_ITEM(node, struct held, node)->abandoned = true; /* nothing of ours counts any more */
 	daemon_set_state(daemon, DAEMON_OVER);
 }
 

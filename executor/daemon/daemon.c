@@ -134,7 +134,7 @@ static void take_mail(struct daemon *daemon)
 	list_init(&mails);
 	mailbox_take(daemon->mailbox, &mails);
 	for (struct list_node *node = list_pop(&mails); node != NULL; node = list_pop(&mails)) {
-		struct mail *mail = CONTAINER_OF(node, struct mail, node);
+		struct mail *mail = LIST_ITEM(node, struct mail, node);
 		switch (mail->kind) {
 		case MAIL_COMMAND:
 			commands_handle(daemon, mail->type, mail->data, mail->len);
@@ -255,8 +255,8 @@ static void wait_and_serve(struct daemon *daemon, int child_signals)
 	ready[0] = (struct pollfd){.fd = mailbox_fd(daemon->mailbox), .events = POLLIN};
 	ready[1] = (struct pollfd){.fd = daemon->drain_limited ? -1 : signals_drain_fd(), .events = POLLIN};
 	ready[2] = (struct pollfd){.fd = child_signals, .events = POLLIN};
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		struct held *held = LIST_ITEM(node, struct held, node);
 		short events = child_events(&held->child, attempts_reads(held));
 		/* Without events it is left out: a closed end would be ready all the time. */
 		ready[count] = (struct pollfd){.fd = events != 0 ? held->child.fd : -1, .events = events};

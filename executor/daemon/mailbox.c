@@ -34,7 +34,7 @@ void mail_free(struct mail *mail)
 void mailbox_free(struct mailbox *mailbox)
 {
 	for (struct list_node *node = list_pop(&mailbox->mails); node != NULL; node = list_pop(&mailbox->mails))
-		mail_free(CONTAINER_OF(node, struct mail, node));
+		mail_free(LIST_ITEM(node, struct mail, node));
 	wakeup_release(&mailbox->wakeup);
 	CHECK(pthread_mutex_destroy(&mailbox->lock) == 0);
 	free(mailbox);

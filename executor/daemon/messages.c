@@ -159,8 +159,8 @@ void messages_write_state(struct daemon *daemon, struct buffer *out)
 	json_int(&w, "partition", assignments_partition(daemon->assignments));
 	json_int(&w, "read_offset", daemon->read_offset > 0 ? daemon->read_offset : 0);
 	json_array_begin(&w, "held");
-	for (struct list_node *node = daemon->held.next; node != &daemon->held; node = node->next) {
-		const struct held *held = CONTAINER_OF(node, struct held, node);
+	LIST_FOR_EACH (node, &daemon->held) {
+		const struct held *held = LIST_ITEM(node, struct held, node);
 		if (!held->tidy) /* also what is being killed: its processes may run */
 			write_token_object(&w, &held->token);
 	}

@@ -27,7 +27,7 @@ void sender_release(struct sender *sender)
 	struct list_node *const lists[] = {&sender->waiting, &sender->retries};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		for (struct list_node *node = list_pop(lists[i]); node != NULL; node = list_pop(lists[i]))
-			sent_free(CONTAINER_OF(node, struct sent, node));
+			sent_free(LIST_ITEM(node, struct sent, node));
 	}
 }
 
@@ -84,7 +84,7 @@ static void produce_waiting(struct sender *sender)
 {
 	sender->waiting_ms = INT64_MAX;
 	for (struct list_node *node = list_pop(&sender->waiting); node != NULL; node = list_pop(&sender->waiting))
-		produce(sender, CONTAINER_OF(node, struct sent, node));
+		produce(sender, LIST_ITEM(node, struct sent, node));
 }
 
 void sender_send(struct sender *sender, struct sent sent)
@@ -133,5 +133,5 @@ void sender_tick(struct sender *sender, int64_t now_ms)
 		list_append(&due, node);
 	sender->retry_ms = INT64_MAX;
 	for (struct list_node *node = list_pop(&due); node != NULL; node = list_pop(&due))
-		produce(sender, CONTAINER_OF(node, struct sent, node));
+		produce(sender, LIST_ITEM(node, struct sent, node));
 }
