@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/base/wakeup.h"
 
@@ -55,13 +56,13 @@ static void write_all(const char *data, size_t len)
 
 static void write_out(struct access_log *log)
 {
-	CHECK(pthread_mutex_lock(&log->lock) == 0);
+	mutex_lock(&log->lock);
 	char *full = log->filling;
 	size_t len = log->len;
 	log->filling = log->writing;
 	log->writing = full;
 	log->len = 0;
-	CHECK(pthread_mutex_unlock(&log->lock) == 0);
+	mutex_unlock(&log->lock);
 	write_all(full, len);
 }
 
@@ -99,7 +100,7 @@ struct access_log *access_logs_start(size_t count, bool on, const struct config_
 	if (!writer.on)
 		return writer.logs;
 	for (size_t i = 0; i < count; i++) {
-		CHECK(pthread_mutex_init(&writer.logs[i].lock, NULL) == 0);
+		mutex_init(&writer.logs[i].lock);
 		writer.logs[i].filling = xmalloc(FILL_BYTES);
 		writer.logs[i].writing = xmalloc(FILL_BYTES);
 	}
@@ -241,14 +242,14 @@ void access_log_line(struct access_log *log, const struct access_line *fields)
 {
 	if (!writer.on)
 		return;
-	CHECK(pthread_mutex_lock(&log->lock) == 0); /* held by the writer for a swap of two pointers only */
+	mutex_lock(&log->lock); /* held by the writer for a swap of two pointers only */
 	size_t before = log->len;
 	if (FILL_BYTES - log->len >= LINE_BYTES)
 		log->len += format_line(fields, log->filling + log->len);
 	else
 		metric_add(&dropped_total, 1);
 	bool first = before == 0, half = before < FILL_BYTES / 2 && log->len >= FILL_BYTES / 2;
-	CHECK(pthread_mutex_unlock(&log->lock) == 0);
+	mutex_unlock(&log->lock);
 	if (half)
 		atomic_store(&writer.hurry, true);
 	if (first || half)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/mutex.h"
 
 /* Debts are counted in millionths of a request: N requests a second are N of them a microsecond. */
 #define REQUEST INT64_C(1000000)
@@ -67,7 +68,7 @@ struct admission *admission_new(const struct admission_limits *limits)
 	admission->owed_max = larger(OWED_MIN, limits->per_second * REQUEST * OWED_MAX_MS / 1000);
 	admission->token_max = limits->per_second_per_token * REQUEST;
 	atomic_init(&admission->part, admission->burst);
-	CHECK(pthread_mutex_init(&admission->lock, NULL) == 0);
+	mutex_init(&admission->lock);
 	return admission;
 }
 
@@ -164,13 +165,13 @@ static enum admission_verdict come(struct admission *admission, uint64_t key, in
 {
 	enum admission_verdict verdict = ADMISSION_GRANTED;
 	*ret_debt = REQUEST;
-	CHECK(pthread_mutex_lock(&admission->lock) == 0);
+	mutex_lock(&admission->lock);
 	size_t at = find(admission, key);
 	if (at != NOWHERE) /* another thread was faster; places are given up under the lock only */
 		verdict = borrow(admission, at, key, ret_debt) == BORROWED ? ADMISSION_GRANTED : ADMISSION_OVER_SHARE;
 	else if (!enter(admission, key))
 		verdict = ADMISSION_FULL;
-	CHECK(pthread_mutex_unlock(&admission->lock) == 0);
+	mutex_unlock(&admission->lock);
 	return verdict;
 }
 
@@ -235,7 +236,7 @@ static void tick(struct admission *admission, int64_t now_us)
 		admission->ticked_us = now_us;
 		atomic_store(&admission->next_tick_us, now_us + TICK_US);
 	}
-	CHECK(pthread_mutex_unlock(&admission->lock) == 0);
+	mutex_unlock(&admission->lock);
 }
 
 /* Until a token with this debt may come again, if as many stay in debt and it is paid back no faster than they. */

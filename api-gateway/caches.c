@@ -2,6 +2,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 
@@ -88,12 +89,12 @@ void caches_put_template(struct caches *caches, struct template *template)
 
 static void lock_looks(struct caches *caches)
 {
-	CHECK(pthread_mutex_lock(&caches->looks_lock) == 0);
+	mutex_lock(&caches->looks_lock);
 }
 
 static void unlock_looks(struct caches *caches)
 {
-	CHECK(pthread_mutex_unlock(&caches->looks_lock) == 0);
+	mutex_unlock(&caches->looks_lock);
 }
 
 void caches_looked(struct caches *caches)
@@ -203,7 +204,7 @@ int caches_start(struct gateway *gateway, struct caches **ret_caches, struct err
 	caches->projects_by_id = shared_map_new(CACHES_MAX_PROJECTS, CACHES_MAX_BYTES);
 	caches->projects_by_name = shared_map_new(CACHES_MAX_PROJECTS, CACHES_MAX_BYTES);
 	caches->templates = shared_map_new(CACHES_MAX_TEMPLATES, CACHES_MAX_TEMPLATE_BYTES);
-	CHECK(pthread_mutex_init(&caches->looks_lock, NULL) == 0);
+	mutex_init(&caches->looks_lock);
 	/* Short: a revoked token must stop within 5 s, and an outage must be noticed. */
 	const struct pg_settings settings = {
 		.url = gateway->config->database_url,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/mutex.h"
 #include "common/base/siphash.h"
 
 #define WINDOW_US INT64_C(60000000)
@@ -28,7 +29,7 @@ struct guesses *guesses_new(int64_t per_minute)
 	CHECK(per_minute > 0 && per_minute <= WINDOW_US);
 	struct guesses *guesses = xcalloc(1, sizeof(*guesses));
 	guesses->interval_us = WINDOW_US / per_minute;
-	CHECK(pthread_mutex_init(&guesses->lock, NULL) == 0);
+	mutex_init(&guesses->lock);
 	return guesses;
 }
 
@@ -60,7 +61,7 @@ static struct guesser *find(struct guesses *guesses, uint64_t address)
 
 bool guesses_begin(struct guesses *guesses, uint64_t address, int64_t now_us, int64_t *ret_retry_after_s)
 {
-	CHECK(pthread_mutex_lock(&guesses->lock) == 0);
+	mutex_lock(&guesses->lock);
 	struct guesser *guesser = find(guesses, address);
 	if (guesser->address != address)
 		*guesser = (struct guesser){.address = address};
@@ -70,15 +71,15 @@ bool guesses_begin(struct guesses *guesses, uint64_t address, int64_t now_us, in
 		guesser->forgotten_us = from_us + guesses->interval_us;
 	else
 		*ret_retry_after_s = (too_early_us + 999999) / 1000000;
-	CHECK(pthread_mutex_unlock(&guesses->lock) == 0);
+	mutex_unlock(&guesses->lock);
 	return too_early_us <= 0;
 }
 
 void guesses_take_back(struct guesses *guesses, uint64_t address)
 {
-	CHECK(pthread_mutex_lock(&guesses->lock) == 0);
+	mutex_lock(&guesses->lock);
 	struct guesser *guesser = find(guesses, address);
 	if (guesser->address == address) /* else it made room meanwhile */
 		guesser->forgotten_us -= guesses->interval_us;
-	CHECK(pthread_mutex_unlock(&guesses->lock) == 0);
+	mutex_unlock(&guesses->lock);
 }

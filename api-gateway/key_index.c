@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
+#include "common/base/mutex.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
 
@@ -36,16 +37,6 @@ struct key_index {
 	struct part *parts;
 };
 
-static void lock(struct key_index *index)
-{
-	CHECK(pthread_mutex_lock(&index->lock) == 0);
-}
-
-static void unlock(struct key_index *index)
-{
-	CHECK(pthread_mutex_unlock(&index->lock) == 0);
-}
-
 static struct part *part_of(struct key_index *index, int32_t partition)
 {
 	CHECK(partition >= 0 && (size_t)partition < index->partitions);
@@ -56,7 +47,7 @@ struct key_index *key_index_new(size_t partitions, size_t max_entries)
 {
 	struct key_index *index = xcalloc(1, sizeof(*index));
 	CHECK(partitions > 0 && max_entries > 0);
-	CHECK(pthread_mutex_init(&index->lock, NULL) == 0);
+	mutex_init(&index->lock);
 	size_t buckets = 64;
 	while (buckets < max_entries)
 		buckets *= 2;
@@ -138,13 +129,13 @@ static void drop_from(struct key_index *index, int32_t partition, int64_t offset
 void key_index_start(struct key_index *index, int32_t partition, int64_t offset)
 {
 	struct part *part = part_of(index, partition);
-	lock(index);
+	mutex_lock(&index->lock);
 	/* Going on where it was keeps what it knows. */
 	if (atomic_load(&part->position) != offset)
 		part->floor = offset;
 	if (atomic_load(&part->position) > offset)
 		drop_from(index, partition, offset);
-	unlock(index);
+	mutex_unlock(&index->lock);
 	key_index_advance(index, partition, offset);
 }
 
@@ -167,7 +158,7 @@ void key_index_add(struct key_index *index, int32_t partition, int64_t offset, c
 	entry->offset = offset;
 	entry->has_hash = read_hash(value, value_len, entry->hash);
 	memcpy(entry->id, id, UUID_TEXT_SIZE - 1);
-	lock(index);
+	mutex_lock(&index->lock);
 	if (find(index, entry->id) == NULL) {
 		while (index->entries_len >= index->max_entries)
 			drop_oldest(index);
@@ -178,13 +169,13 @@ void key_index_add(struct key_index *index, int32_t partition, int64_t offset, c
 		index->entries_len++;
 		entry = NULL;
 	}
-	unlock(index);
+	mutex_unlock(&index->lock);
 	free(entry);
 }
 
 static void wake(struct key_index *index, struct part *part, int64_t position)
 {
-	lock(index);
+	mutex_lock(&index->lock);
 	LIST_FOR_EACH (node, &part->waiters) {
 		struct key_waiter *waiter = LIST_ITEM(node, struct key_waiter, node);
 		if (waiter->offset >= position)
@@ -193,7 +184,7 @@ static void wake(struct key_index *index, struct part *part, int64_t position)
 		atomic_fetch_sub(&part->waiting, 1);
 		waiter->passed(waiter);
 	}
-	unlock(index);
+	mutex_unlock(&index->lock);
 }
 
 /* The order of the two atomics here is the reverse of key_index_wait's: one of both sees the other. */
@@ -208,7 +199,7 @@ void key_index_advance(struct key_index *index, int32_t partition, int64_t posit
 bool key_index_wait(struct key_index *index, struct key_waiter *waiter)
 {
 	struct part *part = part_of(index, waiter->partition);
-	lock(index);
+	mutex_lock(&index->lock);
 	atomic_fetch_add(&part->waiting, 1);
 	bool passed = atomic_load(&part->position) > waiter->offset;
 	if (passed) {
@@ -217,20 +208,20 @@ bool key_index_wait(struct key_index *index, struct key_waiter *waiter)
 	} else {
 		list_append(&part->waiters, &waiter->node);
 	}
-	unlock(index);
+	mutex_unlock(&index->lock);
 	return passed;
 }
 
 bool key_index_cancel(struct key_index *index, struct key_waiter *waiter)
 {
 	struct part *part = part_of(index, waiter->partition);
-	lock(index);
+	mutex_lock(&index->lock);
 	bool waits = !list_empty(&waiter->node);
 	if (waits) {
 		list_remove(&waiter->node);
 		atomic_fetch_sub(&part->waiting, 1);
 	}
-	unlock(index);
+	mutex_unlock(&index->lock);
 	return waits;
 }
 
@@ -247,12 +238,12 @@ enum key_verdict key_index_judge(struct key_index *index, int32_t partition, con
 	if (row->state == KEY_ROW_THERE)
 		return compare(row->has_hash, row->hash, hash);
 	const struct part *part = part_of(index, partition);
-	lock(index);
+	mutex_lock(&index->lock);
 	const struct entry *entry = find(index, id);
 	enum key_verdict verdict = entry == NULL ? KEY_FREE : compare(entry->has_hash, entry->hash, hash);
 	/* What lies between the snapshot and the floor may hold an earlier one. A record that was applied made a row. */
 	if (row->state == KEY_ROW_ABSENT && (part->floor > row->applied || (entry != NULL && entry->offset < row->applied)))
 		verdict = KEY_UNDECIDED;
-	unlock(index);
+	mutex_unlock(&index->lock);
 	return verdict;
 }

@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/map.h"
+#include "common/base/mutex.h"
 
 struct open_limits {
 	pthread_mutex_t lock;
@@ -19,7 +20,7 @@ struct count {
 struct open_limits *open_limits_new(int64_t max, int64_t max_per_token, int64_t tokens)
 {
 	struct open_limits *limits = xcalloc(1, sizeof(*limits));
-	CHECK(pthread_mutex_init(&limits->lock, NULL) == 0);
+	mutex_init(&limits->lock);
 	limits->max = max;
 	limits->max_per_token = max_per_token;
 	limits->tokens = map_new((size_t)tokens + 1, free);
@@ -57,9 +58,9 @@ int open_limits_take_many(struct open_limits *limits, const uint8_t token_hash[S
 	CHECK(amount >= 0);
 	if (amount == 0)
 		return 0;
-	CHECK(pthread_mutex_lock(&limits->lock) == 0);
+	mutex_lock(&limits->lock);
 	int result = take(limits, token_hash, amount, err);
-	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
+	mutex_unlock(&limits->lock);
 	return result;
 }
 
@@ -67,14 +68,14 @@ void open_limits_give_many(struct open_limits *limits, const uint8_t token_hash[
 {
 	if (amount == 0)
 		return;
-	CHECK(pthread_mutex_lock(&limits->lock) == 0);
+	mutex_lock(&limits->lock);
 	struct count *count = map_get(limits->tokens, token_hash, SHA256_SIZE);
 	CHECK(count != NULL && count->open >= amount && limits->open >= amount);
 	limits->open -= amount;
 	count->open -= amount;
 	if (count->open == 0)
 		(void)map_remove(limits->tokens, token_hash, SHA256_SIZE); /* it is there */
-	CHECK(pthread_mutex_unlock(&limits->lock) == 0);
+	mutex_unlock(&limits->lock);
 }
 
 int open_limits_take(struct open_limits *limits, const uint8_t token_hash[SHA256_SIZE], struct error *err)

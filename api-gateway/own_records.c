@@ -6,6 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/ids.h"
+#include "common/base/mutex.h"
 
 #define PLACES 2048 /* at 20,000 builds a second what comes in 100 ms */
 
@@ -21,7 +22,7 @@ struct own_records {
 struct own_records *own_records_new(void)
 {
 	struct own_records *own = xcalloc(1, sizeof(*own));
-	CHECK(pthread_mutex_init(&own->lock, NULL) == 0);
+	mutex_init(&own->lock);
 	return own;
 }
 
@@ -41,20 +42,20 @@ static struct place *place_of(struct own_records *own, int32_t partition, int64_
 
 void own_records_add(struct own_records *own, const char *id, int32_t partition, int64_t offset)
 {
-	CHECK(pthread_mutex_lock(&own->lock) == 0);
+	mutex_lock(&own->lock);
 	struct place *place = place_of(own, partition, offset);
 	place->offset = offset;
 	place->partition = partition;
 	memcpy(place->id, id, UUID_TEXT_SIZE);
-	CHECK(pthread_mutex_unlock(&own->lock) == 0);
+	mutex_unlock(&own->lock);
 }
 
 bool own_records_has(struct own_records *own, const char *id, int32_t partition, int64_t offset)
 {
-	CHECK(pthread_mutex_lock(&own->lock) == 0);
+	mutex_lock(&own->lock);
 	const struct place *place = place_of(own, partition, offset);
 	bool has =
 		place->offset == offset && place->partition == partition && memcmp(place->id, id, UUID_TEXT_SIZE - 1) == 0;
-	CHECK(pthread_mutex_unlock(&own->lock) == 0);
+	mutex_unlock(&own->lock);
 	return has;
 }

@@ -8,6 +8,7 @@
 #include "common/base/cond.h"
 #include "common/base/list.h"
 #include "common/base/metrics.h"
+#include "common/base/mutex.h"
 
 #define ENTRY_OVERHEAD 144   /* of an entry besides its value: its bucket's and the allocator's share too */
 #define BYTES_PER_BUCKET 512 /* few builds are smaller: chains stay short */
@@ -53,7 +54,7 @@ struct recent_builds *recent_builds_new(size_t partitions, size_t max_bytes)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CHECK(pthread_once(&once, register_metrics) == 0);
 	struct recent_builds *recent = xcalloc(1, sizeof(*recent));
-	CHECK(pthread_mutex_init(&recent->lock, NULL) == 0);
+	mutex_init(&recent->lock);
 	cond_init(&recent->moved);
 	size_t buckets = 64;
 	while (buckets < max_bytes / BYTES_PER_BUCKET)
@@ -67,16 +68,6 @@ struct recent_builds *recent_builds_new(size_t partitions, size_t max_bytes)
 	for (size_t i = 0; i < partitions; i++)
 		recent->reach[i].position = recent->reach[i].applied = -1;
 	return recent;
-}
-
-static void lock(struct recent_builds *recent)
-{
-	CHECK(pthread_mutex_lock(&recent->lock) == 0);
-}
-
-static void unlock(struct recent_builds *recent)
-{
-	CHECK(pthread_mutex_unlock(&recent->lock) == 0);
 }
 
 static struct entry **bucket_of(struct recent_builds *recent, const char *id)
@@ -126,7 +117,7 @@ void recent_builds_free(struct recent_builds *recent)
 	free(recent->buckets);
 	free(recent->reach);
 	(void)pthread_cond_destroy(&recent->moved); /* nobody waits any more */
-	(void)pthread_mutex_destroy(&recent->lock);
+	(void)pthread_mutex_destroy(&recent->lock); /* nobody holds it */
 	free(recent);
 }
 
@@ -145,7 +136,7 @@ static void drop_from(struct recent_builds *recent, int32_t partition, int64_t o
 void recent_builds_start(struct recent_builds *recent, int32_t partition, int64_t offset)
 {
 	CHECK(partition >= 0 && (size_t)partition < recent->partitions);
-	lock(recent);
+	mutex_lock(&recent->lock);
 	struct reach *reach = &recent->reach[partition];
 	if (reach->position > offset)
 		drop_from(recent, partition, offset);
@@ -154,7 +145,7 @@ void recent_builds_start(struct recent_builds *recent, int32_t partition, int64_
 		reach->floor = offset;
 		reach->position = offset;
 	}
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 }
 
 static void insert(struct recent_builds *recent, int32_t partition, int64_t offset, const char *id, const void *value,
@@ -189,19 +180,19 @@ void recent_builds_add(struct recent_builds *recent, int32_t partition, int64_t 
 					   const void *value, size_t value_len)
 {
 	CHECK(partition >= 0 && (size_t)partition < recent->partitions);
-	lock(recent);
+	mutex_lock(&recent->lock);
 	if (id != NULL)
 		insert(recent, partition, offset, id, value, value_len);
 	recent->reach[partition].position = offset + 1;
 	if (recent->waiters > 0)
 		CHECK(pthread_cond_broadcast(&recent->moved) == 0);
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 }
 
 bool recent_builds_find(struct recent_builds *recent, const char *id, struct buffer *ret,
 						struct recent_sight *ret_sight)
 {
-	lock(recent);
+	mutex_lock(&recent->lock);
 	const struct entry *entry = find(recent, id);
 	bool found = entry != NULL && buffer_append(ret, entry->value, entry->len) == 0;
 	if (found)
@@ -209,57 +200,57 @@ bool recent_builds_find(struct recent_builds *recent, const char *id, struct buf
 			.offset = entry->offset,
 			.past = entry->shown || entry->offset < recent->reach[entry->partition].applied,
 		};
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 	return found;
 }
 
 void recent_builds_mark_shown(struct recent_builds *recent, const char *id)
 {
-	lock(recent);
+	mutex_lock(&recent->lock);
 	struct entry *entry = find(recent, id);
 	if (entry != NULL)
 		entry->shown = true;
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 }
 
 void recent_builds_applied(struct recent_builds *recent, int32_t partition, int64_t offset)
 {
 	if (partition < 0 || (size_t)partition >= recent->partitions)
 		return;
-	lock(recent);
+	mutex_lock(&recent->lock);
 	struct reach *reach = &recent->reach[partition];
 	if (reach->applied < offset)
 		reach->applied = offset;
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 }
 
 int64_t recent_builds_applied_until(struct recent_builds *recent, int32_t partition)
 {
 	CHECK(partition >= 0 && (size_t)partition < recent->partitions);
-	lock(recent);
+	mutex_lock(&recent->lock);
 	int64_t applied = recent->reach[partition].applied;
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 	return applied;
 }
 
 bool recent_builds_wait(struct recent_builds *recent, int32_t partition, int64_t offset, int64_t deadline_ms)
 {
 	struct timespec until = cond_deadline(clock_left_ms(deadline_ms));
-	lock(recent);
+	mutex_lock(&recent->lock);
 	recent->waiters++;
 	while (recent->reach[partition].position < offset && cond_wait_until(&recent->moved, &recent->lock, &until))
 		;
 	recent->waiters--;
 	bool reached = recent->reach[partition].position >= offset;
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 	return reached;
 }
 
 bool recent_builds_cover(struct recent_builds *recent, int32_t partition, int64_t from, int64_t to)
 {
-	lock(recent);
+	mutex_lock(&recent->lock);
 	const struct reach *reach = &recent->reach[partition];
 	bool covered = from >= to || (reach->position >= to && reach->floor <= from);
-	unlock(recent);
+	mutex_unlock(&recent->lock);
 	return covered;
 }

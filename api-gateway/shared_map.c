@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/map.h"
+#include "common/base/mutex.h"
 #include "common/base/siphash.h"
 
 #define SHARDS 16
@@ -52,7 +53,7 @@ struct shared_map *shared_map_new(size_t max, size_t max_bytes)
 	map->shard_max_bytes = max_bytes / SHARDS + 1;
 	atomic_init(&map->sweep, 0);
 	for (size_t i = 0; i < SHARDS; i++) {
-		CHECK(pthread_mutex_init(&map->shards[i].lock, NULL) == 0);
+		mutex_init(&map->shards[i].lock);
 		map->shards[i].map = map_new(map->shard_max, drop);
 		map->shards[i].bytes = 0;
 	}
@@ -73,13 +74,8 @@ void shared_map_free(struct shared_map *map)
 static struct shard *lock_shard(struct shared_map *map, const void *key, size_t key_len)
 {
 	struct shard *shard = &map->shards[siphash(key, key_len) >> 60];
-	CHECK(pthread_mutex_lock(&shard->lock) == 0);
+	mutex_lock(&shard->lock);
 	return shard;
-}
-
-static void unlock(struct shard *shard)
-{
-	CHECK(pthread_mutex_unlock(&shard->lock) == 0);
 }
 
 struct shared *shared_map_get(struct shared_map *map, const void *key, size_t key_len)
@@ -88,7 +84,7 @@ struct shared *shared_map_get(struct shared_map *map, const void *key, size_t ke
 	struct shared *object = map_get(shard->map, key, key_len);
 	if (object != NULL)
 		shared_ref(object);
-	unlock(shard);
+	mutex_unlock(&shard->lock);
 	return object;
 }
 
@@ -123,7 +119,7 @@ void shared_map_put(struct shared_map *map, const void *key, size_t key_len, str
 		shard->bytes += object->bytes;
 		CHECK(map_set(shard->map, key, key_len, object) == 0);
 	}
-	unlock(shard);
+	mutex_unlock(&shard->lock);
 	if (old == object)
 		shared_unref(object); /* the map has one already */
 }
@@ -134,16 +130,16 @@ void shared_map_remove(struct shared_map *map, const void *key, size_t key_len)
 	const struct shared *object = map_get(shard->map, key, key_len);
 	if (object != NULL)
 		take_out(shard, key, key_len, object);
-	unlock(shard);
+	mutex_unlock(&shard->lock);
 }
 
 size_t shared_map_len(struct shared_map *map)
 {
 	size_t len = 0;
 	for (size_t i = 0; i < SHARDS; i++) {
-		CHECK(pthread_mutex_lock(&map->shards[i].lock) == 0);
+		mutex_lock(&map->shards[i].lock);
 		len += map_len(map->shards[i].map);
-		unlock(&map->shards[i]);
+		mutex_unlock(&map->shards[i].lock);
 	}
 	return len;
 }
@@ -152,9 +148,9 @@ size_t shared_map_bytes(struct shared_map *map)
 {
 	size_t bytes = 0;
 	for (size_t i = 0; i < SHARDS; i++) {
-		CHECK(pthread_mutex_lock(&map->shards[i].lock) == 0);
+		mutex_lock(&map->shards[i].lock);
 		bytes += map->shards[i].bytes;
-		unlock(&map->shards[i]);
+		mutex_unlock(&map->shards[i].lock);
 	}
 	return bytes;
 }
@@ -174,12 +170,12 @@ void shared_map_sweep_end(struct shared_map *map)
 	uint64_t sweep = atomic_load(&map->sweep);
 	for (size_t i = 0; i < SHARDS; i++) {
 		struct shard *shard = &map->shards[i];
-		CHECK(pthread_mutex_lock(&shard->lock) == 0);
+		mutex_lock(&shard->lock);
 		for (struct map_iter it = {0}; map_next(shard->map, &it);) {
 			struct shared *object = it.value;
 			if (atomic_load(&object->seen) < sweep)
 				take_out(shard, it.key, it.key_len, object);
 		}
-		unlock(shard);
+		mutex_unlock(&shard->lock);
 	}
 }

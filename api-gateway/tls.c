@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/mutex.h"
 
 static struct metric loads_total[] = {
 	{.kind = METRIC_COUNTER,
@@ -123,7 +124,7 @@ int tls_new(const char *cert_file, const char *key_file, struct tls **ret, struc
 	if (is_expired(context))
 		log_warn("the TLS certificate has expired", "file", cert_file, NULL);
 	struct tls *tls = xcalloc(1, sizeof(*tls));
-	CHECK(pthread_mutex_init(&tls->lock, NULL) == 0);
+	mutex_init(&tls->lock);
 	tls->cert_file = cert_file;
 	tls->key_file = key_file;
 	memcpy(tls->seen, seen, sizeof(seen));
@@ -172,10 +173,10 @@ void tls_look(struct tls *tls, bool in_any_case)
 		log_error("the new TLS certificate is refused, the old one stays", "error", err.message, NULL);
 		return;
 	}
-	CHECK(pthread_mutex_lock(&tls->lock) == 0);
+	mutex_lock(&tls->lock);
 	older = tls->context;
 	tls->context = newer;
-	CHECK(pthread_mutex_unlock(&tls->lock) == 0);
+	mutex_unlock(&tls->lock);
 	SSL_CTX_free(older); /* connections hold it too */
 	metric_add(&loads_total[0], 1);
 	log_info("the TLS certificate was read anew", "file", tls->cert_file, NULL);
@@ -183,9 +184,9 @@ void tls_look(struct tls *tls, bool in_any_case)
 
 SSL_CTX *tls_context(struct tls *tls)
 {
-	CHECK(pthread_mutex_lock(&tls->lock) == 0);
+	mutex_lock(&tls->lock);
 	SSL_CTX *context = tls->context;
 	CHECK(SSL_CTX_up_ref(context) == 1);
-	CHECK(pthread_mutex_unlock(&tls->lock) == 0);
+	mutex_unlock(&tls->lock);
 	return context;
 }

@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/map.h"
+#include "common/base/mutex.h"
 
 /* Assignments without an answer; more cannot be outstanding than there are slots. */
 #define DEADLINES_MAX 1000000
@@ -29,7 +30,7 @@ struct deadlines {
 struct deadlines *deadlines_new(int64_t accept_ms)
 {
 	struct deadlines *deadlines = xcalloc(1, sizeof(*deadlines));
-	CHECK(pthread_mutex_init(&deadlines->lock, NULL) == 0);
+	mutex_init(&deadlines->lock);
 	deadlines->accept_ms = accept_ms;
 	deadlines->by_lease = map_new(DEADLINES_MAX, free);
 	return deadlines;
@@ -44,16 +45,6 @@ void deadlines_free(struct deadlines *deadlines)
 	free(deadlines);
 }
 
-static void lock(struct deadlines *deadlines)
-{
-	CHECK(pthread_mutex_lock(&deadlines->lock) == 0);
-}
-
-static void unlock(struct deadlines *deadlines)
-{
-	CHECK(pthread_mutex_unlock(&deadlines->lock) == 0);
-}
-
 static struct deadline *add_locked(struct deadlines *deadlines, const struct fencing_token *token,
 								   const struct addressee *worker)
 {
@@ -66,50 +57,50 @@ static struct deadline *add_locked(struct deadlines *deadlines, const struct fen
 struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing_token *token,
 							   const struct addressee *worker)
 {
-	lock(deadlines);
+	mutex_lock(&deadlines->lock);
 	struct deadline *deadline = add_locked(deadlines, token, worker);
 	deadline->in_flight = true;
-	unlock(deadlines);
+	mutex_unlock(&deadlines->lock);
 	return deadline;
 }
 
 void deadline_sent(struct deadline *deadline)
 {
 	struct deadlines *deadlines = deadline->owner;
-	lock(deadlines);
+	mutex_lock(&deadlines->lock);
 	deadline->in_flight = false;
 	deadline->due_ms = clock_boot_ms() + deadlines->accept_ms;
 	if (deadline->dropped)
 		free(deadline);
-	unlock(deadlines);
+	mutex_unlock(&deadlines->lock);
 }
 
 void deadlines_start(struct deadlines *deadlines, const struct fencing_token *token, const struct addressee *worker)
 {
-	lock(deadlines);
+	mutex_lock(&deadlines->lock);
 	if (map_get_str(deadlines->by_lease, token->lease_id) == NULL) {
 		struct deadline *deadline = add_locked(deadlines, token, worker);
 		deadline->due_ms = clock_boot_ms() + deadlines->accept_ms;
 	}
-	unlock(deadlines);
+	mutex_unlock(&deadlines->lock);
 }
 
 void deadlines_drop(struct deadlines *deadlines, const char *lease_id)
 {
-	lock(deadlines);
+	mutex_lock(&deadlines->lock);
 	struct deadline *deadline = map_take(deadlines->by_lease, lease_id, strlen(lease_id));
 	if (deadline != NULL && deadline->in_flight)
 		deadline->dropped = true;
 	else
 		free(deadline);
-	unlock(deadlines);
+	mutex_unlock(&deadlines->lock);
 }
 
 size_t deadlines_overdue(struct deadlines *deadlines, size_t skip, struct overdue *ret_overdue, size_t max)
 {
 	size_t len = 0;
 	int64_t now_ms = clock_boot_ms();
-	lock(deadlines);
+	mutex_lock(&deadlines->lock);
 	for (struct map_iter it = {0}; len < max && map_next(deadlines->by_lease, &it);) {
 		const struct deadline *deadline = it.value;
 		if (deadline->in_flight || deadline->due_ms > now_ms)
@@ -119,6 +110,6 @@ size_t deadlines_overdue(struct deadlines *deadlines, size_t skip, struct overdu
 		else
 			ret_overdue[len++] = (struct overdue){.token = deadline->token, .worker = deadline->worker};
 	}
-	unlock(deadlines);
+	mutex_unlock(&deadlines->lock);
 	return len;
 }

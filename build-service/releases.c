@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/str.h"
 
 #define WAITING_MAX 1024
@@ -21,7 +22,7 @@ struct releases *releases_new(struct kafka_producer *producer)
 	struct releases *releases = xcalloc(1, sizeof(*releases));
 	releases->producer = producer;
 	releases->due_ms = INT64_MAX;
-	CHECK(pthread_mutex_init(&releases->lock, NULL) == 0);
+	mutex_init(&releases->lock);
 	return releases;
 }
 
@@ -56,29 +57,29 @@ static void move(struct command_list *from, struct command_list *to, const char 
 
 void releases_take(struct releases *releases, struct command_list *list)
 {
-	CHECK(pthread_mutex_lock(&releases->lock) == 0);
+	mutex_lock(&releases->lock);
 	move(list, &releases->waiting, NULL);
 	if (releases->waiting.len > WAITING_MAX)
 		send_all(releases);
 	else if (releases->waiting.len > 0 && releases->due_ms == INT64_MAX)
 		releases->due_ms = clock_boot_ms() + RELEASES_PATIENCE_MS;
-	CHECK(pthread_mutex_unlock(&releases->lock) == 0);
+	mutex_unlock(&releases->lock);
 }
 
 void releases_follow(struct releases *releases, const char *worker_id)
 {
-	CHECK(pthread_mutex_lock(&releases->lock) == 0);
+	mutex_lock(&releases->lock);
 	move(&releases->waiting, &releases->going, worker_id);
 	if (releases->waiting.len == 0)
 		releases->due_ms = INT64_MAX;
 	commands_send(releases->producer, &releases->going);
-	CHECK(pthread_mutex_unlock(&releases->lock) == 0);
+	mutex_unlock(&releases->lock);
 }
 
 void releases_tick(struct releases *releases)
 {
-	CHECK(pthread_mutex_lock(&releases->lock) == 0);
+	mutex_lock(&releases->lock);
 	if (clock_boot_ms() >= releases->due_ms)
 		send_all(releases);
-	CHECK(pthread_mutex_unlock(&releases->lock) == 0);
+	mutex_unlock(&releases->lock);
 }

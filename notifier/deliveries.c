@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "common/http/client.h"
@@ -58,9 +59,9 @@ static void on_finished(void *ctx, struct delivery *delivery)
 {
 	struct deliveries *deliveries = ctx;
 
-	pthread_mutex_lock(&deliveries->mutex);
+	mutex_lock(&deliveries->mutex);
 	list_append(&deliveries->finished, &delivery->finished_node);
-	pthread_mutex_unlock(&deliveries->mutex);
+	mutex_unlock(&deliveries->mutex);
 	wakeup_signal(&deliveries->wakeup);
 }
 
@@ -116,15 +117,15 @@ static int record_finished(struct deliveries *deliveries)
 	struct error err = ERROR_INIT;
 
 	list_init(&ended);
-	pthread_mutex_lock(&deliveries->mutex);
+	mutex_lock(&deliveries->mutex);
 	move_all(&deliveries->finished, &ended);
-	pthread_mutex_unlock(&deliveries->mutex);
+	mutex_unlock(&deliveries->mutex);
 	if (list_empty(&ended))
 		return 0;
 	if (store_record(deliveries->conn, &ended, &err) < 0) {
-		pthread_mutex_lock(&deliveries->mutex);
+		mutex_lock(&deliveries->mutex);
 		move_all(&ended, &deliveries->finished);
-		pthread_mutex_unlock(&deliveries->mutex);
+		mutex_unlock(&deliveries->mutex);
 		return back_off(deliveries, &err);
 	}
 	postgres_answered(deliveries);
@@ -186,10 +187,10 @@ static int claim_due(struct deliveries *deliveries)
 
 static bool is_stopping(struct deliveries *deliveries, int64_t *ret_deadline_ms)
 {
-	pthread_mutex_lock(&deliveries->mutex);
+	mutex_lock(&deliveries->mutex);
 	bool stopping = deliveries->stopping;
 	*ret_deadline_ms = deliveries->stop_deadline_ms;
-	pthread_mutex_unlock(&deliveries->mutex);
+	mutex_unlock(&deliveries->mutex);
 	return stopping;
 }
 
@@ -247,7 +248,7 @@ int deliveries_new(const struct deliveries_options *options, struct deliveries *
 	metric_register(&metric_exhausted);
 	list_init(&deliveries->under_way);
 	list_init(&deliveries->finished);
-	pthread_mutex_init(&deliveries->mutex, NULL);
+	mutex_init(&deliveries->mutex);
 	wakeup_init(&deliveries->wakeup);
 	deliveries->conn = pg_conn_new(&options->pg);
 	if (thread_start(&deliveries->thread, "deliveries", 256UL * 1024, deliveries_thread, deliveries, err) < 0)
@@ -258,10 +259,10 @@ int deliveries_new(const struct deliveries_options *options, struct deliveries *
 
 void deliveries_stop(struct deliveries *deliveries, int64_t deadline_ms)
 {
-	pthread_mutex_lock(&deliveries->mutex);
+	mutex_lock(&deliveries->mutex);
 	deliveries->stopping = true;
 	deliveries->stop_deadline_ms = deadline_ms;
-	pthread_mutex_unlock(&deliveries->mutex);
+	mutex_unlock(&deliveries->mutex);
 	wakeup_signal(&deliveries->wakeup);
 	thread_join(deliveries->thread);
 }
@@ -274,7 +275,7 @@ void deliveries_free(struct deliveries *deliveries)
 	pg_conn_free(deliveries->conn);
 	free(deliveries->walk);
 	wakeup_release(&deliveries->wakeup);
-	pthread_mutex_destroy(&deliveries->mutex);
+	(void)pthread_mutex_destroy(&deliveries->mutex); /* nobody holds it */
 	free(deliveries);
 }
 

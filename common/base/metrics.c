@@ -1,5 +1,7 @@
 #include "common/base/metrics.h"
 
+#include "common/base/mutex.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -9,13 +11,13 @@ static struct metric *registry; /* under registry_mutex, in order of registratio
 void metric_register(struct metric *metric)
 {
 	CHECK(metric->name != NULL && metric->help != NULL);
-	CHECK(pthread_mutex_lock(&registry_mutex) == 0);
+	mutex_lock(&registry_mutex);
 	struct metric **link = &registry;
 	for (; *link != NULL; link = &(*link)->next)
 		CHECK(*link != metric);
 	metric->next = NULL;
 	*link = metric;
-	CHECK(pthread_mutex_unlock(&registry_mutex) == 0);
+	mutex_unlock(&registry_mutex);
 }
 
 void metric_add(struct metric *metric, int64_t delta)
@@ -124,7 +126,7 @@ static bool is_first_of_family(const struct metric *metric)
 
 int metrics_render(struct buffer *buf)
 {
-	CHECK(pthread_mutex_lock(&registry_mutex) == 0);
+	mutex_lock(&registry_mutex);
 	for (const struct metric *first = registry; first != NULL; first = first->next) {
 		if (!is_first_of_family(first))
 			continue;
@@ -134,6 +136,6 @@ int metrics_render(struct buffer *buf)
 				render_series(buf, metric);
 		}
 	}
-	CHECK(pthread_mutex_unlock(&registry_mutex) == 0);
+	mutex_unlock(&registry_mutex);
 	return buffer_ok(buf) ? 0 : -1;
 }

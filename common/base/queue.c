@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/cond.h"
+#include "common/base/mutex.h"
 
 struct queue {
 	pthread_mutex_t mutex;
@@ -18,7 +19,7 @@ struct queue *queue_new(size_t max)
 	CHECK(max > 0 && max < SIZE_MAX / (2 * sizeof(void *)));
 	struct queue *queue = xcalloc(1, sizeof(*queue) + max * sizeof(void *));
 	queue->max = max;
-	CHECK(pthread_mutex_init(&queue->mutex, NULL) == 0);
+	mutex_init(&queue->mutex);
 	cond_init(&queue->not_empty);
 	return queue;
 }
@@ -32,19 +33,9 @@ void queue_free(struct queue *queue)
 	free(queue);
 }
 
-static void lock(struct queue *queue)
-{
-	CHECK(pthread_mutex_lock(&queue->mutex) == 0);
-}
-
-static void unlock(struct queue *queue)
-{
-	CHECK(pthread_mutex_unlock(&queue->mutex) == 0);
-}
-
 size_t queue_try_push_many(struct queue *queue, void *const *values, size_t count)
 {
-	lock(queue);
+	mutex_lock(&queue->mutex);
 	size_t room = queue->closed ? 0 : queue->max - queue->len;
 	size_t pushed = count < room ? count : room;
 	for (size_t i = 0; i < pushed; i++) {
@@ -55,7 +46,7 @@ size_t queue_try_push_many(struct queue *queue, void *const *values, size_t coun
 		CHECK(pthread_cond_signal(&queue->not_empty) == 0);
 	else if (pushed > 1)
 		CHECK(pthread_cond_broadcast(&queue->not_empty) == 0);
-	unlock(queue);
+	mutex_unlock(&queue->mutex);
 	return pushed;
 }
 
@@ -74,7 +65,7 @@ static void wait_for_one(struct queue *queue, int timeout_ms)
 size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, size_t max)
 {
 	size_t count = 0;
-	lock(queue);
+	mutex_lock(&queue->mutex);
 	if (queue->len == 0 && !queue->closed && timeout_ms > 0)
 		wait_for_one(queue, timeout_ms);
 	while (count < max && queue->len > 0) {
@@ -82,7 +73,7 @@ size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, si
 		queue->first = (queue->first + 1) % queue->max;
 		queue->len--;
 	}
-	unlock(queue);
+	mutex_unlock(&queue->mutex);
 	return count;
 }
 
@@ -94,24 +85,24 @@ void *queue_pop(struct queue *queue, int timeout_ms)
 
 size_t queue_len(struct queue *queue)
 {
-	lock(queue);
+	mutex_lock(&queue->mutex);
 	size_t len = queue->len;
-	unlock(queue);
+	mutex_unlock(&queue->mutex);
 	return len;
 }
 
 void queue_close(struct queue *queue)
 {
-	lock(queue);
+	mutex_lock(&queue->mutex);
 	queue->closed = true;
 	CHECK(pthread_cond_broadcast(&queue->not_empty) == 0);
-	unlock(queue);
+	mutex_unlock(&queue->mutex);
 }
 
 bool queue_closed(struct queue *queue)
 {
-	lock(queue);
+	mutex_lock(&queue->mutex);
 	bool closed = queue->closed;
-	unlock(queue);
+	mutex_unlock(&queue->mutex);
 	return closed;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/base/wakeup.h"
 
@@ -30,15 +31,15 @@ void address_look_up_free(struct address_look_up *look_up)
 {
 	if (look_up == NULL)
 		return;
-	pthread_mutex_lock(&look_up->mutex);
+	mutex_lock(&look_up->mutex);
 	unsigned owners = --look_up->owners;
-	pthread_mutex_unlock(&look_up->mutex);
+	mutex_unlock(&look_up->mutex);
 	if (owners > 0)
 		return;
 	if (look_up->found != NULL)
 		freeaddrinfo(look_up->found);
 	wakeup_release(&look_up->done);
-	pthread_mutex_destroy(&look_up->mutex);
+	(void)pthread_mutex_destroy(&look_up->mutex); /* nobody holds it */
 	free(look_up);
 }
 
@@ -49,10 +50,10 @@ static void *look_up_thread(void *ctx)
 	struct addrinfo *found = NULL;
 
 	int status = getaddrinfo(look_up->host, look_up->port, &hints, &found);
-	pthread_mutex_lock(&look_up->mutex);
+	mutex_lock(&look_up->mutex);
 	look_up->status = status;
 	look_up->found = status == 0 ? found : NULL;
-	pthread_mutex_unlock(&look_up->mutex);
+	mutex_unlock(&look_up->mutex);
 	atomic_fetch_sub(&running, 1); /* who is told may start another one */
 	wakeup_signal(&look_up->done);
 	address_look_up_free(look_up);
@@ -66,7 +67,7 @@ static struct address_look_up *look_up_new(const char *host, int port)
 
 	memcpy(look_up->host, host, len + 1);
 	(void)snprintf(look_up->port, sizeof(look_up->port), "%u", (unsigned)(uint16_t)port); /* fits: five digits */
-	pthread_mutex_init(&look_up->mutex, NULL);
+	mutex_init(&look_up->mutex);
 	wakeup_init(&look_up->done);
 	look_up->owners = 2;
 	return look_up;
@@ -101,10 +102,10 @@ int address_look_up_take(struct address_look_up *look_up, const struct address_g
 {
 	size_t len = 0;
 
-	pthread_mutex_lock(&look_up->mutex);
+	mutex_lock(&look_up->mutex);
 	int status = look_up->status;
 	const struct addrinfo *found = look_up->found;
-	pthread_mutex_unlock(&look_up->mutex);
+	mutex_unlock(&look_up->mutex);
 	if (status != 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s does not resolve: %s", look_up->host, gai_strerror(status));
 	for (; found != NULL && len < max; found = found->ai_next) {

@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/list.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/http/easy.h"
 #include "common/http/exchange.h"
@@ -29,19 +30,19 @@ struct http_client {
 
 static struct exchange *next_queued(struct http_client *client)
 {
-	pthread_mutex_lock(&client->mutex);
+	mutex_lock(&client->mutex);
 	struct list_node *node = client->in_flight < client->max_in_flight ? list_pop(&client->queued) : NULL;
 	if (node != NULL)
 		client->queued_len--;
-	pthread_mutex_unlock(&client->mutex);
+	mutex_unlock(&client->mutex);
 	return node != NULL ? LIST_ITEM(node, struct exchange, node) : NULL;
 }
 
 static bool is_stopping(struct http_client *client)
 {
-	pthread_mutex_lock(&client->mutex);
+	mutex_lock(&client->mutex);
 	bool stopping = client->stopping;
-	pthread_mutex_unlock(&client->mutex);
+	mutex_unlock(&client->mutex);
 	return stopping;
 }
 
@@ -122,7 +123,7 @@ int http_client_new(const struct address_guard *guard, size_t max_in_flight, siz
 	client->max_queued = max_queued;
 	list_init(&client->running);
 	list_init(&client->queued);
-	pthread_mutex_init(&client->mutex, NULL);
+	mutex_init(&client->mutex);
 	client->multi = curl_multi_init();
 	CHECK(client->multi != NULL);
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)max_in_flight);
@@ -130,7 +131,7 @@ int http_client_new(const struct address_guard *guard, size_t max_in_flight, siz
 
 	if (thread_start(&client->thread, "http-client", 256UL * 1024, client_thread, client, err) < 0) {
 		curl_multi_cleanup(client->multi);
-		pthread_mutex_destroy(&client->mutex);
+		(void)pthread_mutex_destroy(&client->mutex); /* nobody holds it */
 		free(client);
 		return -1;
 	}
@@ -142,13 +143,13 @@ void http_client_free(struct http_client *client)
 {
 	if (client == NULL)
 		return;
-	pthread_mutex_lock(&client->mutex);
+	mutex_lock(&client->mutex);
 	client->stopping = true;
-	pthread_mutex_unlock(&client->mutex);
+	mutex_unlock(&client->mutex);
 	curl_multi_wakeup(client->multi);
 	thread_join(client->thread);
 	curl_multi_cleanup(client->multi);
-	pthread_mutex_destroy(&client->mutex);
+	(void)pthread_mutex_destroy(&client->mutex); /* nobody holds it */
 	free(client);
 }
 
@@ -157,13 +158,13 @@ int http_client_send(struct http_client *client, const struct http_request *requ
 {
 	struct exchange *exchange = exchange_new(request, done, ctx);
 
-	pthread_mutex_lock(&client->mutex);
+	mutex_lock(&client->mutex);
 	bool refused = client->stopping || client->queued_len >= client->max_queued;
 	if (!refused) {
 		list_append(&client->queued, &exchange->node);
 		client->queued_len++;
 	}
-	pthread_mutex_unlock(&client->mutex);
+	mutex_unlock(&client->mutex);
 	if (refused) {
 		exchange_free(exchange);
 		return error_set(err, ERR_LIMIT, "too many HTTP requests are waiting");

@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/kafka/topics.h"
 
 #define LANES 64
@@ -42,7 +43,7 @@ struct bursts *bursts_new(struct kafka_producer *producer, const struct bursts_l
 	bursts->limits = *limits;
 	for (size_t i = 0; i < LANES; i++)
 		list_init(&bursts->lanes[i].waiting);
-	CHECK(pthread_mutex_init(&bursts->lock, NULL) == 0);
+	mutex_init(&bursts->lock);
 	return bursts;
 }
 
@@ -53,16 +54,6 @@ void bursts_free(struct bursts *bursts)
 	CHECK(bursts->waiting_len == 0);            /* the producer's purge has reported what was under way, and so them */
 	(void)pthread_mutex_destroy(&bursts->lock); /* nobody is left to hold it */
 	free(bursts);
-}
-
-static void lock(struct bursts *bursts)
-{
-	CHECK(pthread_mutex_lock(&bursts->lock) == 0);
-}
-
-static void unlock(struct bursts *bursts)
-{
-	CHECK(pthread_mutex_unlock(&bursts->lock) == 0);
 }
 
 static void end_unsent(struct bursts_op *op, enum error_kind outcome, const char *reason)
@@ -118,7 +109,7 @@ static struct burst *end_one(struct burst *burst, enum end end, struct list_node
 	struct bursts *bursts = burst->bursts;
 	struct lane *lane = burst->lane;
 	struct burst *next = burst;
-	lock(bursts);
+	mutex_lock(&bursts->lock);
 	burst->acknowledged |= end == ACKNOWLEDGED;
 	burst->failed |= end == FAILED;
 	lane->sent_len--;
@@ -130,7 +121,7 @@ static struct burst *end_one(struct burst *burst, enum end end, struct list_node
 		take_waiting(bursts, lane, len, list);
 		next = len > 0 && !fails ? begin_burst(bursts, lane, len) : NULL;
 	}
-	unlock(bursts);
+	mutex_unlock(&bursts->lock);
 	return next;
 }
 
@@ -225,11 +216,11 @@ int bursts_produce(struct bursts *bursts, struct bursts_op *op, struct error *er
 	struct burst *burst = NULL;
 	struct lane *lane = lane_of(bursts, &op->message);
 	int result = 0;
-	lock(bursts);
+	mutex_lock(&bursts->lock);
 	if (lane->under_way < bursts->limits.under_way)
 		op->burst = burst = begin_burst(bursts, lane, 1);
 	else
 		result = wait_for_turn(bursts, lane, op, err);
-	unlock(bursts);
+	mutex_unlock(&bursts->lock);
 	return burst == NULL ? result : send_at_once(op, err);
 }

@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/cond.h"
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/kafka/consumer_private.h"
 #include "common/kafka/topics.h"
@@ -68,7 +69,7 @@ int kafka_consumer_open(const struct kafka_settings *settings, const char *group
 		return -1;
 	struct kafka_consumer *consumer = xcalloc(1, sizeof(*consumer));
 	kafka_probe_init(&consumer->probe);
-	CHECK(pthread_mutex_init(&consumer->lock, NULL) == 0);
+	mutex_init(&consumer->lock);
 	rd_kafka_conf_set_opaque(conf, consumer);
 	rd_kafka_conf_set_rebalance_cb(conf, kafka_group_rebalance);
 	char text[256];
@@ -202,11 +203,11 @@ static void *close_consumer(void *arg)
 	rd_kafka_queue_destroy(consumer->queue);
 	rd_kafka_destroy(consumer->handle);
 	kafka_consumer_release(consumer);
-	CHECK(pthread_mutex_lock(&closer->lock) == 0);
+	mutex_lock(&closer->lock);
 	closer->closed = true;
 	bool abandoned = closer->abandoned;
 	CHECK(pthread_cond_signal(&closer->changed) == 0);
-	CHECK(pthread_mutex_unlock(&closer->lock) == 0);
+	mutex_unlock(&closer->lock);
 	if (abandoned)
 		closer_free(closer);
 	return NULL;
@@ -216,7 +217,7 @@ static struct closer *closer_new(struct kafka_consumer *consumer)
 {
 	struct closer *closer = xcalloc(1, sizeof(*closer));
 	closer->consumer = consumer;
-	CHECK(pthread_mutex_init(&closer->lock, NULL) == 0);
+	mutex_init(&closer->lock);
 	cond_init(&closer->changed);
 	return closer;
 }
@@ -233,12 +234,12 @@ void kafka_consumer_free(struct kafka_consumer *consumer)
 	thread_detach(thread);
 
 	struct timespec until = cond_deadline(CLOSE_MS);
-	CHECK(pthread_mutex_lock(&closer->lock) == 0);
+	mutex_lock(&closer->lock);
 	while (!closer->closed && cond_wait_until(&closer->changed, &closer->lock, &until))
 		;
 	closer->abandoned = !closer->closed;
 	bool closed = closer->closed;
-	CHECK(pthread_mutex_unlock(&closer->lock) == 0);
+	mutex_unlock(&closer->lock);
 	if (closed)
 		closer_free(closer);
 	else

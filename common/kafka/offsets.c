@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/mutex.h"
 #include "common/kafka/consumer_private.h"
 
 #define TIMESTAMP_LATEST (-1)
@@ -79,7 +80,7 @@ int kafka_offset_at(struct kafka_consumer *consumer, const char *topic, int32_t 
 
 const char *kafka_cluster_id(struct kafka_consumer *consumer, int timeout_ms)
 {
-	CHECK(pthread_mutex_lock(&consumer->lock) == 0);
+	mutex_lock(&consumer->lock);
 	if (consumer->cluster_id == NULL) {
 		char *id = rd_kafka_clusterid(consumer->handle, timeout_ms);
 		if (id != NULL) {
@@ -88,6 +89,6 @@ const char *kafka_cluster_id(struct kafka_consumer *consumer, int timeout_ms)
 		}
 	}
 	const char *id = consumer->cluster_id;
-	CHECK(pthread_mutex_unlock(&consumer->lock) == 0);
+	mutex_unlock(&consumer->lock);
 	return id;
 }

@@ -3,12 +3,13 @@
 
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "common/base/mutex.h"
 #include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 
 void kafka_probe_init(struct kafka_probe *probe)
 {
-	CHECK(pthread_mutex_init(&probe->lock, NULL) == 0);
+	mutex_init(&probe->lock);
 	probe->asked_ms = 0;
 	probe->up = false;
 	probe->why[0] = '\0';
@@ -60,7 +61,7 @@ static bool ask(struct kafka_probe *probe, rd_kafka_t *handle)
 
 bool kafka_probe_ask(struct kafka_probe *probe, rd_kafka_t *handle, struct buffer *why)
 {
-	CHECK(pthread_mutex_lock(&probe->lock) == 0);
+	mutex_lock(&probe->lock);
 	int64_t now_ms = clock_boot_ms();
 	if (probe->asked_ms == 0 || now_ms - probe->asked_ms >= KAFKA_PROBE_KEEP_MS) {
 		probe->up = ask(probe, handle);
@@ -69,6 +70,6 @@ bool kafka_probe_ask(struct kafka_probe *probe, rd_kafka_t *handle, struct buffe
 	bool up = probe->up;
 	if (!up && why != NULL)
 		(void)buffer_append_str(why, probe->why); /* a cut reason is still one */
-	CHECK(pthread_mutex_unlock(&probe->lock) == 0);
+	mutex_unlock(&probe->lock);
 	return up;
 }

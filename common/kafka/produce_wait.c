@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/cond.h"
+#include "common/base/mutex.h"
 #include "common/kafka/producer.h"
 
 /* Shared by the waiting caller and the delivery report: whoever is last frees it. */
@@ -22,7 +23,7 @@ static struct waiter *waiter_new(void)
 {
 	struct waiter *waiter = xcalloc(1, sizeof(*waiter));
 	cond_init(&waiter->changed);
-	CHECK(pthread_mutex_init(&waiter->lock, NULL) == 0);
+	mutex_init(&waiter->lock);
 	waiter->references = 2;
 	return waiter;
 }
@@ -39,13 +40,13 @@ static void waiter_unref(struct waiter *waiter)
 static void on_done(void *ctx, const struct kafka_delivery *delivery)
 {
 	struct waiter *waiter = ctx;
-	CHECK(pthread_mutex_lock(&waiter->lock) == 0);
+	mutex_lock(&waiter->lock);
 	waiter->done = true;
 	waiter->place = *delivery;
 	waiter->place.reason = NULL;
 	(void)snprintf(waiter->reason, sizeof(waiter->reason), "%s", delivery->reason); /* may be cut */
 	CHECK(pthread_cond_signal(&waiter->changed) == 0);
-	CHECK(pthread_mutex_unlock(&waiter->lock) == 0);
+	mutex_unlock(&waiter->lock);
 	waiter_unref(waiter);
 }
 
@@ -72,7 +73,7 @@ int kafka_produce_wait_place(struct kafka_producer *producer, const struct kafka
 		waiter_unref(waiter);
 		return -1;
 	}
-	CHECK(pthread_mutex_lock(&waiter->lock) == 0);
+	mutex_lock(&waiter->lock);
 	for (int left_ms; !waiter->done && (left_ms = clock_left_ms(deadline_ms)) > 0;)
 		wait_slice(waiter, left_ms);
 	int result = 0;
@@ -82,7 +83,7 @@ int kafka_produce_wait_place(struct kafka_producer *producer, const struct kafka
 		result = error_set(err, waiter->place.outcome, "kafka: %s: %s", message->topic, waiter->reason);
 	else
 		*ret_place = waiter->place;
-	CHECK(pthread_mutex_unlock(&waiter->lock) == 0);
+	mutex_unlock(&waiter->lock);
 	waiter_unref(waiter);
 	return result;
 }

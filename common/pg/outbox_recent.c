@@ -10,6 +10,7 @@
 #include "common/base/ids.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
+#include "common/base/mutex.h"
 
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
 #define KEPT_EVENTS 65536
@@ -46,7 +47,7 @@ struct outbox_recent {
 struct outbox_recent *outbox_recent_new(void)
 {
 	struct outbox_recent *recent = xcalloc(1, sizeof(*recent));
-	CHECK(pthread_mutex_init(&recent->lock, NULL) == 0);
+	mutex_init(&recent->lock);
 	recent->events = map_new(KEPT_EVENTS, NULL);
 	list_init(&recent->blocks);
 	return recent;
@@ -157,7 +158,7 @@ void outbox_recent_add(struct outbox_recent *recent, const struct outbox_committ
 	if (len == 0)
 		return;
 	struct block *block = make_block(events, len);
-	CHECK(pthread_mutex_lock(&recent->lock) == 0);
+	mutex_lock(&recent->lock);
 	list_append(&recent->blocks, &block->node);
 	recent->bytes += block->bytes;
 	block->left++; /* mine, until all have found their place */
@@ -169,26 +170,26 @@ void outbox_recent_add(struct outbox_recent *recent, const struct outbox_committ
 	}
 	drop_one(recent, block);
 	forget_old(recent);
-	CHECK(pthread_mutex_unlock(&recent->lock) == 0);
+	mutex_unlock(&recent->lock);
 }
 
 struct outbox_recent_event *outbox_recent_take(struct outbox_recent *recent, const char *build_id, int32_t sequence)
 {
 	struct key key = key_of(build_id, sequence);
-	CHECK(pthread_mutex_lock(&recent->lock) == 0);
+	mutex_lock(&recent->lock);
 	struct kept *kept = map_take(recent->events, &key, sizeof(key));
 	if (kept != NULL && clock_boot_ms() - kept->block->since_ms >= KEPT_MS) {
 		drop_one(recent, kept->block);
 		kept = NULL;
 	}
-	CHECK(pthread_mutex_unlock(&recent->lock) == 0);
+	mutex_unlock(&recent->lock);
 	return kept == NULL ? NULL : &kept->event;
 }
 
 void outbox_recent_release(struct outbox_recent *recent, struct outbox_recent_event *event)
 {
 	struct kept *kept = CONTAINER_OF(event, struct kept, event);
-	CHECK(pthread_mutex_lock(&recent->lock) == 0);
+	mutex_lock(&recent->lock);
 	drop_one(recent, kept->block);
-	CHECK(pthread_mutex_unlock(&recent->lock) == 0);
+	mutex_unlock(&recent->lock);
 }

@@ -15,6 +15,7 @@
 #include "common/base/cond.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/mutex.h"
 #include "common/pg/outbox_private.h"
 
 /* After `stopping` a round gets this long to end by itself. */
@@ -39,7 +40,7 @@ struct round {
 static struct round *round_new(size_t len)
 {
 	struct round *round = xcalloc(1, sizeof(*round) + len * sizeof(round->entries[0]));
-	CHECK(pthread_mutex_init(&round->lock, NULL) == 0);
+	mutex_init(&round->lock);
 	cond_init(&round->changed);
 	round->len = len;
 	for (size_t i = 0; i < len; i++)
@@ -59,13 +60,13 @@ static void on_delivered(void *ctx, const struct kafka_delivery *delivery)
 {
 	struct entry *entry = ctx;
 	struct round *round = entry->round;
-	CHECK(pthread_mutex_lock(&round->lock) == 0);
+	mutex_lock(&round->lock);
 	entry->outcome = delivery->outcome;
 	round->pending--;
 	bool last = round->pending == 0 && round->abandoned;
 	if (round->pending == 0)
 		CHECK(pthread_cond_signal(&round->changed) == 0);
-	CHECK(pthread_mutex_unlock(&round->lock) == 0);
+	mutex_unlock(&round->lock);
 	if (last)
 		round_free(round);
 }
@@ -113,18 +114,18 @@ static void produce_all(struct kafka_producer *producer, const struct outbox_bat
 			round->entries[row].outcome = ERR_INVALID;
 			continue;
 		}
-		CHECK(pthread_mutex_lock(&round->lock) == 0);
+		mutex_lock(&round->lock);
 		round->pending++;
-		CHECK(pthread_mutex_unlock(&round->lock) == 0);
+		mutex_unlock(&round->lock);
 		int taken = outbox_message_read(&message, event, &err);
 		message.message.generation = generation;
 		if (taken == 0)
 			taken = kafka_produce(producer, &message.message, on_delivered, &round->entries[row], &err);
 		if (taken == 0)
 			continue;
-		CHECK(pthread_mutex_lock(&round->lock) == 0);
+		mutex_lock(&round->lock);
 		round->pending--;
-		CHECK(pthread_mutex_unlock(&round->lock) == 0);
+		mutex_unlock(&round->lock);
 		if (err.kind != ERR_INVALID && err.kind != ERR_INTERNAL)
 			break; /* queue full, or the handle is being replaced: the rest waits for the next round */
 		log_error("outbox: an event cannot be published, its key waits", "outbox_id", event->row, "topic", event->topic,
@@ -139,7 +140,7 @@ static void produce_all(struct kafka_producer *producer, const struct outbox_bat
 static bool wait_all(struct round *round, const _Atomic bool *stopping)
 {
 	int64_t give_up_ms = 0;
-	CHECK(pthread_mutex_lock(&round->lock) == 0);
+	mutex_lock(&round->lock);
 	while (round->pending > 0) {
 		if (atomic_load(stopping) && give_up_ms == 0)
 			give_up_ms = clock_boot_ms() + STOP_MS;
@@ -150,7 +151,7 @@ static bool wait_all(struct round *round, const _Atomic bool *stopping)
 	}
 	bool done = round->pending == 0;
 	round->abandoned = !done;
-	CHECK(pthread_mutex_unlock(&round->lock) == 0);
+	mutex_unlock(&round->lock);
 	return done;
 }
 

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/cond.h"
+#include "common/base/mutex.h"
 
 struct pg_pool {
 	pthread_mutex_t lock;
@@ -19,7 +20,7 @@ struct pg_pool *pg_pool_new(const struct pg_settings *settings, size_t max)
 {
 	CHECK(max > 0);
 	struct pg_pool *pool = xcalloc(1, sizeof(*pool) + max * sizeof(void *));
-	CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
+	mutex_init(&pool->lock);
 	cond_init(&pool->given);
 	pool->max = max;
 	while (pool->idle_len < max)
@@ -42,11 +43,11 @@ void pg_pool_free(struct pg_pool *pool)
 int pg_pool_take(struct pg_pool *pool, int timeout_ms, struct pg_conn **ret_conn, struct error *err)
 {
 	struct timespec until = cond_deadline(timeout_ms);
-	CHECK(pthread_mutex_lock(&pool->lock) == 0);
+	mutex_lock(&pool->lock);
 	while (pool->idle_len == 0 && cond_wait_until(&pool->given, &pool->lock, &until))
 		;
 	struct pg_conn *conn = pool->idle_len > 0 ? pool->idle[--pool->idle_len] : NULL;
-	CHECK(pthread_mutex_unlock(&pool->lock) == 0);
+	mutex_unlock(&pool->lock);
 	if (conn == NULL)
 		return error_set(err, ERR_LIMIT, "postgres: all %zu connections are busy", pool->max);
 	*ret_conn = conn;
@@ -56,9 +57,9 @@ int pg_pool_take(struct pg_pool *pool, int timeout_ms, struct pg_conn **ret_conn
 void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn)
 {
 	pg_rollback(conn);
-	CHECK(pthread_mutex_lock(&pool->lock) == 0);
+	mutex_lock(&pool->lock);
 	CHECK(pool->idle_len < pool->max);
 	pool->idle[pool->idle_len++] = conn;
 	CHECK(pthread_cond_signal(&pool->given) == 0);
-	CHECK(pthread_mutex_unlock(&pool->lock) == 0);
+	mutex_unlock(&pool->lock);
 }

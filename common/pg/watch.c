@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/base/wakeup.h"
 #include "kiln_pg_sql.h"
@@ -38,7 +39,7 @@ static void register_metrics(void)
 static bool find_waiting(struct pg_watch *watch, struct pg_array *ret_pids)
 {
 	int64_t now_ms = clock_boot_ms();
-	CHECK(pthread_mutex_lock(&watch->lock) == 0);
+	mutex_lock(&watch->lock);
 	for (size_t i = 0; i < PG_WATCH_MAX; i++) {
 		const struct pg_conn *conn = watch->watched[i];
 		if (conn == NULL)
@@ -47,7 +48,7 @@ static bool find_waiting(struct pg_watch *watch, struct pg_array *ret_pids)
 		if (since_ms != 0 && now_ms - since_ms >= WAIT_MS && pg_backend_pid(conn) != 0)
 			pg_array_add_int(ret_pids, pg_backend_pid(conn));
 	}
-	CHECK(pthread_mutex_unlock(&watch->lock) == 0);
+	mutex_unlock(&watch->lock);
 	return ret_pids->len > 0;
 }
 
@@ -130,7 +131,7 @@ int pg_watch_new(const struct pg_settings *settings, struct pg_watch **ret_watch
 	struct pg_watch *watch = xcalloc(1, sizeof(*watch));
 	watch->conn = pg_conn_new(settings);
 	wakeup_init(&watch->wakeup);
-	CHECK(pthread_mutex_init(&watch->lock, NULL) == 0);
+	mutex_init(&watch->lock);
 	if (thread_start(&watch->thread, "pg-watch", THREAD_STACK_BYTES, run, watch, err) < 0) {
 		wakeup_release(&watch->wakeup);
 		(void)pthread_mutex_destroy(&watch->lock); /* nobody holds it */
@@ -158,20 +159,20 @@ void pg_watch_free(struct pg_watch *watch)
 void pg_watch_add(struct pg_watch *watch, const struct pg_conn *conn)
 {
 	size_t i = 0;
-	CHECK(pthread_mutex_lock(&watch->lock) == 0);
+	mutex_lock(&watch->lock);
 	while (i < PG_WATCH_MAX && watch->watched[i] != NULL)
 		i++;
 	CHECK(i < PG_WATCH_MAX);
 	watch->watched[i] = conn;
-	CHECK(pthread_mutex_unlock(&watch->lock) == 0);
+	mutex_unlock(&watch->lock);
 }
 
 void pg_watch_remove(struct pg_watch *watch, const struct pg_conn *conn)
 {
-	CHECK(pthread_mutex_lock(&watch->lock) == 0);
+	mutex_lock(&watch->lock);
 	for (size_t i = 0; i < PG_WATCH_MAX; i++) {
 		if (watch->watched[i] == conn)
 			watch->watched[i] = NULL;
 	}
-	CHECK(pthread_mutex_unlock(&watch->lock) == 0);
+	mutex_unlock(&watch->lock);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/mutex.h"
 #include "common/base/wakeup.h"
 
 #define MAX_COMMANDS 1000
@@ -18,7 +19,7 @@ struct mailbox {
 struct mailbox *mailbox_new(void)
 {
 	struct mailbox *mailbox = xcalloc(1, sizeof(*mailbox));
-	CHECK(pthread_mutex_init(&mailbox->lock, NULL) == 0);
+	mutex_init(&mailbox->lock);
 	list_init(&mailbox->mails);
 	wakeup_init(&mailbox->wakeup);
 	return mailbox;
@@ -42,19 +43,19 @@ void mailbox_free(struct mailbox *mailbox)
 
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
-	CHECK(pthread_mutex_lock(&mailbox->lock) == 0);
+	mutex_lock(&mailbox->lock);
 	list_append(&mailbox->mails, &mail->node);
 	if (mail->kind == MAIL_COMMAND)
 		mailbox->commands++;
-	CHECK(pthread_mutex_unlock(&mailbox->lock) == 0);
+	mutex_unlock(&mailbox->lock);
 	wakeup_signal(&mailbox->wakeup);
 }
 
 bool mailbox_command_room(struct mailbox *mailbox)
 {
-	CHECK(pthread_mutex_lock(&mailbox->lock) == 0);
+	mutex_lock(&mailbox->lock);
 	bool room = mailbox->commands < MAX_COMMANDS;
-	CHECK(pthread_mutex_unlock(&mailbox->lock) == 0);
+	mutex_unlock(&mailbox->lock);
 	return room;
 }
 
@@ -66,9 +67,9 @@ int mailbox_fd(struct mailbox *mailbox)
 void mailbox_take(struct mailbox *mailbox, struct list_node *ret)
 {
 	wakeup_clear(&mailbox->wakeup);
-	CHECK(pthread_mutex_lock(&mailbox->lock) == 0);
+	mutex_lock(&mailbox->lock);
 	for (struct list_node *node = list_pop(&mailbox->mails); node != NULL; node = list_pop(&mailbox->mails))
 		list_append(ret, node);
 	mailbox->commands = 0;
-	CHECK(pthread_mutex_unlock(&mailbox->lock) == 0);
+	mutex_unlock(&mailbox->lock);
 }

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/ids.h"
+#include "common/base/mutex.h"
 #include "common/base/str.h"
 #include "common/base/thread.h"
 #include "common/http/easy.h"
@@ -209,9 +210,9 @@ static void wait_and_serve(struct model_proxy *proxy, int64_t due_ms)
 
 static bool is_stopping(struct model_proxy *proxy)
 {
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	bool stopping = proxy->stopping;
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 	return stopping;
 }
 
@@ -255,10 +256,10 @@ void proxy_tell(struct model_proxy *proxy, const char *line)
 		plain[len++] = (char)(*line >= ' ' && *line <= '~' ? *line : '?');
 	plain[len++] = '\n';
 	plain[len] = '\0';
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	CHECK(buffer_append_str(&proxy->lines, plain) == 0); /* above LINES_HIGH_BYTES there are no new requests */
 	publish(proxy);
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 }
 
 void proxy_tell_key(struct model_proxy *proxy, const char *key)
@@ -267,11 +268,11 @@ void proxy_tell_key(struct model_proxy *proxy, const char *key)
 		return;
 	model_key_free(proxy->last_key);
 	proxy->last_key = xstrdup(key);
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	model_key_free(proxy->new_key);
 	proxy->new_key = xstrdup(key);
 	publish(proxy);
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 }
 
 void proxy_is_active(struct model_proxy *proxy)
@@ -286,15 +287,15 @@ int64_t model_proxy_active_ms(const struct model_proxy *proxy)
 
 bool proxy_is_held_up(struct model_proxy *proxy)
 {
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	bool held_up = proxy->lines.len > LINES_HIGH_BYTES;
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 	return held_up;
 }
 
 void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **ret_key)
 {
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	bool held_up = proxy->lines.len > LINES_HIGH_BYTES;
 	wakeup_clear(&proxy->wakeup);
 	if (proxy->lines.len > 0)
@@ -302,16 +303,16 @@ void model_proxy_take(struct model_proxy *proxy, struct buffer *lines, char **re
 	buffer_clear(&proxy->lines);
 	*ret_key = proxy->new_key;
 	proxy->new_key = NULL;
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 	if (held_up && proxy->started)
 		curl_multi_wakeup(proxy->multi);
 }
 
 struct model_meter model_proxy_meter(struct model_proxy *proxy)
 {
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	struct model_meter meter = proxy->told;
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 	return meter;
 }
 
@@ -365,7 +366,7 @@ int model_proxy_new(const struct model_proxy_options *options, struct model_prox
 		return -1;
 	}
 	make_token(proxy);
-	pthread_mutex_init(&proxy->mutex, NULL);
+	mutex_init(&proxy->mutex);
 	wakeup_init(&proxy->wakeup);
 	buffer_init(&proxy->lines, MODEL_PROXY_LINES_BYTES);
 	http_curl_init();
@@ -389,9 +390,9 @@ void model_proxy_stop(struct model_proxy *proxy)
 {
 	if (!proxy->started)
 		return;
-	pthread_mutex_lock(&proxy->mutex);
+	mutex_lock(&proxy->mutex);
 	proxy->stopping = true;
-	pthread_mutex_unlock(&proxy->mutex);
+	mutex_unlock(&proxy->mutex);
 	curl_multi_wakeup(proxy->multi);
 	thread_join(proxy->thread);
 	proxy->started = false;
@@ -412,6 +413,6 @@ void model_proxy_free(struct model_proxy *proxy)
 	buffer_release(&proxy->lines);
 	model_key_free(proxy->last_key);
 	model_key_free(proxy->new_key);
-	pthread_mutex_destroy(&proxy->mutex);
+	(void)pthread_mutex_destroy(&proxy->mutex); /* nobody holds it */
 	free(proxy);
 }
