@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api-gateway/field_list.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
 
@@ -26,14 +27,14 @@ void etag_of_bytes(const void *data, size_t len, char ret[ETAG_SIZE])
 /* Blanks, and commas that separate nothing (section 5.6.1.2). */
 static const char *skip_empty(const char *at, const char *end)
 {
-	while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+	while (at < end && (slice_is_blank(*at) || *at == ','))
 		at++;
 	return at;
 }
 
 static const char *skip_blanks(const char *at, const char *end)
 {
-	while (at < end && (*at == ' ' || *at == '\t'))
+	while (at < end && slice_is_blank(*at))
 		at++;
 	return at;
 }
@@ -61,10 +62,9 @@ static const char *next_tag(const char **at, const char *end, bool *ret_weak, si
 int etag_list_has(const char *value, size_t len, const char *etag, enum etag_comparison comparison, bool *ret_has,
 				  struct error *err)
 {
-	const char *end = value + len, *at = skip_blanks(value, end);
-	while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	if (end - at == 1 && *at == '*') {
+	struct slice list = slice_trim((struct slice){value, len});
+	const char *at = list.data, *end = list.data + list.len;
+	if (slice_equals(list, "*")) {
 		*ret_has = true;
 		return 0;
 	}

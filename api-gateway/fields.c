@@ -45,7 +45,7 @@ void fields_trim(h2o_req_t *h2o)
 {
 	for (size_t i = 0; i < h2o->headers.size; i++) {
 		h2o_iovec_t *value = &h2o->headers.entries[i].value;
-		while (value->len > 0 && (value->base[value->len - 1] == ' ' || value->base[value->len - 1] == '\t'))
+		while (value->len > 0 && slice_is_blank(value->base[value->len - 1]))
 			value->len--;
 	}
 }

@@ -1,57 +1,16 @@
 #include "api-gateway/prefer.h"
 
-#include <stdbool.h>
-#include <string.h>
-#include <strings.h>
+#include "api-gateway/field_list.h"
 
-struct part {
-	const char *text;
-	size_t len;
-};
-
-static bool is_blank(char c)
+static int64_t read_seconds(struct slice text)
 {
-	return c == ' ' || c == '\t';
-}
-
-static struct part trim(struct part part)
-{
-	while (part.len > 0 && is_blank(*part.text)) {
-		part.text++;
-		part.len--;
-	}
-	while (part.len > 0 && is_blank(part.text[part.len - 1]))
-		part.len--;
-	return part;
-}
-
-/* Takes what comes before `separator` off *rest; a separator in quotes is none. */
-static struct part next_part(struct part *rest, char separator)
-{
-	bool quoted = false;
-	size_t len = 0;
-	for (; len < rest->len && (quoted || rest->text[len] != separator); len++) {
-		if (rest->text[len] == '"')
-			quoted = !quoted;
-		else if (quoted && rest->text[len] == '\\' && len + 1 < rest->len)
-			len++;
-	}
-	struct part part = {rest->text, len};
-	size_t taken = len < rest->len ? len + 1 : len;
-	rest->text += taken;
-	rest->len -= taken;
-	return trim(part);
-}
-
-static int64_t read_seconds(struct part text)
-{
-	if (text.len >= 2 && text.text[0] == '"' && text.text[text.len - 1] == '"')
-		text = (struct part){text.text + 1, text.len - 2};
+	if (text.len >= 2 && text.data[0] == '"' && text.data[text.len - 1] == '"')
+		text = (struct slice){text.data + 1, text.len - 2};
 	int64_t seconds = text.len > 0 ? 0 : -1;
 	for (size_t i = 0; i < text.len; i++) {
-		if (text.text[i] < '0' || text.text[i] > '9')
+		if (text.data[i] < '0' || text.data[i] > '9')
 			return -1;
-		seconds = seconds * 10 + (text.text[i] - '0');
+		seconds = seconds * 10 + (text.data[i] - '0');
 		if (seconds > PREFER_WAIT_MAX)
 			seconds = PREFER_WAIT_MAX;
 	}
@@ -60,13 +19,13 @@ static int64_t read_seconds(struct part text)
 
 int64_t prefer_wait(const char *value, size_t len)
 {
-	struct part rest = {value, value != NULL ? len : 0};
+	struct slice rest = {value, value != NULL ? len : 0};
 	while (rest.len > 0) {
-		struct part preference = next_part(&rest, ',');
-		struct part word = next_part(&preference, ';'); /* its parameters say nothing to us */
-		struct part name = next_part(&word, '=');
-		if (name.len == 4 && strncasecmp(name.text, "wait", 4) == 0)
-			return read_seconds(trim(word));
+		struct slice preference = slice_next(&rest, ',', SLICE_QUOTES_HIDE);
+		struct slice word = slice_next(&preference, ';', SLICE_QUOTES_HIDE); /* its parameters say nothing to us */
+		struct slice name = slice_next(&word, '=', SLICE_QUOTES_HIDE);
+		if (slice_equals(name, "wait"))
+			return read_seconds(slice_trim(word));
 	}
 	return -1;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api-gateway/field_list.h"
 #include "common/base/str.h"
 
 static const char unit[] = "bytes=";
@@ -38,11 +39,8 @@ enum range range_read(const char *value, size_t len, int64_t size, int64_t *ret_
 	size_t unit_len = sizeof(unit) - 1;
 	if (len < unit_len || strncasecmp(value, unit, unit_len) != 0)
 		return RANGE_NONE;
-	const char *text = value + unit_len, *end = value + len;
-	while (text < end && (*text == ' ' || *text == '\t'))
-		text++;
-	while (end > text && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
+	struct slice numbers = slice_trim((struct slice){value + unit_len, len - unit_len});
+	const char *text = numbers.data, *end = numbers.data + numbers.len;
 	const char *dash = memchr(text, '-', (size_t)(end - text));
 	int64_t first, last = INT64_MAX;
 	if (dash == NULL)

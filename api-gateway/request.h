@@ -20,6 +20,7 @@
 #include "api-gateway/audit.h"
 #include "api-gateway/client_address.h"
 #include "api-gateway/entities.h"
+#include "api-gateway/field_list.h"
 #include "api-gateway/gateway.h"
 #include "api-gateway/lookups.h"
 #include "api-gateway/problem.h"
@@ -36,12 +37,6 @@
 
 struct loop;
 struct keyed_post;
-
-/* Bytes of somebody else's; not NUL-terminated. data is NULL when the header is absent. */
-struct slice {
-	const char *data;
-	size_t len;
-};
 
 struct request {
 	struct gateway *gateway;
