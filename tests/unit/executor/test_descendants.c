@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -12,14 +14,41 @@ static int subreaper(void **state UNUSED)
 	return prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-static pid_t shell(const char *script)
+static pid_t shell_that_writes_to(int fd, const char *script)
 {
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		(void)execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+		if (dup2(fd, STDOUT_FILENO) >= 0)
+			(void)execl("/bin/sh", "sh", "-c", script, (char *)NULL);
 		_exit(127);
 	}
+	return pid;
+}
+
+static pid_t shell(const char *script)
+{
+	return shell_that_writes_to(STDOUT_FILENO, script);
+}
+
+/* Returns once its processes have written so many bytes. Close the descriptor after them: without a reader they would
+ * end by themselves. */
+static pid_t shell_that_has_written(size_t count, const char *script, int *ret_fd)
+{
+	int ends[2];
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid_t pid = shell_that_writes_to(ends[1], script);
+	(void)close(ends[1]);
+	int64_t deadline_ms = clock_boot_ms() + 60000;
+	for (size_t seen = 0; seen < count;) {
+		struct pollfd readable = {.fd = ends[0], .events = POLLIN};
+		assert_int_equal(poll(&readable, 1, (int)(deadline_ms - clock_boot_ms())), 1);
+		char bytes[64];
+		ssize_t got = read(ends[0], bytes, sizeof(bytes));
+		assert_true(got > 0);
+		seen += (size_t)got;
+	}
+	*ret_fd = ends[0];
 	return pid;
 }
 
@@ -42,33 +71,39 @@ TEST(the_watched_childs_status_is_kept)
 	pid_t pid = shell("exit 7");
 	int status = 0;
 	bool ended = false;
-	int64_t deadline_ms = clock_boot_ms() + 60000;
-	while (!descendants_reap(pid, &status, &ended) && clock_boot_ms() < deadline_ms) {
-	}
+	siginfo_t has_ended;
+	assert_int_equal(waitid(P_PID, (id_t)pid, &has_ended, WEXITED | WNOWAIT), 0);
+	assert_true(descendants_reap(pid, &status, &ended));
 	assert_true(ended);
 	assert_int_equal(WEXITSTATUS(status), 7);
 }
 
+#define STAYS "sh -c 'printf x; exec sleep 1000'"
+
 TEST(whatever_a_child_hides_is_killed)
 {
-	pid_t pid = shell(
-		"trap '' TERM; (setsid sleep 1000 &); (setsid setsid sleep 1000 & sleep 1000 &) & sleep 1000 & sleep 1000");
+	int fd;
+	pid_t pid = shell_that_has_written(
+		5, "trap '' TERM; (setsid " STAYS " &); (setsid setsid " STAYS " & " STAYS " &) & " STAYS " & " STAYS, &fd);
 	int status = 0;
 	bool ended = false;
 	assert_true(killed_all(pid, &status, &ended));
 	assert_true(ended);
 	assert_true(descendants_reap(0, &status, &ended));
+	(void)close(fd);
 }
 
 TEST(what_forks_all_the_time_loses)
 {
-	pid_t pid = shell("f() { sleep 0.01 & f2 & }; f2() { while :; do sleep 0.005 & done; }; f; f2");
+	int fd;
+	pid_t pid = shell_that_has_written(
+		20, "f() { sleep 0.01 & f2 & }; f2() { while :; do sleep 0.005 & printf x; done; }; f; f2", &fd);
 	int status = 0;
 	bool ended = false;
-	int64_t until_ms = clock_boot_ms() + 100;
-	while (clock_boot_ms() < until_ms) {
-	}
 	assert_true(killed_all(pid, &status, &ended));
+	assert_true(ended);
+	assert_true(descendants_reap(0, &status, &ended));
+	(void)close(fd);
 }
 
 TEST(kept_children_are_left_alone)
