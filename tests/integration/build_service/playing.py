@@ -14,6 +14,7 @@ import confluent_kafka
 import psycopg
 
 from databases import BIN, PASSWORDS
+from kiln_testing.applied import wait_applied
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import TooLate, wait_for
 
@@ -195,6 +196,10 @@ class Gateway:
         data = {"worker_id": worker.id, "incarnation": worker.incarnation, "requested_by": self.token, "requested_at": now()}
         self.sender.send(WORKER_EVENTS, worker.id, "worker.drain_requested", data)
         self.sender.flush()
+
+    def wait_applied(self, topic, key):
+        """Until the service has applied what this key's partition has by now."""
+        wait_applied(self.database.system.brokers, self.sql, "kiln-build-service", topic, [partition_of(key.encode(), 12)])
 
     def row(self, build):
         columns = "status, phase, attempt, attempts_used, losses, mass_losses, cancel_requested, worker_id::text, result, settling, error_class, base_sha, branch"

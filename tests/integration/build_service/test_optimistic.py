@@ -4,6 +4,7 @@ import uuid
 import pytest
 
 from kiln_testing.waiting import stays, wait_for
+from playing import REQUESTS
 
 
 class Known:
@@ -121,6 +122,7 @@ def test_it_goes_directly_although_a_build_waits_that_nobody_can_run(known, gate
 def test_a_request_that_comes_again_after_its_build_was_pruned_makes_none(known, gateway, shared_database):
     build = f"{uuid.uuid4().hex[:8]}-0000-8000-8000-{uuid.uuid4().hex[:12]}"  # as from an Idempotency-Key
     shared_database.sql("insert into pruned_builds (build_id) values (%s)", build)
-    gateway.sender.send("kiln.build.requests", build, "build.requested", gateway.request(known.project, build=build))
+    gateway.sender.send(REQUESTS, build, "build.requested", gateway.request(known.project, build=build))
     gateway.sender.flush()
-    stays(lambda: gateway.row(build) is None, "no build", 0.5)
+    gateway.wait_applied(REQUESTS, build)
+    assert gateway.row(build) is None

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from kiln_testing.waiting import stays, wait_for
+from kiln_testing.waiting import wait_for
 from playing import REQUESTS, new_id
 
 
@@ -123,7 +123,8 @@ def test_metadata_is_in_every_event_as_it_came(gateway):
 def test_a_cancel_of_an_unknown_build_is_nothing(gateway):
     build = new_id()
     gateway.cancel(build)
-    stays(lambda: gateway.row(build) is None, "no build", 0.5)
+    gateway.wait_applied(REQUESTS, build)
+    assert gateway.row(build) is None
 
 
 def test_a_repeated_request_of_a_pruned_build_is_nothing(gateway, shared_database):
@@ -132,7 +133,8 @@ def test_a_repeated_request_of_a_pruned_build_is_nothing(gateway, shared_databas
     shared_database.sql("insert into pruned_builds (build_id) values (%s)", build)
     gateway.sender.send(REQUESTS, build, "build.requested", data)
     gateway.sender.flush()
-    stays(lambda: gateway.row(build) is None, "no build", 0.5)
+    gateway.wait_applied(REQUESTS, build)
+    assert gateway.row(build) is None
     shared_database.sql("delete from pruned_builds where build_id = %s", build)
     gateway.send(data)
     gateway.wait(build, "pending")

@@ -2,7 +2,7 @@
 import uuid
 
 from kiln_testing.waiting import stays, wait_for
-from playing import result
+from playing import WORKER_EVENTS, result
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
 
@@ -96,7 +96,8 @@ def test_a_result_that_waits_to_be_released_survives_a_restart(gateway, worker):
     build, assign = running(gateway, before)
     token = {name: assign[name] for name in ("build_id", "attempt", "lease_id")}
     after = takes_over(worker, before, reported=token)
-    stays(lambda: lost(gateway, build) == [], "the attempt", 1)
+    gateway.wait_applied(WORKER_EVENTS, after.id)
+    assert lost(gateway, build) == []
     after.report(assign, "attempt.finished", outcome="completed", published=False, closed=False, retryable=False, result=result())
     assert gateway.wait(build)["status"] == "completed"
     released = after.wait_command("attempt.released", build)
@@ -135,9 +136,10 @@ def test_a_repeated_hello_frees_nothing(gateway, worker):
     executor = worker()
     build, assign = running(gateway, executor)
     state = executor.state()
-    executor.sender.send("kiln.worker.events", executor.id, "worker.hello", {**state, "held": [], "reported": []})
+    executor.sender.send(WORKER_EVENTS, executor.id, "worker.hello", {**state, "held": [], "reported": []})
     executor.sender.flush()
-    stays(lambda: lost(gateway, build) == [], "the attempt", 1)
+    gateway.wait_applied(WORKER_EVENTS, executor.id)
+    assert lost(gateway, build) == []
     executor.finish(assign)
     gateway.wait(build, "completed")
 
@@ -165,7 +167,8 @@ def test_a_goodbye_frees_everything_at_once(gateway, worker, shared_database):
     row = gateway.wait(build)
     assert row["worker_id"] == other.id and lost(gateway, build) == ["worker_restarted"]
     executor.heartbeat()
-    stays(lambda: worker_state(shared_database, executor) == "gone", "the goodbye", 1)
+    gateway.wait_applied(WORKER_EVENTS, executor.id)
+    assert worker_state(shared_database, executor) == "gone"
 
 
 def test_a_worker_not_heard_of_lately_gets_nothing(gateway, worker):

@@ -3,10 +3,9 @@
 import datetime
 import uuid
 
-import confluent_kafka
-
 from . import agents, trail
 from .agents import Agents, spec
+from .applied import wait_applied
 from .client import Client, pointers
 from .records import partition_of
 from .repositories import Repository
@@ -158,19 +157,8 @@ class Kiln:
 
     def wait_applied(self, consumer, topic, partitions=None):
         """Waits until the consumer has applied what is in these partitions (in all of the topic's) by now."""
-        asking = confluent_kafka.Consumer({"bootstrap.servers": self.system.brokers, "group.id": "kiln-test-watermarks"})
-        try:
-            numbers = range(self.tap.partitions[topic]) if partitions is None else partitions
-            ends = {number: asking.get_watermark_offsets(confluent_kafka.TopicPartition(topic, number), timeout=60)[1] for number in numbers}
-        finally:
-            asking.close()
-        statement = "select partition, next_offset from consumer_offsets where consumer = %s and topic = %s"
-
-        def applied():
-            places = dict(self.system.sql(statement, consumer, topic))
-            return all(places.get(number, 0) >= end for number, end in ends.items())
-
-        wait_for(applied, f"{topic} to be applied by {consumer}")
+        numbers = range(self.tap.partitions[topic]) if partitions is None else partitions
+        wait_applied(self.system.brokers, self.system.sql, consumer, topic, numbers)
 
     def log_is_stored(self, task):
         """Waits for what the build's executor has written by now; it is another way than that of its results."""
