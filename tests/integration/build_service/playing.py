@@ -255,9 +255,10 @@ class Worker:
         self.heartbeat_s, self.works, self.drop = heartbeat_s, works, set(drop)
         self.sender = Sender(self.brokers, "/kiln/executor")
         self.held, self.reported, self.commands, self.dropped = {}, {}, [], []
-        self.draining, self.read_offset, self.stuck, self.lying = False, 0, False, False
+        self.draining, self.read_offset = False, 0
         self.changed = threading.Condition()
-        self.stopping, self.resting, self.silent = threading.Event(), threading.Event(), threading.Event()
+        self.stopping, self.hearing, self.resting, self.silent = (threading.Event() for _ in range(4))
+        self.hearing.set()
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.brokers, "group.id": f"worker-{self.id}", "enable.auto.commit": False, "auto.offset.reset": "error"}
         )
@@ -300,9 +301,9 @@ class Worker:
 
     def _read(self):
         while not self.stopping.is_set():
-            if self.stuck:
+            if not self.hearing.is_set():
                 self.resting.set()
-                time.sleep(0.05)
+                self.hearing.wait()
                 continue
             message = self.consumer.poll(0.1)
             if message is None or message.error():
@@ -333,16 +334,31 @@ class Worker:
 
     def wait_command(self, type, build=None, attempt=None, deadline=60.0):  # pylint: disable=redefined-builtin
         """The first such command."""
+
+        def is_meant(command):
+            return command["type"] == type and build in (None, command.get("build_id")) and attempt in (None, command.get("attempt"))
+
+        return self._wait_first(is_meant, f"{type} for {build}", deadline)
+
+    def _wait_first(self, is_meant, what, deadline=60.0):
         end = time.monotonic() + deadline
         with self.changed:
             while True:
-                for command in self.commands:
-                    if command["type"] == type and build in (None, command.get("build_id")) and attempt in (None, command.get("attempt")):
-                        return command
+                found = next(filter(is_meant, self.commands), None)
+                if found is not None:
+                    return found
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise TooLate(f"no {type} for {build} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
+                    raise TooLate(f"no {what} after {deadline:g} s: {[(c['type'], c.get('build_id')) for c in self.commands]}")
                 self.changed.wait(left)
+
+    def assignments(self, count):
+        """So many attempts, each as soon as it is here; one that is assigned again is no other."""
+        seen = set()
+        while len(seen) < count:
+            command = self._wait_first(lambda one: one["type"] == "attempt.assign" and one["lease_id"] not in seen, f"assignment behind {len(seen)}")
+            seen.add(command["lease_id"])
+            yield command
 
     def wait_dropped(self, build):
         """The first command about it that was read and lost."""
@@ -387,9 +403,9 @@ class Worker:
         self.finish(assign, published=True, commit_sha=sha)
 
     def deafen(self):
-        """From here on nothing more is read."""
+        """From here on nothing more is read, until `hearing` is set again."""
         self.resting.clear()
-        self.stuck = True
+        self.hearing.clear()
         assert self.resting.wait(60)
 
     def quieten(self):
@@ -405,6 +421,7 @@ class Worker:
 
     def stop(self):
         self.stopping.set()
+        self.hearing.set()
         for thread in self.threads:
             thread.join()
         self.consumer.close()

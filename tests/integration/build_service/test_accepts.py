@@ -34,7 +34,8 @@ def test_a_worker_that_missed_an_accept_gets_nothing_before_it_has_read_on(gatew
     wait_for(lambda: lost(gateway, first) == ["accept_timeout"], "the attempt to be lost")
     more = [gateway.post(gateway.project()) for _ in range(3)]
     stays(lambda: all(gateway.row(build) is None or gateway.row(build)["phase"] == "queued" for build in [*more]), "the queue", 2)
-    deaf.works, deaf.stuck = True, False
+    deaf.works = True
+    deaf.hearing.set()
     for build in [first, *more]:
         gateway.wait(build, "completed")
 

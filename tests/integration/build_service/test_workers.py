@@ -54,7 +54,8 @@ def test_a_worker_that_comes_back_is_told_to_abandon_what_it_lost(gateway, worke
     silent.freeze()
     wait_for(lambda: worker_state(shared_database, silent) == "lost", "the worker to be lost")
     wait_for(lambda: lost(gateway, build) == ["lease_expired"], "the attempt to be lost")
-    silent.stuck, silent.heartbeat_s = False, 0.3
+    silent.hearing.set()
+    silent.heartbeat_s = 0.3
     silent.wait_command("attempt.abandon", build)
     wait_for(lambda: worker_state(shared_database, silent) == "active", "the worker to be active")
     again = silent.assigned(build, attempt=2)
@@ -215,7 +216,8 @@ def test_the_wish_to_drain_outlives_a_lost_worker_but_is_not_for_another_incarna
     silent.freeze()
     wait_for(lambda: worker_state(shared_database, silent) == "lost", "the worker to be lost")
     gateway.drain(silent)
-    silent.stuck, silent.heartbeat_s = False, 0.3
+    silent.hearing.set()
+    silent.heartbeat_s = 0.3
     silent.wait_command("worker.drain")
     wait_for(lambda: worker_state(shared_database, silent) == "draining", "the worker to drain")
     silent.heartbeat_s = 0
