@@ -112,13 +112,20 @@ class BuildService:
                 self.lock.notify_all()
 
     def send(self, kind, data):
+        """Where it lies: the offset in the executor's partition."""
         key = data["worker_id"]
         headers = {
             "ce_specversion": "1.0", "ce_id": str(uuid.uuid4()), "ce_source": "/kiln/build-service", "ce_type": kind, "ce_subject": key, "ce_time": now(),
             "ce_dataschema": f"urn:kiln:schema:{kind}", "content-type": "application/json",
         }  # fmt: skip
-        self.producer.produce(ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=list(headers.items()))
+        sent = []
+        self.producer.produce(
+            ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=list(headers.items()), on_delivery=lambda error, message: sent.append((error, message))
+        )
         assert self.producer.flush(60) == 0
+        [(error, message)] = sent
+        assert error is None, error
+        return message.offset()
 
     def seen(self, **wanted):
         """Records whose data has these fields; `type` is the record's."""
@@ -144,7 +151,7 @@ class Attempt:
         self.service = executor.service
         self.token = {"build_id": build_id or str(uuid.uuid4()), "attempt": attempt, "lease_id": str(uuid.uuid4())}
         self.data = {**executor.addressee(), **self.token, **data}
-        self.sent_at = None
+        self.sent_at = self.offset = None
 
     @property
     def build_id(self):
@@ -152,7 +159,7 @@ class Attempt:
 
     def assign(self):
         self.sent_at = time.monotonic()
-        self.service.send("attempt.assign", self.data)
+        self.offset = self.service.send("attempt.assign", self.data)
         return self
 
     def command(self, kind, **more):
@@ -324,6 +331,10 @@ class Executor:
     def next_heartbeat(self, more=1):
         count = len(self.heartbeats()) + more
         return wait_for(lambda: self.heartbeats()[count - 1 :], "a heartbeat")[0]
+
+    def next_heartbeat_behind(self, offset):
+        """The first heartbeat of those to come that tells of all that the commands up to this one have done."""
+        return wait_for(lambda: (beat := self.next_heartbeat())["read_offset"] > offset and beat, f"the command at {offset} to be read")
 
     def release_all(self):
         """So that every slot and every listed result is free for the next test."""
