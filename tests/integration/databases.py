@@ -67,7 +67,7 @@ class Database:
             [str(PROGRAM)], env=self.environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def run(self, command, timeout=90, **variables):
+    def run(self, command, timeout=300, **variables):
         """A command of kiln-migrate that has ended: its status and what it said."""
         return subprocess.run(
             [str(PROGRAM), command], env=self.environment(**variables), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
@@ -76,6 +76,6 @@ class Database:
     def migrate(self, expect=0, **variables):
         """Its whole output."""
         process = self.start(**variables)
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == expect, f"exit {process.returncode}:\n{output}"
         return output

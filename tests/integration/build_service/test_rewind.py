@@ -17,7 +17,7 @@ def own_database(database):
 
 def rewind(database, command="rewind", expect=0):
     """Its log."""
-    done = database.run(command, timeout=100)
+    done = database.run(command)
     assert done.returncode == expect, done.stderr
     return done.stderr
 

@@ -101,7 +101,7 @@ def test_a_second_run_changes_nothing(database):
 def test_several_at_once_do_it_once(database, topics):
     topics.delete()
     processes = [database.start() for _ in range(4)]
-    outputs = [process.communicate(timeout=90)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], outputs
     applied = "".join(outputs).count("migration applied")
     assert applied == len(FILES)
@@ -112,7 +112,7 @@ def test_several_at_once_do_it_once(database, topics):
 def test_two_databases_of_one_cluster_at_once(database, another_database, topics):
     topics.delete()
     processes = [one.start() for one in (database, another_database) for _ in range(2)]
-    outputs = [process.communicate(timeout=90)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0], outputs
     for one in (database, another_database):
         assert len(one.sql("select 1 from schema_migrations")) == len(FILES)

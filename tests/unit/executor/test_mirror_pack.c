@@ -312,7 +312,7 @@ TEST(killed_at_any_moment_it_leaves_a_mirror_that_is_valid_and_is_packed_next_ti
 		(void)poll(NULL, 0, wait_ms); /* the moment, not a condition */
 		int status = 0;
 		bool ended = false;
-		assert_true(descendants_kill(clock_boot_ms() + 10000, pid, &status, &ended));
+		assert_true(descendants_kill(clock_boot_ms() + 60000, pid, &status, &ended));
 		assert_true(ended);
 		assert_valid(&mirror);
 		killed += WIFSIGNALED(status) ? 1 : 0;
