@@ -8,6 +8,7 @@ import uuid
 import psycopg
 
 from kiln_testing import places
+from kiln_testing.process import sanitizer_options
 
 BIN = pathlib.Path(os.environ.get("KILN_TEST_BIN", places.BIN))
 PROGRAM = BIN / "kiln-migrate"
@@ -57,7 +58,7 @@ class Database:
             "KILN_ROLE_PASSWORD_GATEWAY": PASSWORDS["kiln_gateway"],
             "KILN_ROLE_PASSWORD_BUILD_SERVICE": PASSWORDS["kiln_build_service"],
             "KILN_ROLE_PASSWORD_NOTIFIER": PASSWORDS["kiln_notifier"],
-            **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
+            **sanitizer_options(),
             **variables,
         }
         return {name: value for name, value in env.items() if value is not None}

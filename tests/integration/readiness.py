@@ -9,6 +9,6 @@ def missing(ops):
         ops("/readyz")
     except urllib.error.HTTPError as error:
         return {check["name"]: check["detail"] for check in json.loads(error.read())["checks"] if check["status"] == "fail"}
-    except (OSError, StopIteration, IndexError):
+    except (OSError, IndexError):
         return None
     return {}

@@ -1,12 +1,8 @@
 """kiln-build-service as a process, and a gateway and workers that speak to it over the real topics."""
 import json
-import os
 import secrets
-import signal
-import subprocess
 import threading
 import time
-import urllib.request
 import uuid
 from datetime import datetime, timezone
 
@@ -15,6 +11,7 @@ import psycopg
 
 from databases import BIN, PASSWORDS
 from kiln_testing.applied import wait_applied
+from kiln_testing.process import Process
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import TooLate, wait_for
 
@@ -35,59 +32,12 @@ def new_id():
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
-class Service:
+class Service(Process):
     """One instance."""
 
     def __init__(self, database, folder, **variables):
-        self.log_path = folder / f"build-service-{uuid.uuid4().hex[:8]}.log"
-        self.env = {
-            "PATH": "/usr/bin:/bin",
-            "KILN_ALLOW_ROOT": "1",
-            "KILN_DATABASE_URL": database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"]),
-            "KILN_KAFKA_BROKERS": database.system.brokers,
-            **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
-            **variables,
-        }
-        self.process = None
-
-    def start(self, wait=True):
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(  # ended by stop
-                [str(BIN / "kiln-build-service")], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
-        if wait:
-            wait_for(self.ready, f"the build service to be ready, log {self.log_path}", deadline=60.0)
-        return self
-
-    def lines(self):
-        found = []
-        for line in self.log_path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                found.append({"msg": line})
-        return found
-
-    def ops(self, path):
-        port = [line["port"] for line in self.lines() if line["msg"] == "ops port open"][-1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-            return answer.read().decode()
-
-    def ready(self):
-        assert self.process.poll() is None, self.log_path.read_text(encoding="utf-8")
-        try:
-            return json.loads(self.ops("/readyz"))["status"] == "pass"
-        except (OSError, IndexError):
-            return False
-
-    def metric(self, series):
-        return next((float(line.rpartition(" ")[2]) for line in self.ops("/metrics").splitlines() if line.startswith(series + " ")), 0.0)
-
-    def stop(self, number=signal.SIGTERM, deadline=60.0):
-        if self.process is None or self.process.poll() is not None:
-            return None
-        self.process.send_signal(number)
-        return self.process.wait(deadline)
+        env = {"KILN_DATABASE_URL": database.url_as("kiln_build_service", PASSWORDS["kiln_build_service"])}
+        super().__init__(database.system, BIN / "kiln-build-service", folder / f"build-service-{uuid.uuid4().hex[:8]}.log", env | variables)
 
 
 def end_offset(consumer, topic, partition):

@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 import urllib.error
-import urllib.request
 import uuid
 from datetime import datetime, timezone
 
@@ -18,6 +17,7 @@ import confluent_kafka
 
 from databases import BIN
 from kiln_testing.agents import Agents as AgentFolder, processes_with
+from kiln_testing.process import Process, end
 from kiln_testing.records import Judge, Record
 from kiln_testing.repositories import EMPTY_ENV, Repository
 from kiln_testing.system import free_folder
@@ -210,20 +210,18 @@ def open_files(pid):
                 yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
-class Executor:
+class Executor(Process):
+    orphaned = "TERM"  # it ends its agents
+
     def __init__(self, system, service, site, slots=2, worker_id=None, state=None, **variables):
-        self.system = system
         self.service = service
         self.site = site
         self.folder = free_folder("kiln-test-executor-")
         self.state = pathlib.Path(state) if state else self.folder / "state"
         self.state.mkdir(exist_ok=True)
         system.give(self.state, 0o700)
-        self.log_path = self.folder / "log"
         self.attempts = []
-        self.env = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "KILN_KAFKA_BROKERS": system.brokers,
+        env = {
             "KILN_STATE_DIR": str(self.state),
             "KILN_SLOTS": str(slots),
             "KILN_SANDBOX": "none",
@@ -233,26 +231,15 @@ class Executor:
             "KILN_GIT_ALLOW": "127.0.0.0/8",
             "KILN_OPS_PORT": "0",
             **({"KILN_WORKER_ID": worker_id} if worker_id else {}),
-            **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
             **variables,
         }
-        self.process = None
+        super().__init__(system, BIN / "kiln-executor", self.folder / "log", env)
         self.ready_before = 0
         self.hello = None
 
     def start(self, wait=True):
         self.ready_before = len(self._ready_lines())
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(  # ended by stop
-                ["setpriv", "--pdeathsig", "TERM", str(BIN / "kiln-executor")],  # also ends when pytest is killed
-                env=self.env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **self.system.as_run_user(),
-            )
+        super().start(wait=False)
         if wait:
             self.wait_hello()
         return self
@@ -260,7 +247,7 @@ class Executor:
     def _ready_lines(self):
         return [line for line in self.lines() if line["msg"] == "worker is ready"] if self.log_path.exists() else []
 
-    def wait_hello(self, deadline=120.0):
+    def wait_hello(self):
         """What it has said of itself since its start. Other suites' executors greet on the same topic: its log tells which it is."""
 
         def said():
@@ -272,23 +259,8 @@ class Executor:
                 if str(record.data["incarnation"]["counter"]) == ready[-1]["incarnation"]
             ]
 
-        self.hello = wait_for(said, "a hello", deadline=deadline)[-1]
+        self.hello = wait_for(said, "a hello")[-1]
         return self.hello
-
-    def log(self):
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
-
-    def lines(self):
-        found = []
-        for line in self.log().splitlines():
-            with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
-        return found
-
-    def ops(self, path):
-        port = [line["port"] for line in self.lines() if line["msg"] == "ops port open"][-1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-            return answer.read().decode()
 
     def unready(self):
         """Names of the checks that /readyz says are not fulfilled."""
@@ -378,13 +350,7 @@ class Executor:
         return [str(path.relative_to(self.state)) for folder in ("work", "trash", "locks", "results") for path in (self.state / folder).iterdir()]
 
     def kill(self, number=signal.SIGKILL):
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return self.process.returncode if self.process else None
-        return self.kill(signal.SIGTERM)
+        return end(self.process, number)
 
     def close(self):
         if self.process is not None and self.process.poll() is None:

@@ -2,18 +2,15 @@
 import base64
 import http.server
 import json
-import os
 import secrets
-import signal
-import subprocess
 import threading
 import time
-import urllib.request
 import uuid
 
 import confluent_kafka
 
 from databases import BIN, PASSWORDS
+from kiln_testing.process import Process
 from kiln_testing.waiting import TooLate, wait_for
 
 TOPIC = "kiln.build.events"
@@ -21,60 +18,12 @@ TOPIC = "kiln.build.events"
 NO_REQUEST = object()
 
 
-class Notifier:
+class Notifier(Process):
     """One instance."""
 
     def __init__(self, database, folder, **variables):
-        self.log_path = folder / f"notifier-{uuid.uuid4().hex[:8]}.log"
-        self.env = {
-            "PATH": "/usr/bin:/bin",
-            "KILN_ALLOW_ROOT": "1",
-            "KILN_DATABASE_URL": database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]),
-            "KILN_KAFKA_BROKERS": database.system.brokers,
-            "KILN_WEBHOOK_ALLOW": "127.0.0.1",
-            **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
-            **variables,
-        }
-        self.process = None
-
-    def start(self, wait=True):
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(  # ended by stop
-                [str(BIN / "kiln-notifier")], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
-        if wait:
-            wait_for(self.ready, f"the notifier to be ready, log {self.log_path}", deadline=60.0)
-        return self
-
-    def lines(self):
-        found = []
-        for line in self.log_path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                found.append({"msg": line})
-        return found
-
-    def ops(self, path):
-        port = next(line["port"] for line in self.lines() if line["msg"] == "ops port open")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-            return answer.read().decode()
-
-    def ready(self):
-        assert self.process.poll() is None, self.log_path.read_text(encoding="utf-8")
-        try:
-            return json.loads(self.ops("/readyz"))["status"] == "pass"
-        except (OSError, StopIteration):
-            return False
-
-    def metric(self, series):
-        return next((float(line.rpartition(" ")[2]) for line in self.ops("/metrics").splitlines() if line.startswith(series + " ")), 0.0)
-
-    def stop(self, number=signal.SIGTERM, deadline=60.0):
-        if self.process is None or self.process.poll() is not None:
-            return None
-        self.process.send_signal(number)
-        return self.process.wait(deadline)
+        env = {"KILN_DATABASE_URL": database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]), "KILN_WEBHOOK_ALLOW": "127.0.0.1"}
+        super().__init__(database.system, BIN / "kiln-notifier", folder / f"notifier-{uuid.uuid4().hex[:8]}.log", env | variables)
 
 
 class Bot:

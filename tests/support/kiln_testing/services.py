@@ -13,6 +13,7 @@ import uuid
 
 import httpx
 
+from .process import end, metric_of, spawn
 from .waiting import wait_for
 
 
@@ -96,18 +97,10 @@ class Service:
         wait_for(lambda: (answer := self.readyz()) is not None and answer.status_code == 200, "the service to be ready")
 
     def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
-            raise
+        end(self.process)
 
     def metric(self, name):
-        """The sum of a metric's values, whatever their labels; with {labels}, the value with these."""
-        lines = wait_for(lambda: ops_get(self.ops, "/metrics"), "the metrics").text.splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if name in (line.partition(" ")[0], line.partition("{")[0].partition(" ")[0]))
+        return metric_of(wait_for(lambda: ops_get(self.ops, "/metrics"), "the metrics").text, name)
 
 
 def start_beside(system, name, *, open_files=None, **variables):
@@ -115,18 +108,8 @@ def start_beside(system, name, *, open_files=None, **variables):
     pid, *_ = system.pids(name.upper().replace("-", "_"))
     limited = ["prlimit", f"--nofile={open_files}", "--"] if open_files is not None else []
     path = system.folder / "log" / f"{name}-{uuid.uuid4().hex[:12]}.log"
-    with path.open("ab") as log:
-        process = subprocess.Popen(
-            [*limited, str(pathlib.Path(system.env["KILN_BIN"]) / f"kiln-{name}")],
-            env=environment_of(pid) | {"KILN_OPS_PORT": "0"} | variables,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **system.as_run_user(),
-        )
-    return Service(process, path)
+    program = pathlib.Path(system.env["KILN_BIN"], f"kiln-{name}")
+    return Service(spawn(system, [*limited, program], environment_of(pid) | {"KILN_OPS_PORT": "0"} | variables, path), path)
 
 
 def migrate(system, command, expect=0):

@@ -14,6 +14,7 @@ import uuid
 import psycopg
 
 from . import disks, places
+from .process import end, spawn
 from .services import is_ready
 from .waiting import wait_for
 
@@ -236,17 +237,7 @@ class Executor:
     def start(self, wait=True):
         program = pathlib.Path(self.system.env["KILN_BIN"]) / "kiln-executor"
         seen = self._hellos()
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(program)],
-                env=self.env,
-                cwd=self.state,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **self.system.as_run_user(),
-            )
+        self.process = spawn(self.system, [program], self.env, self.log_path, cwd=self.state, orphaned="TERM")  # it ends its agents
         if wait:
             # It asks its agents' programs for their versions first, which are large.
             wait_for(lambda: self._alive() and self._hellos() > seen, f"executor {self.state.name} to say hello", 300)
@@ -265,10 +256,4 @@ class Executor:
     def kill(self, number=signal.SIGKILL, deadline=120.0):
         if self.process is None or self.process.poll() is not None:
             return
-        self.process.send_signal(number)
-        try:
-            self.process.wait(deadline)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
-            raise
+        end(self.process, number, deadline)
