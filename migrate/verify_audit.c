@@ -28,6 +28,7 @@ struct chain {
 	int64_t sequence;
 	char hash[HEX_HASH + 1];
 	bool ended;
+	char announced[16]; /* the terminal status that the last event says is next; empty: none */
 };
 
 static void cursor_release(struct cursor *cursor)
@@ -62,21 +63,26 @@ static void broken(struct audit_verdict *verdict, const char *kind, const char *
 	verdict->sequence = sequence;
 }
 
-/* The type is in no body; but a terminal one goes with its status, and no other does until the trail has ended. */
+static bool is_terminal(const char *status)
+{
+	return str_equal(status, "completed") || str_equal(status, "failed") || str_equal(status, "cancelled");
+}
+
+/* The type is in no body; but a terminal one goes with its status, and no other does until the trail has ended: only
+ * the loss that ends a build says so before its end. */
 static bool status_fits(const char *type, const char *status, bool ended)
 {
-	bool terminal = str_equal(status, "completed") || str_equal(status, "failed") || str_equal(status, "cancelled");
-
 	if (status == NULL)
 		return false;
 	if (event_type_ends_build(type))
 		return str_equal(type + strlen("build."), status);
-	return terminal == ended;
+	return is_terminal(status) == ended || str_equal(type, "build.attempt_lost");
 }
 
 /* Does the body say what its row says? `hex` NULL: it was too large to be fetched. */
-static bool body_fits(const char *hex, const PGresult *page, int row, bool ended)
+static bool body_fits(const char *hex, const PGresult *page, int row, struct chain *chain)
 {
+	chain->announced[0] = '\0';
 	if (hex == NULL)
 		return true;
 	struct error err = ERROR_INIT;
@@ -86,10 +92,20 @@ static bool body_fits(const char *hex, const PGresult *page, int row, bool ended
 	CLEANUP(free_p) char *body = xmalloc(len + 1);
 	if (hex_decode(hex, 2 * len, body, len) < 0 || json_parse(body, len, &tree, &err) < 0)
 		return false;
+	const char *type = pg_text(page, row, "type"), *status = json_get_string(tree, "status");
+	if (!chain->ended && !event_type_ends_build(type) && is_terminal(status))
+		(void)snprintf(chain->announced, sizeof(chain->announced), "%s", status); /* one of three */
 	return str_equal(json_get_string(tree, "build_id"), pg_text(page, row, "build_id")) &&
 		   json_get_int(tree, "sequence", -1) == pg_int(page, row, "sequence", 0) &&
 		   json_get_int(tree, "attempt", -1) == pg_int(page, row, "attempt", 0) &&
-		   status_fits(pg_text(page, row, "type"), json_get_string(tree, "status"), ended);
+		   status_fits(type, status, chain->ended);
+}
+
+/* Is it the end that the event before has told? */
+static bool is_announced(const struct chain *chain, const char *type)
+{
+	return chain->announced[0] == '\0' ||
+		   (event_type_ends_build(type) && str_equal(type + strlen("build."), chain->announced));
 }
 
 static void look_at_event(struct chain *chain, const struct cursor *events, struct audit_verdict *verdict)
@@ -106,7 +122,9 @@ static void look_at_event(struct chain *chain, const struct cursor *events, stru
 		broken(verdict, "hash", chain->build_id, sequence);
 	else if (chain->ended && !str_equal(type, "build.late_commit"))
 		broken(verdict, "after_end", chain->build_id, sequence);
-	else if (!body_fits(pg_text(page, row, "body"), page, row, chain->ended))
+	else if (!is_announced(chain, type))
+		broken(verdict, "no_terminal", chain->build_id, chain->sequence);
+	else if (!body_fits(pg_text(page, row, "body"), page, row, chain))
 		broken(verdict, "body", chain->build_id, sequence);
 	chain->sequence = sequence;
 	(void)snprintf(chain->hash, sizeof(chain->hash), "%s", hash); /* compared above: it has that length */
@@ -132,7 +150,7 @@ static int look_at_build(const struct cursor *builds, struct cursor *events, str
 	if (pg_int(builds->page, builds->row, "last_sequence", -1) != chain.sequence ||
 		!str_equal(pg_text(builds->page, builds->row, "last_hash"), chain.hash))
 		broken(verdict, "end", chain.build_id, chain.sequence + 1);
-	else if (pg_bool(builds->page, builds->row, "ended") != chain.ended)
+	else if (pg_bool(builds->page, builds->row, "ended") != chain.ended || chain.announced[0] != '\0')
 		broken(verdict, "no_terminal", chain.build_id, chain.sequence);
 	return 0;
 }

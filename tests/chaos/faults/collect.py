@@ -9,6 +9,7 @@ import re
 from evidence import Attempt, Entry, Event, Evidence, Offset, Row, Update
 from kiln_testing.agents import processes_with
 from kiln_testing.repositories import git
+from kiln_testing.services import migrate
 from reader import DOUBLE, reread
 
 JOURNAL = re.compile(r"^(\S+Z) \w+ kiln-executor: (agent starts|agent ended|agent is killed|push begins|push ended|attempt accepted|attempt finished) build_id=(\S+) attempt=(\d+)")
@@ -99,6 +100,15 @@ def tables(system, evidence):
     ]
 
 
+def broken_trail(system):
+    """What verify-audit, which shares no code with the checker, finds wrong with a trail: a list, empty is good."""
+    try:
+        migrate(system, "verify-audit")
+    except AssertionError as error:
+        return [f"verify-audit: {error}"]
+    return []
+
+
 def offsets(system, reader, quiet_ends):
     rows = system.sql("select consumer, topic, partition, next_offset from consumer_offsets")
     now = reader.ends()  # after the rows: heartbeats go on
@@ -132,5 +142,5 @@ def gather(scene, reader, bots, projects, receiver, quiet_ends, windows, chance)
     for place in chance.sample(places, min(REREADS, len(places))):
         start, end = quiet_ends[place]
         found.rereads.append(reread(system.brokers, *place, chance.randrange(start, end), end))
-    found.surprises = bots.wrong + scene.fleet.surprises + scene.wrong
+    found.surprises = bots.wrong + scene.fleet.surprises + scene.wrong + broken_trail(system)
     return found

@@ -1,4 +1,5 @@
 """Cancel in every state (docs/protocol.md section 8)."""
+import json
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
 
@@ -64,7 +65,7 @@ def test_a_push_that_came_first_wins(gateway, worker):
     assert gateway.wait(build)["status"] == "completed"
 
 
-def test_a_cancelled_build_whose_worker_dies_is_cancelled(gateway, worker):
+def test_a_cancelled_build_whose_worker_dies_is_cancelled(gateway, worker, shared_database):
     executor = worker()
     build = gateway.post(gateway.project())
     executor.accept(executor.assigned(build))
@@ -73,4 +74,7 @@ def test_a_cancelled_build_whose_worker_dies_is_cancelled(gateway, worker):
     executor.wait_command("attempt.cancel", build)
     executor.freeze()
     assert gateway.wait(build)["status"] == "cancelled"
-    assert gateway.types(build)[-2:] == ["build.attempt_lost", "build.cancelled"]
+    *_, lost, end = gateway.trail(build)
+    assert [(event["type"], event["data"]["status"]) for event in (lost, end)] == [("build.attempt_lost", "cancelled"), ("build.cancelled", "cancelled")]
+    done = shared_database.run("verify-audit")
+    assert done.returncode == 0 and json.loads(done.stdout)["ok"], done

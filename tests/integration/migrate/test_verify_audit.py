@@ -121,6 +121,28 @@ def test_an_event_after_the_end_is_found(trails):
     is_broken(database, SECOND, 4, "after_end")
 
 
+def losing(database, *kinds, status="failed"):
+    """A build whose second attempt is lost for good, and what follows."""
+    trail = Trail(database, SECOND).begin().add("build.pending", "build.started", "build.attempt_lost", "build.started")
+    return trail.add("build.attempt_lost", status=status).add(*kinds)
+
+
+def test_a_loss_that_tells_the_end_goes_before_it(database):
+    losing(database, "build.failed")
+    assert verify(database) == (0, {"ok": True, "builds": 1, "events": 6})
+
+
+@pytest.mark.parametrize("kinds", [(), ("build.completed",), ("build.started",), ("build.started", "build.failed")])
+def test_a_loss_that_tells_the_end_is_found_without_it(database, kinds):
+    losing(database, *kinds)
+    is_broken(database, SECOND, 5, "no_terminal")
+
+
+def test_no_other_event_tells_the_end(database):
+    Trail(database, SECOND).begin().add("build.pending").add("build.started", status="failed").add("build.failed")
+    is_broken(database, SECOND, 2, "body")
+
+
 def test_a_build_that_has_ended_without_a_terminal_event_is_found(trails):
     database, _ = trails
     trail = Trail(database, "b0000000-0000-4000-8000-000000000000").begin().add("build.pending")

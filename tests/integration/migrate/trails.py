@@ -6,7 +6,14 @@ import uuid
 import psycopg
 import rfc8785
 
-STATUS = {"build.pending": "pending", "build.started": "running", "build.completed": "completed", "build.late_commit": "completed"}
+STATUS = {
+    "build.pending": "pending",
+    "build.started": "running",
+    "build.attempt_lost": "pending",
+    "build.completed": "completed",
+    "build.failed": "failed",
+    "build.late_commit": "completed",
+}
 WHOLE = ("build.pending", "build.started", "build.completed")
 
 

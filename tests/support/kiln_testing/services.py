@@ -125,7 +125,7 @@ def migrate(system, command, expect=0):
         check=False,
         **system.as_run_user(),
     )
-    assert done.returncode == expect, done.stderr
+    assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout, done.stderr
 
 
