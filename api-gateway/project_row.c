@@ -204,14 +204,36 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 	check_network(gateway, json_get(json_get(body, "network"), "allow"), pointer, problems);
 }
 
-void project_secret_make(struct project_secret *ret)
+static void show_secret(struct project_secret *ret)
 {
-	random_bytes(ret->bytes, sizeof(ret->bytes));
-	hex_encode(ret->bytes, sizeof(ret->bytes), ret->hex);
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, sizeof(ret->shown));
 	CHECK(base64_append(&text, ret->bytes, sizeof(ret->bytes)) == 0);
 	(void)snprintf(ret->shown, sizeof(ret->shown), "whsec_%s", text.data); /* 6 and 44 characters */
+}
+
+void project_secret_make(struct project_secret *ret)
+{
+	random_bytes(ret->bytes, sizeof(ret->bytes));
+	hex_encode(ret->bytes, sizeof(ret->bytes), ret->hex);
+	show_secret(ret);
+}
+
+int project_secret_read(struct pg_conn *conn, const char *id, const char *token_id, struct project_secret *ret,
+						bool *ret_found, struct error *err)
+{
+	CLEANUP(pg_result_p) PGresult *rows = NULL;
+	if (pg_query(conn, &sql_project_secret, PG_PARAMS(id, token_id), 2, &rows, err) < 0)
+		return -1;
+	*ret_found = PQntuples(rows) > 0;
+	if (!*ret_found)
+		return 0;
+	const char *hex = pg_text(rows, 0, "secret");
+	if (strlen(hex) != 2 * sizeof(ret->bytes) || hex_decode(hex, strlen(hex), ret->bytes, sizeof(ret->bytes)) < 0)
+		return error_set(err, ERR_INTERNAL, "the webhook secret of project %s is not one", id);
+	memcpy(ret->hex, hex, sizeof(ret->hex));
+	show_secret(ret);
+	return 0;
 }
 
 static int insert_in_tx(struct request *request, struct pg_conn *conn, const char *id,

@@ -39,6 +39,10 @@ struct project_secret {
 	char shown[64]; /* whsec_… */
 };
 void project_secret_make(struct project_secret *ret);
+/* The one of a project, for the token that made it; *ret_found false: another one did. Only while the project is
+ * provisional: whoever made it may not have been told yet. */
+int project_secret_read(struct pg_conn *conn, const char *id, const char *token_id, struct project_secret *ret,
+						bool *ret_found, struct error *err) MUST_CHECK;
 
 /*
  * Inserts a project (provisional_build NULL: for good) with its project.created, and commits, unless `conn` is in a

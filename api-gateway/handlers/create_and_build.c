@@ -24,7 +24,7 @@ struct work {
 	const cJSON *project_body, *build_body;
 	PGresult *rows; /* the project's row */
 	struct project *project;
-	bool made;
+	bool tells; /* the secret */
 	struct project_secret secret;
 	struct build_request build;
 };
@@ -218,7 +218,7 @@ static int make_project(struct work *work, bool *ret_taken)
 	}
 	take_project(work, rows);
 	project_row_made(request, work->db.conn, rows);
-	work->made = true;
+	work->tells = true;
 	work->build.provisional = true;
 	return 0;
 }
@@ -231,11 +231,23 @@ static void answer_accepted(struct work *work)
 	json_object_begin(&w, NULL);
 	json_object_begin(&w, "project");
 	project_row_write(&w, request->gateway->config, work->rows, 0);
-	if (work->made)
+	if (work->tells)
 		json_string(&w, "webhook_secret", work->secret.shown);
 	json_object_end(&w);
 	accept_write_links(&w, &request->answer, work->build.build_id, "pending");
 	json_object_end(&w);
+}
+
+/* The secret of a project that the same token made a moment ago: that call may have been answered 503, or not at all.
+ * To another token nothing is told: the first may have been told it, and signatures that two can make prove nothing. */
+static int find_secret(struct work *work)
+{
+	struct error err = ERROR_INIT;
+	if (pg_text(work->rows, 0, "provisional_build") != NULL &&
+		project_secret_read(work->db.conn, pg_text(work->rows, 0, "id"), work->request->token->id, &work->secret,
+							&work->tells, &err) < 0)
+		return db_problem(work->request, &err);
+	return 0;
 }
 
 /* Whether the key stands for a build already: then it is answered, whatever has become of the project and would be said
@@ -255,13 +267,14 @@ static int check_key(struct work *work)
 		return keyed_post_problem(request, verdict);
 	if (verdict != KEY_SAME)
 		return 0;
-	answer_accepted(work);
+	if (find_secret(work) == 0)
+		answer_accepted(work);
 	return -1;
 }
 
 static int use_project(struct work *work)
 {
-	if (check_key(work) < 0 || compare(work) < 0)
+	if (check_key(work) < 0 || compare(work) < 0 || find_secret(work) < 0)
 		return -1;
 	/* Also when another request made it and was never applied: this one makes it permanent as well. */
 	work->build.provisional = pg_text(work->rows, 0, "provisional_build") != NULL;

@@ -219,6 +219,7 @@ def test_create_and_build_with_another_body_is_422(kiln, second):
     body = {"project": {"name": name}, "build": spec("none", **WAITS)}
     first = kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json()
     assert "webhook_secret" in first["project"]
+    kiln.tap.wait_type(first["task_id"], "build.pending")
     other = body | {"build": spec("other", **WAITS)}
     for client in (kiln.api, kiln.at(second)):
         assert slug(client.post("/project/create-and-build", other, headers=headers, expect=422)) == "idempotency-key-reused"

@@ -173,6 +173,7 @@ def test_create_and_build_uses_an_equal_project_and_refuses_another(kiln):
     body = {"project": {"name": kiln.name(), "concurrency": 2}, "build": spec("none", labels=["nobody-has-this"])}
     first = kiln.api.post("/project/create-and-build", body, expect=202).json()
     assert "webhook_secret" in first["project"]
+    kiln.tap.wait_type(first["task_id"], "build.pending")
     second = kiln.api.post("/project/create-and-build", body, expect=202).json()
     assert "webhook_secret" not in second["project"]
     assert second["project"]["id"] == first["project"]["id"] and second["task_id"] != first["task_id"]

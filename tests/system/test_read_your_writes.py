@@ -78,6 +78,21 @@ def test_a_build_that_is_not_applied_yet_is_explained_so_and_cannot_be_repeated(
     )
 
 
+def test_the_secret_of_a_new_project_is_told_to_the_token_that_made_it_and_to_no_other(own_kiln, second):
+    maker, other = (own_kiln.token(["projects:write", "builds:write"]) for _ in range(2))
+    body, headers = {"project": {"name": own_kiln.name()}, "build": spec("none", **WAITS)}, {"Idempotency-Key": str(uuid.uuid4())}
+
+    def told(client, **options):
+        return client.post("/project/create-and-build", body, expect=202, **options).json()["project"].get("webhook_secret")
+
+    with own_kiln.system.frozen("BUILD_SERVICE"):
+        first = told(maker, headers=headers)
+        assert first.startswith("whsec_") and told(other) is None
+        there = own_kiln.at(second, maker)
+        assert {told(maker, headers=headers), told(there, headers=headers), told(maker), told(there)} == {first}
+    wait_for(lambda: told(maker, headers=headers) is None, "the first build to be applied")
+
+
 def test_a_stream_that_is_opened_before_anything_is_applied_begins_with_the_first_event(own_kiln, second):
     project = own_kiln.project()
     with contextlib.ExitStack() as stack:

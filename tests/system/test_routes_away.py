@@ -460,3 +460,20 @@ def test_a_project_whose_first_build_did_not_go_out_is_there_by_id_and_name_and_
     kiln.tap.wait_type(accepted["task_id"], "build.pending")
     assert listed() == [[project["id"]], [project["id"]]]
     assert [item["task_id"] for item in kiln.api.pages(f"/projects/{name}/builds")] == [accepted["task_id"]]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": str(uuid.uuid4())}], ids=["without-key", "with-key"])
+def test_who_repeats_a_create_and_build_that_was_503_is_told_the_secret_of_the_project(kiln, patient, headers):
+    gateway, _, kafka = patient
+    body = {"project": {"name": kiln.name()}, "build": BODY}
+    kafka.set_mode("refuse", cut=True)
+    try:
+        assert slug(kiln.at(gateway).post("/project/create-and-build", body, headers=headers, expect=503)) in NO_KAFKA
+    finally:
+        kafka.set_mode("pass")
+    gateway.wait_ready()
+    accepted = kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json()
+    (secret,) = kiln.system.sql("select 'whsec_' || encode(webhook_secret, 'base64') from projects where id = %s", accepted["project"]["id"])[0]
+    assert accepted["project"]["webhook_secret"] == secret
+    kiln.tap.wait_type(accepted["task_id"], "build.pending")
+    assert "webhook_secret" not in kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json()["project"]
