@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "common/http/address_url.h"
 #include "common/model/prices.h"
+#include "common/model/project.h"
 
 #define PROMPT_MAX_BYTES 1048576
 #define LABELS_MAX 32
@@ -179,11 +180,6 @@ void agent_write(struct json_writer *w, const char *key, const cJSON *agent)
 	json_object_end(w);
 }
 
-void network_write(struct json_writer *w, const char *network)
-{
-	json_raw(w, "network", network != NULL ? network : "{\"allow\":[]}");
-}
-
 static int compare_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -269,18 +265,6 @@ static void write_spec(struct json_writer *w, const struct build_request *build,
 	json_object_end(w);
 }
 
-bool project_git_url(const struct gateway_config *config, const char *git_url, const char *name, struct buffer *ret)
-{
-	if (git_url == NULL && config->git_base_url == NULL)
-		return false;
-	if (git_url != NULL)
-		return buffer_append_str(ret, git_url) == 0;
-	(void)buffer_append_str(ret, config->git_base_url); /* an overflow is looked at once, at the end */
-	(void)buffer_append_char(ret, '/');
-	(void)buffer_append_str(ret, name);
-	return buffer_append_str(ret, ".git") == 0;
-}
-
 static void write_git(struct json_writer *w, const struct build_request *build)
 {
 	const struct project *project = build->project;
@@ -290,7 +274,7 @@ static void write_git(struct json_writer *w, const struct build_request *build)
 	if (under_base) {
 		CLEANUP(buffer_release_p) struct buffer url;
 		buffer_init(&url, 4096);
-		CHECK(project_git_url(config, NULL, project->name, &url));
+		CHECK(project_git_url(config->git_base_url, NULL, project->name, &url));
 		json_string_len(w, "url", url.data, url.len);
 	} else {
 		json_string(w, "url", project->git_url);

@@ -56,13 +56,8 @@ void build_request_write_again(const struct build_request *build, const cJSON *s
 /* SHA-256 of the canonical form of the posted body. */
 void build_request_hash(const cJSON *body, struct buffer *scratch, uint8_t ret[SHA256_SIZE]);
 
-/* What project rows and requests share: the URL that a project's git_url comes to. False when there is no base for it.
- */
-bool project_git_url(const struct gateway_config *config, const char *git_url, const char *name, struct buffer *ret);
-/* An agent with every field, from one as posted (checked by the schema). */
+/* What project rows and requests share: an agent with every field, from one as posted (checked by the schema). */
 void agent_write(struct json_writer *w, const char *key, const cJSON *agent);
-/* The member `network` of a project and of a resolved spec, from a project's JSON (NULL: it names nothing). */
-void network_write(struct json_writer *w, const char *network);
 /* Rules of an agent beyond the schema: `command` goes with the provider of that name, and only with it. After the
  * schema's, as build_request_check. */
 void agent_check(const cJSON *agent, const char *pointer, struct schema_problems *problems);

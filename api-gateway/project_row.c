@@ -3,16 +3,14 @@
 #include "api-gateway/build_request.h"
 #include "api-gateway/caches.h"
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "common/http/address_url.h"
 #include "common/http/network_rules.h"
-#include "common/kafka/topics.h"
-#include "common/pg/outbox.h"
+#include "common/pg/project_event.h"
 #include "kiln_gateway_sql.h"
 
-#define EVENT_MAX_BYTES ((size_t)1024 * 1024)
+#define OUTBOX_MAX_BYTES ((size_t)4 * 1024 * 1024)
 #define VALUES_MAX_BYTES ((size_t)4 * 1024 * 1024)
 #define POINTER_MAX 160
 
@@ -26,66 +24,26 @@ static cJSON *settings_of(const PGresult *rows, int row)
 	return settings;
 }
 
-static void write_identity(struct json_writer *w, const struct gateway_config *config, const PGresult *rows, int row)
-{
-	const char *name = pg_text(rows, row, "name"), *concurrency = pg_text(rows, row, "concurrency");
-	CLEANUP(buffer_release_p) struct buffer url;
-	buffer_init(&url, 4096);
-	bool has_url = project_git_url(config, pg_text(rows, row, "git_url"), name, &url);
-	json_string(w, "id", pg_text(rows, row, "id"));
-	json_string(w, "name", name);
-	json_string(w, "git_url", has_url ? url.data : NULL);
-	json_string(w, "branch", pg_text(rows, row, "branch"));
-	json_string(w, "credential", pg_text(rows, row, "credential"));
-	json_raw(w, "concurrency", concurrency);
-	json_raw(w, "agent", pg_text(rows, row, "agent"));
-	network_write(w, pg_text(rows, row, "network"));
-}
-
-static void write_history(struct json_writer *w, const PGresult *rows, int row)
-{
-	json_string(w, "created_at", pg_text(rows, row, "created_at"));
-	json_string(w, "updated_at", pg_text(rows, row, "updated_at"));
-	json_int(w, "version", pg_int(rows, row, "version", 1));
-}
-
 void project_row_write(struct json_writer *w, const struct gateway_config *config, const PGresult *rows, int row)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *settings = settings_of(rows, row);
 	const cJSON *metadata = json_get(settings, "metadata");
-	write_identity(w, config, rows, row);
+	project_identity_write(w, config->git_base_url, rows, row);
 	json_string(w, "description", json_get_string(settings, "description"));
 	if (cJSON_IsObject(metadata))
 		json_tree(w, "metadata", metadata);
 	else
 		json_raw(w, "metadata", "{}");
-	write_history(w, rows, row);
+	project_history_write(w, rows, row);
 }
 
 int project_row_announce(struct request *request, struct pg_conn *tx, const PGresult *rows, const char *type,
 						 struct error *err)
 {
-	const char *id = pg_text(rows, 0, "id");
-	int64_t sequence = pg_int(rows, 0, "last_sequence", 0);
-	char ce_id[96], time[CLOCK_RFC3339_SIZE];
-	(void)snprintf(ce_id, sizeof(ce_id), "project/%s/%lld", id, (long long)sequence); /* an id has 36 characters */
-	clock_format_rfc3339(clock_wall_us(), time);
-	CLEANUP(buffer_release_p) struct buffer body;
-	buffer_init(&body, EVENT_MAX_BYTES);
-	struct json_writer w;
-	json_writer_init(&w, &body);
-	json_object_begin(&w, NULL);
-	json_object_begin(&w, "project");
-	write_identity(&w, request->gateway->config, rows, 0);
-	write_history(&w, rows, 0);
-	json_object_end(&w);
-	json_int(&w, "sequence", sequence);
-	json_object_end(&w);
-	CHECK(buffer_ok(&body));
+	const struct project_teller teller = {GATEWAY_SOURCE, request->gateway->config->git_base_url, request->traceparent};
 	struct outbox_rows outbox;
-	outbox_rows_init(&outbox, EVENT_MAX_BYTES * 4);
-	outbox_rows_add(&outbox, TOPIC_PROJECT_EVENTS, id, sequence, ce_id, type, GATEWAY_SOURCE, time, NULL,
-					request->traceparent, body.data, body.len);
+	outbox_rows_init(&outbox, OUTBOX_MAX_BYTES);
+	project_event_add(&outbox, &teller, type, rows, 0);
 	int result = outbox_rows_insert(&outbox, tx, err);
 	outbox_rows_release(&outbox);
 	return result;

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "build-service/fields.h"
+#include "build-service/service.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/json/json.h"
 #include "common/kafka/topics.h"
 
-#define SOURCE "/kiln/build-service"
 #define LIST_KEPT 256
 #define COMMAND_MAX_BYTES 2048
 
@@ -66,7 +66,7 @@ static int produce(struct kafka_producer *producer, const char *worker_id, const
 	char id[UUID_TEXT_SIZE];
 	uuid_v4(id);
 	const struct cloudevent event = {
-		.id = id, .type = type, .source = SOURCE, .subject = worker_id, .traceparent = traceparent};
+		.id = id, .type = type, .source = SERVICE_SOURCE, .subject = worker_id, .traceparent = traceparent};
 	const struct kafka_message message = {
 		.topic = TOPIC_BUILD_ASSIGNMENTS,
 		.partition = -1,

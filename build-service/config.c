@@ -7,6 +7,8 @@
 const struct config_option service_options[] = {
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
 	 .help = "libpq connection string of the database"},
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url),
+	 .help = "as the gateway's: where projects without a git_url are, for what is told of one that is removed"},
 	{"KILN_LEASE_MS", CONFIG_INT, FIELD(lease_ms), .fallback = "30000", .min = 1000, .max = 600000,
 	 .help =
 		 "milliseconds without a heartbeat after which a worker's attempts are lost; workers stop theirs after 20 s"},

@@ -6,6 +6,7 @@
 struct service_config {
 	struct config_common common; /* first */
 	char *database_url;
+	char *git_base_url; /* NULL: none */
 	int64_t lease_ms;
 	int64_t accept_deadline_ms;
 	int64_t worker_fresh_ms;

@@ -4,9 +4,12 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/pg/project_event.h"
 #include "kiln_build_service_sql.h"
 
 #define EVERY_MS 10000
+/* A round has 100 projects; each is a few hundred bytes and what its agent and network have. */
+#define EVENTS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 void projects_reaper_init(struct projects_reaper *reaper, struct service *service)
 {
@@ -42,17 +45,49 @@ static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, stru
 	return 0;
 }
 
-static int delete_round(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err)
+/* The end of each, which kiln.project.events has shown the beginning of. */
+static int announce(const struct projects_reaper *reaper, struct pg_conn *tx, const PGresult *gone, struct error *err)
+{
+	const struct project_teller teller = {.source = SERVICE_SOURCE,
+										  .git_base_url = reaper->service->config->git_base_url};
+	struct outbox_rows events;
+	outbox_rows_init(&events, EVENTS_MAX_BYTES);
+	for (int row = 0; row < PQntuples(gone); row++) {
+		if (!pg_bool(gone, row, "deleted"))
+			project_event_add(&events, &teller, "project.deleted", gone, row);
+	}
+	int rc = outbox_rows_insert(&events, tx, err);
+	outbox_rows_release(&events);
+	return rc;
+}
+
+static int delete_in_tx(struct projects_reaper *reaper, struct pg_conn *tx, struct error *err)
 {
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
-	pg_pipeline_init(&pipeline, conn);
+	pg_pipeline_init(&pipeline, tx);
 	rows_pipeline(&reaper->projects, &pipeline, &sql_delete_provisional_projects, NULL);
 	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0)
+		rc = announce(reaper, tx, results[0], err);
+	if (rc == 0)
+		rc = pg_commit(tx, err);
 	for (int row = 0; rc == 0 && row < PQntuples(results[0]); row++)
 		log_info("provisional project removed", "project", pg_text(results[0], row, "name"), NULL);
 	pg_results_clear(results);
 	return rc;
+}
+
+static int delete_round(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err)
+{
+	if (pg_begin(conn, err) < 0)
+		return -1;
+	if (delete_in_tx(reaper, conn, err) < 0) {
+		pg_rollback(conn);
+		return -1;
+	}
+	outbox_relay_wake(reaper->service->relay);
+	return 0;
 }
 
 int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn, struct error *err)

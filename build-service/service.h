@@ -20,6 +20,7 @@ struct releases;
 
 #define CONSUMER_NAME "kiln-build-service"
 #define LOG_CONSUMER_NAME "kiln-log-store"
+#define SERVICE_SOURCE "/kiln/build-service"
 
 struct service {
 	const struct service_config *config;

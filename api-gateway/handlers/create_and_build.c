@@ -11,6 +11,7 @@
 #include "api-gateway/keyed_post.h"
 #include "api-gateway/project_row.h"
 #include "common/base/str.h"
+#include "common/model/project.h"
 #include "kiln_gateway_sql.h"
 
 #define INSERT_TRIES 3
@@ -122,7 +123,7 @@ static void compare_texts(const struct work *work, const struct project_values *
 	if (json_get(work->project_body, "git_url") == NULL || str_equal(values->git_url, stored_url))
 		return;
 	/* The URL that a project under the base comes to, written out. */
-	if (!project_git_url(work->request->gateway->config, stored_url, values->name, &url) ||
+	if (!project_git_url(work->request->gateway->config->git_base_url, stored_url, values->name, &url) ||
 		!str_equal(values->git_url, url.data))
 		complain(problems, "git_url");
 }

@@ -1,17 +1,20 @@
 """Provisional projects whose first build never came."""
+import confluent_kafka
 import psycopg
 import pytest
 
-from kiln_testing.records import partition_of
+from kiln_testing.records import Judge, Record, partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import REQUESTS, Gateway, Service, new_id, skip_old_records
+from playing import REQUESTS, Gateway, Service, end_offset, new_id, skip_old_records
+
+EVENTS = "kiln.project.events"
 
 
 @pytest.fixture
 def impatient(database, tmp_path):
     database.migrate()
     skip_old_records(database)
-    one = Service(database, tmp_path, KILN_PROVISIONAL_S="3600").start()
+    one = Service(database, tmp_path, KILN_PROVISIONAL_S="3600", KILN_GIT_BASE_URL="https://git.example.org/").start()
     yield database
     assert one.stop() == 0
 
@@ -38,6 +41,35 @@ def test_gateways_are_told_of_a_project_that_is_removed(impatient):
         told = next(listener.notifies(timeout=120))
     assert told.payload == f"{project['id']} {project['name']}"
     assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(0,)]
+
+
+def published(database):
+    """What kiln.project.events has now, all of it."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": database.system.brokers, "group.id": "published", "auto.offset.reset": "earliest"})
+    places = [confluent_kafka.TopicPartition(EVENTS, number, 0) for number in range(12)]
+    left = sum(end_offset(consumer, EVENTS, place.partition) for place in places)
+    consumer.assign(places)
+    found = []
+    try:
+        wait_for(lambda: found.extend(consumer.consume(1000, 0.2)) or len(found) >= left, "all of the topic")
+    finally:
+        consumer.close()
+    return [Record(message) for message in found]
+
+
+def test_a_project_that_is_removed_is_announced_as_deleted_unless_a_gateway_has_done_so(impatient):
+    gateway = Gateway(impatient)
+    gone, deleted = (gateway.project(concurrency=4, provisional_build=new_id()) for _ in range(2))
+    gateway.sql("update projects set version = 2, last_sequence = 3, created_at = now() - interval '2 hours'")
+    gateway.sql("update projects set deleted_at = now() where id = %s", deleted["id"])
+    wait_for(lambda: gateway.sql("select (select count(*) from projects) + (select count(*) from outbox)") == [(0,)], "both to go, and the event")
+    (event,) = [record for record in published(impatient) if record.key in (gone["id"], deleted["id"])]
+    judge = Judge({EVENTS: 12}, from_beginning=False)
+    judge.see(event)
+    assert judge.wrong == [] and (event.type, event.headers["ce_id"]) == ("project.deleted", f"project/{gone['id']}/4")
+    told = event.data["project"]
+    assert (told["id"], told["name"], told["git_url"]) == (gone["id"], gone["name"], f"https://git.example.org/{gone['name']}.git")
+    assert (told["version"], told["concurrency"], event.data["sequence"]) == (3, 4, 4)
 
 
 def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applied(database, tmp_path):
