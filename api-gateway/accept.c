@@ -290,23 +290,24 @@ static bool find_template(struct request *request, const struct spec *spec)
 /* Everything between the body and the record. False: as find_project. */
 static bool prepare(struct request *request, const cJSON *body, struct build_request *build)
 {
-	struct loop *loop = request->loop;
+	struct buffer *prompt = &request->loop->scratch;
 	struct schema_problems problems = {0};
+	int priority;
 	bool fine = schema_validate(request->gateway->bodies.build_spec, body, &problems);
 	build_request_check(build, &problems);
-	if (fine && problems.len == 0) {
-		int priority;
-		if (!build_request_priority(build, &priority)) {
-			(void)problem_answer(request, PROBLEM_FORBIDDEN, "The token's highest priority is %d.",
-								 build->token->max_priority);
-			return false;
-		}
-		if (build_request_write(build, &loop->scratch, &request->record, &problems))
-			return true;
+	build_request_render(build, prompt, &problems);
+	if (!fine || problems.len > 0) {
+		(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
+		schema_problems_release(&problems);
+		return false;
 	}
-	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
-	schema_problems_release(&problems);
-	return false;
+	if (!build_request_priority(build, &priority)) {
+		(void)problem_answer(request, PROBLEM_FORBIDDEN, "The token's highest priority is %d.",
+							 build->token->max_priority);
+		return false;
+	}
+	build_request_write(build, prompt, &request->record);
+	return true;
 }
 
 /* A key that stands for a build already is answered here, whatever would be said of the body today. False: as

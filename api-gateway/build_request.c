@@ -288,25 +288,49 @@ static void write_git(struct json_writer *w, const struct build_request *build)
 	json_object_end(w);
 }
 
-bool build_request_render(const struct build_request *build, struct buffer *prompt, struct schema_problems *problems)
+/* What the template's problems add to what is told already: a value of another type is not missing as well, and a name
+ * that is none is not unknown as well. */
+static void add_new(const struct schema_problems *found, size_t pointer_len, struct schema_problems *problems)
+{
+	for (size_t i = 0; i < found->len; i++) {
+		const struct schema_problem *problem = &found->items[i];
+		if (!schema_problems_have(problems, problem->pointer) && template_is_name(problem->pointer + pointer_len + 1))
+			schema_problem_add(problems, problem->pointer, problem->code, "%s", problem->detail);
+	}
+	problems->truncated = problems->truncated || found->truncated;
+}
+
+/* Which template it is to be, and what of it, is not known. */
+static bool is_renderable(const struct build_request *build, const struct schema_problems *problems)
+{
+	const cJSON *template = build->spec.at[SPEC_TEMPLATE];
+	return (build->template != NULL || template == NULL || cJSON_IsNull(template)) &&
+		   !is_wrong(build, "template", problems) && !is_wrong(build, "variables", problems);
+}
+
+void build_request_render(const struct build_request *build, struct buffer *prompt, struct schema_problems *problems)
 {
 	char pointer[POINTER_MAX], detail[96];
 	const cJSON *variables = build->spec.at[SPEC_VARIABLES];
+	const char *given = spec_text(&build->spec, SPEC_PROMPT);
+	buffer_clear(prompt);
+	if (!is_renderable(build, problems))
+		return;
 	const struct template_input input = {
 		.text = build->template != NULL ? build->template->text : NULL,
 		.defaults = build->template != NULL ? build->template->defaults : NULL,
 		.variables = cJSON_IsObject(variables) ? variables : NULL,
-		.prompt = spec_text(&build->spec, SPEC_PROMPT),
+		.prompt = given != NULL ? given : "",
 		.pointer = pointer_to(build, "variables", pointer),
 	};
-	size_t before = problems->len;
-	buffer_clear(prompt);
-	template_render(&input, prompt, problems);
+	struct schema_problems found = {0};
+	template_render(&input, prompt, &found);
+	add_new(&found, strlen(pointer), problems);
+	schema_problems_release(&found);
 	if (!buffer_ok(prompt) || prompt->len > PROMPT_MAX_BYTES) {
 		(void)snprintf(detail, sizeof(detail), "the rendered prompt has more than %d bytes", PROMPT_MAX_BYTES);
 		complain(build, "prompt", "too_long", detail, problems);
 	}
-	return problems->len == before;
 }
 
 static void begin_record(struct json_writer *w, const struct build_request *build, struct buffer *value)
@@ -339,16 +363,12 @@ static void end_record(struct json_writer *w, const struct build_request *build)
 	json_object_end(w);
 }
 
-bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
-						 struct schema_problems *problems)
+void build_request_write(const struct build_request *build, const struct buffer *prompt, struct buffer *value)
 {
-	if (!build_request_render(build, prompt, problems))
-		return false;
 	struct json_writer w;
 	begin_record(&w, build, value);
 	write_spec(&w, build, prompt);
 	end_record(&w, build);
-	return true;
 }
 
 void build_request_write_again(const struct build_request *build, const cJSON *spec, struct buffer *value)

@@ -41,13 +41,13 @@ void build_request_check(const struct build_request *build, struct schema_proble
  */
 bool build_request_priority(const struct build_request *build, int *ret_priority);
 
-/* The prompt as the agent gets it, into `prompt`. False: problems of the template's variables, or it is too long. */
-bool build_request_render(const struct build_request *build, struct buffer *prompt, struct schema_problems *problems);
+/* The prompt as the agent gets it, into `prompt` (its maximum is the limit of a rendered prompt). After
+ * build_request_check, also when that or the schema found something: adds problems of the template's variables, or that
+ * it is too long, as far as they can be known. */
+void build_request_render(const struct build_request *build, struct buffer *prompt, struct schema_problems *problems);
 
-/* After the schema and build_request_check found nothing: the record's value into `value`. `prompt` is scratch (its
- * maximum is the limit of a rendered prompt). Template problems are found here. True when there were none. */
-bool build_request_write(const struct build_request *build, struct buffer *prompt, struct buffer *value,
-						 struct schema_problems *problems);
+/* The record's value into `value`, when there are no problems and the token allows the priority. */
+void build_request_write(const struct build_request *build, const struct buffer *prompt, struct buffer *value);
 
 /* The same for a build that repeats another one (build->retry_of): `spec` is that one's, resolved as it is. Of the
  * network it gets what the project has now. */

@@ -96,8 +96,8 @@ void project_values_release(struct project_values *values)
 	buffer_release(&values->settings);
 }
 
-void project_check_git_url(const struct gateway *gateway, const char *url, const char *pointer,
-						   struct schema_problems *problems)
+static void check_git_url(const struct gateway *gateway, const char *url, const char *pointer,
+						  struct schema_problems *problems)
 {
 	char at[POINTER_MAX];
 	(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
@@ -139,18 +139,25 @@ static void check_network(const struct gateway *gateway, const cJSON *allow, con
 	}
 }
 
+static void check_places(const struct gateway *gateway, const cJSON *body, const char *pointer,
+						 struct schema_problems *problems)
+{
+	const char *git_url = json_get_string(body, "git_url");
+	if (git_url != NULL && strlen(git_url) <= URL_MAX_LEN)
+		check_git_url(gateway, git_url, pointer, problems);
+	check_network(gateway, json_get(json_get(body, "network"), "allow"), pointer, problems);
+}
+
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems)
 {
 	char at[POINTER_MAX];
-	const char *name = json_get_string(body, "name"), *git_url = json_get_string(body, "git_url");
+	const char *name = json_get_string(body, "name");
 	const cJSON *given_url = json_get(body, "git_url"), *agent = json_get(body, "agent");
 	if (name != NULL && (uuid_is_valid(name, strlen(name)) || str_equal(name, "create-and-build"))) {
 		(void)snprintf(at, sizeof(at), "%.100s/name", pointer);
 		schema_problem_add(problems, at, "reserved_name", "a name is not a UUID and not \"create-and-build\"");
 	}
-	if (git_url != NULL && strlen(git_url) <= URL_MAX_LEN)
-		project_check_git_url(gateway, git_url, pointer, problems);
 	if ((given_url == NULL || cJSON_IsNull(given_url)) && gateway->config->git_base_url == NULL) {
 		(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
 		schema_problem_add(problems, at, "required", "this deployment has no base for projects without a git_url");
@@ -159,7 +166,12 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 		(void)snprintf(at, sizeof(at), "%.100s/agent", pointer);
 		agent_check(agent, at, problems);
 	}
-	check_network(gateway, json_get(json_get(body, "network"), "allow"), pointer, problems);
+	check_places(gateway, body, pointer, problems);
+}
+
+void project_check_patch(const struct gateway *gateway, const cJSON *patch, struct schema_problems *problems)
+{
+	check_places(gateway, patch, "", problems);
 }
 
 static void show_secret(struct project_secret *ret)

@@ -28,9 +28,8 @@ void project_values_release(struct project_values *values);
  * build_request_check. `pointer`: "" or "/project". */
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems);
-/* The git_url rules alone. */
-void project_check_git_url(const struct gateway *gateway, const char *url, const char *pointer,
-						   struct schema_problems *problems);
+/* Of a merge patch, what needs no look at the project that it is for: the places that it names. */
+void project_check_patch(const struct gateway *gateway, const cJSON *patch, struct schema_problems *problems);
 
 #define WEBHOOK_SECRET_BYTES 32
 struct project_secret {

@@ -11,6 +11,14 @@ static bool is_name_char(char c, bool first)
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (!first && c >= '0' && c <= '9');
 }
 
+bool template_is_name(const char *name)
+{
+	size_t len = 0;
+	while (is_name_char(name[len], len == 0))
+		len++;
+	return len > 0 && len <= TEMPLATE_NAME_MAX && name[len] == '\0';
+}
+
 static const char *skip_blanks(const char *at)
 {
 	while (*at == ' ' || *at == '\t')

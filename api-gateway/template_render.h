@@ -25,6 +25,9 @@ struct template_input {
  * every unknown variable becomes one problem. */
 void template_render(const struct template_input *input, struct buffer *out, struct schema_problems *problems);
 
+/* Can a placeholder name it? */
+bool template_is_name(const char *name);
+
 /* The next placeholder at or after `from`: true with its name (in ret_name), its first byte and the byte after it. */
 bool template_next(const char *from, const char **ret_begin, const char **ret_end,
 				   char ret_name[TEMPLATE_NAME_MAX + 1]);

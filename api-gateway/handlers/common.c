@@ -173,17 +173,26 @@ static int answer_problems(struct request *request, struct schema_problems *prob
 	return -1;
 }
 
-int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body)
+int handler_body_with(struct request *request, const struct schema *schema, bool merge_patch, body_check *check,
+					  cJSON **ret_body)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
 	if (request_read_json(request, merge_patch, &body) < 0)
 		return -1;
 	struct schema_problems problems = {0};
-	if (!schema_validate(schema, body, &problems))
+	bool fine = schema_validate(schema, body, &problems);
+	if (check != NULL && cJSON_IsObject(body))
+		check(request, body, &problems);
+	if (!fine || problems.len > 0)
 		return answer_problems(request, &problems);
 	*ret_body = body;
 	body = NULL;
 	return 0;
+}
+
+int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body)
+{
+	return handler_body_with(request, schema, merge_patch, NULL, ret_body);
 }
 
 int handler_no_body(struct request *request)
@@ -192,9 +201,8 @@ int handler_no_body(struct request *request)
 	return request->body.len == 0 ? 0 : handler_body(request, request->gateway->bodies.nothing, false, &body);
 }
 
-int handler_body_once(struct request *request, const struct schema *schema,
-					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
-					  struct db *db, struct once *ret_once, cJSON **ret_body)
+int handler_body_once(struct request *request, const struct schema *schema, body_check *check, struct db *db,
+					  struct once *ret_once, cJSON **ret_body)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
 	if (request_read_json(request, false, &body) < 0)

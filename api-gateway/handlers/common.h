@@ -63,15 +63,19 @@ void build_read(struct request *request);
  * does not see its project. */
 bool build_read_from_row(struct request *request, const PGresult *rows, int row, int64_t read_ms) MUST_CHECK;
 
+typedef void body_check(struct request *request, const cJSON *body, struct schema_problems *problems);
+
 /* Reads the body and validates it against `schema`. -1: 4xx. */
 int handler_body(struct request *request, const struct schema *schema, bool merge_patch, cJSON **ret_body) MUST_CHECK;
+/* The same with rules that a schema cannot say, added by `check` for an object whatever the schema says of it. */
+int handler_body_with(struct request *request, const struct schema *schema, bool merge_patch, body_check *check,
+					  cJSON **ret_body) MUST_CHECK;
 /* Of a POST that needs no body: there is none, or one without fields. -1: 4xx. */
 int handler_no_body(struct request *request) MUST_CHECK;
 /* As handler_body, with once_begin, which gives `db`; rules that a schema cannot say are added by `check`. They may
  * depend on the time and the configuration: a key that is known is answered before they are heard. -1: answered. */
-int handler_body_once(struct request *request, const struct schema *schema,
-					  void (*check)(struct request *request, const cJSON *body, struct schema_problems *problems),
-					  struct db *db, struct once *ret_once, cJSON **ret_body) MUST_CHECK;
+int handler_body_once(struct request *request, const struct schema *schema, body_check *check, struct db *db,
+					  struct once *ret_once, cJSON **ret_body) MUST_CHECK;
 
 /* Appends a JSON array of the names. False, and nothing is appended: `names` is NULL (all). */
 bool json_names(struct buffer *buf, char *const *names);

@@ -28,11 +28,13 @@ struct work {
 	bool tells; /* the secret */
 	struct project_secret secret;
 	struct build_request build;
+	struct buffer prompt; /* rendered */
 };
 
 static void work_release(struct work *work)
 {
 	explicit_bzero(&work->secret, sizeof(work->secret));
+	buffer_release(&work->prompt);
 	project_unref(work->project);
 	PQclear(work->rows);
 	cJSON_Delete(work->body);
@@ -66,9 +68,11 @@ static void check_build(struct work *work, const struct project_values *values, 
 		stand_in.agent = some;
 	work->build.project = work->project != NULL ? work->project : &stand_in;
 	build_request_check(&work->build, problems);
+	build_request_render(&work->build, &work->prompt, problems);
 	work->build.project = NULL;
 }
 
+/* Everything that can be wrong is found at once, and before the project is made. */
 static int validate(struct work *work)
 {
 	struct request *request = work->request;
@@ -303,33 +307,13 @@ static int settle_project(struct work *work)
 static int start_build(struct work *work)
 {
 	CLEANUP(buffer_release_p) struct buffer value;
-	CLEANUP(buffer_release_p) struct buffer scratch;
 	buffer_init(&value, SCRATCH_BYTES);
-	buffer_init(&scratch, SCRATCH_BYTES);
-	struct schema_problems problems = {0};
 	work->build.project = work->project;
-	if (!build_request_write(&work->build, &scratch, &value, &problems)) {
-		(void)problem_answer_errors(work->request, PROBLEM_VALIDATION_FAILED, &problems);
-		schema_problems_release(&problems);
-		return -1;
-	}
+	build_request_write(&work->build, &work->prompt, &value);
 	if (accept_send(work->request, &work->db, &work->build, &value) < 0)
 		return -1;
 	answer_accepted(work);
 	return 0;
-}
-
-/* Everything that can be wrong is found before the project is made: the template's problems need a render. */
-static int check_render(struct work *work)
-{
-	CLEANUP(buffer_release_p) struct buffer prompt;
-	buffer_init(&prompt, SCRATCH_BYTES);
-	struct schema_problems problems = {0};
-	if (build_request_render(&work->build, &prompt, &problems))
-		return 0;
-	(void)problem_answer_errors(work->request, PROBLEM_VALIDATION_FAILED, &problems);
-	schema_problems_release(&problems);
-	return -1;
 }
 
 static void hash_body(struct work *work)
@@ -363,6 +347,7 @@ static int check_known_key(struct work *work)
 bool create_and_build(struct request *request)
 {
 	CLEANUP(work_release) struct work work = {.request = request};
+	buffer_init(&work.prompt, SCRATCH_BYTES);
 	if (request_read_json(request, false, &work.body) < 0 || db_take(request, &work.db) < 0)
 		return true;
 	work.project_body = json_get(work.body, "project");
@@ -373,7 +358,7 @@ bool create_and_build(struct request *request)
 	if (request->idempotency_key.data != NULL)
 		hash_body(&work);
 	if (find_project(&work) < 0 || check_known_key(&work) < 0 || find_template(&work) < 0 || validate(&work) < 0 ||
-		check_token(&work) < 0 || check_render(&work) < 0 || settle_project(&work) < 0)
+		check_token(&work) < 0 || settle_project(&work) < 0)
 		return true;
 	(void)start_build(&work); /* the answer is made either way */
 	return true;

@@ -151,12 +151,18 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 	return 0;
 }
 
+/* Told beside what the schema says; what depends on the project's version is told when that is known. */
+static void check_patch(struct request *request, const cJSON *patch, struct schema_problems *problems)
+{
+	project_check_patch(request->gateway, patch, problems);
+}
+
 bool project_patch(struct request *request)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *patch = NULL;
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	if (handler_body(request, request->gateway->bodies.project_patch, true, &patch) < 0)
+	if (handler_body_with(request, request->gateway->bodies.project_patch, true, check_patch, &patch) < 0)
 		return true;
 	if (request->if_match.data == NULL) {
 		(void)problem_answer(request, PROBLEM_PRECONDITION_REQUIRED, "Send the ETag of the last GET as If-Match.");

@@ -44,7 +44,7 @@ struct schema_problem {
 	char *detail; /* one sentence for people; quotes at most 64 bytes of the input */
 };
 
-#define SCHEMA_MAX_PROBLEMS 50
+#define SCHEMA_MAX_PROBLEMS 128 /* more than what has the most members, the variables of a build, can have alone */
 
 struct schema_problems {
 	struct schema_problem items[SCHEMA_MAX_PROBLEMS];

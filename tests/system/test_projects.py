@@ -88,6 +88,13 @@ def test_a_merge_patch_changes_what_it_names_and_null_resets(kiln):
     assert changed["created_at"] == project["created_at"]
 
 
+def test_a_patch_is_told_all_that_is_wrong_with_it_at_once(kiln):
+    path = f"/projects/{kiln.project()['id']}"
+    patch = {"concurrency": 0, "git_url": "http://10.0.0.1/x", "network": {"allow": ["10.0.0.1:80"]}, "colour": "red"}
+    answer = kiln.api.patch(path, patch, headers={"If-Match": kiln.etag(path)}, expect=422)
+    assert sorted(pointers(answer)) == ["/colour", "/concurrency", "/git_url", "/network/allow/0"]
+
+
 def test_a_change_that_changes_nothing_makes_no_version(kiln):
     given = {"concurrency": 2, "agent": {"provider": "command", "command": "a"}, "network": {"allow": ["example.org:443"]}, "metadata": {"a": "b"}, "description": "d"}
     path = f"/projects/{kiln.project(**given)['id']}"
@@ -191,6 +198,14 @@ def test_create_and_build_validates_all_before_it_makes_anything(kiln):
     answer = kiln.api.post("/project/create-and-build", body, expect=422)
     assert set(pointers(answer)) >= {"/project/colour", "/build/prompt", "/build/promt", "/extra"}
     kiln.api.get(f"/projects/{name}", expect=404)
+
+
+def test_create_and_build_names_the_templates_variables_beside_all_else(kiln):
+    template = kiln.api.post("/templates", {"name": kiln.name("t"), "text": "{{a}}"}, expect=201).json()["name"]
+    build = spec("none", template=template, variables={"b": "x"}, auto_commit=False, auto_push=True)
+    body = {"project": {"name": kiln.name(), "concurrency": 0}, "build": build}
+    answer = kiln.api.post("/project/create-and-build", body, expect=422)
+    assert set(pointers(answer)) == {"/project/concurrency", "/build/auto_push", "/build/variables/a", "/build/variables/b"}
 
 
 @pytest.mark.parametrize(

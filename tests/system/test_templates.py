@@ -76,8 +76,10 @@ def test_a_named_version_stays_what_it_was(kiln):
 def test_missing_and_unknown_variables_are_all_named_at_once(kiln):
     template = make(kiln, "{{a}} {{b}} {{c}}", defaults={"c": "x"})
     body = spec("none", template=template["name"], variables={"c": "y", "d": "1", "e": "2"})
-    answer = kiln.api.post(f"/projects/{kiln.project()['id']}/builds", body, expect=422)
-    assert set(pointers(answer)) == {"/variables/a", "/variables/b", "/variables/d", "/variables/e"}
+    path, wanted = f"/projects/{kiln.project()['id']}/builds", {"/variables/a", "/variables/b", "/variables/d", "/variables/e"}
+    assert set(pointers(kiln.api.post(path, body, expect=422))) == wanted
+    body |= {"auto_commit": False, "auto_push": True, "colour": "red"}
+    assert set(pointers(kiln.api.post(path, body, expect=422))) == wanted | {"/auto_push", "/colour"}
 
 
 def test_an_unknown_template_is_422(kiln):

@@ -74,14 +74,20 @@ static void take(const char *text)
 	spec_find(spec, &build.spec);
 }
 
+static void write_record(void)
+{
+	build_request_render(&build, &prompt, &problems);
+	assert_int_equal(problems.len, 0);
+	build_request_write(&build, &prompt, &value);
+}
+
 /* The record of a good spec, which must be what the published schema says. */
 static const cJSON *written(const char *text)
 {
 	struct error err = ERROR_INIT;
 	take(text);
 	build_request_check(&build, &problems);
-	assert_int_equal(problems.len, 0);
-	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	write_record();
 	cJSON_Delete(record);
 	record = NULL;
 	assert_int_equal(json_parse(value.data, value.len, &record, &err), 0);
@@ -233,7 +239,7 @@ TEST(a_template_is_rendered_and_named_with_its_version)
 	struct template template = {.name = "t", .version = 4, .text = text};
 	take("{\"prompt\":\"p\",\"template\":\"t\",\"variables\":{\"what\":\"it\"}}");
 	build.template = &template;
-	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	write_record();
 	struct error err = ERROR_INIT;
 	assert_int_equal(json_parse(value.data, value.len, &record, &err), 0);
 	assert_string_equal(json_get_string(json_get(record, "spec"), "prompt"), "Do it.\n\np");
@@ -249,8 +255,65 @@ TEST(a_prompt_that_grows_too_long_is_refused)
 	struct template template = {.name = "t", .version = 1, .text = text.data};
 	take("{\"prompt\":\"012345678901234567890123456789\"}");
 	build.template = &template;
-	assert_false(build_request_write(&build, &prompt, &value, &problems));
+	build_request_render(&build, &prompt, &problems);
+	assert_int_equal(problems.len, 1);
 	assert_string_equal(problems.items[0].pointer, "/prompt");
+}
+
+/* The pointers of all that is wrong, in the order of being found. */
+static const char *all_complaints(const char *text, const struct template *template)
+{
+	static char said[512];
+	schema_problems_release(&problems);
+	take(text);
+	build.template = template;
+	(void)schema_validate(schema_find(gateway.schemas, "build-spec.json"), spec, &problems);
+	build_request_check(&build, &problems);
+	build_request_render(&build, &prompt, &problems);
+	said[0] = '\0';
+	for (size_t i = 0; i < problems.len; i++) {
+		size_t len = strlen(said);
+		(void)snprintf(said + len, sizeof(said) - len, "%s ", problems.items[i].pointer);
+	}
+	return said;
+}
+
+TEST(what_is_wrong_with_variables_is_told_beside_the_rest_and_once)
+{
+	static char text[] = "Do {{what}} {{when}}.";
+	const struct template template = {.name = "t", .version = 1, .text = text};
+	assert_string_equal(
+		all_complaints("{\"prompt\":\"p\",\"template\":\"t\",\"variables\":{\"who\":\"x\"},\"auto_push\":true}",
+					   &template),
+		"/auto_push /variables/who /variables/what /variables/when ");
+	assert_string_equal(all_complaints("{\"template\":\"t\",\"variables\":{\"what\":\"x\"}}", &template),
+						"/prompt /variables/when ");
+	assert_string_equal(
+		all_complaints("{\"prompt\":\"p\",\"template\":\"t\",\"variables\":{\"what\":1,\"a b\":\"\",\"a/b\":\"\"}}",
+					   &template),
+		"/variables/what /variables/a b /variables/a~1b /variables/when ");
+}
+
+TEST(variables_are_not_judged_by_a_template_that_is_not_known)
+{
+	assert_string_equal(all_complaints("{\"prompt\":\"p\",\"template\":\"gone\",\"variables\":{\"a\":\"x\"}}", NULL),
+						"/template ");
+	assert_string_equal(all_complaints("{\"prompt\":\"p\",\"template\":7,\"variables\":{\"a\":\"x\"}}", NULL),
+						"/template ");
+	assert_string_equal(all_complaints("{\"prompt\":\"p\",\"variables\":7}", NULL), "/variables ");
+}
+
+TEST(every_variable_that_a_build_may_have_can_be_wrong)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, 4096);
+	assert_int_equal(buffer_append_str(&text, "{\"prompt\":\"p\",\"auto_push\":true,\"variables\":{\"v\":\"\""), 0);
+	for (int i = 1; i < 64; i++)
+		assert_int_equal(buffer_appendf(&text, ",\"v%d\":\"\"", i), 0);
+	assert_int_equal(buffer_append_str(&text, "}}"), 0);
+	(void)all_complaints(text.data, NULL);
+	assert_int_equal(problems.len, 65);
+	assert_false(problems.truncated);
 }
 
 TEST(the_hash_does_not_see_order_or_blanks)
@@ -273,10 +336,10 @@ TEST(only_a_request_with_a_key_leaves_its_hash)
 	take("{\"prompt\":\"p\"}");
 	build.request = &request;
 	build_request_hash(spec, &value, build.request_hash);
-	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	write_record();
 	assert_non_null(strstr(value.data, "\"request_hash\":null"));
 	request.idempotency_key = (struct slice){"k", 1};
-	assert_true(build_request_write(&build, &prompt, &value, &problems));
+	write_record();
 	char hash[2 * SHA256_SIZE + 1];
 	hex_encode(build.request_hash, SHA256_SIZE, hash);
 	assert_non_null(strstr(value.data, hash));
@@ -321,6 +384,9 @@ int main(void)
 		T(a_token_has_a_highest_priority),
 		T(a_template_is_rendered_and_named_with_its_version),
 		T(a_prompt_that_grows_too_long_is_refused),
+		T(what_is_wrong_with_variables_is_told_beside_the_rest_and_once),
+		T(variables_are_not_judged_by_a_template_that_is_not_known),
+		T(every_variable_that_a_build_may_have_can_be_wrong),
 		T(the_hash_does_not_see_order_or_blanks),
 		T(only_a_request_with_a_key_leaves_its_hash),
 		T(a_budget_needs_a_price_of_the_model_where_both_are_known),

@@ -329,7 +329,7 @@ TEST(problems_come_in_document_order_missing_members_last)
 	assert_problems(schema, "{\"q\":1,\"b\":2,\"a\":3}", "/q unknown_field; /b type; /a type; /z required");
 }
 
-TEST(more_than_fifty_problems_are_truncated)
+TEST(more_problems_than_the_maximum_are_truncated)
 {
 	static const char schema_text[] = "{\"items\":false}";
 	const struct schema_file files[] = {{"s.json", schema_text, strlen(schema_text)}, {0}};
@@ -337,19 +337,19 @@ TEST(more_than_fifty_problems_are_truncated)
 	struct error err = ERROR_INIT;
 	assert_int_equal(schema_set_load(files, &set, &err), 0);
 	cJSON *document = cJSON_CreateArray();
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < SCHEMA_MAX_PROBLEMS; i++)
 		assert_true(cJSON_AddItemToArray(document, cJSON_CreateNull()));
 	struct schema_problems problems = {0};
 	assert_false(schema_validate(schema_find(set, "s.json"), document, &problems));
-	assert_int_equal(problems.len, 50);
+	assert_int_equal(problems.len, SCHEMA_MAX_PROBLEMS);
 	assert_false(problems.truncated);
 	schema_problems_release(&problems);
 	assert_true(cJSON_AddItemToArray(document, cJSON_CreateNull()));
 	assert_false(schema_validate(schema_find(set, "s.json"), document, &problems));
-	assert_int_equal(problems.len, 50);
+	assert_int_equal(problems.len, SCHEMA_MAX_PROBLEMS);
 	assert_true(problems.truncated);
 	schema_problem_add(&problems, "", "x", "dropped");
-	assert_int_equal(problems.len, 50);
+	assert_int_equal(problems.len, SCHEMA_MAX_PROBLEMS);
 	schema_problems_release(&problems);
 	cJSON_Delete(document);
 	schema_set_free(set);
@@ -417,7 +417,7 @@ int main(void)
 		cmocka_unit_test(refs_recur_through_members),
 		cmocka_unit_test(pointers_are_escaped),
 		cmocka_unit_test(problems_come_in_document_order_missing_members_last),
-		cmocka_unit_test(more_than_fifty_problems_are_truncated),
+		cmocka_unit_test(more_problems_than_the_maximum_are_truncated),
 		cmocka_unit_test(rules_outside_of_schemas_add_problems),
 		cmocka_unit_test(nested_alternatives_are_not_exponential),
 	};
