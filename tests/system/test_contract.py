@@ -103,6 +103,15 @@ def test_openapi_examples_fit_their_schemas():
     assert found > 30
 
 
+def test_openapi_examples_of_a_projects_entity_tag_have_its_form():
+    """Who writes a client takes them for what a tag is."""
+    components = contract.document()["components"]
+    problem = components["responses"]["PreconditionFailed"]["content"]["application/problem+json"]["examples"]["precondition-failed"]["value"]
+    tags = [one["example"] for one in components["parameters"].values() if one["name"] == "If-Match"]
+    tags.append(problem["detail"].removeprefix("The current ETag is ").removesuffix("."))
+    assert len(tags) == 3 and all(re.search(components["headers"]["ETag"]["schema"]["pattern"], tag) for tag in tags), tags
+
+
 def test_openapi_operations_have_distinct_ids_and_document_errors():
     ids = [operation.id for operation in contract.operations()]
     assert len(set(ids)) == len(ids)
