@@ -45,8 +45,8 @@ const struct config_option gateway_options[] = {
 	 .help =
 		 "open client connections; one more takes the place of one that waits for a request or its body, or is 503. "
 		 "The limit of open files is raised to fit, as far as allowed"},
-	{"KILN_MAX_BODY_BYTES", CONFIG_INT, FIELD(max_body_bytes), .fallback = "1048576", .min = 1024, .max = 4194304,
-	 .help = "longest request body; a longer one is 413"},
+	{"KILN_MAX_BODY_BYTES", CONFIG_INT, FIELD(max_body_bytes), .fallback = "1048576", .min = 1024,
+	 .max = GATEWAY_BODY_MAX, .help = "longest request body; a longer one is 413"},
 	{"KILN_MAX_UNREAD_BYTES", CONFIG_INT, FIELD(max_unread_bytes), .fallback = "268435456", .min = 4194304,
 	 .max = 1099511627776,
 	 .help = "memory for requests that are not whole yet, looked at every second; the largest of more are 503"},

@@ -6,6 +6,8 @@
 
 #include "common/base/config.h"
 
+#define GATEWAY_BODY_MAX 4194304 /* the most that KILN_MAX_BODY_BYTES may be */
+
 struct gateway_config {
 	struct config_common common; /* first: service_start fills it */
 	char *listen;

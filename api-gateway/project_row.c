@@ -11,7 +11,7 @@
 #include "kiln_gateway_sql.h"
 
 #define OUTBOX_MAX_BYTES ((size_t)4 * 1024 * 1024)
-#define VALUES_MAX_BYTES ((size_t)4 * 1024 * 1024)
+#define VALUES_MAX_BYTES (JSON_WRITTEN_MAX(GATEWAY_BODY_MAX) + 1024) /* and names of fields */
 #define POINTER_MAX 160
 
 static cJSON *settings_of(const PGresult *rows, int row)
@@ -84,7 +84,7 @@ void project_values_from(struct project_values *values, const cJSON *body)
 	else
 		json_raw(&w, "metadata", "{}");
 	json_object_end(&w);
-	/* bounded by the body's size */
+	/* bounded by the body's size, a patched project by two bodies' */
 	CHECK(buffer_ok(&values->agent) && buffer_ok(&values->network) && buffer_ok(&values->settings));
 }
 

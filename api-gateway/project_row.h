@@ -21,6 +21,7 @@ struct project_values {
 	struct buffer network;  /* {allow}; empty: it names nothing */
 	struct buffer settings; /* {description, metadata} */
 };
+/* `body`: the schema has taken it, or it is such a project with such a patch. */
 void project_values_from(struct project_values *values, const cJSON *body);
 void project_values_release(struct project_values *values);
 

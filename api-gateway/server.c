@@ -21,7 +21,7 @@
 #define PAUSE_MS 100
 #define DRAIN_STEP_MS 50
 #define COMPLAIN_EVERY_MS 10000
-#define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
+#define SCRATCH_BYTES JSON_WRITTEN_MAX(GATEWAY_BODY_MAX)
 /* The sweep's limits are what counts (connections.h); h2o's, which begins with the last answer, must not come before
  * them. */
 #define H2O_SLACK_MS 5000

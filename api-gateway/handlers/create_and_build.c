@@ -15,7 +15,7 @@
 #include "kiln_gateway_sql.h"
 
 #define INSERT_TRIES 3
-#define SCRATCH_BYTES ((size_t)16 * 1024 * 1024)
+#define SCRATCH_BYTES JSON_WRITTEN_MAX(GATEWAY_BODY_MAX)
 
 /* What one call works with. */
 struct work {
@@ -57,13 +57,17 @@ static int find_template(struct work *work)
 	return 0;
 }
 
-/* The rules of the build that look at its project: the existing one, or what the body makes. */
-static void check_build(struct work *work, const struct project_values *values, struct schema_problems *problems)
+/* The rules of the build that look at its project: the existing one, or what the body makes (`fine`: and the schema
+ * takes it). */
+static void check_build(struct work *work, bool fine, struct schema_problems *problems)
 {
 	static char some[] = ""; /* what is wrong with the project's own has been told */
+	CLEANUP(project_values_release) struct project_values values = {0};
+	if (fine)
+		project_values_from(&values, work->project_body);
 	const cJSON *agent = json_get(work->project_body, "agent");
 	bool has_none = cJSON_IsObject(work->project_body) && (agent == NULL || cJSON_IsNull(agent));
-	struct project stand_in = {.git_url = some, .agent = buffer_or_null(&values->agent)};
+	struct project stand_in = {.git_url = some, .agent = buffer_or_null(&values.agent)};
 	if (stand_in.agent == NULL && !has_none)
 		stand_in.agent = some;
 	work->build.project = work->project != NULL ? work->project : &stand_in;
@@ -78,12 +82,10 @@ static int validate(struct work *work)
 	struct request *request = work->request;
 	struct schema_problems problems = {0};
 	bool fine = schema_validate(request->gateway->bodies.create_and_build, work->body, &problems);
-	CLEANUP(project_values_release) struct project_values values;
-	project_values_from(&values, work->project_body);
 	if (cJSON_IsObject(work->project_body))
 		project_check(request->gateway, work->project_body, "/project", &problems);
 	if (cJSON_IsObject(work->build_body))
-		check_build(work, &values, &problems);
+		check_build(work, fine, &problems);
 	if (fine && problems.len == 0)
 		return 0;
 	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);

@@ -19,6 +19,9 @@
 
 #define JSON_MAX_DEPTH 32
 
+/* What `len` bytes that json_parse takes come to at most when their tree is written: `1e20` has 21 digits then. */
+#define JSON_WRITTEN_MAX(len) (6 * (size_t)(len) + 64)
+
 /* A tree to be freed with cJSON_Delete. ERR_INVALID with the byte offset and what is wrong, for instance
  * `byte 17: duplicate key "prompt"`. `data` need not be NUL-terminated. */
 int json_parse(const char *data, size_t len, cJSON **ret_tree, struct error *err) MUST_CHECK;

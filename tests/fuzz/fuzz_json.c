@@ -20,10 +20,9 @@ static void check_tree(const cJSON *tree, size_t size)
 	CLEANUP(buffer_release_p) struct buffer again;
 	CLEANUP(cJSON_Delete_p) cJSON *from_canonical = NULL;
 	CLEANUP(cJSON_Delete_p) cJSON *from_plain = NULL;
-	/* A byte becomes six at most (an escape); so does 1e20 become 21 characters. */
-	buffer_init(&canonical, 6 * size + 64);
-	buffer_init(&plain, 6 * size + 64);
-	buffer_init(&again, 6 * size + 64);
+	buffer_init(&canonical, JSON_WRITTEN_MAX(size));
+	buffer_init(&plain, JSON_WRITTEN_MAX(size));
+	buffer_init(&again, JSON_WRITTEN_MAX(size));
 	CHECK(json_canonical(&canonical, tree) == 0);
 	parse(&canonical, &from_canonical);
 	CHECK(cJSON_Compare(tree, from_canonical, true));

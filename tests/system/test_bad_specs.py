@@ -1,10 +1,12 @@
 """Bodies whose fields break the contract: each is told by pointer, all at once."""
 
 import json
+import uuid
 
 import pytest
 from kiln_testing import places
 from kiln_testing.client import pointers
+from kiln_testing.services import ready_gateway
 
 AGENT = {"provider": "command", "command": "none"}
 
@@ -16,6 +18,11 @@ def project_of(kiln):
     if kiln.system.folder not in PROJECTS:
         PROJECTS[kiln.system.folder] = kiln.project(agent=AGENT)["id"]
     return PROJECTS[kiln.system.folder]
+
+
+def post_text(client, path, text, headers=None):
+    """A body as it is spelled here."""
+    return client.post(path, content=text.encode(), headers={"Content-Type": "application/json"} | (headers or {}), expect=422)
 
 
 BAD = [
@@ -171,6 +178,22 @@ def test_what_a_pattern_asks_for_is_said_in_words(kiln, fields, words):
     answer = kiln.api.post(f"/projects/{project_of(kiln)}/builds", {"prompt": "x"} | fields, expect=422)
     told = next(error["detail"] for error in answer.json()["errors"])
     assert told.startswith(words) and "^" not in told
+
+
+LARGE = 1048576
+GROWING = "[1e20" + ",1e20" * (LARGE // 5 - 64) + "]"  # each is 21 digits when it is written
+
+
+@pytest.mark.parametrize("project", ['{"network":{"allow":!}}', '{"metadata":{"a":!}}', '{"agent":{"provider":"command","max_turns":!}}'])
+def test_numbers_that_grow_when_they_are_written_are_422(kiln, project):
+    post_text(kiln.api, "/project/create-and-build", f'{{"project":{project.replace("!", GROWING)},"build":{{}}}}')
+
+
+@pytest.mark.parametrize("path", ["/project/create-and-build", "/projects/{}/builds"])
+def test_the_largest_body_that_can_be_allowed_is_hashed_as_it_is_written(kiln, path):
+    body = f'{{"project":{{"name":"{kiln.name()}"}},"build":[{",".join([GROWING] * 4)}]}}'
+    with ready_gateway(kiln.system, KILN_MAX_BODY_BYTES=str(4 * LARGE)) as gateway:
+        post_text(kiln.at(gateway), path.format(project_of(kiln)), body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
 
 BAD_URLS = [
