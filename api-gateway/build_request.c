@@ -47,7 +47,11 @@ static void complain(const struct build_request *build, const char *field, const
 
 const char *build_request_template(const struct spec *spec)
 {
-	return spec_text(spec, SPEC_TEMPLATE);
+	const char *reference = spec_text(spec, SPEC_TEMPLATE);
+	if (reference == NULL)
+		return NULL;
+	size_t len = strlen(reference);
+	return str_is_name(reference, len) || template_is_version(reference, len) ? reference : NULL;
 }
 
 void agent_check(const cJSON *agent, const char *pointer, struct schema_problems *problems)

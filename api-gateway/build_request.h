@@ -31,7 +31,8 @@ struct build_request {
 	const char *retry_of;              /* the id of the build that this one repeats; NULL: it was posted */
 };
 
-/* The template that the spec names ("name" or "name@version"), or NULL. */
+/* The template that the spec names ("name" or "name@version"); NULL: none, or what is no template's name, as the schema
+ * says. */
 const char *build_request_template(const struct spec *spec);
 
 /* Adds what is wrong beyond the schema, whose problems are there already. The members may be of any type: what the

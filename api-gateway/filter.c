@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "api-gateway/entities.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
@@ -73,18 +74,9 @@ static const char *take_label(struct filter *filter, const char *value, size_t l
 	return NULL;
 }
 
-static bool is_template_version(const char *value, size_t len)
-{
-	const char *at = memchr(value, '@', len);
-	int64_t version;
-	struct error ignored = ERROR_INIT;
-	return at != NULL && str_is_name(value, (size_t)(at - value)) && at[1] != '0' &&
-		   str_parse_int(at + 1, (size_t)(value + len - at) - 1, 1, INT32_MAX, &version, &ignored) == 0;
-}
-
 static const char *take_template(struct filter *filter, const char *value, size_t len)
 {
-	if (!str_is_name(value, len) && !is_template_version(value, len))
+	if (!str_is_name(value, len) && !template_is_version(value, len))
 		return "template must be a name, or name@version";
 	memcpy(filter->template, value, len + 1); /* 63 and 11 characters at most */
 	return NULL;
@@ -120,7 +112,7 @@ static const char *take_token(struct filter *filter, const char *value, size_t l
 
 static const char *take_resource(struct filter *filter, const char *value, size_t len)
 {
-	if (!uuid_is_valid(value, len) && !is_template_version(value, len))
+	if (!uuid_is_valid(value, len) && !template_is_version(value, len))
 		return "resource must be the id of a project, build, token or worker, or a template's name@version";
 	memcpy(filter->resource, value, len + 1);
 	return NULL;
