@@ -46,7 +46,7 @@ static void write_page(struct list *list, const PGresult *rows)
 {
 	struct page page;
 	bool empty = PQntuples(rows) == 1 && pg_text(rows, 0, "id") == NULL; /* only build-list-filtered's `kinds` */
-	page_begin(&page, list->request, empty ? 0 : PQntuples(rows));
+	page_begin_measured(&page, list->request, rows, empty ? 0 : PQntuples(rows));
 	for (int row = 0; row < page.rows; row++)
 		write_item(list, &page, rows, row);
 	if (page.more)
@@ -71,7 +71,8 @@ static void write_walk(struct list *list, const PGresult *rows)
 			page.rows++;
 		}
 		last = row;
-		if (pg_bool(rows, row, "last"))
+		bool is_cut = row + 1 == found && pg_bool(rows, row, "more");
+		if (pg_bool(rows, row, "last") || is_cut)
 			continue_after(list, &page, rows, row);
 	}
 	page_end(&page, list->request);
@@ -79,8 +80,12 @@ static void write_walk(struct list *list, const PGresult *rows)
 
 static int query_plain(struct list *list, struct db *db, struct error *err)
 {
-	const char *params[] = {list->project_id, list->bounds.created_at, list->bounds.id, list->bounds.from,
-							LOG_INT(list->request->query.limit + 1)};
+	const char *params[] = {list->project_id,
+							list->bounds.created_at,
+							list->bounds.id,
+							list->bounds.from,
+							LOG_INT(list->request->query.limit + 1),
+							PAGE_MAX_BYTES};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	if (pg_query(db->conn, &sql_build_list, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;
@@ -102,7 +107,8 @@ static int query_filtered(struct list *list, struct db *db, struct error *err)
 							list->bounds.id,
 							list->bounds.from,
 							LOG_INT(list->request->query.limit + 1),
-							LOG_INT(KINDS_MAX + 1)};
+							LOG_INT(KINDS_MAX + 1),
+							PAGE_MAX_BYTES};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	if (pg_query(db->conn, &sql_build_list_filtered, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;
@@ -112,7 +118,7 @@ static int query_filtered(struct list *list, struct db *db, struct error *err)
 	}
 	PQclear(rows);
 	rows = NULL;
-	params[ARRAY_LEN(params) - 1] = LOG_INT(WALK_MAX);
+	params[ARRAY_LEN(params) - 2] = LOG_INT(WALK_MAX);
 	if (pg_query(db->conn, &sql_build_list_walk, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;
 	write_walk(list, rows);

@@ -24,6 +24,12 @@ void page_begin(struct page *page, struct request *request, int found_rows)
 	page->rows = page->more ? (int)request->query.limit : found_rows;
 }
 
+void page_begin_measured(struct page *page, struct request *request, const PGresult *rows, int found_rows)
+{
+	page_begin(page, request, found_rows);
+	page->more = page->rows > 0 && pg_bool(rows, page->rows - 1, "more");
+}
+
 /* "/path?filters&limit=…&", to which a cursor may be added. */
 static void write_target(struct request *request, struct buffer *link)
 {

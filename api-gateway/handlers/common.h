@@ -18,6 +18,10 @@ struct page {
 };
 
 void page_begin(struct page *page, struct request *request, int found_rows);
+/* The same of rows whose statement ends a page early, behind PAGE_MAX_BYTES (its last parameter; one row at least), and
+ * says of each in `more` whether another follows. */
+#define PAGE_MAX_BYTES "8388608"
+void page_begin_measured(struct page *page, struct request *request, const PGresult *rows, int found_rows);
 /* For pages whose size is not known by rows: the handler counts. */
 void page_begin_open(struct page *page, struct request *request);
 /* Ends items, writes next_cursor and Link. */

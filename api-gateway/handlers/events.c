@@ -7,7 +7,7 @@
 static void write_events(struct request *request, const PGresult *rows)
 {
 	struct page page;
-	page_begin(&page, request, rows != NULL ? PQntuples(rows) : 0);
+	page_begin_measured(&page, request, rows, rows != NULL ? PQntuples(rows) : 0);
 	for (int row = 0; row < page.rows; row++) {
 		json_object_begin(&page.w, NULL);
 		json_int(&page.w, "sequence", pg_int(rows, row, "sequence", 0));
@@ -36,7 +36,7 @@ bool build_events(struct request *request)
 		write_events(request, NULL);
 		return true;
 	}
-	const char *params[] = {request->param, LOG_INT(after), LOG_INT(request->query.limit + 1)};
+	const char *params[] = {request->param, LOG_INT(after), LOG_INT(request->query.limit + 1), PAGE_MAX_BYTES};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	if (pg_query(db.conn, &sql_build_events, params, ARRAY_LEN(params), &rows, &err) < 0)

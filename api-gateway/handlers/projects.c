@@ -108,7 +108,7 @@ bool project_get(struct request *request)
 static void write_list(struct request *request, const PGresult *rows)
 {
 	struct page page;
-	page_begin(&page, request, PQntuples(rows));
+	page_begin_measured(&page, request, rows, PQntuples(rows));
 	for (int row = 0; row < page.rows; row++) {
 		json_object_begin(&page.w, NULL);
 		project_row_write(&page.w, request->gateway->config, rows, row);
@@ -131,7 +131,7 @@ bool project_list(struct request *request)
 	buffer_init(&names, (size_t)256 * 1024);
 	bool limited = json_names(&names, request->token->projects);
 	const char *params[] = {has_place ? place.created_at : NULL, has_place ? place.id : NULL,
-							limited ? names.data : NULL, LOG_INT(request->query.limit + 1)};
+							limited ? names.data : NULL, LOG_INT(request->query.limit + 1), PAGE_MAX_BYTES};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct error err = ERROR_INIT;
 	if (pg_query(db.conn, &sql_project_list, params, ARRAY_LEN(params), &rows, &err) < 0)

@@ -107,7 +107,7 @@ bool template_get(struct request *request)
 static void write_list(struct request *request, const PGresult *rows)
 {
 	struct page page;
-	page_begin(&page, request, PQntuples(rows));
+	page_begin_measured(&page, request, rows, PQntuples(rows));
 	for (int row = 0; row < page.rows; row++) {
 		json_object_begin(&page.w, NULL);
 		write_members(&page.w, rows, row, false);
@@ -131,7 +131,7 @@ bool template_list(struct request *request)
 	}
 	if (db_take(request, &db) < 0)
 		return true;
-	const char *params[] = {has_after ? after : NULL, LOG_INT(request->query.limit + 1)};
+	const char *params[] = {has_after ? after : NULL, LOG_INT(request->query.limit + 1), PAGE_MAX_BYTES};
 	if (pg_query(db.conn, &sql_template_list, params, ARRAY_LEN(params), &rows, &err) < 0)
 		(void)db_problem(request, &err);
 	else

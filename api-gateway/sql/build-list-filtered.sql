@@ -1,5 +1,5 @@
 -- A project's builds that fit a filter, newest first: $1 project, $2 status, $3 agent, $4 labels (an array), $5 branch, $6 template, $7 commit (NULL: any);
--- before ($8, $9), from $10 on; $11 at most. An ended build stands in lists (migrations/0011_lists.sql): the narrowest that the filter names is read,
+-- before ($8, $9), from $10 on; $11 and $13 bytes at most, as in build-list.sql. An ended build stands in lists (migrations/0011_lists.sql): the narrowest that the filter names is read,
 -- run by run of one (status, class), and merged with those that wait (migrations/0026_queue_lists.sql), run by run of the index that the filter names, and those
 -- that are held. `kinds` is how many runs both lists have, $12 of each at most; there is a row for it at least.
 WITH RECURSIVE wanted AS MATERIALIZED (
@@ -101,9 +101,15 @@ found AS (
 		AND ((active.b).created_at, (active.b).id) < ($8::timestamptz, $9::uuid) AND (active.b).created_at >= $10::timestamptz
 		AND $7::text IS NULL AND ($2::text IS NULL OR $2 IN ('pending', 'running'))
 ),
-page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int)
+page AS (SELECT build_id FROM found ORDER BY created_at DESC, build_id DESC LIMIT $11::int),
+measured AS (
+	SELECT b.*, sum(octet_length(b.metadata)) OVER page AS bytes_before, lead(true, 1, false) OVER page AS more
+	FROM page JOIN build_audit b ON b.id = page.build_id
+	WINDOW page AS (ORDER BY b.created_at DESC, b.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
 SELECT (SELECT count(*) FROM known) + (SELECT count(*) FROM known_waiting) AS kinds,
 	b.id, b.project_id, b.project_name, b.status, b.phase, b.attempt, b.attempts_used, b.max_attempts, b.worker_id, b.metadata,
-	to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at, to_char(b.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at, to_char(b.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at
-FROM (VALUES (1)) one LEFT JOIN (page JOIN build_audit b ON b.id = page.build_id) ON true
+	to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at, to_char(b.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at, to_char(b.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at,
+	b.more
+FROM (VALUES (1)) one LEFT JOIN measured b ON coalesce(b.bytes_before, 0) < $13::bigint
 ORDER BY b.created_at DESC, b.id DESC

@@ -201,6 +201,26 @@ def test_a_project_with_very_many_kinds_of_builds_is_listed_whole(kiln, limit):
     assert kiln.api.pages(path, label="259", status="cancelled") == []
 
 
+@pytest.mark.parametrize(("kinds", "filters"), [(1, {}), (1, {"status": "completed"}), (300, {"status": "completed"})], ids=["all", "filtered", "walked"])
+def test_a_page_of_large_builds_ends_early_and_the_list_is_whole(kiln, kinds, filters):
+    """More than an answer may have, together."""
+    project = kiln.project()
+    kiln.system.sql(
+        """with made as (
+            insert into build_audit (id, project_id, project_name, status, max_attempts, class, priority, queue_timeout_s, created_at, finished_at, metadata)
+            select gen_random_uuid(), %s, %s, 'completed', 3, 'command,' || i %% %s, 5, 60, timestamptz '2026-01-01' + i * interval '1 second', now(),
+                (select json_object_agg('k' || n, repeat('x', 4096)) from generate_series(1, 60) as n)::text
+            from generate_series(1, 300) as i returning *)
+        insert into ended_builds select project_id, list, status, class, created_at, id from made, kiln_build_lists(branch, template, null) as list""",
+        project["id"], project["name"], kinds,
+    )
+    path = f"/projects/{project['id']}/builds"
+    first = page(kiln, path, limit=500, **filters).json()
+    assert 1 < len(first["items"]) < 100 and first["next_cursor"] is not None
+    made = [item["created_at"] for item in kiln.api.pages(path, limit=500, **filters)]
+    assert len(made) == 300 and made == sorted(set(made), reverse=True)
+
+
 @contextlib.contextmanager
 def long_queue(kiln, project, kind, builds=2500):
     """Builds that no worker takes, two in each second; `kind`: their class, branch and template as SQL of i. Yields [(id, class, branch, template)], the newest first."""

@@ -20,7 +20,7 @@ TOKEN = "0198c1de-7a3b-7c4d-8e5f-000000000001"
 ZERO = "00000000-0000-0000-0000-000000000000"
 END = ("infinity", ZERO)
 MIDDLE = ("2026-01-01T01:30:00Z", ZERO)
-LIMIT, KINDS, WALK = 51, 251, 2000
+LIMIT, KINDS, WALK, BYTES = 51, 251, 2000, 8 << 20
 BUILDS, PENDING, OTHERS, HELD = 10_000, 5000, 3000, 20
 COMMIT = "c4ca4238a0b923820dcc509a6f75849bc4ca4238"  # of the build 1
 
@@ -59,6 +59,13 @@ INSERT INTO audit_log (id, time, token_id, route, outcome, resource_type, resour
 SELECT ('0198c1de-0000-7000-8002-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01' + i * interval '1 second',
 	('0198c1de-7a3b-7c4d-8e5f-00000000000' || i %% 4)::uuid, 'POST /projects', 'created', 'project', 'r' || i / 10, 'x', '::1'
 FROM generate_series(1, %(builds)s) AS i;
+INSERT INTO projects (id, name, settings, webhook_secret, created_at)
+SELECT gen_random_uuid(), 'p' || i, jsonb_build_object('description', text), '', timestamptz '2026-01-01' + i * interval '1 second'
+FROM generate_series(1, 60) AS i CROSS JOIN LATERAL (SELECT CASE WHEN i > 30 THEN repeat('x', 4096) ELSE (SELECT string_agg(md5((128 * i + n)::text), '') FROM generate_series(1, 128) AS n) END AS text) texts;
+INSERT INTO templates (name, version, text, defaults)
+SELECT 't' || lpad(i::text, 2, '0'), version, 'x', jsonb_build_object('k', repeat('x', 4096)) FROM generate_series(1, 60) AS i CROSS JOIN generate_series(1, 2) AS version;
+INSERT INTO build_events (build_id, sequence, type, attempt, time, body, hash)
+SELECT '0198c1de-0000-7000-8000-000000000001', i, 'build.phase', 1, now(), decode(repeat('78', 4096), 'hex'), '' FROM generate_series(1, 60) AS i;
 """
 
 
@@ -138,7 +145,7 @@ QUEUE = ("build_queue_project", "build_queue_template", "build_queue_branch", "b
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filtered_page_looks_at_its_own_rows(session, name, place):
-    _, plan = run(session, "build-list-filtered", *filtered(**FILTERS[name], place=place), KINDS)
+    _, plan = run(session, "build-list-filtered", *filtered(**FILTERS[name], place=place), KINDS, BYTES)
     found = looked_at(plan)
     ended, waiting = (next(node for node in nodes(plan) if node.get("Subplan Name") == f"CTE {name}")["Actual Rows"] for name in ("known", "known_waiting"))
     assert ended <= KINDS_ENDED and waiting <= KINDS_WAITING
@@ -153,24 +160,59 @@ def test_a_filtered_page_looks_at_its_own_rows(session, name, place):
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_finds_what_looking_at_all_finds(session, name, place):
-    rows, _ = run(session, "build-list-filtered", *filtered(**FILTERS[name], place=place), KINDS)
-    walked, _ = run(session, "build-list-walk", *filtered(**FILTERS[name], place=place), BUILDS + PENDING + 1)
+    rows, _ = run(session, "build-list-filtered", *filtered(**FILTERS[name], place=place), KINDS, BYTES)
+    walked, _ = run(session, "build-list-walk", *filtered(**FILTERS[name], place=place), BUILDS + PENDING + 1, BYTES)
     assert [row[1] for row in rows if row[1] is not None] == [row[0] for row in walked]
 
 
 @pytest.mark.parametrize("place", [END, MIDDLE], ids=["first", "middle"])
 @pytest.mark.parametrize("since", ["-infinity", "2026-01-01T01:29:50Z"])
 def test_a_page_of_all_builds_looks_at_its_own_rows(session, place, since):
-    rows, plan = run(session, "build-list", PROJECT, *place, since, LIMIT)
+    rows, plan = run(session, "build-list", PROJECT, *place, since, LIMIT, BYTES)
     assert looked_at(plan) == {"build_audit_project": len(rows)}
     assert sorted_rows(plan) == 0
 
 
+# The parameters but for the last one, and a row's bytes. A page of `limit` rows and one more is asked for.
+LISTS = {
+    "build-list": ((PROJECT, *END, "-infinity", LIMIT), len("{}")),
+    "build-list-filtered": ((*filtered(), KINDS), len("{}")),
+    "build-list-walk": ((*filtered(status="failed"), WALK), len("{}")),
+    "build-events": (("0198c1de-0000-7000-8000-000000000001", 0, LIMIT), 4096),
+    "template-list": ((None, LIMIT), len('{"k": ""}') + 4096),
+    "project-list": ((None, None, None, LIMIT), len('{"description": ""}') + 4096),
+    "project-list, as stored": (("2026-01-01T00:00:31Z", ZERO, None, LIMIT), 4096 + 64),  # about
+}
+
+
+@pytest.mark.parametrize("rows_wanted", [1, 5])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_page_ends_behind_its_bytes_and_says_that_more_follow(session, name, rows_wanted):
+    parameters, size = LISTS[name]
+    rows, _ = run(session, name.partition(",")[0], *parameters, (rows_wanted - 1) * size + 1)
+    assert len(rows) == rows_wanted
+    assert all(row[-1] for row in rows)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_last_row_of_a_list_says_that_none_follows(session, name):
+    parameters, _ = LISTS[name]
+    rows, _ = run(session, name.partition(",")[0], *(BUILDS * 2 if value == LIMIT else value for value in parameters), BYTES)
+    assert [row[-1] for row in rows] == [True] * (len(rows) - 1) + [False]
+
+
+@pytest.mark.parametrize("name", ["project-list", "build-events"])
+def test_a_page_that_ends_early_reads_no_more_than_a_page_has(session, name):
+    parameters, _ = LISTS[name]
+    _, plan = run(session, name, *parameters, 1)
+    assert max(rows_read(node) for node in nodes(plan) if "Scan" in node["Node Type"]) <= 2 * LIMIT, json.dumps(plan, indent=1)
+
+
 def test_a_project_with_too_many_kinds_is_walked_in_bounded_steps(session):
-    rows, plan = run(session, "build-list-walk", *filtered(status="cancelled"), WALK)
+    rows, plan = run(session, "build-list-walk", *filtered(status="cancelled"), WALK, BYTES)
     assert looked_at(plan) == {"build_audit_project": WALK}
     assert sorted_rows(plan) <= LIMIT
-    assert (rows[-1][-2], rows[-1][-1]) == (False, True), "the last one only says where to go on"
+    assert rows[-1][-4:-2] == (False, True), "the last one only says where to go on"
 
 
 @pytest.mark.parametrize(("project", "active"), [(OTHER, "0198c1de-0000-7000-8001-"), (BUSY, "0198c1de-0000-7000-8003-"), (IDLE, None)], ids=["queued", "held", "none"])
