@@ -26,6 +26,12 @@ void partitions_add(struct partitions *partitions, enum barrier_topic topic, con
 	put(partitions, (int)topic, topic_partition(known, key, strlen(key)));
 }
 
+void partitions_add_all(struct partitions *partitions, enum barrier_topic topic)
+{
+	for (int partition = 0; partition < BARRIER_PARTITIONS; partition++)
+		put(partitions, (int)topic, partition);
+}
+
 void barrier_clear(struct barrier *barrier)
 {
 	barrier->wanted = barrier->passed = barrier->unknown = (struct partitions){{0}};

@@ -33,6 +33,8 @@ struct partitions {
 };
 /* The partition of a key of the topic. */
 void partitions_add(struct partitions *partitions, enum barrier_topic topic, const char *key);
+/* All of the topic's. */
+void partitions_add_all(struct partitions *partitions, enum barrier_topic topic);
 
 struct barrier {
 	struct partitions wanted, passed;

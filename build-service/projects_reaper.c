@@ -32,8 +32,7 @@ static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, stru
 	if (PQntuples(old) == 0)
 		return 0;
 	reaper->waits = (struct partitions){{0}};
-	for (int row = 0; row < PQntuples(old); row++)
-		partitions_add(&reaper->waits, BARRIER_REQUESTS, pg_text(old, row, "provisional_build"));
+	partitions_add_all(&reaper->waits, BARRIER_REQUESTS); /* any later build makes it permanent as well */
 	barrier_clear(&reaper->barrier);
 	barrier_want(&reaper->barrier, &reaper->waits);
 	if (barrier_set(&reaper->barrier, inbox, conn, err) < 0)

@@ -1,7 +1,7 @@
 /*
  * Provisional projects whose first build never came (docs/contract.md, When something is away): removed when they are
- * old enough and the build's request partition has been applied up to an end offset that was read after that, and told
- * as project.deleted, for they were told as project.created. On the inbox's thread.
+ * old enough and all request partitions have been applied up to end offsets that were read after that, for any build of
+ * the project makes it permanent; and told as project.deleted, for they were told as project.created. On the inbox's thread.
  */
 #pragma once
 

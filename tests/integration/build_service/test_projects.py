@@ -110,3 +110,30 @@ def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applie
 def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument
     project = gateway.project(provisional_build=new_id())
     stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 1)
+def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_path):
+    """Its first build never came; another one is in the log, of a partition that stands still, and makes it permanent as well."""
+    database.migrate()
+    skip_old_records(database)
+    gateway = Gateway(database)
+    never = new_id()
+    later = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition_of(never.encode(), 12))
+    project = gateway.project(provisional_build=never)
+    gateway.sql("update projects set created_at = now() - interval '2 hours'")
+    gateway.post(project, build=later, provisional=True)
+    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
+    gateway.sql(move, 1000, REQUESTS, partition_of(later.encode(), 12))
+    still = Service(database, tmp_path).start(wait=False)
+    try:
+        wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
+        stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 3)
+    finally:
+        assert still.stop() == 0
+    gateway.sql(move, -1000, REQUESTS, partition_of(later.encode(), 12))
+    moving = Service(database, tmp_path).start()
+    try:
+        gateway.wait(later, "pending")
+    finally:
+        assert moving.stop() == 0
+        gateway.connection.close()
+
+
