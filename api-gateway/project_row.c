@@ -148,19 +148,26 @@ static void check_places(const struct gateway *gateway, const cJSON *body, const
 	check_network(gateway, json_get(json_get(body, "network"), "allow"), pointer, problems);
 }
 
+void project_check_base(const struct gateway *gateway, const cJSON *body, const char *pointer,
+						struct schema_problems *problems)
+{
+	char at[POINTER_MAX];
+	const cJSON *url = json_get(body, "git_url");
+	if ((url != NULL && !cJSON_IsNull(url)) || gateway->config->git_base_url != NULL)
+		return;
+	(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
+	schema_problem_add(problems, at, "required", "this deployment has no base for projects without a git_url");
+}
+
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems)
 {
 	char at[POINTER_MAX];
 	const char *name = json_get_string(body, "name");
-	const cJSON *given_url = json_get(body, "git_url"), *agent = json_get(body, "agent");
+	const cJSON *agent = json_get(body, "agent");
 	if (name != NULL && (uuid_is_valid(name, strlen(name)) || str_equal(name, "create-and-build"))) {
 		(void)snprintf(at, sizeof(at), "%.100s/name", pointer);
 		schema_problem_add(problems, at, "reserved_name", "a name is not a UUID and not \"create-and-build\"");
-	}
-	if ((given_url == NULL || cJSON_IsNull(given_url)) && gateway->config->git_base_url == NULL) {
-		(void)snprintf(at, sizeof(at), "%.100s/git_url", pointer);
-		schema_problem_add(problems, at, "required", "this deployment has no base for projects without a git_url");
 	}
 	if (cJSON_IsObject(agent)) {
 		(void)snprintf(at, sizeof(at), "%.100s/agent", pointer);

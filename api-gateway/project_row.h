@@ -31,6 +31,9 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 				   struct schema_problems *problems);
 /* Of a merge patch, what needs no look at the project that it is for: the places that it names. */
 void project_check_patch(const struct gateway *gateway, const cJSON *patch, struct schema_problems *problems);
+/* For one that will be as `body` says: without a git_url there must be a base. */
+void project_check_base(const struct gateway *gateway, const cJSON *body, const char *pointer,
+						struct schema_problems *problems);
 
 #define WEBHOOK_SECRET_BYTES 32
 struct project_secret {

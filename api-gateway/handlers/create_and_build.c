@@ -84,6 +84,8 @@ static int validate(struct work *work)
 	bool fine = schema_validate(request->gateway->bodies.create_and_build, work->body, &problems);
 	if (cJSON_IsObject(work->project_body))
 		project_check(request->gateway, work->project_body, "/project", &problems);
+	if (cJSON_IsObject(work->project_body) && work->project == NULL)
+		project_check_base(request->gateway, work->project_body, "/project", &problems);
 	if (cJSON_IsObject(work->build_body))
 		check_build(work, fine, &problems);
 	if (fine && problems.len == 0)

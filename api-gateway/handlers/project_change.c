@@ -102,6 +102,7 @@ static int check_merged(struct request *request, const cJSON *merged)
 	struct schema_problems problems = {0};
 	const cJSON *agent = json_get(merged, "agent");
 	project_check(request->gateway, merged, "", &problems);
+	project_check_base(request->gateway, merged, "", &problems);
 	if (cJSON_IsObject(agent) && json_get_string(agent, "provider") == NULL)
 		schema_problem_add(&problems, "/agent/provider", "required", "an agent needs a provider");
 	if (cJSON_GetArraySize(json_get(merged, "metadata")) > 64)

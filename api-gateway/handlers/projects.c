@@ -17,6 +17,7 @@ static void add_etag(struct request *request, const PGresult *rows)
 static void check_create(struct request *request, const cJSON *body, struct schema_problems *problems)
 {
 	project_check(request->gateway, body, "", problems);
+	project_check_base(request->gateway, body, "", problems);
 }
 
 static void answer_created(struct request *request, const PGresult *rows, const struct project_secret *secret)

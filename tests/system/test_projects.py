@@ -3,6 +3,7 @@
 import pytest
 from kiln_testing.agents import spec
 from kiln_testing.client import pointers, slug
+from kiln_testing.services import ready_gateway
 
 
 def test_a_project_has_what_it_was_given_and_defaults(kiln):
@@ -190,6 +191,18 @@ def test_create_and_build_uses_an_equal_project_and_refuses_another(kiln):
     assert slug(kiln.api.post("/project/create-and-build", body, expect=409)) == "project-exists"
     for answer in (first, second, third):
         kiln.cancel(answer["task_id"])
+
+
+def test_create_and_build_uses_an_equal_project_also_where_a_new_one_would_need_its_git_url(kiln):
+    project = kiln.project(git_url="https://example.org/x.git")
+    build = spec("none", labels=["nobody-has-this"])
+    with ready_gateway(kiln.system, KILN_GIT_BASE_URL="", KILN_GIT_BASE_CREDENTIAL="") as gateway:
+        there = kiln.at(gateway)
+        answer = there.post("/project/create-and-build", {"project": {"name": project["name"]}, "build": build}, expect=202).json()
+        assert answer["project"]["id"] == project["id"]
+        kiln.cancel(answer["task_id"])
+        new = there.post("/project/create-and-build", {"project": {"name": kiln.name()}, "build": build}, expect=422)
+        assert set(pointers(new)) == {"/project/git_url"}
 
 
 def test_create_and_build_validates_all_before_it_makes_anything(kiln):
