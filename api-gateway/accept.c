@@ -164,10 +164,25 @@ void accept_reported(void *ctx)
 		request_post(LIST_ITEM(node, struct request, acknowledged), answer_delivered);
 }
 
+/* The key was looked up, and a worker has the request, with its answer (fill.h). */
+static void template_late(struct request *request)
+{
+	struct answer answer;
+	answer_init(&answer);
+	(void)stage_give_up(&request->stage); /* a look-up has no effect */
+	problem_write(&answer, PROBLEM_DATABASE_UNAVAILABLE, request->id, NULL,
+				  "The template was not looked up in time; nothing was accepted.");
+	request_send_other(request, &answer);
+}
+
 /* No report in time: nobody knows. The report is dropped when it comes. */
 static void deadline_passed(h2o_timeout_entry_t *entry)
 {
 	struct request *request = CONTAINER_OF(entry, struct request, deadline);
+	if (request->lent) {
+		template_late(request);
+		return;
+	}
 	if (request->keyed != NULL && !request->keyed->sent)
 		(void)problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE,
 							 "The key was not looked up in time; nothing was accepted.");

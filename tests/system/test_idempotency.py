@@ -122,6 +122,21 @@ def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
         assert there.post(path, body, headers=headers, expect=202).json()["task_id"] == task
 
 
+def test_a_template_that_is_not_looked_up_in_time_is_what_a_keyed_post_says_it_waited_for(kiln):
+    project, name = kiln.project(), kiln.name("t")
+    kiln.api.post("/templates", {"name": name, "text": "x"}, expect=201)
+    body = spec("none", **WAITS) | {"template": name}
+    with ready_gateway(kiln.system) as gateway, kiln.system.locked("templates"):
+        there, path = kiln.at(gateway), f"/projects/{project['id']}/builds"
+
+        def told():
+            answer = there.post(path, body, headers=key(), expect=503)
+            return slug(answer), answer.json()["detail"]
+
+        # Another 503 says that the key was not looked up in time.
+        wait_for(lambda: told() == ("database-unavailable", "The template was not looked up in time; nothing was accepted."), "the template to be late")
+
+
 def test_keys_are_looked_up_while_old_ones_cannot_be_deleted(kiln):
     project, headers = kiln.project(), key()
     kiln.tap.wait_type(kiln.post(project, spec("none", **WAITS), headers=headers), "build.pending")
