@@ -72,7 +72,8 @@ static void not_looked(struct caches *caches, const struct error *err)
 	set_up(caches, up, err->kind == ERR_TIMEOUT ? &away : err);
 }
 
-/* A project that was removed has no row that would tell of it, so its id and name come with the notification. */
+/* A project that was removed has no row that would tell of it, and one that has become permanent may have been changed
+ * long ago: their ids and names come with the notification, and who asks for one next has it read. */
 static void take_word(void *ctx, const char *word)
 {
 	struct caches *caches = ctx;

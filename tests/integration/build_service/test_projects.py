@@ -72,6 +72,20 @@ def test_a_project_that_is_removed_is_announced_as_deleted_unless_a_gateway_has_
     assert (told["version"], told["concurrency"], event.data["sequence"]) == (3, 4, 4)
 
 
+def test_gateways_are_told_of_a_project_that_has_become_permanent_though_it_is_shown_as_before(impatient):
+    gateway = Gateway(impatient)
+    shown = "select version, updated_at from projects where id = %s and provisional_build is {} null"
+    build = new_id()
+    project = gateway.project(provisional_build=build)
+    before = gateway.sql(shown.format("not"), project["id"])
+    with psycopg.connect(impatient.url, autocommit=True) as listener:
+        listener.execute("listen kiln_caches")
+        gateway.post(project, build=build, provisional=True)
+        told = next(listener.notifies(timeout=120))
+    assert told.payload == f"{project['id']} {project['name']}"
+    assert gateway.sql(shown.format(""), project["id"]) == before
+
+
 def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applied(database, tmp_path):
     """One's build is in the log, of a partition that stands still; the other one's never came, and of its own partition all is applied."""
     database.migrate()
@@ -106,10 +120,6 @@ def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applie
         gateway.connection.close()
 
 
-# The last one: from here on the module's instance runs, in the same group, and takes half of the partitions.
-def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument
-    project = gateway.project(provisional_build=new_id())
-    stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 1)
 def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_path):
     """Its first build never came; another one is in the log, of a partition that stands still, and makes it permanent as well."""
     database.migrate()
@@ -137,3 +147,7 @@ def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_pat
         gateway.connection.close()
 
 
+# The last one: from here on the module's instance runs, in the same group, and takes half of the partitions.
+def test_a_young_one_is_left_alone(service, gateway):  # pylint: disable=unused-argument
+    project = gateway.project(provisional_build=new_id())
+    stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 1)
