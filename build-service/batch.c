@@ -64,7 +64,6 @@ static void begin(struct batch *batch)
 	build_set_begin(&batch->set);
 	worker_set_begin(&batch->workers);
 	command_list_clear(&batch->commands);
-	worker_decisions_clear(&batch->decisions);
 	direct_begin(&batch->direct);
 	refill_begin(&batch->refill);
 	rows_clear(&batch->project_ids);
@@ -80,7 +79,7 @@ static void begin(struct batch *batch)
 
 /* --- loading --- */
 
-/* Workers are locked before builds, for their words decide which builds are touched. */
+/* Workers are locked before builds, as everywhere (docs/protocol.md section 2). */
 static int load_workers(struct batch *batch, struct pg_conn *tx, struct error *err)
 {
 	if (batch->events_len == 0)
@@ -98,8 +97,6 @@ static int load_workers(struct batch *batch, struct pg_conn *tx, struct error *e
 			worker_events_listed_loaded(batch->events, batch->events_len, results[listed]);
 		for (size_t i = 0; i < batch->events_len; i++)
 			worker_event_decide(&batch->decisions, &batch->events[i]);
-		for (size_t i = 0; i < batch->decisions.losses_len; i++)
-			build_set_want(&batch->set, batch->decisions.losses[i].token.build_id);
 		batch->workers_changed = true;
 	}
 	pg_results_clear(results);

@@ -125,18 +125,6 @@ static int apply_early(struct batch *batch, struct pg_conn *tx, const PGresult *
 	return rc;
 }
 
-static void apply_losses(struct batch *batch)
-{
-	for (size_t i = 0; i < batch->decisions.losses_len; i++) {
-		const struct loss *loss = &batch->decisions.losses[i];
-		struct build *build = build_set_find(&batch->set, loss->token.build_id);
-		const struct occurrence occurrence = {
-			.what = HAPPENED_LOSS, .token = loss->token, .loss = {.reason = loss->reason, .mass = loss->mass}};
-		if (build->exists)
-			(void)transition_apply(&batch->context, build, &occurrence); /* an attempt that is over is lost no more */
-	}
-}
-
 int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects, const PGresult *pruned,
 			   const PGresult *early, struct error *err)
 {
@@ -146,6 +134,5 @@ int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects
 		if (apply_report(batch, tx, &batch->reports[i], err) < 0)
 			return -1;
 	}
-	apply_losses(batch);
 	return 0;
 }

@@ -142,25 +142,51 @@ static void spare_accepted(struct expiry *expiry, struct lease_due *due)
 	due->tokens_len = left;
 }
 
+/* Of an earlier start of the worker, by what its row's lock gives, too: the hello may not have been committed. */
+static bool is_orphaned(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
+						const struct held_attempt *held)
+{
+	return !incarnation_equal(&held->incarnation, &worker->incarnation) &&
+		   leases_due_is_over(expiry->leases, due, &held->token);
+}
+
+static bool is_at_stake(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
+						const struct held_attempt *held)
+{
+	return lease_due_has(due, &held->token) || is_orphaned(expiry, due, worker, held);
+}
+
+static enum loss_reason reason_of(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
+								  const struct held_attempt *held)
+{
+	if (is_orphaned(expiry, due, worker, held))
+		return LOSS_WORKER_RESTARTED;
+	if (!due->silent)
+		return LOSS_NOT_HELD;
+	return worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
+}
+
 static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
 {
-	enum loss_reason reason = LOSS_NOT_HELD;
-	if (due->silent)
-		reason = worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
 	size_t accepted = 0, lost = 0;
 	for (size_t i = 0; i < worker->held_len; i++) {
-		const struct fencing_token *token = &worker->held[i].token;
-		accepted += lease_due_has(due, token) && is_accepted(build_set_find(&expiry->set, token->build_id), token);
+		const struct held_attempt *held = &worker->held[i];
+		accepted += is_at_stake(expiry, due, worker, held) &&
+					is_accepted(build_set_find(&expiry->set, held->token.build_id), &held->token);
 	}
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!lease_due_has(due, &held->token))
+		if (!is_at_stake(expiry, due, worker, held))
 			continue;
 		struct build *build = build_set_find(&expiry->set, held->token.build_id);
 		const struct occurrence occurrence = {
-			.what = HAPPENED_LOSS, .token = held->token, .loss = {.reason = reason, .mass = accepted > 1}};
+			.what = HAPPENED_LOSS,
+			.token = held->token,
+			.loss = {.reason = reason_of(expiry, due, worker, held), .mass = accepted > 1}};
 		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
 			continue;
+		if (is_orphaned(expiry, due, worker, held))
+			continue; /* nobody is left to be told, and no lease ran out */
 		struct command command = {
 			.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token};
 		memcpy(command.to.worker_id, worker->id, UUID_TEXT_SIZE);
@@ -209,10 +235,7 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 	if (lost > 0 || (due->silent && worker->state != WORKER_GONE))
 		log_warn(due->silent ? "worker not heard of any more" : "attempts not held any more", "worker_id",
 				 due->worker_id, "lost", LOG_INT(lost), NULL);
-	if (due->silent)
-		leases_forget(expiry->leases, due->worker_id);
-	for (size_t i = 0; i < due->tokens_len; i++)
-		leases_forget_token(expiry->leases, due->worker_id, due->tokens[i].lease_id);
+	leases_forget_due(expiry->leases, due);
 	metric_add(&counter_leases_expired, (int64_t)lost);
 	build_set_committed(&expiry->set, expiry->service->relay);
 	commands_send(expiry->service->commands, &expiry->commands);

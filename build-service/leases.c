@@ -15,6 +15,7 @@ struct lease {
 	int64_t listed_ms; /* the last time it was listed, or first seen in the database */
 	int lacking;
 	bool accepted;
+	uint64_t over;  /* the number of its leases_end; 0: it is not */
 	uint64_t round; /* the worker's, when the database last had it */
 };
 
@@ -28,6 +29,7 @@ struct worker_lease {
 
 struct leases {
 	int64_t lease_ms;
+	uint64_t ended; /* calls of leases_end */
 	struct map *workers;
 };
 
@@ -102,11 +104,6 @@ void leases_run_out(struct leases *leases, const char *worker_id, int32_t partit
 	worker->heard_ms = clock_boot_ms() - leases->lease_ms;
 }
 
-void leases_forget(struct leases *leases, const char *worker_id)
-{
-	(void)map_remove(leases->workers, worker_id, strlen(worker_id)); /* may be unknown */
-}
-
 void leases_heard(struct leases *leases, const char *worker_id, int32_t partition)
 {
 	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
@@ -139,10 +136,19 @@ int leases_listed(struct leases *leases, const char *worker_id, const struct fen
 	if (listed) {
 		lease->listed_ms = clock_boot_ms();
 		lease->lacking = 0;
+		lease->over = 0;
 	} else {
 		lease->lacking++;
 	}
 	return lease->lacking;
+}
+
+void leases_end(struct leases *leases, const char *worker_id, const struct fencing_token *token)
+{
+	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	if (lease != NULL)
+		lease->over = ++leases->ended;
 }
 
 bool leases_accepted(struct leases *leases, const char *worker_id, const struct fencing_token *token)
@@ -156,11 +162,18 @@ bool leases_accepted(struct leases *leases, const char *worker_id, const struct 
 	return true;
 }
 
-void leases_forget_token(struct leases *leases, const char *worker_id, const char *lease_id)
+static bool is_over(const struct lease *lease, uint64_t by)
 {
-	struct worker_lease *worker = map_get_str(leases->workers, worker_id);
-	if (worker != NULL)
-		(void)map_remove(worker->tokens, lease_id, strlen(lease_id)); /* may be unknown */
+	return lease->over != 0 && lease->over <= by;
+}
+
+static bool has_over(const struct worker_lease *worker, uint64_t by)
+{
+	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
+		if (is_over(it.value, by))
+			return true;
+	}
+	return false;
 }
 
 static bool is_due(const struct leases *leases, const struct worker_lease *worker, int64_t now_ms,
@@ -168,14 +181,15 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 {
 	*due = (struct lease_due){.partition = worker->partition, .silent = now_ms - worker->heard_ms >= leases->lease_ms};
 	memcpy(due->worker_id, worker->id, sizeof(due->worker_id));
+	due->over = has_over(worker, leases->ended) ? leases->ended : 0;
 	if (due->silent)
 		return true;
 	for (struct map_iter it = {0}; map_next(worker->tokens, &it) && due->tokens_len < ARRAY_LEN(due->tokens);) {
 		const struct lease *lease = it.value;
-		if (now_ms - lease->listed_ms >= leases->lease_ms && lease->lacking > 0)
+		if (lease->over == 0 && now_ms - lease->listed_ms >= leases->lease_ms && lease->lacking > 0)
 			due->tokens[due->tokens_len++] = lease->token;
 	}
-	return due->tokens_len > 0;
+	return due->over != 0 || due->tokens_len > 0;
 }
 
 size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max)
@@ -204,12 +218,20 @@ bool lease_due_has(const struct lease_due *due, const struct fencing_token *toke
 	return false;
 }
 
+bool leases_due_is_over(const struct leases *leases, const struct lease_due *due, const struct fencing_token *token)
+{
+	const struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
+	const struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	return lease != NULL && is_over(lease, due->over);
+}
+
 bool leases_still_due(struct leases *leases, struct lease_due *due)
 {
 	const struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
 	const struct lease_due then = *due;
 	if (worker == NULL || !is_due(leases, worker, clock_boot_ms(), due))
 		return false;
+	due->over = has_over(worker, then.over) ? then.over : 0;
 	if (due->silent)
 		return then.silent;
 	size_t left = 0;
@@ -218,5 +240,21 @@ bool leases_still_due(struct leases *leases, struct lease_due *due)
 			due->tokens[left++] = due->tokens[i];
 	}
 	due->tokens_len = left;
-	return left > 0;
+	return due->over != 0 || left > 0;
+}
+
+void leases_forget_due(struct leases *leases, const struct lease_due *due)
+{
+	struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
+	if (worker == NULL)
+		return;
+	if (due->silent) {
+		(void)map_remove(leases->workers, due->worker_id, strlen(due->worker_id)); /* is there */
+		return;
+	}
+	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
+		const struct lease *lease = it.value;
+		if (is_over(lease, due->over) || lease_due_has(due, &lease->token))
+			(void)map_remove(worker->tokens, it.key, it.key_len); /* is there */
+	}
 }

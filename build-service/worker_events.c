@@ -13,30 +13,9 @@
 
 void worker_decisions_release(struct worker_decisions *decisions)
 {
-	free(decisions->losses);
 	free(decisions->resend);
-	decisions->losses = NULL;
 	decisions->resend = NULL;
-	decisions->resend_len = 0;
-	worker_decisions_clear(decisions);
-}
-
-void worker_decisions_clear(struct worker_decisions *decisions)
-{
-	decisions->losses_len = 0;
-	if (decisions->losses == NULL)
-		decisions->losses_size = 0;
-	if (decisions->resend == NULL)
-		decisions->resend_size = 0;
-}
-
-static void add_loss(struct worker_decisions *decisions, const struct loss *loss)
-{
-	if (decisions->losses_len == decisions->losses_size) {
-		decisions->losses_size = decisions->losses_size == 0 ? 16 : decisions->losses_size * 2;
-		decisions->losses = xreallocarray(decisions->losses, decisions->losses_size, sizeof(*decisions->losses));
-	}
-	decisions->losses[decisions->losses_len++] = *loss;
+	decisions->resend_len = decisions->resend_size = 0;
 }
 
 /* Once, however many heartbeats of a backlog lack it. Who finds no room is lacking in later heartbeats, too. */
@@ -77,30 +56,12 @@ static bool lists(const struct worker_event *event, const struct fencing_token *
 	return false;
 }
 
-/* Its predecessor's processes are gone (the hello says so); results that wait to be released are listed as reported. */
-static void free_unlisted(struct worker_decisions *decisions, struct worker *worker, const struct worker_event *event)
-{
-	size_t accepted = 0;
-	for (size_t i = 0; i < worker->held_len; i++)
-		accepted += !worker->held[i].freed && worker->held[i].accepted && !lists(event, &worker->held[i].token);
-	for (size_t i = 0; i < worker->held_len; i++) {
-		struct held_attempt *held = &worker->held[i];
-		if (held->freed || lists(event, &held->token))
-			continue;
-		held->freed = true;
-		add_loss(decisions,
-				 &(struct loss){.token = held->token, .reason = LOSS_WORKER_RESTARTED, .mass = accepted > 1});
-	}
-}
-
 static void mind_leases(struct worker_decisions *decisions, const struct worker *worker,
 						const struct worker_event *event)
 {
 	leases_heard(decisions->leases, worker->id, worker->partition);
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (held->freed)
-			continue;
 		int lacking = leases_listed(decisions->leases, worker->id, &held->token, lists(event, &held->token));
 		if (held->accepted)
 			(void)leases_accepted(decisions->leases, worker->id, &held->token); /* news or not */
@@ -108,6 +69,17 @@ static void mind_leases(struct worker_decisions *decisions, const struct worker 
 		if (lacking > 0 && lacking % LACKING_BEFORE_RESEND == 0 && !held->accepted &&
 			incarnation_equal(&held->incarnation, &worker->incarnation))
 			add_resend(decisions, &held->token);
+	}
+}
+
+/* Its predecessor's processes are gone, the hello says so; results that wait to be released are listed as reported. What
+ * the predecessor wrote may not be applied yet, so this is not the place to call its attempts lost. */
+static void end_unlisted(struct worker_decisions *decisions, const struct worker *worker,
+						 const struct worker_event *event)
+{
+	for (size_t i = 0; i < worker->held_len; i++) {
+		if (!lists(event, &worker->held[i].token))
+			leases_end(decisions->leases, worker->id, &worker->held[i].token);
 	}
 }
 
@@ -144,7 +116,6 @@ static void hear(struct worker_decisions *decisions, struct worker *worker, cons
 	if (standing == STANDING_CURRENT && worker->state == WORKER_GONE)
 		return; /* overtaken by its own goodbye: heartbeats have a producer of their own */
 	if (standing == STANDING_NEW) {
-		free_unlisted(decisions, worker, event);
 		worker->incarnation = event->from.incarnation;
 		worker->state = WORKER_ACTIVE;
 		worker->drain_requested = false;
@@ -159,6 +130,8 @@ static void hear(struct worker_decisions *decisions, struct worker *worker, cons
 	worker->heard = true;
 	worker->changed = true;
 	mind_leases(decisions, worker, event);
+	if (standing == STANDING_NEW)
+		end_unlisted(decisions, worker, event);
 	answer(decisions, event);
 	if (worker->drain_requested && !event->draining)
 		ask_to_drain(decisions, worker);

@@ -1,6 +1,6 @@
 /*
- * kiln.worker.events: what workers say of themselves (docs/protocol.md section 5). A hello of a new incarnation frees
- * what it does not list; a heartbeat renews what it lists; what either lists without holding it is answered with
+ * kiln.worker.events: what workers say of themselves (docs/protocol.md section 5). The leases of what a new incarnation
+ * does not list are over (expiry.c frees it); a heartbeat renews what it lists; what either lists without holding it is answered with
  * `abandon`, what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The wish to drain
  * comes from the gateway by the same topic: it is applied by whoever minds the worker, in order with what the worker
  * says.
@@ -52,26 +52,15 @@ void worker_events_pipeline_listed(struct worker_event *events, size_t len, stru
 								   struct pg_pipeline *pipeline, int *ret_index);
 void worker_events_listed_loaded(struct worker_event *events, size_t len, const PGresult *rows);
 
-/* An attempt that a worker's words have ended; to be applied to its build. */
-struct loss {
-	struct fencing_token token;
-	enum loss_reason reason;
-	bool mass;
-};
-
 /* What events decide, for a transaction. */
 struct worker_decisions {
 	struct worker_set *workers;
 	struct leases *leases;
 	struct command_list *commands;
-	struct loss *losses;
-	size_t losses_len, losses_size;
 	struct fencing_token *resend; /* assignments that heartbeats lack, of all transactions until they were sent */
 	size_t resend_len, resend_size;
 };
 void worker_decisions_release(struct worker_decisions *decisions);
-/* All but `resend`. */
-void worker_decisions_clear(struct worker_decisions *decisions);
 
 /* In order of the records; the worker's row is loaded. */
 void worker_event_decide(struct worker_decisions *decisions, const struct worker_event *event);

@@ -15,7 +15,6 @@ struct held_attempt {
 	struct fencing_token token;
 	struct incarnation incarnation; /* that it was given to */
 	bool accepted;
-	bool freed; /* by this transaction */
 };
 
 /* What a hello or heartbeat says of the worker; texts live in the message or the arena. */

@@ -300,6 +300,29 @@ def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
     place.check([build])
 
 
+def test_a_push_that_was_announced_before_a_restart_is_not_forgotten(place):
+    """One instance has the hello of the worker's new start; the other has the announcement and cannot apply it."""
+    _, executor, build, assign = in_halves(place, KILN_LEASE_MS="60000")
+    executor.accept(assign)
+    place.gateway.wait(build, "running")
+    place.gateway.cancel(build)
+    executor.wait_command("attempt.cancel", build)
+    sha = "c" * 40
+    with psycopg.connect(place.database.url) as other:
+        hold_results(other, build)
+        executor.phase(assign, "pushing", commit_sha=sha)
+        executor.quieten()
+        after = place.worker(works=False, worker_id=executor.id, counter=2)
+        heard = lambda: place.gateway.sql("select incarnation from workers where id = %s", executor.id) == [(2,)]  # noqa: E731
+        wait_for(heard, "the new start to be known")
+        stays(lambda: place.gateway.row(build)["status"] == "running", "the attempt", 3)
+    settle = after.assigned(build)
+    assert place.gateway.first_attempt(build, "end_reason") == "worker_restarted"
+    assert settle["mode"] == "settle" and settle["earlier"] == [{"attempt": 1, "commit_sha": sha}]
+    after.run(settle)
+    assert place.gateway.wait(build)["status"] == "completed"
+
+
 def half_of(place, service):
     """Which half an instance owns."""
     build = place.gateway.post(place.gateway.project(), build=id_in_half(0), labels=["nobody"])

@@ -107,6 +107,55 @@ TEST(only_attempts_that_were_due_are_still_due)
 	fail_msg("the machine never gave two looks within a lease");
 }
 
+/* A worker that lives, whose new start does not list the attempt. */
+static struct leases *after_a_restart(void)
+{
+	struct leases *leases = leases_new(PATIENCE_MS);
+	leases_heard(leases, worker, 0);
+	(void)leases_listed(leases, worker, &token, false);
+	leases_end(leases, worker, &token);
+	return leases;
+}
+
+TEST(what_a_new_start_does_not_list_is_due_at_once_until_it_was_expired)
+{
+	struct leases *leases = after_a_restart();
+	struct lease_due due;
+	assert_int_equal(leases_due(leases, 0, &due, 1), 1);
+	assert_false(due.silent || lease_due_has(&due, &token));
+	assert_true(leases_due_is_over(leases, &due, &token));
+	leases_heard(leases, worker, 0);
+	(void)leases_listed(leases, worker, &token, false); /* it is held by the database still */
+	assert_true(leases_still_due(leases, &due));
+	assert_true(leases_due_is_over(leases, &due, &token));
+	leases_forget_due(leases, &due);
+	assert_int_equal(leases_due(leases, 0, &due, 1), 0);
+	assert_true(leases_minds(leases, worker));
+	leases_free(leases);
+}
+
+TEST(what_a_later_start_does_not_list_waits_for_a_round_of_its_own)
+{
+	struct leases *leases = after_a_restart();
+	struct fencing_token other = token;
+	other.attempt++;
+	other.lease_id[0] = 'f';
+	struct lease_due due, later;
+	assert_int_equal(leases_due(leases, 0, &due, 1), 1);
+	leases_heard(leases, worker, 0);
+	(void)leases_listed(leases, worker, &token, false);
+	(void)leases_listed(leases, worker, &other, false);
+	leases_end(leases, worker, &other);
+	assert_true(leases_still_due(leases, &due));
+	assert_true(leases_due_is_over(leases, &due, &token));
+	assert_false(leases_due_is_over(leases, &due, &other));
+	leases_forget_due(leases, &due);
+	assert_int_equal(leases_due(leases, 0, &later, 1), 1);
+	assert_true(leases_due_is_over(leases, &later, &other));
+	assert_false(leases_still_due(leases, &due));
+	leases_free(leases);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +164,8 @@ int main(void)
 		cmocka_unit_test(an_attempt_that_is_not_minded_here_is_no_news),
 		cmocka_unit_test(a_worker_that_became_silent_later_is_not_still_due),
 		cmocka_unit_test(only_attempts_that_were_due_are_still_due),
+		cmocka_unit_test(what_a_new_start_does_not_list_is_due_at_once_until_it_was_expired),
+		cmocka_unit_test(what_a_later_start_does_not_list_waits_for_a_round_of_its_own),
 	};
 	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
 }
