@@ -429,3 +429,17 @@ void action_note_late(const struct transition_context *context, struct build *bu
 			   &(struct trail_extra){.commit_sha = occurrence->late.commit_sha,
 									 .lost_attempt = occurrence->late.lost_attempt});
 }
+
+enum applied action_note_push(const struct transition_context *context, struct build *build,
+							  const struct occurrence *occurrence)
+{
+	if (build->attempt.number == occurrence->late.lost_attempt)
+		set_text(build->attempt.commit_sha, sizeof(build->attempt.commit_sha), occurrence->late.commit_sha);
+	if (build->pushing_seen)
+		return APPLIED_REPEAT;
+	build->pushing_seen = true;
+	trail_emit(context->trail, build, "build.phase",
+			   &(struct trail_extra){.commit_sha = occurrence->late.commit_sha,
+									 .lost_attempt = occurrence->late.lost_attempt});
+	return APPLIED;
+}

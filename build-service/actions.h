@@ -17,5 +17,7 @@ enum applied action_wish(const struct transition_context *context, struct build 
 enum applied action_wish_settle(const struct transition_context *context, struct build *build);
 void action_expire(const struct transition_context *context, struct build *build);
 void action_give_up(const struct transition_context *context, struct build *build);
+enum applied action_note_push(const struct transition_context *context, struct build *build,
+							  const struct occurrence *occurrence);
 void action_note_late(const struct transition_context *context, struct build *build,
 					  const struct occurrence *occurrence);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "build-service/audit_rows.h"
@@ -89,6 +90,31 @@ static int apply_late(struct batch *batch, struct pg_conn *tx, const struct repo
 	return 0;
 }
 
+/* A lost attempt may have pushed what it announced: the build must not end as if there were nothing (docs/protocol.md
+ * section 7). As rare. */
+static int apply_late_push(struct batch *batch, struct pg_conn *tx, const struct report *report, struct build *build,
+						   struct error *err)
+{
+	const struct fencing_token *token = &report->occurrence.token;
+	char attempt[16];
+	(void)snprintf(attempt, sizeof(attempt), "%d", (int)token->attempt); /* fits */
+	const char *commit_sha = report->occurrence.phase.commit_sha;
+	CLEANUP(pg_result_p) PGresult *lost = NULL;
+	if (pg_query(tx, &sql_note_late_push, PG_PARAMS(build->id, attempt, token->lease_id, commit_sha), 4, &lost, err) <
+		0)
+		return -1;
+	if (PQntuples(lost) == 0)
+		return 0;
+	log_warn("a lost attempt had announced a push", "build_id", build->id, "attempt", LOG_INT(token->attempt),
+			 "commit_sha", commit_sha, NULL);
+	const struct occurrence occurrence = {
+		.what = HAPPENED_LATE_PUSH,
+		.late = {.commit_sha = commit_sha, .lost_attempt = token->attempt},
+	};
+	(void)transition_apply(&batch->context, build, &occurrence); /* the attempt's row has it in any case */
+	return 0;
+}
+
 static int apply_report(struct batch *batch, struct pg_conn *tx, const struct report *report, struct error *err)
 {
 	struct build *build = build_set_find(&batch->set, report->occurrence.token.build_id);
@@ -105,6 +131,8 @@ static int apply_report(struct batch *batch, struct pg_conn *tx, const struct re
 	enum applied applied = report_apply(&batch->context, report, build, &batch->commands);
 	if (applied == APPLIED_STALE)
 		batch->stale++;
+	if (report_tells_late_push(report, applied, build))
+		return apply_late_push(batch, tx, report, build, err);
 	return report_may_be_late(report, applied, build) ? apply_late(batch, tx, report, build, err) : 0;
 }
 

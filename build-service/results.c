@@ -171,6 +171,12 @@ enum applied report_apply(const struct transition_context *context, const struct
 	return applied;
 }
 
+bool report_tells_late_push(const struct report *report, enum applied applied, const struct build *build)
+{
+	return applied == APPLIED_STALE && report->kind == REPORT_PHASE &&
+		   report->occurrence.phase.phase == PHASE_PUSHING && !build_ended(build);
+}
+
 bool report_may_be_late(const struct report *report, enum applied applied, const struct build *build)
 {
 	return applied == APPLIED_STALE && report->commit_sha != NULL && build_ended(build);

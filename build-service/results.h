@@ -32,5 +32,7 @@ void report_release(struct report *report);
 /* Applies it to the build it names (which exists) and adds what the worker is to be told. */
 enum applied report_apply(const struct transition_context *context, const struct report *report, struct build *build,
 						  struct command_list *commands);
+/* A stale report announces the push of an attempt that may have been lost, and its build has not ended. */
+bool report_tells_late_push(const struct report *report, enum applied applied, const struct build *build);
 /* A stale report tells of a push that the build's end does not know: worth a look (docs/protocol.md section 7). */
 bool report_may_be_late(const struct report *report, enum applied applied, const struct build *build);

@@ -22,19 +22,20 @@ enum action {
 	EXPIRE,
 	GIVE_UP,
 	NOTE_LATE,
+	NOTE_PUSH, /* known already when another push is */
 };
 
 /* clang-format off */
 static const enum action table[LIFE_COUNT][HAPPENED_COUNT] = {
-	/*                         REQUEST  REFUSAL  ASSIGN   ACCEPT   PHASE    FINISH    LOSS   CANCEL       QUEUE_T. SETTLE_T. LATE */
-	[LIFE_NEW]             = { CREATE,  REFUSE,  ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL,  ILLEGAL, ILLEGAL,   ILLEGAL, ILLEGAL, ILLEGAL },
-	[LIFE_QUEUED]          = { REPEAT,  REPEAT,  ASSIGN,  STALE,   STALE,   STALE,    STALE, END_WISHED,  EXPIRE,  STALE,   STALE },
-	[LIFE_ASSIGNED]        = { REPEAT,  REPEAT,  ILLEGAL, START,   ADVANCE, CONCLUDE, LOSE,  WISH,        STALE,   STALE,   STALE },
-	[LIFE_RUNNING]         = { REPEAT,  REPEAT,  ILLEGAL, REPEAT,  ADVANCE, CONCLUDE, LOSE,  WISH,        STALE,   STALE,   STALE },
-	[LIFE_SETTLE_QUEUED]   = { REPEAT,  REPEAT,  ASSIGN,  STALE,   STALE,   STALE,    STALE, WISH_SETTLE, STALE,   GIVE_UP, STALE },
-	[LIFE_SETTLE_ASSIGNED] = { REPEAT,  REPEAT,  ILLEGAL, START,   ADVANCE, CONCLUDE, LOSE,  WISH_SETTLE, STALE,   STALE,   STALE },
-	[LIFE_SETTLE_RUNNING]  = { REPEAT,  REPEAT,  ILLEGAL, REPEAT,  ADVANCE, CONCLUDE, LOSE,  WISH_SETTLE, STALE,   STALE,   STALE },
-	[LIFE_ENDED]           = { REPEAT,  REPEAT,  ILLEGAL, STALE,   STALE,   STALE,    STALE, REPEAT,      STALE,   STALE,   NOTE_LATE },
+	/*                         REQUEST  REFUSAL  ASSIGN   ACCEPT   PHASE    FINISH    LOSS   CANCEL       QUEUE_T. SETTLE_T. LATE     L_PUSH */
+	[LIFE_NEW]             = { CREATE,  REFUSE,  ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL,  ILLEGAL, ILLEGAL,   ILLEGAL, ILLEGAL, ILLEGAL,  ILLEGAL },
+	[LIFE_QUEUED]          = { REPEAT,  REPEAT,  ASSIGN,  STALE,   STALE,   STALE,    STALE, END_WISHED,  EXPIRE,  STALE,   STALE,    NOTE_PUSH },
+	[LIFE_ASSIGNED]        = { REPEAT,  REPEAT,  ILLEGAL, START,   ADVANCE, CONCLUDE, LOSE,  WISH,        STALE,   STALE,   STALE,    NOTE_PUSH },
+	[LIFE_RUNNING]         = { REPEAT,  REPEAT,  ILLEGAL, REPEAT,  ADVANCE, CONCLUDE, LOSE,  WISH,        STALE,   STALE,   STALE,    NOTE_PUSH },
+	[LIFE_SETTLE_QUEUED]   = { REPEAT,  REPEAT,  ASSIGN,  STALE,   STALE,   STALE,    STALE, WISH_SETTLE, STALE,   GIVE_UP, STALE,    NOTE_PUSH },
+	[LIFE_SETTLE_ASSIGNED] = { REPEAT,  REPEAT,  ILLEGAL, START,   ADVANCE, CONCLUDE, LOSE,  WISH_SETTLE, STALE,   STALE,   STALE,    NOTE_PUSH },
+	[LIFE_SETTLE_RUNNING]  = { REPEAT,  REPEAT,  ILLEGAL, REPEAT,  ADVANCE, CONCLUDE, LOSE,  WISH_SETTLE, STALE,   STALE,   STALE,    NOTE_PUSH },
+	[LIFE_ENDED]           = { REPEAT,  REPEAT,  ILLEGAL, STALE,   STALE,   STALE,    STALE, REPEAT,      STALE,   STALE,   NOTE_LATE, STALE },
 };
 /* clang-format on */
 
@@ -126,6 +127,8 @@ enum applied transition_apply(const struct transition_context *context, struct b
 	case NOTE_LATE:
 		action_note_late(context, build, occurrence);
 		return APPLIED;
+	case NOTE_PUSH:
+		return action_note_push(context, build, occurrence);
 	}
 	return APPLIED_ILLEGAL;
 }
@@ -139,7 +142,8 @@ const char *life_name(enum life life)
 
 const char *happening_name(enum happening what)
 {
-	static const char *const names[] = {"request", "refusal", "assign",        "accept",         "phase",      "finish",
-										"loss",    "cancel",  "queue_timeout", "settle_timeout", "late_commit"};
+	static const char *const names[] = {"request",       "refusal",        "assign",      "accept",
+										"phase",         "finish",         "loss",        "cancel",
+										"queue_timeout", "settle_timeout", "late_commit", "late_push"};
 	return names[what];
 }

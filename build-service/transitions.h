@@ -36,6 +36,7 @@ enum happening {
 	HAPPENED_QUEUE_TIMEOUT,
 	HAPPENED_SETTLE_TIMEOUT,
 	HAPPENED_LATE_COMMIT, /* a lost attempt's push was found after the end */
+	HAPPENED_LATE_PUSH,   /* a lost attempt had announced a push, which is applied before the end */
 	HAPPENED_COUNT
 };
 
@@ -73,7 +74,7 @@ struct occurrence {
 		struct {
 			const char *commit_sha;
 			int32_t lost_attempt;
-		} late;
+		} late; /* LATE_COMMIT, LATE_PUSH */
 	};
 };
 

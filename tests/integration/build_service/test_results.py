@@ -24,6 +24,26 @@ def test_a_report_of_another_token_changes_nothing(gateway, worker, service):
     gateway.wait(build, "completed")
 
 
+def test_a_push_that_is_told_after_its_attempt_was_lost_is_looked_for(gateway, worker):
+    gone = worker(labels=["late"])
+    build = gateway.post(gateway.project(), labels=["late"])
+    assign = gone.assigned(build)
+    gone.accept(assign)
+    gateway.wait(build, "running")
+    gone.quieten()
+    gone.bye()
+    wait_for(lambda: gateway.first_attempt(build, "state") == "lost", "the attempt to be lost")
+    shas = ["b" * 40, "c" * 40]
+    for sha in [*shas, *shas]:  # after a rebase; and all once more
+        gone.phase(assign, "pushing", commit_sha=sha)
+    wait_for(lambda: "lost_attempt" in gateway.trail(build)[-1]["data"], "the push to be known")
+    gateway.cancel(build)
+    settle = worker().assigned(build)
+    assert settle["mode"] == "settle" and settle["earlier"] == [{"attempt": 1, "commit_sha": shas[1]}]
+    told = [event["data"] for event in gateway.trail(build) if "lost_attempt" in event["data"]]
+    assert [(data["commit_sha"], data["lost_attempt"]) for data in told] == [(shas[0], 1)]
+
+
 def test_repeated_reports_change_nothing(gateway, worker):
     executor = worker()
     build = gateway.post(gateway.project())

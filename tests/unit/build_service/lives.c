@@ -68,6 +68,7 @@ struct occurrence lives_occurrence(const struct lives *lives, enum happening wha
 		occurrence.loss.reason = LOSS_LEASE_EXPIRED;
 		break;
 	case HAPPENED_LATE_COMMIT:
+	case HAPPENED_LATE_PUSH:
 		occurrence.late.commit_sha = LIVES_SHA;
 		occurrence.late.lost_attempt = 1;
 		break;

@@ -30,6 +30,31 @@ TEST(a_build_that_reached_pushing_ends_without_a_commit_only_through_settling)
 	assert_int_equal(build_life(&sample.build), LIFE_SETTLE_QUEUED);
 }
 
+TEST(a_push_that_is_told_after_its_attempt_was_lost_is_settled_too)
+{
+	lives_reach(&sample, LIFE_RUNNING);
+	lives_happen(&sample, HAPPENED_LOSS);
+	assert_int_equal(lives_happen(&sample, HAPPENED_LATE_PUSH), APPLIED);
+	assert_int_equal(build_life(&sample.build), LIFE_QUEUED);
+	assert_string_equal(sample.build.attempt.commit_sha, LIVES_SHA);
+	assert_true(lives_last_says(&sample, "\"lost_attempt\":1"));
+	assert_int_equal(lives_happen(&sample, HAPPENED_LATE_PUSH), APPLIED_REPEAT);
+	lives_happen(&sample, HAPPENED_CANCEL);
+	assert_int_equal(build_life(&sample.build), LIFE_SETTLE_QUEUED);
+}
+
+TEST(a_push_of_an_earlier_attempt_is_not_taken_for_the_present_ones)
+{
+	lives_reach(&sample, LIFE_RUNNING);
+	lives_happen(&sample, HAPPENED_LOSS);
+	lives_happen(&sample, HAPPENED_ASSIGN);
+	assert_int_equal(lives_happen(&sample, HAPPENED_LATE_PUSH), APPLIED);
+	assert_string_equal(sample.build.attempt.commit_sha, "");
+	struct occurrence failed = lives_failure(&sample, false);
+	lives_apply(&sample, &failed);
+	assert_int_equal(build_life(&sample.build), LIFE_SETTLE_QUEUED);
+}
+
 TEST(no_settling_when_the_worker_has_closed_or_published)
 {
 	reach_pushing();
@@ -97,6 +122,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_build_that_reached_pushing_ends_without_a_commit_only_through_settling),
+		cmocka_unit_test(a_push_that_is_told_after_its_attempt_was_lost_is_settled_too),
+		cmocka_unit_test(a_push_of_an_earlier_attempt_is_not_taken_for_the_present_ones),
 		cmocka_unit_test(no_settling_when_the_worker_has_closed_or_published),
 		cmocka_unit_test(a_settling_attempt_that_finds_the_commit_completes_the_build),
 		cmocka_unit_test(a_settling_attempt_that_closes_ends_the_build_as_it_would_have_ended),
