@@ -104,6 +104,7 @@ static int read_settle(struct assignment *assignment, struct error *err)
 	assignment->settle_status = json_get_string(end, "status");
 	assignment->settle_class = json_get_string(error, "class");
 	assignment->settle_message = json_get_string(error, "message");
+	assignment->settle_retryable = json_get_bool(end, "retryable", false);
 	if (assignment->settle_status == NULL || assignment->settle_class == NULL || assignment->settle_message == NULL)
 		return wrong(err, "settle_end");
 	return 0;

@@ -38,8 +38,9 @@ struct assignment {
 	size_t announced_len;
 	bool has_earlier;                                          /* this is not the first attempt */
 	const char *settle_status, *settle_class, *settle_message; /* MODE_SETTLE */
-	const char *fence;                                         /* MODE_TIDY */
-	bool quiet; /* no log: the daemon's own work, or a second child on the same attempt */
+	bool settle_retryable; /* MODE_SETTLE, the daemon's own: the run may be repeated, so it is only looked for */
+	const char *fence;     /* MODE_TIDY */
+	bool quiet;            /* no log: the daemon's own work, or a second child on the same attempt */
 };
 
 /* ERR_INVALID for anything that is missing, ill-typed or unsafe (a branch name, a sha). */

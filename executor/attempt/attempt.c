@@ -10,6 +10,7 @@
 #include "executor/attempt/agent_model.h"
 #include "executor/attempt/agent_run.h"
 #include "executor/attempt/continuing.h"
+#include "executor/attempt/settle.h"
 #include "executor/git/credentials.h"
 #include "executor/proxy/key.h"
 
@@ -217,8 +218,12 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 
 	if (attempt_commit(attempt, &made) < 0 || attempt_check_cancelled(attempt) < 0)
 		return -1;
-	if (!made.changed)
-		return 0;
+	if (!made.changed) {
+		const struct assignment *assignment = &attempt->assignment;
+		settle_unpublished(attempt, (const char(*)[GIT_SHA_SIZE])assignment->announced, assignment->announced_len,
+						   assignment->announced_len > 0);
+		return attempt->outcome.completed ? 0 : -1;
+	}
 	if (!attempt->assignment.auto_push)
 		return attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
 	return attempt_publish(attempt, &made);

@@ -59,17 +59,24 @@ static enum settled push_mark(struct attempt *attempt, struct error *err)
 	return SETTLE_AGAIN;
 }
 
-static enum settled settle_once(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
-								struct error *err)
+/* What fence and branch show now. */
+static enum found look(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
+					   struct error *err)
 {
 	const char *branch = attempt->refs.branch[0] != '\0' ? attempt->refs.branch : attempt->assignment.branch;
 	struct remote_refs refs;
 	if (remote_list(&attempt->remote, attempt->mirror.path, branch, attempt->fence_ref, &refs, err) < 0)
-		return SETTLE_AGAIN;
+		return FOUND_ERROR;
 	attempt->refs = refs;
 	(void)snprintf(attempt->branch_ref, sizeof(attempt->branch_ref), "refs/heads/%s", refs.branch);
 	(void)snprintf(attempt->outcome.branch, sizeof(attempt->outcome.branch), "%s", refs.branch);
-	switch (adopt_look(attempt, announced, announced_len, err)) {
+	return adopt_look(attempt, announced, announced_len, err);
+}
+
+static enum settled settle_once(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
+								struct error *err)
+{
+	switch (look(attempt, announced, announced_len, err)) {
 	case FOUND_COMMIT:
 	case FOUND_MARK:
 		return SETTLED;
@@ -99,6 +106,15 @@ static enum settled settle(struct attempt *attempt, const char (*announced)[GIT_
 	}
 }
 
+/* Of an attempt that may be repeated. With the mark there the next one could only end the build. */
+static void leave_open(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len)
+{
+	struct error err = ERROR_INIT;
+	attempt->remote.interrupted = NULL; /* a cancel waits for the outcome */
+	if (look(attempt, announced, announced_len, &err) == FOUND_ERROR)
+		attempt_log_kiln(&attempt->log, "what became of the last push is left to the next attempt: %s", err.message);
+}
+
 void settle_unpublished(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
 						bool unknown)
 {
@@ -109,9 +125,19 @@ void settle_unpublished(struct attempt *attempt, const char (*announced)[GIT_SHA
 		attempt->outcome.closed = announced_len > 0;
 		return;
 	}
+	if (attempt->outcome.retryable) {
+		leave_open(attempt, announced, announced_len);
+		return;
+	}
 	struct error err = ERROR_INIT;
-	if (settle(attempt, announced, announced_len, &err) != SETTLED)
-		attempt_log_kiln(&attempt->log, "whether a push may still happen could not be settled: %s", err.message);
+	enum settled settled = settle(attempt, announced, announced_len, &err);
+	if (settled == SETTLED)
+		return;
+	attempt_log_kiln(&attempt->log, "whether a push may still happen could not be settled: %s", err.message);
+	/* There was nothing to push, but an earlier push may come: whoever settles it ends the build. Not to be repeated,
+	 * for our mark may be on its way. */
+	if (settled == SETTLE_AGAIN)
+		(void)outcome_fail(&attempt->outcome, "git_unreachable", false, "settling: %s", err.message); /* it is set */
 }
 
 int attempt_settle(struct attempt *attempt)
@@ -124,8 +150,14 @@ int attempt_settle(struct attempt *attempt)
 		return outcome_fail_git(&attempt->outcome, &err);
 	(void)snprintf(attempt->base_sha, sizeof(attempt->base_sha), "%s",
 				   assignment->base_sha != NULL ? assignment->base_sha : "");
-	enum settled settled =
-		settle(attempt, (const char(*)[GIT_SHA_SIZE])assignment->announced, assignment->announced_len, &err);
+	const char(*announced)[GIT_SHA_SIZE] = assignment->announced;
+	if (assignment->settle_retryable) {
+		leave_open(attempt, announced, assignment->announced_len);
+		return attempt->outcome.published
+				   ? 0
+				   : outcome_fail(&attempt->outcome, assignment->settle_class, true, "%s", assignment->settle_message);
+	}
+	enum settled settled = settle(attempt, announced, assignment->announced_len, &err);
 	if (attempt->outcome.published)
 		return 0;
 	if (settled != SETTLED)

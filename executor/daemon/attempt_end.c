@@ -133,6 +133,7 @@ static char *settle_assignment(const struct held *held, size_t *ret_len)
 		(void)cJSON_AddStringToObject(tree, "branch", held->branch); /* as above */
 	cJSON *end = cJSON_AddObjectToObject(tree, "settle_end");
 	(void)cJSON_AddStringToObject(end, "status", held->cancelled ? "cancelled" : "failed"); /* as above */
+	(void)cJSON_AddBoolToObject(end, "retryable", !held->cancelled); /* as of any child that dies */
 	cJSON *error = cJSON_AddObjectToObject(end, "error");
 	(void)cJSON_AddStringToObject(error, "class", held->cancelled ? "cancelled" : "internal"); /* as above */
 	(void)cJSON_AddStringToObject(

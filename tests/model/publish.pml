@@ -2,15 +2,15 @@
  * Publishing: one commit (docs/protocol.md sections 7 and 8): M1, M5, M9 and M10.
  *
  * A remote whose refs are compared and set by the server, sometime after the client asked, and perhaps after the client died. Attempt 1 may
- * be given up by the service at any moment and go on (frozen past its lease, anywhere between two steps); then attempt 2 runs, and a
- * settling attempt when the build may have been pushed and is to end without a commit. An outsider adds a commit, rewrites the branch, or
- * both; somebody may cancel. A connection may be cut before or after the server did what it was asked.
+ * be given up by the service at any moment and go on (frozen past its lease, anywhere between two steps), or end without knowing what became
+ * of its push; then attempt 2 runs, and a settling attempt when the build may have been pushed and is to end without a commit. An outsider
+ * adds a commit, rewrites the branch, or both; somebody may cancel. A connection may be cut before or after the server did what it was asked.
  *
  * A commit is a number, its ancestors (itself among them) a set of bits. Kiln's own are OURS and above.
  *
  * WEAK: the remote takes no fence refs. Then only M1 is promised, and only while nobody takes Kiln's commit off the branch.
  * Mutants: NO_FENCE (the push does not carry it), BASE_TIP_ONLY and REBASE_UNCHECKED (with WEAK), NO_SETTLE, NO_LEASE_CHECK,
- * CANCEL_IGNORED, NOT_SETTLED (nobody is sent to settle).
+ * CANCEL_IGNORED, NOT_SETTLED (nobody is sent to settle), UNCHANGED_OPEN (an attempt that changed nothing ends the build as it is).
  */
 #ifndef CUTS
 #define CUTS 1
@@ -22,6 +22,7 @@
 #define COMMITS 7
 #define NOTHING 15 /* no commit; the build ended without one */
 #define MARK 14    /* the closing mark */
+#define AGAIN 13   /* a result: a push may still happen, and the attempt may be repeated */
 #define BIT(c) (1 << (c))
 #define ALL_OURS 120
 
@@ -44,7 +45,7 @@ bool lost;      /* attempt 1 was given up: its lease is over */
 byte current = 1;
 bool wish;
 byte ended; /* 0: not yet; else what it ended with */
-chan results = [3] of { byte, byte }; /* attempt; commit, NOTHING, or MARK: closed to later pushes */
+chan results = [3] of { byte, byte }; /* attempt; commit, NOTHING, AGAIN, or MARK: closed to later pushes */
 bool cancel_read[4]; /* before the attempt's first `pushing` record was acknowledged */
 byte cuts = CUTS;
 
@@ -171,6 +172,11 @@ fetch:
 	if
 	:: !agent_done && wish -> atomic { cancel_read[me] = true; finish(NOTHING) }
 	:: !agent_done && me == 2 -> finish(NOTHING) /* the agent failed */
+#ifdef UNCHANGED_OPEN
+	:: !agent_done && me == 2 -> finish(MARK)
+#else
+	:: !agent_done && me == 2 -> settles = true; goto fetch /* it changed nothing: closed, as far as there was an earlier push */
+#endif
 	:: atomic { next_commit < COMMITS -> agent_done = true; make_commit() }
 	:: next_commit == COMMITS && !may_have_pushed -> finish(NOTHING)
 	:: next_commit == COMMITS && may_have_pushed -> settles = true; goto fetch /* its deadline: the worker settles it itself */
@@ -200,6 +206,7 @@ announce:
 			:: else
 			fi }
 	:: atomic { cut[me] -> cut[me] = false; found = 0 }
+	:: finish(AGAIN) /* its deadline, or its death: the server may still do it */
 	fi;
 #ifdef REBASE_UNCHECKED
 	if
@@ -244,6 +251,7 @@ active proctype service()
 			:: who != current -> skip /* M4 */
 			:: who == current && commit == MARK -> end_build(NOTHING)
 			:: who == current && commit < COMMITS -> end_build(commit)
+			:: who == current && who == 1 && commit == AGAIN && !wish -> current = 2; run attempt(2, false)
 			:: else -> end_without()
 			fi;
 			who = 0; commit = 0 }

@@ -229,20 +229,25 @@ def test_a_cancel_during_the_push_waits_for_its_outcome_which_wins(executor, age
     assert finished["outcome"] == "completed" and finished["published"] and repository.tip() == finished["result"]["commit_sha"]
 
 
-def test_a_child_that_dies_while_pushing_is_followed_by_settling(executor, agents, site, place):
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_a_child_that_died_was_pushing_is_looked_for_and_closed_only_when_nobody_repeats_it(executor, agents, site, place, cancelled):
     repository = site.repository()
     repository.hook("pre-receive", hangs_in(place))
     attempt = executor.attempt(repository, agents.write(MAKE)).assign()
     wait_for((place / "pushing").exists, "the push to be under way")
+    if cancelled:
+        attempt.cancel()
+        executor.next_heartbeat(3)
     os.kill(executor.child_of(attempt), signal.SIGKILL)
     (place / "go").touch()
     finished = attempt.finished()
-    tip = repository.refs()["refs/heads/main"]
-    fence = repository.refs()[f"refs/kiln/builds/{attempt.build_id}"]
+    fence = repository.refs().get(f"refs/kiln/builds/{attempt.build_id}")
     if finished["published"]:
-        assert tip == fence == finished["result"]["commit_sha"]
+        assert repository.refs()["refs/heads/main"] == fence == finished["result"]["commit_sha"]
+    elif cancelled:
+        assert finished["outcome"] == "cancelled" and finished["closed"] and fence == EMPTY
     else:
-        assert finished["closed"] and fence == EMPTY and finished["outcome"] == "failed"
+        assert finished["outcome"] == "failed" and finished["retryable"] and not finished["closed"] and fence != EMPTY
     assert not attempt.processes()
 
 
@@ -273,6 +278,32 @@ def test_a_cancel_after_a_push_of_unknown_fate_closes_the_build(executor, agents
     finished = attempt.finished()
     assert finished["outcome"] == "cancelled" and finished["closed"] and not finished["published"]
     assert repository.tip() == base and repository.refs()[f"refs/kiln/builds/{attempt.build_id}"] == EMPTY
+
+
+def test_a_push_of_unknown_fate_is_left_to_the_next_attempt(own_executor, agents, site, place):
+    """Closed by the mark, the build could not be repeated, and would end by that instead of by git's words."""
+    executor = own_executor(KILN_PUBLISH_TIMEOUT_MS="2000")
+    repository = site.repository()
+    repository.hook("pre-receive", f"grep -q refs/heads/ && [ ! -e {place}/well ] && kill -9 $PPID; exit 0\n")
+    finished, attempt = executor.run(repository, agents.write(MAKE))
+    assert error_of(finished) == "git_unreachable" and finished["retryable"] and not finished["closed"]
+    assert f"refs/kiln/builds/{attempt.build_id}" not in repository.refs()
+    (place / "well").touch()
+    base, commit = (attempt.phase(phase).data[field] for phase, field in (("agent", "base_sha"), ("pushing", "commit_sha")))
+    again, second = executor.run(
+        repository, agents.write(MAKE), build_id=attempt.build_id, attempt=2, base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": commit}]
+    )  # fmt: skip
+    assert again["published"] and repository.tip() == again["result"]["commit_sha"] and "agent" in second.phases()
+
+
+def test_a_build_that_changes_nothing_is_closed_to_the_pushes_of_its_earlier_attempts(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    finished, attempt = executor.run(
+        repository, agents.write("cat >/dev/null"), attempt=2, base_sha=base, base_branch="main", earlier=[{"attempt": 1, "commit_sha": "1" * 40}]
+    )  # fmt: skip
+    assert finished["outcome"] == "completed" and finished["closed"] and not finished["published"] and finished["result"]["commit_sha"] is None
+    assert repository.refs()[f"refs/kiln/builds/{attempt.build_id}"] == EMPTY
 
 
 def test_what_cannot_be_settled_is_reported_as_open(own_executor, agents, site):
