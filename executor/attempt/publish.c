@@ -38,6 +38,7 @@ struct publication {
 	bool announced_it;  /* C was announced and acknowledged */
 	bool without_fence; /* the remote cannot have fences */
 	bool unknown;       /* a push of ours may still happen */
+	bool untaken;       /* one was not taken in by the remote: another one shall be the last */
 	char (*announced)[GIT_SHA_SIZE];
 	size_t announced_len;
 };
@@ -204,9 +205,17 @@ static enum step judge(struct publication *p, const struct push_report *report, 
 		wait_for(p, backoff_next_spread(&p->backoff));
 		return STEP_AGAIN;
 	}
+	/* Its disk may have been full for a moment; a limit or a check of its would refuse this for ever. */
+	if (report->branch.fate == PUSH_UNTAKEN && !p->untaken && clock_boot_ms() < p->deadline_ms) {
+		attempt_log_kiln(&attempt->log, "the remote did not take the push in: trying once more");
+		p->untaken = true;
+		back_off(p);
+		return STEP_AGAIN;
+	}
 	const struct push_line *line = report->branch.fate == PUSH_STALE ? &report->fence : &report->branch;
-	(void)outcome_fail(&attempt->outcome, "push_rejected", false, "the remote refused the push: %s",
-					   line->reason); /* the step says it */
+	const char *words = report->branch.fate == PUSH_UNTAKEN ? report->words : "";
+	(void)outcome_fail(&attempt->outcome, "push_rejected", false, "the remote refused the push: %s%s%s", line->reason,
+					   words[0] != '\0' ? ": " : "", words); /* the step says it */
 	return STEP_OVER;
 }
 

@@ -51,6 +51,10 @@ static enum settled push_mark(struct attempt *attempt, struct error *err)
 		(void)error_set(err, ERR_UNAVAILABLE, "the fence has changed: %s",
 						report.fence.reason); /* the caller looks again */
 		return SETTLE_AGAIN;
+	case PUSH_UNTAKEN:
+		(void)error_set(err, ERR_UNAVAILABLE, "the remote did not take the closing mark in: %s",
+						report.words); /* the caller tries again */
+		return SETTLE_AGAIN;
 	case PUSH_SILENT:
 		if (rc == 0)
 			(void)error_set(err, ERR_UNAVAILABLE, "the remote did not answer"); /* the caller tells it */

@@ -24,7 +24,6 @@ static const char *const stale_reasons[] = {
 	"failed to write",
 	"transaction",
 	"remote ref is at",
-	"unpacker error",
 };
 
 static const char *const hidden_reasons[] = {
@@ -46,6 +45,8 @@ static enum push_fate fate_of_refusal(const char *summary, const char *reason)
 {
 	if (strstr(summary, "[remote failure]") != NULL || strstr(reason, "failed to report status") != NULL)
 		return PUSH_SILENT;
+	if (strstr(reason, "unpacker error") != NULL)
+		return PUSH_UNTAKEN;
 	if (contains_any(reason, hidden_reasons, ARRAY_LEN(hidden_reasons)))
 		return PUSH_HIDDEN;
 	if (contains_any(reason, stale_reasons, ARRAY_LEN(stale_reasons)))
@@ -115,6 +116,8 @@ const char *push_fate_name(enum push_fate fate)
 		return "updated";
 	case PUSH_STALE:
 		return "stale";
+	case PUSH_UNTAKEN:
+		return "not taken";
 	case PUSH_HIDDEN:
 		return "hidden";
 	case PUSH_REJECTED:

@@ -10,6 +10,7 @@ enum push_fate {
 	PUSH_SILENT,   /* no line for this ref, or the remote did not report: it may have happened, or may still */
 	PUSH_UPDATED,  /* this push moved the ref (or found it there already) */
 	PUSH_STALE,    /* refused because a ref was not where the lease says: look again */
+	PUSH_UNTAKEN,  /* the remote did not take in what was sent: a limit, a check of its objects, a full disk */
 	PUSH_HIDDEN,   /* the remote does not let this ref be pushed at all */
 	PUSH_REJECTED, /* refused by a hook, a rule or permissions: trying again is no use */
 };

@@ -31,6 +31,22 @@ static int rank_line(const char *line)
 	return 1;
 }
 
+/* One line of text, printable and cut to half of what there is room for: lossy UTF-8 takes three bytes for one. */
+static void copy_clean(const char *text, size_t len, char *ret, size_t size)
+{
+	struct buffer clean;
+	buffer_init(&clean, size * 3);
+	(void)str_append_utf8_lossy(&clean, text, len < size / 2 ? len : size / 2); /* fits: three bytes for one */
+	(void)snprintf(ret, size, "%s", clean.data);
+	buffer_release(&clean);
+	for (char *c = ret; *c != '\0'; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = ' ';
+	}
+	for (size_t end = strlen(ret); end > 0 && ret[end - 1] == ' '; end--)
+		ret[end - 1] = '\0';
+}
+
 /* The line that tells most: the last "fatal:", else the last "error:", else "remote:", else the last. */
 static void telling_line(const struct buffer *errors, char *ret, size_t size)
 {
@@ -48,18 +64,7 @@ static void telling_line(const struct buffer *errors, char *ret, size_t size)
 		}
 		text += len + (text[len] == '\n' ? 1 : 0);
 	}
-	struct buffer clean;
-	buffer_init(&clean, size * 3);
-	(void)str_append_utf8_lossy(&clean, best,
-								best_len < size / 2 ? best_len : size / 2); /* fits: three bytes for one */
-	(void)snprintf(ret, size, "%s", clean.data);
-	buffer_release(&clean);
-	for (char *c = ret; *c != '\0'; c++) {
-		if (iscntrl((unsigned char)*c))
-			*c = ' ';
-	}
-	for (size_t len = strlen(ret); len > 0 && ret[len - 1] == ' '; len--)
-		ret[len - 1] = '\0';
+	copy_clean(best, best_len, ret, size);
 }
 
 /* The failure of a command that has ended. */
@@ -228,6 +233,35 @@ static void take_pushed(void *ctx, const char *line, size_t len)
 		reading->lines = true;
 }
 
+/* Why the server has not taken the objects in: git on its side says it over the connection, ours only repeats how that
+ * ended. */
+static void take_words(const char *errors, struct push_report *report)
+{
+	static const char *const marks[] = {"error: remote unpack failed: ", "remote: error: ", "remote: fatal: "};
+	size_t best = 0;
+	for (const char *text = errors; *text != '\0';) {
+		size_t len = strcspn(text, "\n");
+		for (size_t i = best; i < ARRAY_LEN(marks); i++) {
+			size_t mark_len = strlen(marks[i]);
+			if (!str_starts(text, marks[i]))
+				continue;
+			copy_clean(text + mark_len, len - mark_len, report->words, sizeof(report->words));
+			best = i;
+		}
+		text += len + (text[len] == '\n' ? 1 : 0);
+	}
+}
+
+/* A web server before git's takes no more than so much, and has passed nothing on. */
+static void take_size_refusal(const struct remote_push *push, struct push_report *report)
+{
+	const struct push_line refused = {.fate = PUSH_REJECTED, .reason = "it is more than the server takes (HTTP 413)"};
+	if (push->branch_ref != NULL)
+		report->branch = refused;
+	if (push->fence_ref != NULL)
+		report->fence = refused;
+}
+
 static int run_push(const struct git_remote *remote, const struct remote_push *push, const char *const *args,
 					int64_t deadline_ms, struct push_report *report, struct error *err)
 {
@@ -243,7 +277,10 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 	report->atomic_unsupported = strstr(errors, "does not support --atomic") != NULL;
 	if (report->atomic_unsupported)
 		report->sent = false;
-	if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
+	take_words(errors, report);
+	if (rc == 0 && !reading.lines && strstr(errors, "returned error: 413") != NULL) {
+		take_size_refusal(push, report);
+	} else if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
 		rc = command_failed(&command, "pushing", status, err);
 		if (err->kind == ERR_DENIED || err->kind == ERR_NOT_FOUND)
 			report->sent = false; /* refused at the door */

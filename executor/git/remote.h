@@ -66,10 +66,11 @@ struct push_report {
 	struct push_line branch, fence; /* fate PUSH_SILENT for what was not pushed or not answered */
 	bool atomic_unsupported;        /* refused before anything was sent */
 	bool sent;                      /* git was started: without lines the fate is unknown */
+	char words[256];                /* the server's own, of a push that it did not take in; "" = none */
 };
 
-/* Not interruptible: its outcome decides. 0 whenever git ran to its end with at least one line, or said
- * atomic_unsupported; otherwise -1, and ret_report->sent tells whether the fate is unknown (ERR_DENIED and
+/* Not interruptible: its outcome decides. 0 whenever git ran to its end with at least one line, or was refused by
+ * atomic_unsupported or for its size (HTTP 413: both refs are PUSH_REJECTED then); otherwise -1, and ret_report->sent tells whether the fate is unknown (ERR_DENIED and
  * ERR_NOT_FOUND are refusals before anything was sent). ret_report is always filled. */
 int remote_push(const struct git_remote *remote, const struct remote_push *push, int64_t deadline_ms,
 				struct push_report *ret_report, struct error *err) MUST_CHECK;

@@ -120,6 +120,16 @@ def test_a_hook_that_declines_is_push_rejected(executor, agents, site):
     assert repository.tip() == base
 
 
+def test_what_the_remote_does_not_take_in_is_push_rejected_after_a_second_try(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    site.server_git(repository, "config", "receive.maxInputSize", "1k")
+    finished, attempt = executor.run(repository, agents.write("cat >/dev/null; head -c 20000 /dev/urandom >big"))
+    assert error_of(finished) == "push_rejected" and not finished["retryable"] and finished["closed"] and repository.tip() == base
+    assert "exceeds maximum allowed size" in finished["result"]["error"]["message"]
+    wait_for(lambda: sum("trying once more" in line for line in attempt.lines()) == 1, "one more try in the log")
+
+
 def test_a_fence_that_holds_a_commit_is_the_publication(executor, agents, site):
     repository = site.repository()
     base = repository.tip()

@@ -83,3 +83,23 @@ def test_a_remote_that_does_not_know_protocol_2_is_asked_by_git(executor, agents
     url, git_fields = through(server, site, repository)
     assert run(executor, agents, url, git_fields) == "one\ntwo\nthree\n"
     assert "refs" in asked(server)
+
+
+def test_a_push_that_is_too_large_for_a_server_in_between_is_push_rejected(executor, agents, site, hostile):  # noqa: F811
+    pass_on = passes_on(site)
+
+    def takes_little(handler):
+        size = int(handler.headers.get("Content-Length") or 0)
+        if handler.path.endswith("/git-receive-pack") and size > 10_000:
+            handler.rfile.read(size)
+            handler.send_error(413)
+        else:
+            pass_on(handler)
+
+    server, repository = hostile(takes_little), site.repository()
+    base = repository.tip()
+    url, git_fields = through(server, site, repository)
+    finished, _ = executor.run(url, agents.write("cat >/dev/null; head -c 20000 /dev/urandom >big"), git_fields=git_fields)
+    error = finished["result"]["error"]
+    assert error["class"] == "push_rejected" and "413" in error["message"] and not finished["retryable"] and finished["closed"]
+    assert repository.tip() == base

@@ -56,6 +56,11 @@ TEST(hooks_and_rules_are_rejections)
 	assert_int_equal(fate_of("!\t" C ":" MAIN "\t[remote rejected] (branch is currently checked out)"), PUSH_REJECTED);
 }
 
+TEST(what_the_remote_did_not_take_in_is_neither_stale_nor_a_rule)
+{
+	assert_int_equal(fate_of("!\t" C ":" MAIN "\t[remote rejected] (unpacker error)"), PUSH_UNTAKEN);
+}
+
 TEST(a_hidden_ref_is_hidden)
 {
 	assert_int_equal(fate_of("!\t" C ":" MAIN "\t[remote rejected] (deny updating a hidden ref)"), PUSH_HIDDEN);
@@ -96,6 +101,7 @@ int main(void)
 		cmocka_unit_test(refusals_by_the_leases_are_stale),
 		cmocka_unit_test(a_remote_that_does_not_report_leaves_the_fate_open),
 		cmocka_unit_test(hooks_and_rules_are_rejections),
+		cmocka_unit_test(what_the_remote_did_not_take_in_is_neither_stale_nor_a_rule),
 		cmocka_unit_test(a_hidden_ref_is_hidden),
 		cmocka_unit_test(the_reason_is_the_text_in_parentheses),
 		cmocka_unit_test(only_lines_about_the_ref_count),
