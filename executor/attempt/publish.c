@@ -112,6 +112,11 @@ static enum step look(struct publication *p)
 	return STEP_OVER;
 }
 
+static bool is_cancelled(void *link)
+{
+	return daemon_link_receive(link);
+}
+
 /* The branch has moved: our commits onto its tip. */
 static enum step rebase(struct publication *p)
 {
@@ -122,9 +127,14 @@ static enum step rebase(struct publication *p)
 		return again_if_gone(p, &err);
 	git_oid_text(&tip, attempt->refs.tip);
 	struct commit_made made;
+	/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
+	int64_t now_ms = clock_boot_ms();
+	const struct rebase_limits limits = {.picks_until_ms = now_ms + (p->deadline_ms - now_ms) / 2,
+										 .interrupted = is_cancelled,
+										 .interrupt_ctx = attempt->link};
 	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
 	int rc = commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip,
-						   &made, &err);
+						   &limits, &made, &err);
 	memory_bound_lift(&bound);
 	if (rc < 0) {
 		if (err.kind == ERR_CONFLICT)

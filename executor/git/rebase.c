@@ -6,6 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "executor/git/rewrite.h"
 
 /* "conflict in a, b and others" */
@@ -62,8 +63,8 @@ static int tree_of_commit(git_repository *repo, const git_oid *oid, git_tree **r
 	return 0;
 }
 
-/* Everything between base and commit as one commit: for histories with merges, for those that began unborn, and for
- * long ones (ours on top of as many as an agent may have made is one too many). */
+/* Everything between base and commit as one commit: for histories with merges, for those that began unborn, for long
+ * ones and for those that take too long (ours on top of as many as an agent may have made is one too many). */
 static int squash(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
 				  const git_oid *commit, const git_oid *onto, struct commit_made *made, struct error *err)
 {
@@ -120,28 +121,28 @@ static int pick(git_repository *repo, const struct commit_identity *identity, co
 }
 
 int commit_rebase(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
-				  const git_oid *commit, const git_oid *onto, struct commit_made *ret_made, struct error *err)
+				  const git_oid *commit, const git_oid *onto, const struct rebase_limits *limits,
+				  struct commit_made *ret_made, struct error *err)
 {
 	git_repository *repo = workspace->repo;
 	CLEANUP(free_p) git_oid *commits = NULL;
 	size_t len = 0;
-	struct commit_made made = {.changed = false};
+	struct commit_made made = {.changed = false, .commit = *onto};
 	int rc = rewrite_list(repo, base, commit, &commits, &len, err);
 	if (rc < 0)
 		return -1;
-	if (rc > 0 || base == NULL || !is_linear(repo, commits, len)) {
-		if (squash(repo, identity, base, commit, onto, &made, err) < 0)
-			return -1;
-		*ret_made = made;
-		return 0;
-	}
-	made.commit = *onto;
-	for (size_t i = 0; i < len; i++) {
+	bool as_one = rc > 0 || base == NULL || !is_linear(repo, commits, len);
+	for (size_t i = 0; !as_one && i < len; i++) {
+		if (limits->interrupted(limits->interrupt_ctx))
+			return error_set(err, ERR_CANCELLED, "cancelled");
+		as_one = clock_boot_ms() >= limits->picks_until_ms;
 		bool picked_some = !git_oid_equal(&made.commit, onto);
-		if (pick(repo, identity, &commits[i], picked_some && i == len - 1, &made.commit, err) < 0)
+		if (!as_one && pick(repo, identity, &commits[i], picked_some && i == len - 1, &made.commit, err) < 0)
 			return -1;
 	}
 	made.changed = !git_oid_equal(&made.commit, onto);
+	if (as_one && squash(repo, identity, base, commit, onto, &made, err) < 0)
+		return -1;
 	*ret_made = made;
 	return 0;
 }

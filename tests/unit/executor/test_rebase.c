@@ -1,0 +1,131 @@
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "executor/git/commit.h"
+#include "tests/unit/executor/folder.h"
+
+#define COMMITS 5
+
+static struct workspace workspace;
+static git_oid base, ours[COMMITS], onto; /* five commits on the base, and the branch that has moved from it */
+static const struct commit_identity identity = {
+	.name = "Kiln", .email = "kiln@localhost", .build_id = "b", .attempt = 1};
+
+/* A commit with one more file. `parent` NULL: the first. */
+static void commit_file(const git_oid *parent, const char *name, git_oid *ret_commit)
+{
+	git_repository *repo = workspace.repo;
+	CLEANUP(git_commit_free_p) git_commit *below = NULL;
+	CLEANUP(git_tree_free_p) git_tree *before = NULL;
+	CLEANUP(git_tree_free_p) git_tree *after = NULL;
+	CLEANUP(git_signature_free_p) git_signature *somebody = NULL;
+	git_treebuilder *builder = NULL;
+	git_oid blob, tree;
+	assert_int_equal(git_signature_new(&somebody, "x", "x@localhost", 1700000000, 0), 0);
+	if (parent != NULL) {
+		assert_int_equal(git_commit_lookup(&below, repo, parent), 0);
+		assert_int_equal(git_commit_tree(&before, below), 0);
+	}
+	assert_int_equal(git_blob_create_from_buffer(&blob, repo, name, strlen(name)), 0);
+	assert_int_equal(git_treebuilder_new(&builder, repo, before), 0);
+	assert_int_equal(git_treebuilder_insert(NULL, builder, name, &blob, GIT_FILEMODE_BLOB), 0);
+	assert_int_equal(git_treebuilder_write(&tree, builder), 0);
+	git_treebuilder_free(builder);
+	assert_int_equal(git_tree_lookup(&after, repo, &tree), 0);
+	const git_commit *parents[] = {below};
+	assert_int_equal(git_commit_create(ret_commit, repo, NULL, somebody, somebody, NULL, name, after,
+									   parent != NULL ? 1 : 0, parents),
+					 0);
+}
+
+static int begin(void **state)
+{
+	char path[128];
+	if (folder_make(state) < 0)
+		return -1;
+	git_library_init();
+	(void)snprintf(path, sizeof(path), "%s/kiln.git", folder);
+	if (git_repository_init(&workspace.repo, path, 1) < 0)
+		return -1;
+	commit_file(NULL, "base", &base);
+	commit_file(&base, "other", &onto);
+	for (int i = 0; i < COMMITS; i++) {
+		char name[8];
+		(void)snprintf(name, sizeof(name), "%d", i);
+		commit_file(i == 0 ? &base : &ours[i - 1], name, &ours[i]);
+	}
+	return 0;
+}
+
+static int end(void **state)
+{
+	git_repository_free(workspace.repo);
+	return folder_remove(state);
+}
+
+/* How many commits lie between, and that all files are there. */
+static size_t commits_made(const struct commit_made *made)
+{
+	assert_true(made->changed);
+	CLEANUP(git_commit_free_p) git_commit *last = NULL;
+	CLEANUP(git_tree_free_p) git_tree *tree = NULL;
+	assert_int_equal(git_commit_lookup(&last, workspace.repo, &made->commit), 0);
+	assert_int_equal(git_commit_tree(&tree, last), 0);
+	assert_int_equal(git_tree_entrycount(tree), COMMITS + 2);
+	size_t ahead, behind;
+	assert_int_equal(git_graph_ahead_behind(&ahead, &behind, workspace.repo, &made->commit, &onto), 0);
+	assert_int_equal(behind, 0);
+	return ahead;
+}
+
+static int asked;
+
+static bool is_cancelled_at(void *at)
+{
+	return ++asked == *(const int *)at;
+}
+
+static int rebase(int64_t picks_until_ms, int cancelled_at, struct commit_made *ret_made, struct error *err)
+{
+	struct rebase_limits limits = {
+		.picks_until_ms = picks_until_ms, .interrupted = is_cancelled_at, .interrupt_ctx = &cancelled_at};
+	asked = 0;
+	return commit_rebase(&workspace, &identity, &base, &ours[COMMITS - 1], &onto, &limits, ret_made, err);
+}
+
+TEST(commits_are_picked_one_by_one)
+{
+	struct commit_made made;
+	struct error err = ERROR_INIT;
+	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &made, &err), 0);
+	assert_int_equal(commits_made(&made), COMMITS);
+}
+
+TEST(what_takes_too_long_becomes_one_commit)
+{
+	struct commit_made made;
+	struct error err = ERROR_INIT;
+	assert_int_equal(rebase(clock_boot_ms(), 0, &made, &err), 0);
+	assert_int_equal(commits_made(&made), 1);
+}
+
+TEST(a_cancel_ends_it_between_two_commits)
+{
+	struct commit_made made;
+	struct error err = ERROR_INIT;
+	assert_int_equal(rebase(clock_boot_ms() + 60000, 3, &made, &err), -1);
+	assert_int_equal(err.kind, ERR_CANCELLED);
+	assert_int_equal(asked, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(commits_are_picked_one_by_one, begin, end),
+		cmocka_unit_test_setup_teardown(what_takes_too_long_becomes_one_commit, begin, end),
+		cmocka_unit_test_setup_teardown(a_cancel_ends_it_between_two_commits, begin, end),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
