@@ -15,3 +15,8 @@ enum found {
  * `announced` are the commits to look for. */
 enum found adopt_look(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
 					  struct error *err);
+
+/* The same while nothing of the agent's is in the workspace: a mirror that turns out to be broken is made anew, once,
+ * and the workspace emptied; then *ret_renewed is set. */
+enum found adopt_look_renewing(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,
+							   bool *ret_renewed, struct error *err);

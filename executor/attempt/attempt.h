@@ -62,6 +62,9 @@ void attempt_run(struct attempt *attempt);
 int attempt_prepare(struct attempt *attempt);
 /* The same without workspace and agent: for settling and tidying. */
 int attempt_open_remote(struct attempt *attempt);
+/* No step: a new mirror, and an empty workspace on it, instead of one that is broken by what `err` says. Failed: err says
+ * why, and nothing can be fetched any more. */
+int attempt_renew_mirror(struct attempt *attempt, struct error *err) MUST_CHECK;
 /* Keeps the artifacts of what the agent left, as far as they can be kept; the outcome and the log say which. Fails
  * nothing. */
 void attempt_keep_artifacts(struct attempt *attempt);

@@ -145,6 +145,12 @@ static int check_out_start(struct attempt *attempt, const git_oid *start, bool *
 	return rc;
 }
 
+int attempt_renew_mirror(struct attempt *attempt, struct error *err)
+{
+	attempt_log_kiln(&attempt->log, "the local mirror is broken (%s): fetching everything again", err->message);
+	return mirror_renew(&attempt->mirror, err) < 0 ? -1 : workspace_attach(&attempt->workspace, &attempt->mirror, err);
+}
+
 /* Fetches and checks out. ERR_INTERNAL: something of ours is broken; then the mirror is made anew, once. */
 static int fill(struct attempt *attempt, const char *ref, const char *sha, const git_oid *guess, struct error *err)
 {
@@ -155,9 +161,7 @@ static int fill(struct attempt *attempt, const char *ref, const char *sha, const
 	if (rc == 0 && (guess == NULL || !git_oid_equal(guess, &start)))
 		rc = check_out_start(attempt, &start, &corrupt, err);
 	if (rc < 0 && corrupt) {
-		attempt_log_kiln(&attempt->log, "the local mirror is broken (%s): fetching everything again", err->message);
-		if (mirror_renew(&attempt->mirror, err) < 0 ||
-			workspace_attach(&attempt->workspace, &attempt->mirror, err) < 0 ||
+		if (attempt_renew_mirror(attempt, err) < 0 ||
 			mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err) < 0 ||
 			check_out_start(attempt, &start, &corrupt, err) < 0)
 			return -1;
@@ -170,14 +174,19 @@ static int fill(struct attempt *attempt, const char *ref, const char *sha, const
 	return rc;
 }
 
-/* An attempt after the first may find that the build was published already, or closed. */
-static int look_for_publication(struct attempt *attempt)
+/* An attempt after the first may find that the build was published already, or closed. `guessed`: whether files of the
+ * branch are in the workspace. */
+static int look_for_publication(struct attempt *attempt, bool *guessed)
 {
 	const struct assignment *assignment = &attempt->assignment;
 	if (!assignment->has_earlier && attempt->refs.fence[0] == '\0')
 		return 0;
 	struct error err = ERROR_INIT;
-	switch (adopt_look(attempt, assignment->announced, assignment->announced_len, &err)) {
+	bool renewed = false;
+	const char(*announced)[GIT_SHA_SIZE] = assignment->announced;
+	enum found found = adopt_look_renewing(attempt, announced, assignment->announced_len, &renewed, &err);
+	*guessed = *guessed && !renewed; /* the workspace is empty again */
+	switch (found) {
 	case FOUND_NOTHING:
 		return 0;
 	case FOUND_COMMIT:
@@ -202,7 +211,7 @@ int attempt_prepare(struct attempt *attempt)
 	choose_start(attempt, ref_space, sizeof(ref_space), &ref, &sha);
 	const char *base = attempt->assignment.base_sha;
 	(void)snprintf(attempt->base_sha, sizeof(attempt->base_sha), "%s", base != NULL ? base : sha);
-	if (look_for_publication(attempt) < 0)
+	if (look_for_publication(attempt, &guessed) < 0)
 		return -1;
 	struct error err = ERROR_INIT;
 	if (ref != NULL && fill(attempt, ref, sha, guessed ? &guess : NULL, &err) < 0)

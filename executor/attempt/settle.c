@@ -74,7 +74,10 @@ static enum found look(struct attempt *attempt, const char (*announced)[GIT_SHA_
 	attempt->refs = refs;
 	(void)snprintf(attempt->branch_ref, sizeof(attempt->branch_ref), "refs/heads/%s", refs.branch);
 	(void)snprintf(attempt->outcome.branch, sizeof(attempt->outcome.branch), "%s", refs.branch);
-	return adopt_look(attempt, announced, announced_len, err);
+	bool renewed = false; /* in a settling attempt the workspace has nothing to lose */
+	return attempt->assignment.mode == MODE_SETTLE
+			   ? adopt_look_renewing(attempt, announced, announced_len, &renewed, err)
+			   : adopt_look(attempt, announced, announced_len, err);
 }
 
 static enum settled settle_once(struct attempt *attempt, const char (*announced)[GIT_SHA_SIZE], size_t announced_len,

@@ -372,17 +372,37 @@ def test_credentials_that_are_missing_wrong_or_for_others_are_git_auth(executor,
     assert finished["published"]
 
 
-def test_a_broken_mirror_is_made_again(executor, agents, site):
-    repository = site.repository()
-    executor.run(repository, agents.write("cat >/dev/null; echo 1 >one"))
+def break_mirror(executor, repository):
     for folder in executor.mirror_of(repository).glob("objects/??"):
         for path in folder.iterdir():
             path.chmod(0o644)
             path.write_bytes(b"garbage")
+
+
+def test_a_broken_mirror_is_made_again(executor, agents, site):
+    repository = site.repository()
+    executor.run(repository, agents.write("cat >/dev/null; echo 1 >one"))
+    break_mirror(executor, repository)
     finished, _ = executor.run(repository, agents.write("cat >/dev/null; echo 2 >two"))
     assert finished["published"], finished
     with repository.clone() as clone:
         assert clone.files() == ["README.md", "one", "src/a.txt", "two"]
+
+
+@pytest.mark.parametrize("mode, fenced", [("run", True), ("run", False), ("settle", True), ("settle", False)])
+def test_a_publication_is_found_through_a_broken_mirror(executor, agents, site, mode, fenced):
+    """As a power loss leaves it: what was pushed is on the branch, and half of what is local is not on the disk."""
+    repository = site.repository()
+    first, attempt = executor.run(repository, agents.write(MAKE))
+    commit = first["result"]["commit_sha"]
+    if not fenced:
+        site.server_git(repository, "update-ref", "-d", f"refs/kiln/builds/{attempt.build_id}")
+    break_mirror(executor, repository)
+    second, again = executor.run(
+        repository, agents.write("exit 9"), build_id=attempt.build_id, attempt=2, mode=mode, base_sha=attempt.phase("agent").data["base_sha"],
+        base_branch="main", earlier=[{"attempt": 1, "commit_sha": commit}], settle_end=SETTLE_END if mode == "settle" else None,
+    )  # fmt: skip
+    assert second["published"] and second["result"]["commit_sha"] == commit == repository.tip() and "agent" not in again.phases(), second
 
 
 def test_locks_that_a_killed_fetch_left_in_the_mirror_fail_no_build(executor, agents, site):
