@@ -8,9 +8,9 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
+#include "common/model/metadata.h"
 
 #define NIL_UUID "00000000-0000-0000-0000-000000000000"
-#define METADATA_MAX_BYTES ((size_t)4 * 1024 * 1024)
 #define CLASS_MAX_BYTES 4096
 /* It is a part of attempt.assign, which has to fit into one message. */
 #define REQUEST_MAX_BYTES ((size_t)KAFKA_MAX_MESSAGE_BYTES - (size_t)512 * 1024)
@@ -153,7 +153,7 @@ static const char *class_of(struct arena *arena, const cJSON *spec)
 static const char *canonical_metadata(struct arena *arena, const cJSON *metadata)
 {
 	struct buffer text;
-	buffer_init(&text, METADATA_MAX_BYTES);
+	buffer_init(&text, METADATA_MAX_BYTES); /* who has more is refused by the schema */
 	const char *copy = "{}";
 	if (cJSON_IsObject(metadata) && json_canonical(&text, metadata) == 0)
 		copy = arena_strndup(arena, text.data, text.len);

@@ -6,13 +6,22 @@
  */
 #pragma once
 
+#include <assert.h>
+
 #include "build-service/build.h"
+#include "build-service/config.h"
 #include "common/base/arena.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
+#include "common/model/metadata.h"
 
-/* Of one transaction, all bodies together. A single body is bounded by what Kafka takes. */
-#define TRAIL_MAX_BYTES ((size_t)256 * 1024 * 1024)
+/* Of one transaction, all bodies together: a batch's records make up to three events each (a result, what follows from
+ * it, and who gets the slot), each with its build's metadata; beside them come the results, whose records are bounded by
+ * the batch's bytes. A single body is bounded by what Kafka takes. */
+#define TRAIL_MAX_BYTES ((size_t)512 * 1024 * 1024)
+static_assert(TRAIL_MAX_BYTES >
+				  3 * BATCH_RECORDS_MAX * (METADATA_MAX_BYTES + (size_t)8 * 1024) + (size_t)64 * 1024 * 1024,
+			  "a transaction's events fit");
 
 struct trail_row {
 	const struct build *build;

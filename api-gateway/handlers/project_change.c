@@ -8,6 +8,7 @@
 #include "api-gateway/project_row.h"
 #include "api-gateway/representation.h"
 #include "common/base/str.h"
+#include "common/model/metadata.h"
 #include "common/pg/outbox.h"
 #include "kiln_gateway_sql.h"
 
@@ -97,6 +98,17 @@ static void merge(cJSON *target, const cJSON *patch)
 	}
 }
 
+/* Each part of a patch may fit, and the whole not. */
+static void check_metadata(const cJSON *metadata, struct schema_problems *problems)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, METADATA_MAX_BYTES);
+	if (cJSON_GetArraySize(metadata) > METADATA_MAX_ENTRIES)
+		schema_problem_add(problems, "/metadata", "too_many", "there may be %d entries", METADATA_MAX_ENTRIES);
+	if (metadata != NULL && json_canonical(&text, metadata) < 0)
+		schema_problem_add(problems, "/metadata", "too_long", "has more than %d bytes in all", METADATA_MAX_BYTES);
+}
+
 static int check_merged(struct request *request, const cJSON *merged)
 {
 	struct schema_problems problems = {0};
@@ -105,8 +117,7 @@ static int check_merged(struct request *request, const cJSON *merged)
 	project_check_base(request->gateway, merged, "", &problems);
 	if (cJSON_IsObject(agent) && json_get_string(agent, "provider") == NULL)
 		schema_problem_add(&problems, "/agent/provider", "required", "an agent needs a provider");
-	if (cJSON_GetArraySize(json_get(merged, "metadata")) > 64)
-		schema_problem_add(&problems, "/metadata", "too_many", "there may be 64 entries");
+	check_metadata(json_get(merged, "metadata"), &problems);
 	if (problems.len == 0)
 		return 0;
 	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);

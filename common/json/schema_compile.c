@@ -206,6 +206,7 @@ static int set_keyword(struct compiler *c, struct schema *s, const cJSON *value)
 		{"maxLength", RULE_MAX_LENGTH, &s->max_length},
 		{"x-min-bytes", RULE_MIN_BYTES, &s->min_bytes},
 		{"x-max-bytes", RULE_MAX_BYTES, &s->max_bytes},
+		{"x-max-canonical-bytes", RULE_MAX_CANONICAL_BYTES, &s->max_canonical_bytes},
 		{"minItems", RULE_MIN_ITEMS, &s->min_items},
 		{"maxItems", RULE_MAX_ITEMS, &s->max_items},
 		{"minProperties", RULE_MIN_PROPERTIES, &s->min_properties},

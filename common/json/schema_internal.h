@@ -38,7 +38,7 @@ struct schema {
 	unsigned types; /* of enum schema_type; 0 = any */
 	unsigned rules; /* of enum schema_rule: which of the limits below are there */
 	double minimum, maximum;
-	size_t min_length, max_length, min_bytes, max_bytes, min_items, max_items, min_properties, max_properties;
+	size_t min_length, max_length, min_bytes, max_bytes, max_canonical_bytes, min_items, max_items, min_properties, max_properties;
 	bool unique_items;
 	enum schema_format format;
 	struct pattern *pattern; /* owned */
@@ -66,6 +66,7 @@ enum schema_rule {
 	RULE_MAX_ITEMS = 128,
 	RULE_MIN_PROPERTIES = 256,
 	RULE_MAX_PROPERTIES = 512,
+	RULE_MAX_CANONICAL_BYTES = 1024,
 };
 
 struct schema_definition {

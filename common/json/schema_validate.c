@@ -240,6 +240,14 @@ static void check_member(struct run *run, const struct schema *s, size_t index, 
 	}
 }
 
+static void check_canonical_bytes(struct run *run, const struct schema *s, const cJSON *object, const struct path *path)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, s->max_canonical_bytes);
+	if (json_canonical(&text, object) < 0)
+		problem(run, path, "too_long", "has more than %zu bytes in all", s->max_canonical_bytes);
+}
+
 static void check_object(struct run *run, const struct schema *s, const cJSON *object, const struct path *path)
 {
 	uint64_t seen[SCHEMA_MAX_PROPERTIES / 64] = {0};
@@ -263,6 +271,8 @@ static void check_object(struct run *run, const struct schema *s, const cJSON *o
 	}
 	if (!run->stop)
 		check_count(run, s, count, false, path);
+	if (!run->stop && (s->rules & RULE_MAX_CANONICAL_BYTES) != 0)
+		check_canonical_bytes(run, s, object, path);
 }
 
 static bool passes(const struct schema *s, const cJSON *value)

@@ -106,6 +106,8 @@ BAD = [
     ({"metadata": {"a": None}}, "/metadata/a"),
     ({"metadata": {"a": "x" * 4097}}, "/metadata/a"),
     ({"metadata": {f"k{n}": "" for n in range(65)}}, "/metadata"),
+    ({"metadata": {f"k{n}": "x" * 4096 for n in range(16)}}, "/metadata"),
+    ({"metadata": {f"k{n}": "\x01" * 1100 for n in range(10)}}, "/metadata"),  # six bytes each, as it is written
     ({"continue_from": "x"}, "/continue_from"),
     ({"on_red": "explode"}, "/on_red"),
 ]
@@ -142,7 +144,7 @@ GOOD = [
     {"priority": 9},
     {"priority": 5.0},
     {"max_attempts": 10},
-    {"metadata": {f"k{n}": "x" * 4096 for n in range(20)}},
+    {"metadata": {f"k{n}": "x" * 4096 for n in range(15)}},
     {"artifacts": ["**/*.xml", "a b/ä?.txt", "dist/", "[!a-z]*", "\\!x"]},
     {"callback_url": None, "branch": None, "commit_message": None, "template": None, "agent": None, "continue_from": None},
     {"callback_url": "https://example.org:8443/a?b=c#d"},

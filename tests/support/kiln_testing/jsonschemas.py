@@ -24,31 +24,38 @@ OPEN = "https://open.kiln.invalid/"  # never fetched: only names of documents
 STRICT = "https://strict.kiln.invalid/"
 
 
+def _utf8_bytes(text):
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _canonical_bytes(value):
+    """As RFC 8785 writes an object of strings."""
+    return _utf8_bytes(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+# By the type of what they are for.
 BYTE_LIMITS = {
-    "x-max-bytes": (lambda size, limit: size <= limit, "more than"),
-    "x-min-bytes": (lambda size, limit: size >= limit, "less than"),
+    "x-max-bytes": (str, lambda text, limit: _utf8_bytes(text) <= limit, "more than"),
+    "x-min-bytes": (str, lambda text, limit: _utf8_bytes(text) >= limit, "less than"),
+    "x-max-canonical-bytes": (dict, lambda value, limit: _canonical_bytes(value) <= limit, "more than"),
 }
 
 
-def _exceeds(compare, limit, instance):
-    return isinstance(instance, str) and not compare(len(instance.encode("utf-8", "surrogatepass")), limit)
-
-
-def _byte_limit(compare, text):
+def _byte_limit(kind, fits, text):
     def check(_validator, limit, instance, _schema):
-        if _exceeds(compare, limit, instance):
+        if isinstance(instance, kind) and not fits(instance, limit):
             yield jsonschema.ValidationError(f"{text} {limit} bytes")
 
     return check
 
 
-def _quick_byte_limit(compare, text):
+def _quick_byte_limit(kind, fits, text):
     class Limit:
         def __init__(self, _schema, limit, _path):
             self.limit = limit
 
         def validate(self, instance):
-            if _exceeds(compare, self.limit, instance):
+            if isinstance(instance, kind) and not fits(instance, self.limit):
                 raise ValueError(f"{text} {self.limit} bytes")
 
     return Limit

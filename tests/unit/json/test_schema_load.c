@@ -99,6 +99,7 @@ TEST(keywords_of_the_wrong_type_are_refused)
 		"{\"minLength\":-1}",
 		"{\"maxLength\":1.5}",
 		"{\"x-max-bytes\":\"1\"}",
+		"{\"x-max-canonical-bytes\":-1}",
 		"{\"minItems\":1e300}",
 		"{\"minimum\":\"1\"}",
 		"{\"pattern\":1}",

@@ -174,6 +174,14 @@ TEST(sizes_count_utf8_bytes)
 	assert_details(schema, "\"€€\"", " has 6 bytes, at most 4 are allowed");
 }
 
+TEST(the_size_of_an_object_is_that_of_its_canonical_form)
+{
+	static const char schema[] = "{\"x-max-canonical-bytes\":10}";
+	assert_valid(schema, "{ \"a\" : \"\\u0062\\u0063\" }");
+	assert_valid(schema, "[1,2,3,4,5,6,7]");
+	assert_details(schema, "{\"a\":\"\\u0001\"}", " has more than 10 bytes in all");
+}
+
 TEST(patterns_match_anywhere_unless_anchored)
 {
 	assert_valid("{\"pattern\":\"b\"}", "\"abc\"");
@@ -401,6 +409,7 @@ int main(void)
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(lengths_count_code_points),
 		cmocka_unit_test(sizes_count_utf8_bytes),
+		cmocka_unit_test(the_size_of_an_object_is_that_of_its_canonical_form),
 		cmocka_unit_test(patterns_match_anywhere_unless_anchored),
 		cmocka_unit_test(what_a_pattern_asks_for_is_said_in_words),
 		cmocka_unit_test(a_text_of_the_wrong_format_has_that_problem_only),
