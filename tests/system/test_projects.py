@@ -109,7 +109,7 @@ def test_a_change_that_changes_nothing_makes_no_version(kiln):
 def test_metadata_that_grew_too_large_by_a_change_is_422(kiln):
     path = f"/projects/{kiln.project(metadata={f'k{n}': 'x' * 4096 for n in range(10)})['id']}"
     answer = kiln.api.patch(path, {"metadata": {f"m{n}": "x" * 4096 for n in range(10)}}, headers={"If-Match": kiln.etag(path)}, expect=422)
-    assert pointers(answer) == ["/metadata"]
+    assert set(pointers(answer)) == {"/metadata"}
 
 
 def test_unknown_and_fixed_fields_of_a_change_are_422(kiln):
