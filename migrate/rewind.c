@@ -141,12 +141,12 @@ static int go_back(const struct survey *survey, size_t i, struct pg_conn *conn, 
 {
 	const char *consumer = pg_text(survey->rows, (int)i, "consumer");
 	const char *partition = LOG_INT(survey->positions[i].partition), *next = LOG_INT(next_offset(survey, i)),
-			   *low = LOG_INT(survey->lows[i]);
+			   *low = LOG_INT(survey->lows[i]), *another = survey->judgements[i] == LOST ? "false" : "true";
 	CLEANUP(pg_result_p) PGresult *updated = NULL;
 
 	if (pg_query(conn, &sql_rewind_row,
-				 PG_PARAMS(consumer, survey->positions[i].topic, partition, next, low, survey->cluster), 6, &updated,
-				 err) < 0)
+				 PG_PARAMS(consumer, survey->positions[i].topic, partition, next, low, survey->cluster, another), 7,
+				 &updated, err) < 0)
 		return -1;
 	if (!str_equal(PQcmdTuples(updated), "1"))
 		return error_set(err, ERR_CONFLICT, "%s has gone on with %s/%s meanwhile: look again", consumer,

@@ -29,9 +29,12 @@ CREATE INDEX build_queue_both ON build_queue (project_id, (branch || ' ' || temp
 -- 0022's, which puts builds into the queue with what is new in it.
 CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE sql AS $$
 	WITH event AS MATERIALIZED (
-		SELECT r.*, convert_from(r.body, 'UTF8')::json AS text, convert_from(r.body, 'UTF8')::jsonb AS data, b.last_sequence
-		FROM restored_events r JOIN build_audit b ON b.id = r.build_id
-		WHERE r.build_id = ANY (ids)
+		SELECT published.*, bool_or(type = 'build.started' AND data ->> 'mode' = 'run') OVER (PARTITION BY build_id, data ->> 'attempt') AS was_tried
+		FROM (
+			SELECT r.*, convert_from(r.body, 'UTF8')::json AS text, convert_from(r.body, 'UTF8')::jsonb AS data, b.last_sequence
+			FROM restored_events r JOIN build_audit b ON b.id = r.build_id
+			WHERE r.build_id = ANY (ids)
+		) AS published
 	), told AS MATERIALIZED (
 		SELECT
 			build_id, max(sequence) AS last_sequence,
@@ -43,7 +46,7 @@ CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE
 			coalesce(bool_or(data ->> 'phase' = 'pushing'), false) AS pushing_seen,
 			-- As the build service counts: one that was lost, or handed back, does not count.
 			count(*) FILTER (WHERE type = 'build.started' AND data ->> 'mode' = 'run')
-				- count(*) FILTER (WHERE type = 'build.attempt_lost'
+				- count(*) FILTER (WHERE type = 'build.attempt_lost' AND was_tried
 					AND (data ->> 'reason' <> 'failed' OR data #>> '{error,class}' = 'cancelled')) AS used,
 			(array_agg(data ->> 'mode' ORDER BY sequence DESC) FILTER (WHERE type = 'build.started'))[1] AS mode,
 			max(time) FILTER (WHERE data ->> 'phase' = 'queued') AS queued_at,

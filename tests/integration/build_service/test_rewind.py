@@ -90,6 +90,15 @@ def test_another_cluster_begins_at_its_start(place):
     assert place_of(place, 3) == (start, None, cluster_of(place))
 
 
+@pytest.mark.parametrize("reached", [True, False], ids=["reached", "of another log"])
+def test_the_end_that_a_restore_has_noted_is_forgotten_with_the_offset(place, reached):
+    moved = "update consumer_offsets set next_offset = next_offset + 5 where consumer = 'kiln-build-service' and topic = %s and partition = 5 returning next_offset"
+    ((beyond,),) = place.sql(moved, REQUESTS)
+    place.sql("insert into restored_logs values (%s, 5, %s), (%s, 6, 1000000)", REQUESTS, beyond + (0 if reached else 1000), REQUESTS)
+    rewind(place)
+    assert place.sql("delete from restored_logs returning partition") == [(6,)]
+
+
 def test_lost_records_are_left_to_a_person(place):
     _, end = produce(place, 4, "a", "b", "c")
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": place.system.brokers})

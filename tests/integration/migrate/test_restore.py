@@ -10,6 +10,7 @@ import pytest
 import rfc8785
 
 from databases import PASSWORDS
+from kiln_testing.places import ROOT
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import wait_for
 
@@ -49,7 +50,7 @@ class Build:
         self.database, self.id, self.hash = database, str(uuid.uuid4()), bytes(32)
         self.project = str(uuid.uuid4())
         self.events = []
-        for sequence, (kind, (status, phase, more)) in enumerate((lives or LIVES).items(), 1):
+        for sequence, (kind, (status, phase, more)) in enumerate(lives or LIVES.items(), 1):
             body = {
                 "attempt": int(sequence > 1), "build_id": self.id, "metadata": {}, "phase": phase,
                 "project": {"id": self.project, "name": "p"}, "sequence": sequence, "status": status, **more,
@@ -116,7 +117,7 @@ def test_a_build_that_ran_is_held_by_a_lease_of_nobody(database):
 
 @pytest.mark.parametrize("queued", [True, False], ids=["queued", "not queued"])
 def test_a_build_that_waits_again_stands_in_the_lists_of_the_queue(database, queued):
-    build = Build(database, LOST).as_pending().publish(*LOST)
+    build = Build(database, LOST.items()).as_pending().publish(*LOST)
     database.sql("update build_audit set asked_branch = 'asked', template = 't@1' where id = %s", build.id)
     if queued:
         database.sql("update build_queue set branch = 'asked', template = 't@1' where build_id = %s", build.id)
@@ -125,6 +126,41 @@ def test_a_build_that_waits_again_stands_in_the_lists_of_the_queue(database, que
     assert restore(database)["rolled"] == 1
     assert build.row()[:3] == ("pending", "queued", 1)
     assert database.sql("select own_class, branch, template from build_queue where build_id = %s", build.id) == [("command", "resolved", "t@1")]
+
+
+def test_an_assignment_that_was_lost_before_it_was_accepted_is_no_try(database):
+    assigned, worker = LIVES["build.phase"][:2], LIVES["build.phase"][2]
+    lives = [
+        ("build.pending", LIVES["build.pending"]),
+        ("build.phase", (*assigned, {**worker, "attempt": 1})),
+        ("build.attempt_lost", ("pending", "queued", {"attempt": 1, "reason": "accept_timeout"})),
+        ("build.phase", (*assigned, {**worker, "attempt": 2})),
+        ("build.started", (*STARTED, {**MORE, "attempt": 2})),
+        ("build.attempt_lost", ("pending", "queued", {"attempt": 2, "reason": "failed", "error": {"class": "git_unreachable", "message": "m"}})),
+    ]
+    build = Build(database, lives).as_pending().publish(*dict(lives))
+    assert restore(database)["rolled"] == 1
+    assert build.row()[2:4] == (2, 1)
+
+
+def test_a_batch_of_builds_that_were_made_again_is_rolled_forward_in_the_time_that_a_statement_has(database):
+    """As the build service does it: a thousand builds, without hash joins."""
+    with psycopg.connect(database.url) as connection:
+        connection.execute("create temporary table made as select gen_random_uuid() as id from generate_series(1, 1000)")
+        connection.execute(
+            "insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, last_sequence, last_hash, created_at)"
+            " select id, gen_random_uuid(), 'p', 'pending', 'queued', 3, 'command', 5, 60, 1, '', now() from made"
+        )
+        connection.execute(
+            "insert into restored_events (build_id, sequence, type, time, body, hash) select id, n, case n when 8 then 'build.completed' else 'build.phase' end, now(),"
+            " convert_to(json_build_object('attempt', 1, 'phase', case when n < 8 then 'agent' end, 'status', case n when 8 then 'completed' else 'running' end,"
+            " 'metadata', json_build_object('k', repeat('x', 500)))::text, 'UTF8'), '' from made, generate_series(1, 8) as n"
+        )
+        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "jit"):
+            connection.execute(f"set {setting} = off")
+        connection.execute("set statement_timeout = '10s'")
+        statement = (ROOT / "build-service" / "sql" / "roll_forward.sql").read_text(encoding="utf-8").replace("$1", "(select array_agg(id) from made)")
+        assert sum(count for (count,) in connection.execute(statement)) == 1000
 
 
 def test_a_trail_of_which_events_are_missing_stays_as_it_is(database):
