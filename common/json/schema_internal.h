@@ -38,7 +38,8 @@ struct schema {
 	unsigned types; /* of enum schema_type; 0 = any */
 	unsigned rules; /* of enum schema_rule: which of the limits below are there */
 	double minimum, maximum;
-	size_t min_length, max_length, min_bytes, max_bytes, max_canonical_bytes, min_items, max_items, min_properties, max_properties;
+	size_t min_length, max_length, min_bytes, max_bytes, max_canonical_bytes, min_items, max_items, min_properties,
+		max_properties;
 	bool unique_items;
 	enum schema_format format;
 	struct pattern *pattern; /* owned */

@@ -219,7 +219,7 @@ static enum step judge(struct publication *p, const struct push_report *report, 
 	if (report->branch.fate == PUSH_UNTAKEN && !p->untaken && clock_boot_ms() < p->deadline_ms) {
 		attempt_log_kiln(&attempt->log, "the remote did not take the push in: trying once more");
 		p->untaken = true;
-		back_off(p);
+		wait_for(p, backoff_next_spread(&p->backoff));
 		return STEP_AGAIN;
 	}
 	const struct push_line *line = report->branch.fate == PUSH_STALE ? &report->fence : &report->branch;
