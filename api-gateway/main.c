@@ -76,8 +76,8 @@ static int load_contract(struct error *err)
 	return 0;
 }
 
-/* Where git remotes and webhooks may be, what models cost, who is believed, and whose pages may ask: gateway_options has
- * checked the texts. */
+/* Where git remotes and webhooks may be, what models cost, who is believed, and whose pages may ask: gateway_options
+ * has checked the texts. */
 static int make_guards(struct error *err)
 {
 	if (address_guard_new(config.git_allow, &gateway.git_guard, err) < 0 ||

@@ -69,8 +69,8 @@ struct config_common {
  * as fit) and the content is released. */
 int config_load(const struct config_option *options, size_t count, void *config, struct error *err) MUST_CHECK;
 void config_release(const struct config_option *options, size_t count, void *config);
-/* For rules between several variables, which come after config_load: says on stderr what is wrong, in the same form, and
- * exits with 2. */
+/* For rules between several variables, which come after config_load: says on stderr what is wrong, in the same form,
+ * and exits with 2. */
 NORETURN void config_refuse(const char *name, const struct error *err);
 /* The --help text: usage line by the caller, then the table. */
 void config_print_help(const struct config_option *options, size_t count, FILE *out);

@@ -38,10 +38,13 @@ def test_a_push_that_is_told_after_its_attempt_was_lost_is_looked_for(gateway, w
         gone.phase(assign, "pushing", commit_sha=sha)
     wait_for(lambda: "lost_attempt" in gateway.trail(build)[-1]["data"], "the push to be known")
     gateway.cancel(build)
-    settle = worker().assigned(build)
+    other = worker()
+    settle = other.assigned(build)
     assert settle["mode"] == "settle" and settle["earlier"] == [{"attempt": 1, "commit_sha": shas[1]}]
     told = [event["data"] for event in gateway.trail(build) if "lost_attempt" in event["data"]]
     assert [(data["commit_sha"], data["lost_attempt"]) for data in told] == [(shas[0], 1)]
+    other.run(settle)
+    gateway.wait(build, "completed")
 
 
 def test_repeated_reports_change_nothing(gateway, worker):
