@@ -27,7 +27,7 @@ struct access_line {
 /* The thread that writes. `count` logs; with on=false they take lines and forget them. */
 struct access_log *access_logs_start(size_t count, bool on, const struct config_common *config);
 struct access_log *access_log_at(struct access_log *logs, size_t index);
-/* Writes what is left and joins the thread. */
+/* Writes what is left, ends the thread and frees the logs. Takes NULL when none were started. */
 void access_logs_stop(struct access_log *logs);
 
 /* The loop that owns the log. */

@@ -28,7 +28,8 @@ struct build_reads_turn {
 
 /* After the workers. */
 int build_reads_start(struct gateway *gateway, struct build_reads **ret_reads, struct error *err) MUST_CHECK;
-/* After the loops' threads have ended, before the workers; takes NULL. What is still asked goes back unread. */
+/* After the loops' threads have ended, before the workers: ends the threads and frees them. Takes NULL. What is still
+ * asked goes back unread. */
 void build_reads_stop(struct build_reads *reads);
 
 /* On the loop's own thread, once. */

@@ -14,6 +14,7 @@
 #include "common/pg/pg.h"
 
 int caches_start(struct gateway *gateway, struct caches **ret_caches, struct error *err) MUST_CHECK;
+/* Ends the thread and frees them. Takes NULL. */
 void caches_stop(struct caches *caches);
 
 /* With a reference for the caller; NULL when not in memory. Any thread. */

@@ -62,6 +62,6 @@ int caches_reload(struct caches *caches, struct error *err) MUST_CHECK;
 /* The thread. Whether Postgres answers the smallest question: also where the secret comes from. */
 int caches_ask_secret(struct caches *caches, struct error *err) MUST_CHECK;
 
-/* Starts and ends the thread. */
+/* Starts and ends the thread; the caches stay. Not NULL. */
 int caches_follow_start(struct caches *caches, struct error *err) MUST_CHECK;
 void caches_follow_stop(struct caches *caches);

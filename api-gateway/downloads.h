@@ -23,7 +23,7 @@ struct downloads;
 struct request;
 
 int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, struct error *err) MUST_CHECK;
-/* After the loops have ended. */
+/* After the loops have ended: ends the threads and frees them. Takes NULL. */
 void downloads_stop(struct downloads *downloads);
 
 /* Worker: request->answer, a 200 without a body, will have this content for one, a SHA-256 in hex and its size. -1: too

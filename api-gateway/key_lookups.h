@@ -17,7 +17,8 @@
 struct key_lookups;
 
 int key_lookups_start(struct gateway *gateway, struct key_lookups **ret_lookups, struct error *err) MUST_CHECK;
-/* After the loops' threads have ended. What is still asked goes back unanswered. */
+/* After the loops' threads have ended: ends the thread and frees them. Takes NULL. What is still asked goes back
+ * unanswered. */
 void key_lookups_stop(struct key_lookups *lookups);
 
 struct key_question {

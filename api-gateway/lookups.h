@@ -42,7 +42,8 @@ struct lookups_owner {
 
 int lookups_start(struct gateway *gateway, const struct lookups_owner *owner, struct lookups **ret_lookups,
 				  struct error *err) MUST_CHECK;
-/* After those who ask are gone; takes NULL. What is still asked is given up, as outdated. */
+/* After those who ask are gone: ends the thread and frees them. Takes NULL. What is still asked is given up, as
+ * outdated. */
 void lookups_stop(struct lookups *lookups);
 
 /* Any thread. As many of the first ones as there is room for; returns how many. */

@@ -11,6 +11,7 @@
 
 /* By KILN_MAX_REQUEST_RATE and the like; before the loops. */
 void rate_limit_start(struct gateway *gateway);
+/* After the loops. It has no threads: frees what rate_limit_start has made; harmless without it. */
 void rate_limit_stop(struct gateway *gateway);
 
 /* Loop, once the token is known; later calls for the same request do nothing. -1: request->answer is 429 or 503. */

@@ -8,8 +8,6 @@
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 
-#define SSE_ID_MAX 512 /* bytes of a Last-Event-ID that is looked at */
-
 /*
  * Appends one event. `data` keeps its bytes: a line of its own for each line of it, so that whatever comes from a topic
  * cannot forge an event. `id` is NULL for none, and like `type` without line ends (a bug otherwise: CHECK). The

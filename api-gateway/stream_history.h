@@ -15,7 +15,7 @@ struct stream_history;
 
 int stream_history_start(const struct kafka_settings *settings, struct stream_history **ret_history,
 						 struct error *err) MUST_CHECK;
-/* What is queued is dropped: after the loops have ended. Takes NULL. */
+/* After the loops have ended, for what is queued is dropped: ends the thread and frees it. Takes NULL. */
 void stream_history_stop(struct stream_history *history);
 
 /* A page for a feed: everything of read->kind and read->key from read->from up to read->to that the token may see. */

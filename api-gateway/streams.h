@@ -31,7 +31,8 @@ struct stream_plan {
 
 /* Begins without Kafka and Postgres. After the workers. */
 int streams_start(struct gateway *gateway, const struct kafka_settings *settings, struct error *err) MUST_CHECK;
-/* After the loops have ended. */
+/* After the loops have ended: ends the threads and frees what they had. gateway->streams itself stays, for what was
+ * posted to the loops. Harmless when they were not started. */
 void streams_stop(struct gateway *gateway);
 
 /* On the loop's own thread, once. */

@@ -13,6 +13,7 @@
 #include "common/kafka/config.h"
 
 int tail_start(struct gateway *gateway, const struct kafka_settings *settings, struct error *err) MUST_CHECK;
+/* Ends the thread and frees it. Harmless when it was not started. */
 void tail_stop(struct gateway *gateway);
 
 /* The partition of a build's requests. */

@@ -44,7 +44,8 @@ struct topic_tail_options {
 
 int topic_tail_start(const struct topic_tail_options *options, struct topic_tail **ret_tail,
 					 struct error *err) MUST_CHECK;
-void topic_tail_stop(struct topic_tail *tail); /* takes NULL */
+/* Ends the thread and frees it. Takes NULL. */
+void topic_tail_stop(struct topic_tail *tail);
 /* `turn` may have become true. Any thread. */
 void topic_tail_wake(struct topic_tail *tail);
 

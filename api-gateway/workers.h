@@ -10,7 +10,7 @@
 #include "common/pg/pg.h"
 
 int workers_start(struct gateway *gateway, struct workers **ret_workers, struct error *err) MUST_CHECK;
-/* After the loops are gone: ends the threads; what is queued runs out without Postgres. */
+/* After the loops are gone: ends the threads and frees them; what is queued runs out without Postgres. Takes NULL. */
 void workers_stop(struct workers *workers);
 
 /* Any thread. False: the queue is full. */

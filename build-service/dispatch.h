@@ -13,7 +13,7 @@
 struct dispatcher;
 
 int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher, struct error *err) MUST_CHECK;
-/* After the match under way. */
+/* Ends the thread after the match under way, and frees it. Not NULL. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 
 /* Sends assignments again that two heartbeats have lacked. Any thread, with a connection of its own; only what is still

@@ -11,7 +11,7 @@
 struct intake;
 
 int intake_start(struct service *service, struct intake **ret_intake, struct error *err) MUST_CHECK;
-/* Leaves the group after the batch under way. */
+/* Leaves the group after the batch under way, ends the thread and frees it. Not NULL. */
 void intake_stop(struct intake *intake);
 /* For /readyz: checks are called until ops_server_stop; what they look at outlives it. */
 bool intake_ready(struct intake *intake, struct buffer *why);

@@ -28,7 +28,7 @@ struct deliveries_options {
 int deliveries_new(const struct deliveries_options *options, struct deliveries **ret_deliveries,
 				   struct error *err) MUST_CHECK;
 /* Claims nothing more, lets attempts under way end until the deadline (clock_boot_ms), breaks off the rest, records it
- * all, joins the thread. Once. */
+ * all, ends the thread; deliveries_free comes after it, for others may still wake or ask. Once; not NULL. */
 void deliveries_stop(struct deliveries *deliveries, int64_t deadline_ms);
 void deliveries_free(struct deliveries *deliveries); /* after deliveries_stop */
 /* Rows were committed. Any thread. */

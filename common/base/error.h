@@ -56,7 +56,7 @@ void error_fill(struct error *err, enum error_kind kind, const char *format, ...
  * NOT_FOUND, EACCES/EPERM → DENIED, ENOSPC/EDQUOT/EMFILE → LIMIT, anything else → INTERNAL. */
 void error_fill_errno(struct error *err, int errnum, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* error_prefix(err, format, …): puts "prefix: " before the message of an error that is already set. Returns -1. */
+/* error_prefix(err, format, …): puts "prefix: " before the message of an error that is already set. */
 void error_fill_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* "invalid", "not_found", … for logs and metrics; static storage. */

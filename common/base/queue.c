@@ -83,14 +83,6 @@ void *queue_pop(struct queue *queue, int timeout_ms)
 	return queue_pop_many(queue, timeout_ms, &value, 1) == 1 ? value : NULL;
 }
 
-size_t queue_len(struct queue *queue)
-{
-	mutex_lock(&queue->mutex);
-	size_t len = queue->len;
-	mutex_unlock(&queue->mutex);
-	return len;
-}
-
 void queue_close(struct queue *queue)
 {
 	mutex_lock(&queue->mutex);

@@ -20,7 +20,6 @@ size_t queue_try_push_many(struct queue *queue, void *const *values, size_t coun
 void *queue_pop(struct queue *queue, int timeout_ms);
 /* Waits for the first one likewise, and takes up to `max` of those that are there; returns how many. */
 size_t queue_pop_many(struct queue *queue, int timeout_ms, void **ret_values, size_t max);
-size_t queue_len(struct queue *queue);
 /* No more pushes; poppers drain what is left, then get NULL at once. */
 void queue_close(struct queue *queue);
 bool queue_closed(struct queue *queue);

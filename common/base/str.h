@@ -1,4 +1,5 @@
-/* Bounded text: comparison, numbers, splitting, encoding. All functions take any bytes and never read past `len`. */
+/* Bounded text: comparison, numbers, splitting, encoding. Functions with a `len` take any bytes and never read
+ * past it; texts without one end with NUL. */
 #pragma once
 
 #include <stdbool.h>

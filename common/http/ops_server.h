@@ -28,5 +28,6 @@ int ops_server_start(const char *address, int64_t port, const struct ops_check *
 					 struct error *err) MUST_CHECK;
 /* The bound port. */
 int ops_server_port(void);
-/* For the end of main: stops the thread, after the check under way. Before anything that the checks look at ends. */
+/* For the end of main: ends the thread, after the check under way. Before anything that the checks look at ends. There
+ * is nothing to free; harmless when it was not started. */
 void ops_server_stop(void);

@@ -104,7 +104,8 @@ int inbox_new(const struct inbox_options *options, struct inbox **ret_inbox, str
 void inbox_free(struct inbox *inbox);
 /* Runs until inbox_stop; then leaves the group. */
 void inbox_run(struct inbox *inbox);
-void inbox_stop(struct inbox *inbox); /* any thread */
+/* Asks inbox_run to end and does not wait: inbox_free comes after that. Not NULL. Any thread. */
+void inbox_stop(struct inbox *inbox);
 /* Makes inbox_run tick soon. Any thread. */
 void inbox_wake(struct inbox *inbox);
 

@@ -21,7 +21,6 @@ struct outbox_rows {
 };
 void outbox_rows_init(struct outbox_rows *rows, size_t max_bytes);
 void outbox_rows_release(struct outbox_rows *rows);
-void outbox_rows_clear(struct outbox_rows *rows);
 /* body: the exact bytes of the Kafka value. The shard is the topic partition of the key. */
 void outbox_rows_add(struct outbox_rows *rows, const char *topic, const char *key, int64_t sequence, const char *ce_id,
 					 const char *type, const char *source, const char *time, const char *hash_hex,
@@ -69,8 +68,6 @@ void outbox_relay_keep(struct outbox_relay *relay, const struct outbox_committed
 /* After a commit that wrote outbox rows. Any thread; cheap; coalesced. Also wakes the other instances (NOTIFY) when not
  * all shards are mine. */
 void outbox_relay_wake(struct outbox_relay *relay);
-/* Events that wait, by the last look. For metrics. */
-int64_t outbox_relay_backlog(struct outbox_relay *relay);
 
 /* For services that do not relay (gateway, notifier): wakes the relays by NOTIFY in a one-statement transaction of its
  * own, coalesced, one in flight at most. */

@@ -35,7 +35,6 @@ struct outbox_relay {
 	_Atomic bool stopping;
 	_Atomic bool woken; /* by outbox_relay_wake: other instances may have to know */
 	_Atomic uint64_t shards;
-	_Atomic int64_t backlog;
 	struct outbox_recent *recent;
 
 	/* The thread's. */
@@ -64,12 +63,6 @@ static void register_metrics(void)
 	metric_register(&round_seconds);
 }
 
-static void set_backlog(struct outbox_relay *relay, int64_t rows)
-{
-	atomic_store(&relay->backlog, rows);
-	metric_set(&backlog_rows, rows);
-}
-
 /* "{0,5,7}" */
 static void shards_text(uint64_t shards, struct pg_array *ret)
 {
@@ -84,7 +77,7 @@ static int count_backlog(struct outbox_relay *relay, const char *shards, struct 
 	CLEANUP(pg_result_p) PGresult *result = NULL;
 	if (pg_query(relay->conn, &sql_outbox_count, PG_PARAMS(shards), 1, &result, err) < 0)
 		return -1;
-	set_backlog(relay, pg_int(result, 0, "backlog", 0));
+	metric_set(&backlog_rows, pg_int(result, 0, "backlog", 0));
 	relay->counted_ms = clock_boot_ms();
 	return 0;
 }
@@ -110,7 +103,7 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	size_t count = batch.len;
 	*ret_more = false;
 	if (count < relay->options.batch)
-		set_backlog(relay, (int64_t)count);
+		metric_set(&backlog_rows, (int64_t)count);
 	else if (clock_boot_ms() - relay->counted_ms >= COUNT_EVERY_MS && count_backlog(relay, shards, err) < 0)
 		return -1;
 	if (count == 0)
@@ -131,7 +124,7 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	if (outcome.failed > outcome.blocked)
 		return error_set(err, ERR_UNAVAILABLE, "%zu of %zu rows were not acknowledged", outcome.failed, count);
 	if (count < relay->options.batch)
-		set_backlog(relay, (int64_t)outcome.failed);
+		metric_set(&backlog_rows, (int64_t)outcome.failed);
 	/* What was committed meanwhile has its own wake-up. Rows that can never go out wait for the timer. */
 	*ret_more = outcome.published > 0 && (count >= relay->options.batch / 2 || batch.cut);
 	return 0;
@@ -149,7 +142,7 @@ static int run_rounds(struct outbox_relay *relay, struct error *err)
 		return -1;
 	bool more = shards != 0;
 	if (!more)
-		set_backlog(relay, 0);
+		metric_set(&backlog_rows, 0);
 	while (more && !atomic_load(&relay->stopping)) {
 		/* They may change from round to round. */
 		struct pg_array text;
@@ -251,9 +244,4 @@ void outbox_relay_wake(struct outbox_relay *relay)
 {
 	atomic_store(&relay->woken, true);
 	wakeup_signal(&relay->wakeup);
-}
-
-int64_t outbox_relay_backlog(struct outbox_relay *relay)
-{
-	return atomic_load(&relay->backlog);
 }

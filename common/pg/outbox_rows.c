@@ -27,14 +27,6 @@ void outbox_rows_release(struct outbox_rows *rows)
 	rows->len = 0;
 }
 
-void outbox_rows_clear(struct outbox_rows *rows)
-{
-	struct pg_array *const columns[] = COLUMNS(rows);
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		pg_array_clear(columns[i]);
-	rows->len = 0;
-}
-
 void outbox_rows_add(struct outbox_rows *rows, const char *topic, const char *key, int64_t sequence, const char *ce_id,
 					 const char *type, const char *source, const char *time, const char *hash_hex,
 					 const char *traceparent, const void *body, size_t body_len)

@@ -181,7 +181,7 @@ void pg_pipeline_add(struct pg_pipeline *pipeline, const struct pg_statement *st
 					 size_t params_len);
 /* The parameter at `index` of the statement added last is this array, in whichever form it is. */
 void pg_pipeline_array(struct pg_pipeline *pipeline, size_t index, struct pg_array *array);
-void pg_pipeline_begin_tx(struct pg_pipeline *pipeline);
+void pg_pipeline_begin_tx(struct pg_pipeline *pipeline); /* for tests and benchmarks: services begin before */
 void pg_pipeline_commit_tx(struct pg_pipeline *pipeline);
 /* results[i] belongs to items[i]; PQclear each (pg_results_clear). A failed run of a pipeline that begins and commits is
  * rolled back already; after any other failed one call pg_rollback, which is harmless without a transaction. */

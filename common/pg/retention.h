@@ -53,5 +53,5 @@ struct retention;
 
 int retention_start(const struct retention_options *options, struct retention **ret_retention,
 					struct error *err) MUST_CHECK;
-/* Ends the thread after the transaction that is under way. NULL is allowed. */
+/* Ends the thread after the transaction that is under way, and frees it. Takes NULL. */
 void retention_stop(struct retention *retention);

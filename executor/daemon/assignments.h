@@ -16,7 +16,7 @@ struct assignments;
  * daemon will say first. */
 struct assignments *assignments_start(const struct kafka_settings *settings, struct kafka_producer *producer,
 									  const char *worker_id, struct mailbox *mailbox);
-/* Stops it, within seconds. */
+/* Ends the thread, within seconds, and frees it. Not NULL. */
 void assignments_stop(struct assignments *assignments);
 
 int32_t assignments_partition(const struct assignments *assignments);

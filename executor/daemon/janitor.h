@@ -11,6 +11,7 @@ struct janitor;
 /* `config` and `store` (NULL: none) are the caller's and outlive it. */
 struct janitor *janitor_start(const struct executor_config *config, struct artifact_store *store);
 void janitor_wake(struct janitor *janitor);
+/* Ends the thread and frees it. Not NULL. */
 void janitor_stop(struct janitor *janitor);
 
 /* Moves STATE/work/LEASE to the trash; absent is fine. Main thread. */

@@ -26,5 +26,5 @@ bool nursery_fork(struct nursery *nursery, int socket_fd, pid_t *ret_pid) MUST_C
 void nursery_child_ended(struct nursery *nursery, int status);
 /* It has been reaped. */
 void nursery_ended(struct nursery *nursery);
-/* Kills and reaps it. */
+/* Kills and reaps it, and leaves the caller's struct as nursery_init does. Harmless when none runs. */
 void nursery_stop(struct nursery *nursery);

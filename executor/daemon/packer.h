@@ -30,5 +30,5 @@ void packer_ended(struct packer *packer, int status);
 void packer_close(struct packer *packer);
 /* The same, and waits and reaps it. At the deadline (clock_boot_ms) all descendants of this process are killed, since
  * nothing else tells git's from others: it is called when no other child is wanted any more. Returns a second later at
- * most. */
+ * most. The struct is the caller's. */
 void packer_stop(struct packer *packer, int64_t deadline_ms);

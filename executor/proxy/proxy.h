@@ -59,6 +59,8 @@ const char *model_proxy_basic(const struct model_proxy *proxy);
 
 /* Once. Until model_proxy_stop (also by itself, in model_proxy_free), which cuts what is under way. */
 int model_proxy_start(struct model_proxy *proxy, struct error *err) MUST_CHECK;
+/* Ends the thread and closes all connections; what it has counted stays, until model_proxy_free. Harmless when it was
+ * not started; not NULL. */
 void model_proxy_stop(struct model_proxy *proxy);
 void model_proxy_free(struct model_proxy *proxy); /* accepts NULL */
 

@@ -26,7 +26,9 @@ TEST(a_full_queue_refuses)
 	assert_true(queue_try_push(queue, &values[0]));
 	assert_true(queue_try_push(queue, &values[1]));
 	assert_false(queue_try_push(queue, &values[2]));
-	assert_int_equal(queue_len(queue), 2);
+	assert_ptr_equal(queue_pop(queue, 0), &values[0]);
+	assert_ptr_equal(queue_pop(queue, 0), &values[1]);
+	assert_null(queue_pop(queue, 0));
 	queue_free(queue);
 }
 
