@@ -1,5 +1,5 @@
 /* What sandbox-init says of the agent, through a pipe that the agent does not have: one record at its end. Included by
- * both sides; no other file of ours is in both. */
+ * both sides, as only model_address.h is besides. */
 #pragma once
 
 enum sandbox_report_kind {

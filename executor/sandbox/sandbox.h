@@ -14,16 +14,13 @@
 #include "common/base/error.h"
 #include "common/base/process.h"
 #include "executor/config.h"
+#include "executor/sandbox/model_address.h"
 
 /* What a confined agent sees, whatever the host is like. */
 #define SANDBOX_FILES "/workspace"
 #define SANDBOX_HOME "/home/agent"
 #define SANDBOX_TMP "/tmp"
 #define SANDBOX_OBJECTS "/run/kiln/objects"
-/* The model proxy's socket, and the address in the sandbox's own network that is relayed to it (init/relay.h). */
-#define SANDBOX_MODEL_SOCKET "/run/kiln/model.sock"
-#define SANDBOX_MODEL_PORT 8080
-#define SANDBOX_MODEL_ADDRESS "127.0.0.1:8080"
 #define SANDBOX_MAX_READABLE 16 /* paths of KILN_SANDBOX_READABLE */
 
 /* What is to be confined. The caller's memory, absolute paths of the host. */

@@ -1,5 +1,7 @@
 #include "executor/sandbox/init/relay.h"
 
+#include "executor/sandbox/model_address.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MODEL_SOCKET "/run/kiln/model.sock" /* as in sandbox.h */
-#define MODEL_PORT 8080                     /* as above */
-#define MAX_PAIRS 256                       /* more wait in the backlog */
+#define MAX_PAIRS 256 /* more wait in the backlog */
 #define BACKLOG 256
 #define BUFFER_BYTES 65536
 #define RETRY_MS 5
@@ -44,7 +44,7 @@ static bool waiting; /* some pair has no OUTSIDE yet */
 int relay_open(void)
 {
 	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(MODEL_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		.sin_family = AF_INET, .sin_port = htons(SANDBOX_MODEL_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener < 0 || bind(listener, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -1;
@@ -63,7 +63,7 @@ static void pair_close(struct pair *pair)
 /* False when there is nobody. */
 static bool pair_connect(struct pair *pair)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = MODEL_SOCKET};
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SANDBOX_MODEL_SOCKET};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
