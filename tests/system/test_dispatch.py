@@ -118,9 +118,9 @@ def test_a_second_daemon_on_the_same_state_is_refused(kiln):
     with kiln.system.executor(labels=[label()]) as executor:
         program = pathlib.Path(kiln.system.env["KILN_BIN"]) / "kiln-executor"
         second = subprocess.run(
-            [program], env=executor.env, cwd=executor.state, capture_output=True, timeout=60, check=False, **kiln.system.as_run_user()
+            [program], env=executor.env, cwd=executor.state, capture_output=True, text=True, timeout=60, check=False, **kiln.system.as_run_user()
         )
-        assert second.returncode != 0
+        assert second.returncode == 1 and "another executor" in second.stdout + second.stderr
         assert executor.process.poll() is None
 
 

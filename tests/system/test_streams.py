@@ -153,12 +153,15 @@ def test_a_log_streams_while_it_is_written_and_is_whole_at_the_end(kiln):
 
 def test_readers_of_a_log_who_come_at_any_time_all_see_the_same(kiln):
     project, _ = kiln.seeded()
-    task = kiln.run(project, "for n in $(seq 1 400); do echo $n; [ $((n % 20)) != 0 ] || sleep 0.05; done")
+    gate = Gate(kiln)
+    task = kiln.run(project, f"for n in $(seq 1 400); do echo $n; [ $((n % 20)) != 0 ] || sleep 0.05; [ $n != 200 ] || {gate.script}; done")
     with contextlib.ExitStack() as stack:
         streams = []
         while not kiln.tap.of(task, type="build.completed") and len(streams) < 100:
             streams.append(stack.enter_context(EventStream(kiln.api, f"/builds/{task}/logs")))
         seen = [lines(stream.wait_end()) for stream in streams]
+            if len(streams) == 10:
+                gate.open()
     expected = kiln.log(task)
     assert all(one == expected for one in seen), [len(one) for one in seen]
 
