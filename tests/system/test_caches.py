@@ -33,7 +33,7 @@ def test_all_that_a_project_gives_to_its_builds_is_seen_at_another_gateway(kiln,
         resolved = kiln.build(answer.json()["task_id"])["spec"]
         return resolved["branch"] == "new" and resolved["agent"]["command"] == "new" and resolved["network"] == network
 
-    wait_for(seen, "the change to be seen", 5)
+    wait_for(seen, "the change to be seen")
 
 
 def test_a_name_that_was_given_anew_is_the_new_project_at_another_gateway(kiln, there):

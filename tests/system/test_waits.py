@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import datetime
 import json
 import signal
 import socket
@@ -10,16 +9,17 @@ import time
 import uuid
 
 import pytest
+from kiln_testing.access_log import gateway_ended
 from kiln_testing.agents import Gate, spec
 from kiln_testing.client import slug
 from kiln_testing.relay import far_gateway
+from kiln_testing.revoking import REVOKED_WITHIN_S
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
 
 WAITS = {"labels": ["nobody-has-this"]}
 LONG = {"Prefer": "wait=6000"}  # more than the gateway allows
 SHORT = {"Prefer": "wait=1"}
-REVOKED_WITHIN_S = 5 + 1  # one for a busy machine
 
 
 @pytest.fixture(name="side", scope="module")
@@ -75,7 +75,7 @@ def waits(side, number):
 def looks(side, number):
     """Waits for that many looks more than there were."""
     before = side.metric("kiln_gateway_wait_looks_total")
-    return lambda: wait_for(lambda: side.metric("kiln_gateway_wait_looks_total") >= before + number, f"{number} looks", 30)
+    return lambda: wait_for(lambda: side.metric("kiln_gateway_wait_looks_total") >= before + number, f"{number} looks")
 
 
 def waiting_build(kiln):
@@ -268,7 +268,7 @@ def test_a_token_that_expires_ends_its_wait_within_5_seconds(kiln, side, method,
 
         later, ends = kiln.until_expiry(["builds:read", "builds:write"], begin)
         answer = later.result(120)
-        late = (datetime.datetime.now(datetime.UTC) - ends).total_seconds()
+    late = (gateway_ended(side.log, answer) - ends).total_seconds()
     assert answer.status_code == told and 0 <= late < REVOKED_WITHIN_S
     kiln.cancel(task)
 
@@ -304,10 +304,10 @@ def test_only_requests_that_waited_are_left_out_of_the_latency(kiln, side):
     path, client = f"/projects/{kiln.project()['id']}/builds", slow(kiln, side)
     before = counted()
     client.post(path, {}, headers=LONG, expect=422)
-    wait_for(lambda: counted() == before + 1, "the refused request to be counted", 20)
+    wait_for(lambda: counted() == before + 1, "the refused request to be counted")
     client.post(path, spec("none", **WAITS), headers=SHORT, expect=202)
     client.post(path, {}, headers=LONG, expect=422)
-    wait_for(lambda: counted() >= before + 2, "the next one to be counted", 20)
+    wait_for(lambda: counted() >= before + 2, "the next one to be counted")
     assert counted() == before + 2
 
 
