@@ -1,7 +1,10 @@
 """Which build runs where and when; and what a killed executor means."""
 
+import datetime
+import itertools
 import pathlib
 import signal
+import statistics
 import subprocess
 import uuid
 
@@ -25,16 +28,30 @@ def test_a_build_waits_for_a_worker_with_all_its_labels(kiln):
             assert build["status"] == "completed" and started[0]["data"]["worker_id"] == right.worker_id
 
 
+TIMER_S = 1  # KILN_DISPATCH_TIMER_MS: it starts a build whose wake-up was lost
+PARTS = 8
+
+
+def gaps(kiln, project, own):
+    """Of builds one after the other, the seconds from an end to the next start. Their lengths are spread over the timer's: if it was the timer that
+    gave the slot on, the gaps are too, however fast the machine is."""
+    tasks = [kiln.run(project, f"sleep {part * TIMER_S / PARTS}", labels=[own]) for part in range(PARTS + 1)]
+    builds = [kiln.wait_end(task) for task in tasks]
+    assert {build["status"] for build in builds} == {"completed"}
+    runs = sorted([datetime.datetime.fromisoformat(build[end]) for end in ("started_at", "finished_at")] for build in builds)
+    found = [(later[0] - earlier[1]).total_seconds() for earlier, later in itertools.pairwise(runs)]
+    assert min(found) >= 0, "more at once than there are slots"
+    return found
+
+
 def test_builds_that_wait_start_as_soon_as_a_slot_is_free(kiln):
+    """By the median of a few tries at most: a wake-up that is lost is lost each time, and what a busy machine takes is not that long each time."""
     project, _ = kiln.seeded()
-    own = label()
+    own, found = label(), []
     with kiln.system.executor(slots=1, labels=[own]):
-        command = kiln.agents.write("true")
-        tasks = [kiln.post(project, spec(command, labels=[own])) for _ in range(8)]
-        for task in tasks:
-            assert kiln.wait_end(task)["status"] == "completed"
-    runs = sorted((b["started_at"], b["finished_at"]) for b in map(kiln.build, tasks))
-    assert all(earlier[1] <= later[0] for earlier, later in zip(runs, runs[1:])), "more at once than there are slots"
+        while not found or (statistics.median(found[-1]) > TIMER_S / 4 and len(found) < 4):
+            found.append(gaps(kiln, project, own))
+    assert statistics.median(found[-1]) <= TIMER_S / 4, found
 
 
 def test_higher_priority_goes_first(kiln):
