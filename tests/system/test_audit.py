@@ -4,11 +4,9 @@ import json
 import uuid
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 @pytest.fixture(name="bot")
@@ -37,9 +35,9 @@ def test_every_write_leaves_an_entry(kiln, bot):
     template = bot.post("/templates", {"name": kiln.name("t"), "text": "x"}, expect=201).json()["name"]
     token = bot.post("/tokens", {"name": "n", "scopes": ["builds:read"]}, expect=201).json()["id"]
     bot.delete(f"/tokens/{token}", expect=204)
-    build = bot.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"]
-    alias = bot.post(f"/project/{project['name']}/build", spec("none", **WAITS), expect=202).json()["task_id"]
-    both = bot.post("/project/create-and-build", {"project": {"name": kiln.name()}, "build": spec("none", **WAITS)}, expect=202).json()
+    build = bot.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202).json()["task_id"]
+    alias = bot.post(f"/project/{project['name']}/build", waiting_spec(), expect=202).json()["task_id"]
+    both = bot.post("/project/create-and-build", {"project": {"name": kiln.name()}, "build": waiting_spec()}, expect=202).json()
     for task in (build, alias):
         bot.post(f"/builds/{task}/cancel", expect=202)
         kiln.tap.wait_end(task)
@@ -67,7 +65,7 @@ def test_every_write_leaves_an_entry(kiln, bot):
 
 def test_an_entry_has_the_id_of_its_request(kiln, bot):
     project = bot.post("/projects", {"name": kiln.name()}, headers={"X-Request-Id": "mine-1"}, expect=201).json()
-    answer = bot.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202)
+    answer = bot.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202)
     task = answer.json()["task_id"]
     bot.post(f"/builds/{task}/cancel", headers={"X-Request-Id": "mine-2"}, expect=202)
     found = {item["route"]: item["request_id"] for item in wait_audit(kiln, 3, token=bot.id)}
@@ -92,7 +90,7 @@ def test_a_repeated_key_leaves_one_entry(kiln, bot):
     key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
     body = {"name": kiln.name()}
     project = [bot.post("/projects", body, headers=key, expect=201).json() for _ in range(2)][0]
-    tasks = {bot.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=key, expect=202).json()["task_id"] for _ in range(2)}
+    tasks = {bot.post(f"/projects/{project['id']}/builds", waiting_spec(), headers=key, expect=202).json()["task_id"] for _ in range(2)}
     for _ in range(2):
         bot.post(f"/builds/{min(tasks)}/cancel", headers=key, expect=202)
     assert len(wait_audit(kiln, 3, token=bot.id)) == 3
@@ -103,7 +101,7 @@ def test_a_repeated_key_leaves_one_entry(kiln, bot):
 def test_secrets_are_never_in_it(kiln, bot):
     project = bot.post("/projects", {"name": kiln.name()}, expect=201).json()
     token = bot.post("/tokens", {"name": "n", "scopes": ["builds:read"]}, expect=201).json()
-    bot.post(f"/projects/{project['id']}/builds", spec("none", prompt="the-prompt-is-theirs", **WAITS), expect=202)
+    bot.post(f"/projects/{project['id']}/builds", waiting_spec(prompt="the-prompt-is-theirs"), expect=202)
     text = json.dumps(wait_audit(kiln, 3, token=bot.id))
     for secret in (bot.token, token["token"], project["webhook_secret"], "the-prompt-is-theirs"):
         assert secret not in text
@@ -111,7 +109,7 @@ def test_secrets_are_never_in_it(kiln, bot):
 
 def test_filters_and_pages(kiln, bot):
     projects = [bot.post("/projects", {"name": kiln.name()}, expect=201).json() for _ in range(2)]
-    tasks = [bot.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"] for project in projects]
+    tasks = [bot.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202).json()["task_id"] for project in projects]
     found = wait_audit(kiln, 4, token=bot.id)
     assert audit(kiln, token=bot.id, limit=1) == found
     by_resource = {item["resource"]["id"]: item for item in found}

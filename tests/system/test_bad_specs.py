@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from kiln_testing import places
+from kiln_testing.agents import WAITS
 from kiln_testing.client import pointers
 from kiln_testing.services import ready_gateway
 
@@ -115,7 +116,7 @@ BAD = [
 
 @pytest.mark.parametrize("fields, pointer", BAD, ids=lambda value: str(value)[:48])
 def test_a_bad_field_is_422_by_pointer(kiln, fields, pointer):
-    body = {"prompt": "x", "labels": ["nobody-has-this"]} | fields
+    body = {"prompt": "x", **WAITS} | fields
     (error,) = kiln.api.post(f"/projects/{project_of(kiln)}/builds", body, expect=422).json()["errors"]
     assert error["pointer"] == pointer, error
 
@@ -153,7 +154,7 @@ GOOD = [
 
 @pytest.mark.parametrize("fields", GOOD, ids=lambda value: str(value)[:48])
 def test_what_the_contract_allows_is_accepted_and_kept(kiln, fields):
-    body = {"prompt": "x", "labels": ["nobody-has-this"]} | fields
+    body = {"prompt": "x", **WAITS} | fields
     answer = kiln.api.post(f"/projects/{project_of(kiln)}/builds", body, expect=202)
     spec = kiln.build(answer.json()["task_id"])["spec"]
     for name, value in fields.items():

@@ -5,17 +5,15 @@ import secrets
 import uuid
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 from kiln_testing.client import pointers, slug
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 def test_a_build_is_there_right_after_its_202(kiln):
     project = kiln.project()
     for _ in range(50):
-        task = kiln.post(project, spec("none", **WAITS))
+        task = kiln.post(project, waiting_spec())
         build = kiln.api.get(f"/builds/{task}", expect=200).json()
         assert build["task_id"] == task and build["status"] == "pending" and build["phase"] == "queued"
         assert build["project"] == {"id": project["id"], "name": project["name"]}
@@ -54,7 +52,7 @@ def test_a_build_shows_its_resolved_spec(kiln):
 
 def test_the_row_and_the_tail_show_the_same_build(kiln):
     project = kiln.project()
-    task = kiln.post(project, spec("none", **WAITS))
+    task = kiln.post(project, waiting_spec())
     early = kiln.build(task)
     kiln.tap.wait_type(task, "build.pending")
     assert kiln.build(task) == early
@@ -76,7 +74,7 @@ def test_status_and_phase_never_go_back(kiln):
 
 def test_builds_that_are_asked_for_at_once_are_each_answered_with_their_own(kiln):
     projects = [kiln.project() for _ in range(2)]
-    tasks = [kiln.post(projects[number % 2], spec("none", metadata={"n": str(number)}, **WAITS)) for number in range(12)]
+    tasks = [kiln.post(projects[number % 2], waiting_spec(metadata={"n": str(number)})) for number in range(12)]
     kiln.tap.wait(lambda: all(kiln.tap.by_build.get(task) for task in tasks), "the rows")
     client = kiln.token(["builds:read"], projects=[projects[0]["name"]])
 
@@ -98,26 +96,26 @@ def test_builds_that_are_asked_for_at_once_are_each_answered_with_their_own(kiln
 @pytest.mark.parametrize("size", [1000, 100_000])
 def test_a_build_is_shown_whole_however_long_it_is(kiln, size):
     prompt = secrets.token_hex(size // 2)  # nothing that could be compressed away
-    task = kiln.post(kiln.project(), spec("none", prompt=prompt, **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec(prompt=prompt))
     kiln.tap.wait_type(task, "build.pending")
     assert kiln.build(task)["spec"]["prompt"] == prompt
 
 
 def test_the_alias_starts_a_build_too(kiln):
     project = kiln.project()
-    answer = kiln.api.post(f"/project/{project['name']}/build", spec("none", **WAITS), expect=202)
+    answer = kiln.api.post(f"/project/{project['name']}/build", waiting_spec(), expect=202)
     assert kiln.build(answer.json()["task_id"])["project"]["id"] == project["id"]
 
 
 def test_a_build_by_the_projects_name_is_a_build_of_the_project(kiln):
     project = kiln.project()
-    answer = kiln.api.post(f"/projects/{project['name']}/builds", spec("none", **WAITS), expect=202)
+    answer = kiln.api.post(f"/projects/{project['name']}/builds", waiting_spec(), expect=202)
     assert answer.headers["location"] == f"/builds/{answer.json()['task_id']}"
 
 
 def test_lists_of_builds_are_complete_newest_first_and_filtered(kiln):
     project, _ = kiln.seeded()
-    waiting = [kiln.post(project, spec("none", **WAITS)) for _ in range(5)]
+    waiting = [kiln.post(project, waiting_spec()) for _ in range(5)]
     done = kiln.run(project, "true")
     kiln.wait_end(done)
     for task in waiting:
@@ -163,7 +161,7 @@ def test_push_without_commit_is_422(kiln):
 @pytest.mark.parametrize("accept", ["text/plain", "text/html", "image/png"])
 def test_a_form_that_is_not_offered_is_406(kiln, accept):
     project = kiln.project()
-    task = kiln.post(project, spec("none", **WAITS))
+    task = kiln.post(project, waiting_spec())
     answer = kiln.api.get(f"/builds/{task}/events", headers={"Accept": accept}, expect=406)
     assert slug(answer) == "not-acceptable" and answer.json()["detail"].endswith("application/json, text/event-stream.")
 
@@ -177,5 +175,5 @@ def test_priority_above_the_tokens_is_refused(kiln):
     project = kiln.project()
     client = kiln.token(["builds:write"], max_priority=4)
     path = f"/projects/{project['id']}/builds"
-    client.post(path, spec("none", priority=5, **WAITS), expect=(403, 422))
-    client.post(path, spec("none", priority=4, **WAITS), expect=202)
+    client.post(path, waiting_spec(priority=5), expect=(403, 422))
+    client.post(path, waiting_spec(priority=4), expect=202)

@@ -4,7 +4,7 @@ import secrets
 import uuid
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import WAITS, waiting_spec
 from kiln_testing.changes import assert_prompt, assert_told, patch, spec_at
 from kiln_testing.waiting import seconds_until, wait_for
 
@@ -24,12 +24,12 @@ def test_a_changed_project_is_built_as_changed_at_another_gateway(kiln, there):
 
 def test_all_that_a_project_gives_to_its_builds_is_seen_at_another_gateway(kiln, there):
     project = kiln.project(agent={"provider": "command", "command": "old"})
-    there.post(f"/projects/{project['id']}/builds", {"prompt": "x", "labels": ["nobody-has-this"]}, expect=202)
+    there.post(f"/projects/{project['id']}/builds", {"prompt": "x", **WAITS}, expect=202)
     agent, network = {"provider": "command", "command": "new"}, {"allow": ["example.org:443"]}
     patch(kiln, project, {"agent": agent, "network": network, "branch": "new"})
 
     def seen():
-        answer = there.post(f"/projects/{project['name']}/builds", {"prompt": "x", "labels": ["nobody-has-this"]}, expect=202)
+        answer = there.post(f"/projects/{project['name']}/builds", {"prompt": "x", **WAITS}, expect=202)
         resolved = kiln.build(answer.json()["task_id"])["spec"]
         return resolved["branch"] == "new" and resolved["agent"]["command"] == "new" and resolved["network"] == network
 
@@ -44,7 +44,7 @@ def test_a_name_that_was_given_anew_is_the_new_project_at_another_gateway(kiln, 
         new = kiln.project(name=old["name"])
 
         def seen():
-            answer = there.post(f"/projects/{old['name']}/builds", spec("none", labels=["nobody-has-this"]), expect=202)
+            answer = there.post(f"/projects/{old['name']}/builds", waiting_spec(), expect=202)
             return kiln.build(answer.json()["task_id"])["project"]["id"] == new["id"]
 
         return seen

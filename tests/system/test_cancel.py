@@ -3,7 +3,7 @@
 import uuid
 
 from kiln_testing import trail
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import pointers, slug
 from kiln_testing.waiting import wait_for
 
@@ -11,7 +11,7 @@ HANGS = "marker={}\nexport marker\n(sleep 600 & setsid sleep 600 &)\ntrap '' TER
 
 
 def test_a_queued_build_is_cancelled_at_once(kiln):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(kiln.project(), waiting_spec())
     answer = kiln.cancel(task)
     assert answer["task_id"] == task
     build = kiln.wait_end(task)
@@ -56,7 +56,7 @@ def test_a_build_that_has_ended_otherwise_is_409_with_its_status(kiln):
 
 
 def test_a_field_that_a_cancel_does_not_take_is_refused_and_cancels_nothing(kiln):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(kiln.project(), waiting_spec())
     assert list(pointers(kiln.api.post(f"/builds/{task}/cancel", {"force": True}, expect=422))) == ["/force"]
     kiln.api.post(f"/builds/{task}/cancel", {}, expect=202)
     kiln.wait_end(task)
@@ -74,7 +74,7 @@ def test_a_cancel_right_after_the_post_ends_the_build(kiln):
 
 def test_a_cancelled_build_is_told_by_webhook(kiln):
     inbox = kiln.receiver.inbox()
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"], callback_url=inbox.url))
+    task = kiln.post(kiln.project(), waiting_spec(callback_url=inbox.url))
     kiln.cancel(task)
     assert b'"build.cancelled"' in inbox.wait(1)[0].body
 

@@ -6,7 +6,7 @@ import secrets
 import httpx
 import pytest
 from kiln_testing import raw
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.services import ready_gateway, start_beside
 from kiln_testing.waiting import wait_for
@@ -44,7 +44,7 @@ def write_all(kiln, client, **fields):
     ids = [kiln.name("at") for _ in range(3)]
     headers = [{"X-Request-Id": one, **fields} for one in ids]
     project = client.post("/projects", {"name": kiln.name()}, headers=headers[0], expect=201).json()
-    build = spec("none", labels=["nobody-has-this"])
+    build = waiting_spec()
     task = client.post(f"/projects/{project['id']}/builds", build, headers=headers[1], expect=202).json()["task_id"]
     client.post(f"/builds/{task}/cancel", headers=headers[2], expect=202)
     return ids

@@ -1,10 +1,8 @@
 """ETag, If-None-Match and If-Match by RFC 9110, and what caches may keep."""
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 def etag(kiln, path, **kwargs):
@@ -22,7 +20,7 @@ def unchanged(kiln, path, tags, **headers):
 @pytest.fixture(name="waiting")
 def waiting_fixture(kiln):
     """(path, task) of a build that nobody takes, as Postgres has it."""
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec())
     kiln.wait_phase(task, "queued")
     yield f"/builds/{task}", task
     kiln.cancel(task)

@@ -4,10 +4,8 @@ import gzip
 import json
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 def raw(kiln, path, accept_encoding, **headers):
@@ -24,7 +22,7 @@ def raw(kiln, path, accept_encoding, **headers):
 @pytest.fixture(name="path")
 def path_fixture(kiln):
     """Of a build that is long enough."""
-    task = kiln.post(kiln.project(), spec("none", metadata={f"key-{i}": "value " * 20 for i in range(20)}, **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec(metadata={f"key-{i}": "value " * 20 for i in range(20)}))
     kiln.wait_phase(task, "queued")
     yield f"/builds/{task}"
     kiln.cancel(task)

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import uuid
 
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate, spec, waiting_spec
 from kiln_testing.waiting import stays
 
 
@@ -92,7 +92,7 @@ def test_a_projects_concurrency_is_never_exceeded(kiln):
 
 
 def test_a_build_that_waits_too_long_fails_with_queue_timeout(kiln):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"], queue_timeout_s=1))
+    task = kiln.post(kiln.project(), waiting_spec(queue_timeout_s=1))
     build = kiln.wait_end(task)
     assert build["status"] == "failed" and build["result"]["error"]["class"] == "queue_timeout"
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 import pytest
 from kiln_testing import raw
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.raw import nothing_is_left, serves
 from kiln_testing.relay import far_gateway
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import TooLate, wait_for
 
 TYPE = "Content-Type: application/json"
-BUILD = spec("none", labels=["nobody-has-this"])
+BUILD = waiting_spec()
 # No deadline ends what a gateway has not noticed.
 PATIENT = {f"KILN_{name}_TIMEOUT_MS": "600000" for name in ("HEADER", "BODY", "IDLE", "WRITE", "REQUEST")}
 each_end = pytest.mark.parametrize("end", [socket.socket.close, raw.reset], ids=["closed", "reset"])

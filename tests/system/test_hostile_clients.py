@@ -9,14 +9,13 @@ import time
 
 import pytest
 from kiln_testing import raw
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import Client
 from kiln_testing.raw import nothing_is_left, open_connections, serves
 from kiln_testing.services import cpu_seconds, ready_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
 SHORT_MS = 1500
 TYPE = "Content-Type: application/json"
 
@@ -196,7 +195,7 @@ def open_files(count):
 
 
 def test_a_full_house_refuses_clearly_and_lets_in_who_comes_later(kiln):
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec())
     with ready_gateway(kiln.system, KILN_MAX_CONNECTIONS="4", KILN_THREADS="1") as gateway, contextlib.ExitStack() as stack:
         client = Client(gateway.url, kiln.api.token)
         streams = [stack.enter_context(EventStream(client, f"/builds/{task}/events")) for _ in range(4)]
@@ -213,7 +212,7 @@ def test_a_full_house_refuses_clearly_and_lets_in_who_comes_later(kiln):
 
 
 def test_an_idle_connection_makes_room_whichever_loop_has_it(kiln):
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec())
     with ready_gateway(kiln.system, KILN_MAX_CONNECTIONS="8", KILN_THREADS="4") as gateway, contextlib.ExitStack() as stack:
         client = Client(gateway.url, kiln.api.token)
         for stream in [stack.enter_context(EventStream(client, f"/builds/{task}/events")) for _ in range(7)]:

@@ -4,12 +4,10 @@ import concurrent.futures
 import uuid
 
 import pytest
-from kiln_testing.agents import spec
-from kiln_testing.client import slug
+from kiln_testing.agents import WAITS, spec, waiting_spec
+from kiln_testing.client import key, slug
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 @pytest.fixture(name="second", scope="module")
@@ -25,13 +23,9 @@ def forgetful_fixture(shared_system):
         yield gateway
 
 
-def key():
-    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
-
-
 def test_the_same_key_is_the_same_build(kiln):
     project = kiln.project()
-    headers, body = key(), spec("none", **WAITS)
+    headers, body = key(), waiting_spec()
     tasks = {kiln.post(project, body, headers=headers) for _ in range(5)}
     assert len(tasks) == 1
     (task,) = tasks
@@ -44,7 +38,7 @@ def test_the_same_key_is_the_same_build(kiln):
 def test_another_body_with_the_same_key_is_422(kiln):
     project, headers = kiln.project(), key()
     path = f"/projects/{project['id']}/builds"
-    task = kiln.post(project, spec("none", **WAITS), headers=headers)
+    task = kiln.post(project, waiting_spec(), headers=headers)
     for _ in range(2):
         answer = kiln.api.post(path, spec("other", **WAITS), headers=headers, expect=422)
         assert slug(answer) == "idempotency-key-reused"
@@ -55,13 +49,13 @@ def test_another_body_with_the_same_key_is_422(kiln):
 
 def test_the_same_body_written_otherwise_is_the_same_body(kiln):
     project, headers = kiln.project(), key()
-    body = spec("none", **WAITS)
+    body = waiting_spec()
     task = kiln.post(project, body, headers=headers)
     assert kiln.post(project, dict(reversed(body.items())), headers=headers) == task
 
 
 def test_a_key_holds_at_every_gateway(kiln, second):
-    project, headers, body = kiln.project(), key(), spec("none", **WAITS)
+    project, headers, body = kiln.project(), key(), waiting_spec()
     path = f"/projects/{project['id']}/builds"
     there = kiln.at(second)
     task = there.post(path, body, headers=headers, expect=202).json()["task_id"]
@@ -92,7 +86,7 @@ def test_racing_bodies_at_two_gateways_have_one_winner(kiln, second):
 
 
 def test_a_key_holds_after_the_gateway_has_forgotten(kiln, forgetful):
-    project, headers, body = kiln.project(), key(), spec("none", **WAITS)
+    project, headers, body = kiln.project(), key(), waiting_spec()
     path = f"/projects/{project['id']}/builds"
     task = kiln.post(project, body, headers=headers)
     kiln.tap.wait_type(task, "build.pending")
@@ -108,7 +102,7 @@ def test_a_key_holds_after_the_gateway_has_forgotten(kiln, forgetful):
 
 
 def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
-    project, headers, body, other = kiln.project(), key(), spec("none", **WAITS), spec("other", **WAITS)
+    project, headers, body, other = kiln.project(), key(), waiting_spec(), spec("other", **WAITS)
     path = f"/projects/{project['id']}/builds"
     task = kiln.post(project, body, headers=headers)
     kiln.tap.wait_type(task, "build.pending")
@@ -139,7 +133,7 @@ def test_a_template_that_is_not_looked_up_in_time_is_what_a_keyed_post_says_it_w
 
 def test_keys_are_looked_up_while_old_ones_cannot_be_deleted(kiln):
     project, headers = kiln.project(), key()
-    kiln.tap.wait_type(kiln.post(project, spec("none", **WAITS), headers=headers), "build.pending")
+    kiln.tap.wait_type(kiln.post(project, waiting_spec(), headers=headers), "build.pending")
     with kiln.system.locked("idempotency_keys"), ready_gateway(kiln.system, KILN_RECENT_MINUTES="0") as gateway:
         wait_for(lambda: "old keys cannot be deleted" in gateway.log.read_text(encoding="utf-8"), "the deletion to fail")
         kiln.at(gateway).post(f"/projects/{project['id']}/builds", spec("other", **WAITS), headers=headers, expect=422)
@@ -156,7 +150,7 @@ def test_a_repeated_request_is_not_judged_by_what_has_changed_since(kiln):
 
 
 def test_the_alias_of_a_route_is_the_same_route_and_create_and_build_is_another(kiln):
-    project, headers, body = kiln.project(), key(), spec("none", **WAITS)
+    project, headers, body = kiln.project(), key(), waiting_spec()
     task = kiln.post(project, body, headers=headers)
     assert kiln.api.post(f"/project/{project['name']}/build", body, headers=headers, expect=202).json()["task_id"] == task
     create = {"project": {"name": project["name"]}, "build": body}
@@ -176,7 +170,7 @@ def prune(kiln, task):
 
 
 def test_the_key_of_a_pruned_build_starts_no_second_one(kiln, forgetful):
-    project, headers, body = kiln.project(), key(), spec("none", **WAITS)
+    project, headers, body = kiln.project(), key(), waiting_spec()
     path = f"/projects/{project['id']}/builds"
     task = kiln.post(project, body, headers=headers)
     prune(kiln, task)
@@ -190,13 +184,13 @@ def test_the_key_of_a_pruned_build_starts_no_second_one(kiln, forgetful):
 
 def test_without_a_key_each_request_is_a_build(kiln):
     project = kiln.project()
-    tasks = [kiln.post(project, spec("none", **WAITS)) for _ in range(3)]
+    tasks = [kiln.post(project, waiting_spec()) for _ in range(3)]
     assert len(set(tasks)) == 3 and all(uuid.UUID(task).version == 7 for task in tasks)
 
 
 def test_racing_requests_with_one_key_are_one_build(kiln):
     project = kiln.project()
-    headers, body = key(), spec("none", **WAITS)
+    headers, body = key(), waiting_spec()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         tasks = {future.result() for future in [pool.submit(kiln.post, project, body, headers=headers) for _ in range(24)]}
     assert len(tasks) == 1
@@ -206,7 +200,7 @@ def test_racing_requests_with_one_key_are_one_build(kiln):
 
 def test_a_key_means_its_own_project_and_token(kiln):
     first, second = kiln.project(), kiln.project()
-    headers, body = key(), spec("none", **WAITS)
+    headers, body = key(), waiting_spec()
     other = kiln.token(["builds:write"])
     tasks = [kiln.post(first, body, headers=headers), kiln.post(second, body, headers=headers)]
     tasks.append(other.post(f"/projects/{first['id']}/builds", body, headers=headers, expect=202).json()["task_id"])
@@ -216,14 +210,14 @@ def test_a_key_means_its_own_project_and_token(kiln):
 def test_a_key_is_the_same_with_and_without_quotes(kiln):
     project = kiln.project()
     text = str(uuid.uuid4())
-    body = spec("none", **WAITS)
+    body = waiting_spec()
     tasks = {kiln.post(project, body, headers={"Idempotency-Key": form}) for form in (text, f'"{text}"')}
     assert len(tasks) == 1
 
 
 def test_create_and_build_with_a_key_is_one_build_too(kiln):
     headers = key()
-    body = {"project": {"name": kiln.name()}, "build": spec("none", **WAITS)}
+    body = {"project": {"name": kiln.name()}, "build": waiting_spec()}
     answers = [kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json() for _ in range(3)]
     assert len({answer["task_id"] for answer in answers}) == 1
     assert len({answer["project"]["id"] for answer in answers}) == 1
@@ -231,7 +225,7 @@ def test_create_and_build_with_a_key_is_one_build_too(kiln):
 
 def test_create_and_build_with_another_body_is_422(kiln, second):
     headers, name = key(), kiln.name()
-    body = {"project": {"name": name}, "build": spec("none", **WAITS)}
+    body = {"project": {"name": name}, "build": waiting_spec()}
     first = kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json()
     assert "webhook_secret" in first["project"]
     kiln.tap.wait_type(first["task_id"], "build.pending")
@@ -244,7 +238,7 @@ def test_create_and_build_with_another_body_is_422(kiln, second):
 
 def test_create_and_build_is_repeated_after_the_project_has_changed(kiln):
     headers = key()
-    body = {"project": {"name": kiln.name(), "branch": "main"}, "build": spec("none", **WAITS)}
+    body = {"project": {"name": kiln.name(), "branch": "main"}, "build": waiting_spec()}
     first = kiln.api.post("/project/create-and-build", body, headers=headers, expect=202).json()
     path = f"/projects/{first['project']['id']}"
     kiln.api.patch(path, {"branch": "next"}, headers={"If-Match": kiln.api.get(path, expect=200).headers["etag"]}, expect=200)
@@ -276,5 +270,5 @@ def test_racing_create_and_builds_with_one_key_are_one_build_of_one_body(kiln, s
 def test_a_malformed_key_is_400(kiln, value):
     project = kiln.project()
     kiln.api.post(
-        f"/projects/{project['id']}/builds", spec("none", **WAITS), headers={"Idempotency-Key": value.encode("latin-1")}, expect=400
+        f"/projects/{project['id']}/builds", waiting_spec(), headers={"Idempotency-Key": value.encode("latin-1")}, expect=400
     )

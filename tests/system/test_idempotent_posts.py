@@ -9,22 +9,16 @@ import uuid
 
 import psycopg
 import pytest
-from kiln_testing.agents import spec
-from kiln_testing.client import slug
+from kiln_testing.agents import waiting_spec
+from kiln_testing.client import key, slug
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 @pytest.fixture(name="second", scope="module")
 def second_fixture(shared_system):
     with ready_gateway(shared_system) as gateway:
         yield gateway
-
-
-def key():
-    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
 
 
 def bodies(kiln, path):
@@ -104,7 +98,7 @@ def test_a_repeated_post_is_not_judged_by_what_time_it_is(kiln):
 
 
 def test_a_repeated_cancel_answers_as_before_the_end(kiln):
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec())
     headers = key()
     first = kiln.api.post(f"/builds/{task}/cancel", headers=headers, expect=202).json()
     kiln.wait_end(task)
@@ -121,7 +115,7 @@ def test_a_key_means_its_own_route_thing_and_token(kiln):
     assert other.post("/projects", {"name": names[1]}, headers=headers, expect=201).json()["id"] != project["id"]
     kiln.api.post("/tokens", {"name": names[0], "scopes": ["builds:read"]}, headers=headers, expect=201)
     for _ in range(2):
-        kiln.api.post(f"/builds/{kiln.post(project, spec('none', **WAITS))}/cancel", headers=headers, expect=202)
+        kiln.api.post(f"/builds/{kiln.post(project, waiting_spec())}/cancel", headers=headers, expect=202)
 
 
 def test_a_request_that_failed_may_be_repeated_with_its_key(kiln):

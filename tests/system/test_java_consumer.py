@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 from kiln_testing import jsonschemas, records
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 
 SOURCE = pathlib.Path(__file__).parents[1] / "support" / "java-consumer" / "TrailConsumer.java"
 TOPIC = "kiln.build.events"
@@ -39,7 +39,7 @@ def hundred_builds(kiln, own):
     good, bad = kiln.agents.write("echo x > $$.txt"), kiln.agents.write("exit 1")
     tasks = [kiln.post(projects[n % 4], spec(good, labels=[own], auto_commit=n % 9 == 0, auto_push=n % 9 == 0)) for n in range(90)]
     tasks += [kiln.post(projects[0], spec(bad, labels=[own])) for _ in range(5)]
-    cancelled = [kiln.post(projects[0], spec("none", labels=["nobody-has-this"])) for _ in range(5)]
+    cancelled = [kiln.post(projects[0], waiting_spec()) for _ in range(5)]
     for task in cancelled:
         kiln.cancel(task)
     return tasks + cancelled

@@ -7,14 +7,13 @@ import uuid
 import confluent_kafka.admin
 import pytest
 from kiln_testing.access_log import gateway_seconds
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import WAITS, Gate, spec, waiting_spec
 from kiln_testing.client import Client, slug
 from kiln_testing.services import ops_get, ready_gateway, second_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
-BODY = spec("none", **WAITS)
+BODY = waiting_spec()
 TOLD_WITHIN_S = 2
 
 
@@ -25,7 +24,7 @@ def status(ops, path):
 
 
 def test_a_post_without_kafka_is_503_soon_and_repeating_it_makes_one_build(own_kiln):
-    project, body = own_kiln.project(), spec("none", **WAITS)
+    project, body = own_kiln.project(), waiting_spec()
     path = f"/projects/{project['id']}/builds"
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     own_kiln.post(project, body)  # the gateway knows the way
@@ -91,7 +90,7 @@ def post_again(kiln, path, body, headers):
 
 
 def test_a_key_that_postgres_knows_is_answered_without_kafka(own_kiln):
-    project, body, headers = own_kiln.project(), spec("none", **WAITS), {"Idempotency-Key": str(uuid.uuid4())}
+    project, body, headers = own_kiln.project(), waiting_spec(), {"Idempotency-Key": str(uuid.uuid4())}
     task = own_kiln.post(project, body, headers=headers)
     own_kiln.tap.wait_type(task, "build.pending")
     with own_kiln.system.frozen("KAFKA"):
@@ -104,7 +103,7 @@ def test_a_build_that_was_sent_when_its_time_was_over_is_named(own_kiln):
     task = own_kiln.waiting(project)
     own_kiln.cancel(task)
     own_kiln.wait_end(task)
-    first = {"project": {"name": name}, "build": spec("none", **WAITS)}
+    first = {"project": {"name": name}, "build": waiting_spec()}
     own_kiln.api.post("/project/create-and-build", first, expect=202)
     posts = [(f"/builds/{task}/retry", None), ("/project/create-and-build", first | {"build": spec("other", **WAITS)})]
     with ready_gateway(own_kiln.system, KILN_REQUEST_TIMEOUT_MS="300") as gateway:
@@ -170,7 +169,7 @@ def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
     path = f"/projects/{project['id']}/events"
     with EventStream(own_kiln.api, path) as stream:
         place = wait_for(lambda: stream.last_id, "the feed's place")
-    task = own_kiln.post(project, spec("none", **WAITS))
+    task = own_kiln.post(project, waiting_spec())
     record = own_kiln.tap.wait_type(task, "build.pending")[0]
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": own_kiln.system.brokers})
     partition = confluent_kafka.TopicPartition(record.topic, record.partition, record.offset + 1)
@@ -178,7 +177,7 @@ def test_a_feed_whose_id_retention_has_passed_is_told_so(own_kiln):
         done.result(120)
     with EventStream(own_kiln.api, path, last_id=place) as stream:
         assert stream.wait(1)[0].type == "reset"
-        again = own_kiln.post(project, spec("none", **WAITS))
+        again = own_kiln.post(project, waiting_spec())
         assert stream.wait_type("build.pending").json["build_id"] == again
     with EventStream(own_kiln.api, path, last_id=stream.events[0].id) as stream:
         assert stream.wait_type("build.pending").json["build_id"] == again
@@ -208,5 +207,5 @@ def test_a_gateway_that_starts_without_kafka_says_so_and_works_when_it_comes(own
             own_kiln.system.signal("KAFKA", signal.SIGCONT)
             wait_for(lambda: status(gateway.ops, "/readyz") == 200, "the gateway to be ready")
             client = Client(gateway.url, own_kiln.system.env["KILN_TOKEN"])
-            task = client.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"]
+            task = client.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202).json()["task_id"]
             assert own_kiln.build(task)["status"] == "pending"

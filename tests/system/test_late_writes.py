@@ -1,16 +1,13 @@
 """A write whose time is over before it is done: what its 503 says stays true, whatever comes of it later."""
 
 import concurrent.futures
-import uuid
 
 import pytest
-from kiln_testing.agents import spec
-from kiln_testing.client import NOTHING_DONE, slug
+from kiln_testing.agents import waiting_spec
+from kiln_testing.client import NOTHING_DONE, key, slug
 from kiln_testing.relay import far_gateway
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 @pytest.fixture(name="late", scope="module")
@@ -20,17 +17,13 @@ def late_fixture(shared_system):
         yield gateway
 
 
-def key():
-    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
-
-
 def worker_is_free(kiln, late):
     """It has done with all that came before, for it takes one after the other."""
     kiln.at(late).get("/templates", params={"limit": 1}, expect=200)
 
 
 def both(name):
-    return {"project": {"name": name}, "build": spec("none", **WAITS)}
+    return {"project": {"name": name}, "build": waiting_spec()}
 
 
 # -- given up: each is (the table, the mode of its lock, the request at a client, the proof that it had no effect)

@@ -5,14 +5,13 @@ import re
 
 import pytest
 from kiln_testing import contract
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
 # A shared system has few workers, and they are not to leave.
 LEFT_OUT = {("listWorkers", "next"), ("getWorker", "drain"), ("drainWorker", "drain"), ("drainWorker", "worker")}
-BODIES = {"createBuild": spec("none", **WAITS), "patchProject": {"branch": "other"}}
+BODIES = {"createBuild": waiting_spec(), "patchProject": {"branch": "other"}}
 
 
 def links():
@@ -83,8 +82,8 @@ BEFORE = {
 }
 ASKED = BODIES | {
     "createProject": lambda kiln: {"name": kiln.name()},
-    "createBuildAlias": spec("none", **WAITS),
-    "createAndBuild": lambda kiln: {"project": {"name": kiln.name()}, "build": spec("none", **WAITS)},
+    "createBuildAlias": waiting_spec(),
+    "createAndBuild": lambda kiln: {"project": {"name": kiln.name()}, "build": waiting_spec()},
     "createTemplate": lambda kiln: {"name": kiln.name("t"), "text": "x"},
     "createToken": {"name": "x", "scopes": ["builds:read"]},
 }

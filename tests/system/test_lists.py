@@ -5,11 +5,10 @@ import re
 import uuid
 
 import pytest
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate, spec, waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
 COMMITS = "echo x > x.txt"
 
 
@@ -30,7 +29,7 @@ def page(kiln, path, **params):
 def test_what_leaves_the_queue_while_paging_makes_no_repeats_and_no_holes(kiln, params):
     """Of each page one that was shown and one that comes later: a list of what is pending lacks the latter, others have it in its place, ended."""
     project = kiln.project()
-    before = [kiln.post(project, spec("none", branch="fix/x", **WAITS)) for _ in range(8)]
+    before = [kiln.post(project, waiting_spec(branch="fix/x")) for _ in range(8)]
     rows_are_there(kiln, before)
     answer = page(kiln, f"/projects/{project['id']}/builds", limit=2, **params)
     seen, left, wanted = ids(answer.json()["items"]), set(), before[::-1]
@@ -50,7 +49,7 @@ def test_what_leaves_the_queue_while_paging_makes_no_repeats_and_no_holes(kiln, 
 def test_links_lead_on_and_back_to_the_first_page(kiln):
     project = kiln.project()
     path = f"/projects/{project['name']}/builds"
-    tasks = [kiln.post(project, spec("none", **WAITS)) for _ in range(3)]
+    tasks = [kiln.post(project, waiting_spec()) for _ in range(3)]
     rows_are_there(kiln, tasks)
     first = page(kiln, path, limit=2, label="nobody-has-this", status="pending")
     assert set(first.links) == {"next"}
@@ -86,7 +85,7 @@ def test_each_filter_and_all_of_them_together(kiln):
         "failed": kiln.run(project, "exit 3", branch="fix/cart", template=f"{template}@1"),
     }
     waiting = kiln.post(project, spec("none", branch="fix/cart", template=template, labels=["a-label", "nobody-has-this"]))
-    cancelled = kiln.post(project, spec("none", branch="fix/cart", labels=["nobody-has-this"]))
+    cancelled = kiln.post(project, waiting_spec(branch="fix/cart"))
     kiln.cancel(cancelled)
     builds = {task: kiln.wait_end(task) for task in [ours, *done.values(), cancelled]}
     rows_are_there(kiln, [waiting])
@@ -155,7 +154,7 @@ def test_everything_wrong_with_filters_is_told_at_once(kiln):
 def test_a_cursor_belongs_to_its_filters_and_its_project(kiln):
     project, other = kiln.project(), kiln.project()
     path = f"/projects/{project['id']}/builds"
-    rows_are_there(kiln, [kiln.post(project, spec("none", **WAITS)) for _ in range(2)])
+    rows_are_there(kiln, [kiln.post(project, waiting_spec()) for _ in range(2)])
     cursors = {status: page(kiln, path, limit=1, **({"status": status} if status else {})).json()["next_cursor"] for status in ("", "pending")}
     for params in ({"cursor": cursors["pending"]}, {"cursor": cursors[""], "status": "pending"}, {"cursor": cursors["pending"], "status": "pending", "agent": "command"}):
         answer = kiln.api.get(path, params=params, expect=400)

@@ -6,7 +6,7 @@ import threading
 import uuid
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 from kiln_testing.client import pointers, slug
 from kiln_testing.code_agents import DEADLINE, code_agents
 from kiln_testing.waiting import wait_for
@@ -265,7 +265,7 @@ def test_unknown_fields_of_a_network_are_422(kiln):
 
 def test_create_and_build_uses_a_project_that_allows_the_same(kiln):
     body = {"name": kiln.name(), "network": {"allow": ["example.org:443"]}}
-    build = spec("none", labels=["nobody-has-this"])
+    build = waiting_spec()
     first = kiln.api.post("/project/create-and-build", {"project": body, "build": build}, expect=202).json()
     assert first["project"]["network"] == body["network"]
     second = kiln.api.post("/project/create-and-build", {"project": body, "build": build}, expect=202).json()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from kiln_testing import contract
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate, spec, waiting_spec
 from kiln_testing.client import Client
 from kiln_testing.waiting import wait_for
 
@@ -92,7 +92,7 @@ def audit_of(*filters):
             bot.post("/templates", {"name": kiln.name("t"), "text": "x"}, expect=201)
 
         def build():
-            task = bot.post(f"/projects/{project['id']}/builds", spec("none", labels=["nobody-has-this"]), expect=202).json()["task_id"]
+            task = bot.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202).json()["task_id"]
             kiln.tap.wait_type(task, "build.pending")
 
         turns = itertools.cycle([patch] if "resource" in filters else [patch, build, template])

@@ -11,15 +11,13 @@ import uuid
 
 import psycopg
 import pytest
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import WAITS, Gate, spec, waiting_spec
 from kiln_testing.changes import assert_told, spec_at
 from kiln_testing.client import slug
 from kiln_testing.revoking import REVOKED_WITHIN_S, used_after_revocation
 from kiln_testing.services import frozen_tree, ops_get, ready_gateway
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import stays, wait_for
-
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 def away(kiln):
@@ -36,7 +34,7 @@ def timed_get(client, path):
 def queued(kiln, count=1):
     """Paths of builds that nobody takes, as Postgres has them."""
     project = kiln.project()
-    tasks = [kiln.post(project, spec("none", **WAITS)) for _ in range(count)]
+    tasks = [kiln.post(project, waiting_spec()) for _ in range(count)]
     for task in tasks:
         kiln.tap.wait_type(task, "build.pending")
     return [f"/builds/{task}" for task in tasks]
@@ -70,11 +68,11 @@ def test_a_gateway_has_read_all_projects_and_tokens_when_it_is_ready(own_kiln):
         there = own_kiln.at(gateway, token)
         with away(own_kiln):
             for number in range(1, 251, 10):
-                there.post(f"/projects/{name}-{number}/builds", spec("none", **WAITS), expect=202)
+                there.post(f"/projects/{name}-{number}/builds", waiting_spec(), expect=202)
 
 
 def test_keys_hold_while_postgres_is_away(own_kiln):
-    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, spec("none", **WAITS)
+    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, waiting_spec()
     path = f"/projects/{project['id']}/builds"
     with ready_gateway(own_kiln.system) as gateway:
         there = own_kiln.at(gateway)
@@ -93,7 +91,7 @@ def test_keys_hold_while_postgres_is_away(own_kiln):
 
 
 def test_a_key_from_before_is_known_while_postgres_is_away(own_kiln):
-    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, spec("none", **WAITS)
+    project, headers, body = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}, waiting_spec()
     task = own_kiln.post(project, body, headers=headers)
     own_kiln.tap.wait_type(task, "build.pending")
     with away(own_kiln):
@@ -104,7 +102,7 @@ def test_a_key_from_before_is_known_while_postgres_is_away(own_kiln):
 def test_a_key_that_postgres_keeps_is_neither_ignored_nor_lost_while_it_is_away(own_kiln):
     headers, body = {"Idempotency-Key": str(uuid.uuid4())}, {"name": own_kiln.name("t"), "text": "x"}
     made = own_kiln.api.post("/templates", body, headers=headers, expect=201).json()
-    task = own_kiln.post(own_kiln.project(), spec("none", **WAITS))
+    task = own_kiln.post(own_kiln.project(), waiting_spec())
     with away(own_kiln):
         own_kiln.api.post("/templates", body, headers=headers, expect=503)
         own_kiln.api.post(f"/builds/{task}/cancel", headers=headers, expect=503)
@@ -119,10 +117,10 @@ def test_what_another_gateway_may_have_shown_is_not_shown_as_less(own_kiln):
     ended = own_kiln.run(project, "true")
     with ready_gateway(own_kiln.system) as gateway:
         there = own_kiln.at(gateway)
-        there.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202)  # it knows the project
+        there.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202)  # it knows the project
         own_kiln.wait_end(ended)
         with away(own_kiln):
-            for task in (ended, own_kiln.post(project, spec("none", **WAITS))):
+            for task in (ended, own_kiln.post(project, waiting_spec())):
                 for path in (f"/builds/{task}", f"/builds/{task}/events", f"/builds/{task}/logs", f"/builds/{task}/explain"):
                     assert slug(there.get(path, expect=503)) == "database-unavailable", path
 
@@ -137,7 +135,7 @@ def test_a_cancel_is_503_for_a_build_that_is_known_to_have_a_row(own_kiln):
 
 def test_a_wait_whose_last_look_does_not_end_is_given_up(own_kiln):
     path = f"/projects/{own_kiln.project()['id']}/builds"
-    task = own_kiln.api.post(path, spec("none", **WAITS), expect=202).json()["task_id"]
+    task = own_kiln.api.post(path, waiting_spec(), expect=202).json()["task_id"]
     own_kiln.tap.wait_type(task, "build.pending")
     with ready_gateway(own_kiln.system, KILN_WORKERS="1", KILN_REQUEST_TIMEOUT_MS="200") as gateway:
         there = own_kiln.at(gateway)
@@ -164,7 +162,7 @@ def test_a_gateway_that_ends_does_not_wait_for_a_locked_table_request_by_request
 
 def test_what_cannot_be_decided_is_503_and_never_404(own_kiln):
     project = own_kiln.project()
-    own_kiln.post(project, spec("none", **WAITS))
+    own_kiln.post(project, waiting_spec())
     with away(own_kiln):
         for path in (f"/builds/{uuid.uuid4()}", f"/projects/{own_kiln.name()}", "/projects", "/templates/unknown", "/tokens"):
             answer = own_kiln.api.get(path, expect=503)
@@ -261,7 +259,7 @@ def test_a_look_at_all_projects_goes_on_where_it_failed(own_kiln, happens):
         with ready_gateway(system) as gateway:
             wait_for(lambda: system.sql(OLDEST_READ) == [(True,)], "the look to come to the oldest project")
             with away(own_kiln):
-                own_kiln.at(gateway).post(f"/projects/{oldest}/builds", spec("none", **WAITS), expect=202)
+                own_kiln.at(gateway).post(f"/projects/{oldest}/builds", waiting_spec(), expect=202)
     finally:
         for statement in NO_HURDLES:
             system.sql(statement)

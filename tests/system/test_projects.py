@@ -1,7 +1,7 @@
 """Projects: made, read, listed, changed, deleted."""
 
 import pytest
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 from kiln_testing.client import pointers, slug
 from kiln_testing.services import ready_gateway
 
@@ -148,7 +148,7 @@ def test_a_project_that_was_made_anew_under_a_name_is_not_taken_for_the_one_that
 
 def test_a_project_with_an_active_build_is_not_deleted(kiln):
     project = kiln.project()
-    task = kiln.post(project, spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(project, waiting_spec())
     kiln.wait_phase(task, "queued")
     answer = kiln.api.delete(f"/projects/{project['id']}", expect=409)
     assert slug(answer) == "project-has-active-builds"
@@ -184,7 +184,7 @@ def test_an_unknown_project_is_404(kiln, key):
 
 
 def test_create_and_build_uses_an_equal_project_and_refuses_another(kiln):
-    body = {"project": {"name": kiln.name(), "concurrency": 2}, "build": spec("none", labels=["nobody-has-this"])}
+    body = {"project": {"name": kiln.name(), "concurrency": 2}, "build": waiting_spec()}
     first = kiln.api.post("/project/create-and-build", body, expect=202).json()
     assert "webhook_secret" in first["project"]
     kiln.tap.wait_type(first["task_id"], "build.pending")

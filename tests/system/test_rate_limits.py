@@ -10,7 +10,7 @@ import urllib.parse
 
 import pytest
 from kiln_testing import contract
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.relay import Relay
 from kiln_testing.services import environment_of, ready_gateway
@@ -154,7 +154,7 @@ def test_what_a_share_tells_may_come_at_once(kiln, limited):
 def test_a_refused_request_is_not_read_and_does_nothing(kiln, limited):
     client = new_client(kiln, limited)
     path = f"/projects/{kiln.project()['id']}/builds"
-    good = json.dumps(spec("none", labels=["nobody-has-this"])).encode()
+    good = json.dumps(waiting_spec()).encode()
     accepted, perhaps, broken = set(), set(), set()
 
     def refused():

@@ -9,7 +9,7 @@ import uuid
 import httpx
 import pytest
 from kiln_testing.access_log import gateway_seconds
-from kiln_testing.agents import spec
+from kiln_testing.agents import WAITS, spec, waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.kafka_quota import slow_consumer
 from kiln_testing.kiln import Kiln
@@ -18,7 +18,6 @@ from kiln_testing.streams import EventStream
 from kiln_testing.two_gateways import Gateway, Load
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
 UNDECIDED_WITHIN_S = 1 + 0.5  # the contract's second; a look at Postgres may have begun just before its end
 UNKNOWN_WITHIN_S = 2
 
@@ -55,7 +54,7 @@ def test_each_gateway_knows_at_once_what_the_other_has_accepted(own_kiln, second
     with own_kiln.system.frozen("BUILD_SERVICE"):
         for number in range(20):
             here, there = clients[number % 2], clients[1 - number % 2]
-            task = here.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=202).json()["task_id"]
+            task = here.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=202).json()["task_id"]
             build = there.get(f"/builds/{task}", expect=200).json()
             assert build["status"] == "pending" and build["project"]["id"] == project["id"]
             assert there.get(f"/builds/{task}/events", expect=200).json()["items"] == []
@@ -66,7 +65,7 @@ def test_a_build_that_is_not_applied_yet_is_explained_so_and_cannot_be_repeated(
     name = own_kiln.name()
     there = own_kiln.at(second)
     with own_kiln.system.frozen("BUILD_SERVICE"):
-        body = {"project": {"name": name}, "build": spec("none", **WAITS)}
+        body = {"project": {"name": name}, "build": waiting_spec()}
         first = own_kiln.api.post("/project/create-and-build", body, expect=202).json()
         answer = there.get(f"/builds/{first['task_id']}/explain", expect=200).json()
         assert [blocker["code"] for blocker in answer["blockers"]] == ["not_applied", "project_provisional"]
@@ -97,7 +96,7 @@ def test_a_stream_that_is_opened_before_anything_is_applied_begins_with_the_firs
     project = own_kiln.project()
     with contextlib.ExitStack() as stack:
         with own_kiln.system.frozen("BUILD_SERVICE"):
-            path = f"/builds/{own_kiln.post(project, spec('none', **WAITS))}/events"
+            path = f"/builds/{own_kiln.post(project, waiting_spec())}/events"
             streams = [stack.enter_context(EventStream(client, path)) for client in (own_kiln.api, own_kiln.at(second))]
             assert all(stream.status == 200 and not stream.events for stream in streams)
         firsts = [stream.wait(1)[0] for stream in streams]
@@ -108,7 +107,7 @@ def test_a_foreign_token_learns_nothing_of_a_build_that_only_the_tail_knows(own_
     project, other = own_kiln.project(), own_kiln.project()
     stranger = own_kiln.token(["builds:read"], projects=[other["name"]])
     with own_kiln.system.frozen("BUILD_SERVICE"):
-        task = own_kiln.post(project, spec("none", **WAITS))
+        task = own_kiln.post(project, waiting_spec())
         own_kiln.at(second, stranger).get(f"/builds/{task}", expect=404)
 
 
@@ -116,7 +115,7 @@ def test_absence_is_proved_by_the_tail_while_postgres_lags(own_kiln, second):
     project = own_kiln.project()
     with own_kiln.system.frozen("BUILD_SERVICE"):
         for _ in range(30):  # every partition has something that is not applied
-            own_kiln.post(project, spec("none", **WAITS))
+            own_kiln.post(project, waiting_spec())
         for client in (own_kiln.api, own_kiln.at(second)):
             decided(client, nobody(), 404)
 
@@ -124,7 +123,7 @@ def test_absence_is_proved_by_the_tail_while_postgres_lags(own_kiln, second):
 def test_a_restarted_gateway_knows_what_the_one_before_has_accepted(own_kiln):
     project = own_kiln.project()
     with own_kiln.system.frozen("BUILD_SERVICE"):
-        task = own_kiln.post(project, spec("none", **WAITS))
+        task = own_kiln.post(project, waiting_spec())
         with ready_gateway(own_kiln.system) as gateway:
             assert decided(own_kiln.at(gateway), f"/builds/{task}", 200)["status"] == "pending"
             decided(own_kiln.at(gateway), nobody(), 404)
@@ -133,7 +132,7 @@ def test_a_restarted_gateway_knows_what_the_one_before_has_accepted(own_kiln):
 def test_a_gateway_that_starts_while_postgres_lags_reads_what_it_lacks(own_kiln):
     project, headers = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}
     with own_kiln.system.frozen("BUILD_SERVICE"):
-        task = own_kiln.post(project, spec("none", **WAITS), headers=headers)
+        task = own_kiln.post(project, waiting_spec(), headers=headers)
         with ready_gateway(own_kiln.system, KILN_RECENT_MINUTES="0") as gateway:
             there = own_kiln.at(gateway)
             assert decided(there, f"/builds/{task}", 200)["status"] == "pending"
@@ -145,7 +144,7 @@ def test_a_gateway_that_has_not_seen_it_says_503_until_postgres_has_it(own_kiln)
     project = own_kiln.project()
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_kiln.system.frozen("BUILD_SERVICE"))
-        task = own_kiln.post(project, spec("none", **WAITS))
+        task = own_kiln.post(project, waiting_spec())
         gateway = stack.enter_context(ready_gateway(own_kiln.system, KILN_RECENT_MINUTES="0", KILN_RECENT_KEYS="1"))
         undecidable_in_time(own_kiln, gateway, f"/builds/{task}")
         own_kiln.system.signal("BUILD_SERVICE", signal.SIGCONT)
@@ -156,7 +155,7 @@ def test_a_gateway_that_has_not_seen_it_says_503_until_postgres_has_it(own_kiln)
 
 def test_what_was_evicted_is_503_and_not_404(own_kiln):
     project = own_kiln.project()
-    body = spec("none", **WAITS) | {"prompt": "x" * 4000}
+    body = waiting_spec() | {"prompt": "x" * 4000}
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(ready_gateway(own_kiln.system, KILN_RECENT_BYTES="65536"))
         there = own_kiln.at(gateway)
@@ -176,7 +175,7 @@ def slow_fixture(own_kiln):
     properties.write_text("client.id=slow-gateway\n", encoding="utf-8")
     properties.chmod(0o644)
     with ready_gateway(own_kiln.system, KILN_KAFKA_CONFIG=str(properties)) as gateway, slow_consumer(own_kiln.system.brokers, "slow-gateway"):
-        own_kiln.post(own_kiln.project(), spec("none", **WAITS))  # from here on it is over its quota
+        own_kiln.post(own_kiln.project(), waiting_spec())  # from here on it is over its quota
         yield gateway
 
 
@@ -185,7 +184,7 @@ def test_behind_a_slow_tail_postgres_proves_and_what_it_cannot_prove_is_503(own_
 
     def behind():
         """A build that the tail has not read: the record before holds it back, unless that was too long ago. Then it is one that does."""
-        made = own_kiln.post(project, spec("none", **WAITS))
+        made = own_kiln.post(project, waiting_spec())
         answer = there.get(f"/builds/{made}", expect=(200, 503))
         if answer.status_code != 503 or slug(answer) != "undecidable":
             return None
@@ -199,7 +198,7 @@ def test_behind_a_slow_tail_postgres_proves_and_what_it_cannot_prove_is_503(own_
 
 
 def test_behind_a_slow_tail_a_key_is_not_decided_and_makes_one_build(own_kiln, slow):
-    body, there = spec("none", **WAITS), own_kiln.at(slow)
+    body, there = waiting_spec(), own_kiln.at(slow)
 
     def behind():
         """As above."""
@@ -230,7 +229,7 @@ def test_a_key_whose_gateway_is_killed_between_its_record_and_its_202_is_the_sam
         """(project, key, the record's build) of a POST that was under way when its gateway was killed; None: it was answered before."""
         project, headers = own_kiln.project(), {"Idempotency-Key": str(uuid.uuid4())}
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            post = pool.submit(patient.post, f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=headers)
+            post = pool.submit(patient.post, f"/projects/{project['id']}/builds", waiting_spec(), headers=headers)
             tasks = wait_for(lambda: own_kiln.system.sql("select id::text from build_audit where project_id = %s", project["id"]) or post.done(), "the record")
             slow.process.send_signal(signal.SIGSTOP)
             if concurrent.futures.wait([post], 2).done:  # what it had answered by then has come
@@ -242,7 +241,7 @@ def test_a_key_whose_gateway_is_killed_between_its_record_and_its_202_is_the_sam
         return project, headers, tasks[0][0]
 
     project, headers, task = wait_for(cut, "a POST that is cut")
-    assert own_kiln.post(project, spec("none", **WAITS), headers=headers) == task
+    assert own_kiln.post(project, waiting_spec(), headers=headers) == task
     assert [item["task_id"] for item in own_kiln.api.pages(f"/projects/{project['id']}/builds")] == [task]
 
 

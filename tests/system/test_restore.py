@@ -7,14 +7,13 @@ import pathlib
 import signal
 import subprocess
 
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate, spec, waiting_spec
 from kiln_testing.fixtures import SHORT_LEASES
 from kiln_testing.services import is_gone, migrate
 from kiln_testing.trail import verify
 from kiln_testing.waiting import wait_for
 
 SERVICES = ("GATEWAY", "BUILD_SERVICE", "NOTIFIER")
-WAITS = {"labels": ["nobody-has-this"]}
 OWN_SETTINGS = SHORT_LEASES
 
 
@@ -75,7 +74,7 @@ def test_a_restore_loses_no_build_and_doubles_none(own_kiln, tmp_path):
     # Before the backup: one that has ended, two that wait, one that runs.
     ended = pushed(kiln, project)
     kiln.wait_end(ended)
-    waiting, unwanted = (kiln.post(project, spec("none", **WAITS)) for _ in range(2))
+    waiting, unwanted = (kiln.post(project, waiting_spec()) for _ in range(2))
     for task in (waiting, unwanted):
         kiln.tap.wait_type(task, "build.pending")
     through, gate = gated(kiln, project)
@@ -88,7 +87,7 @@ def test_a_restore_loses_no_build_and_doubles_none(own_kiln, tmp_path):
     new = pushed(kiln, project, callback_url=inbox.url)
     for task in (unwanted, new):
         kiln.wait_end(task)
-    new_waiting, new_unwanted = (kiln.post(project, spec("none", **WAITS)) for _ in range(2))
+    new_waiting, new_unwanted = (kiln.post(project, waiting_spec()) for _ in range(2))
     kiln.cancel(new_unwanted)
     kiln.wait_end(new_unwanted)
     finishing, finishes = gated(kiln, project)

@@ -2,18 +2,12 @@
 
 import uuid
 
-from kiln_testing.agents import Gate, spec
-from kiln_testing.client import pointers, slug
-
-WAITS = {"labels": ["nobody-has-this"]}
+from kiln_testing.agents import WAITS, Gate, spec, waiting_spec
+from kiln_testing.client import key, pointers, slug
 
 
 def retry(kiln, task, expect=202, **kwargs):
     return kiln.api.post(f"/builds/{task}/retry", expect=expect, **kwargs).json()
-
-
-def key():
-    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
 
 
 def ended(kiln, project, **fields):
@@ -68,7 +62,7 @@ def test_a_field_that_a_retry_does_not_take_is_refused(kiln):
 
 
 def test_a_build_that_has_not_ended_is_409(kiln):
-    task = kiln.post(kiln.project(), spec("none", **WAITS))
+    task = kiln.post(kiln.project(), waiting_spec())
     answer = kiln.api.post(f"/builds/{task}/retry", expect=409)
     assert slug(answer) == "build-not-ended" and answer.json()["build_status"] == "pending"
     kiln.cancel(task)

@@ -11,7 +11,7 @@ import time
 import uuid
 
 from kiln_testing import raw
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.relay import far_gateway
 from kiln_testing.waiting import wait_for
@@ -21,7 +21,6 @@ AT_ONCE = 100
 WORKERS = 4
 SESSIONS = WORKERS + 4  # of the pool; and of the caches, the keys' look-ups, and the two readers of builds
 CONNECTIONS = 20  # of a producer, three tails and the reader of history, two each, and as many that did not last
-WAITS = {"labels": ["nobody-has-this"]}
 SSE = "Accept: text/event-stream"
 
 
@@ -129,7 +128,7 @@ def test_a_crowd_comes_back_to_postgres_spread_and_by_at_most_twice_the_sessions
 
 
 def test_a_crowd_comes_back_to_kafka_spread_and_is_accepted_once_each(kiln):
-    project, body = kiln.project(), spec("none", **WAITS)
+    project, body = kiln.project(), waiting_spec()
     task = kiln.waiting(project)
     path = f"/projects/{project['id']}/builds"
     keys = [str(uuid.uuid4()) for _ in range(CROWD)]

@@ -9,14 +9,13 @@ from collections.abc import Callable
 import pytest
 from kiln_testing import contract
 from kiln_testing.access_log import gateway_seconds
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import judge, slug
 from kiln_testing.kiln import Kiln
 from kiln_testing.relay import far_gateway
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
-BODY = spec("none", **WAITS)
+BODY = waiting_spec()
 KAFKA_S = 2  # the contract's time for an answer without Kafka; test_kafka_away.py has it without a margin
 MARGIN_S = 1  # what Postgres or a processor takes at a busy machine
 PATIENT_MS, IMPATIENT_MS = 15000, 1000  # KILN_REQUEST_TIMEOUT_MS: more than Kafka's time with the margin, and less than a statement has

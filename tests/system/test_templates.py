@@ -2,7 +2,7 @@
 
 import uuid
 
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 from kiln_testing.client import pointers, slug
 
 
@@ -12,7 +12,7 @@ def make(kiln, text, **fields):
 
 def prompt_of(kiln, template, prompt, **variables):
     """What the agent would be told."""
-    body = spec("none", prompt=prompt, template=template, variables=variables, labels=["nobody-has-this"])
+    body = waiting_spec(prompt=prompt, template=template, variables=variables)
     return kiln.build(kiln.post(kiln.project(), body))["spec"]
 
 
@@ -91,7 +91,7 @@ def test_an_unknown_template_is_422(kiln):
 
 def test_without_a_template_braces_are_literal_and_variables_unknown(kiln):
     project = kiln.project()
-    task = kiln.post(project, spec("none", prompt="a {{b}} c", labels=["nobody-has-this"]))
+    task = kiln.post(project, waiting_spec(prompt="a {{b}} c"))
     assert kiln.build(task)["spec"]["prompt"] == "a {{b}} c"
     answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", variables={"b": "x"}), expect=422)
     assert set(pointers(answer)) == {"/variables/b"}

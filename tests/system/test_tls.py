@@ -12,7 +12,7 @@ import tempfile
 
 import pytest
 from kiln_testing import raw
-from kiln_testing.agents import spec
+from kiln_testing.agents import waiting_spec
 from kiln_testing.client import Client
 from kiln_testing.services import environment_of, ready_gateway
 from kiln_testing.waiting import wait_for
@@ -115,7 +115,7 @@ def test_the_api_is_there_by_tls(kiln, secure):
 
 
 def test_an_event_stream_is_there_by_tls(kiln, secure):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(kiln.project(), waiting_spec())
     client = Client(secure.url, kiln.api.token, timeout=60)
     with contextlib.ExitStack() as stack:
         lines = opened(stack, client, f"/builds/{task}/events").iter_lines()
@@ -162,7 +162,7 @@ def test_a_refusal_ends_as_tls_says(secure):
 
 
 def test_handshakes_that_never_begin_keep_nobody_out(kiln, secure):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(kiln.project(), waiting_spec())
     limits = {"KILN_MAX_CONNECTIONS": "8", "KILN_HEADER_TIMEOUT_MS": "600000", "KILN_THREADS": "1"}
     with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
         gateway.address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
@@ -270,7 +270,7 @@ def test_a_head_by_tls_that_is_too_large_and_does_not_end_is_cut(secure):
 
 
 def test_a_full_house_by_tls_ends_a_new_connection_without_a_word(kiln, secure):
-    task = kiln.post(kiln.project(), spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(kiln.project(), waiting_spec())
     limits = {"KILN_MAX_CONNECTIONS": "1", "KILN_THREADS": "1"}
     with ready_gateway(kiln.system, **secure.certificate.variables(), **limits) as gateway, contextlib.ExitStack() as stack:
         client = Client(gateway.url.replace("http:", "https:"), kiln.api.token, timeout=60)

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 from kiln_testing import contract
-from kiln_testing.agents import spec
+from kiln_testing.agents import spec, waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.revoking import REVOKED_WITHIN_S, used_after_revocation
 from kiln_testing.waiting import wait_for
@@ -122,7 +122,7 @@ def test_nobody_gives_away_what_they_do_not_have(kiln):
 
 def test_a_foreign_projects_things_are_404(kiln):
     mine, foreign = kiln.project(), kiln.project()
-    task = kiln.post(foreign, spec("none", labels=["nobody-has-this"]))
+    task = kiln.post(foreign, waiting_spec())
     scopes = ["projects:read", "projects:write", "builds:read", "builds:write"]
     client = kiln.token(scopes, projects=[mine["name"]])
     for key in (foreign["id"], foreign["name"]):

@@ -4,20 +4,19 @@ import signal
 import uuid
 
 import confluent_kafka.admin
-from kiln_testing.agents import Gate, spec
+from kiln_testing.agents import Gate, waiting_spec
 from kiln_testing.fleet import Fleet
 from kiln_testing.records import partition_of
 from kiln_testing.services import migrate, ops_get
 from kiln_testing.waiting import stays, wait_for
 
 REQUESTS, EVENTS = "kiln.build.requests", "kiln.worker.events"
-WAITS = {"labels": ["nobody-has-this"]}
 
 
 def post_to(kiln, project, partition):
     """A build that waits, of this partition of the requests."""
     while True:
-        task = kiln.post(project, spec("none", **WAITS))
+        task = kiln.post(project, waiting_spec())
         if partition_of(task.encode(), kiln.tap.partitions[REQUESTS]) == partition:
             return task
 
@@ -40,7 +39,7 @@ def test_records_that_retention_took_unread_stop_the_partition_until_the_loss_is
         # Ended, not frozen: a fetch that waits at the broker would have the record.
         reader = fleet.members["build-service-1"]
         reader.end(signal.SIGTERM)
-        lost = kiln.post(project, spec("none", **WAITS))
+        lost = kiln.post(project, waiting_spec())
         record = kiln.tap.wait_type(lost, "build.requested")[0]
         place = confluent_kafka.TopicPartition(REQUESTS, record.partition, record.offset + 1)
         admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": kiln.system.brokers})
@@ -66,7 +65,7 @@ def test_a_log_that_has_lost_its_end_stops_the_partition_and_nothing_that_comes_
         broker = fleet.members["kafka-1"]
         logs = {int(path.parent.name.rpartition("-")[2]): path for path in kiln.system.folder.glob(f"run/kafka-1/{REQUESTS}-*/*.log")}
         sizes = {partition: path.stat().st_size for partition, path in logs.items()}
-        first = kiln.post(project, spec("none", **WAITS))
+        first = kiln.post(project, waiting_spec())
         kiln.tap.wait_type(first, "build.pending")
         partition = partition_of(first.encode(), kiln.tap.partitions[REQUESTS])
         before = kiln.trail(first)
@@ -131,5 +130,5 @@ def test_a_log_of_heartbeats_that_has_lost_its_end_makes_no_worker_lost_and_hide
 
 
 def post_when_back(kiln, project, partition):
-    answer = kiln.api.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), expect=(202, 503))
+    answer = kiln.api.post(f"/projects/{project['id']}/builds", waiting_spec(), expect=(202, 503))
     return post_to(kiln, project, partition) if answer.status_code == 202 else None

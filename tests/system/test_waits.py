@@ -6,18 +6,16 @@ import json
 import signal
 import socket
 import time
-import uuid
 
 import pytest
 from kiln_testing.access_log import gateway_ended
-from kiln_testing.agents import Gate, spec
-from kiln_testing.client import slug
+from kiln_testing.agents import WAITS, Gate, spec, waiting_spec
+from kiln_testing.client import key, slug
 from kiln_testing.relay import far_gateway
 from kiln_testing.revoking import REVOKED_WITHIN_S
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import wait_for
 
-WAITS = {"labels": ["nobody-has-this"]}
 LONG = {"Prefer": "wait=6000"}  # more than the gateway allows
 SHORT = {"Prefer": "wait=1"}
 
@@ -61,11 +59,6 @@ def slow(kiln, side, client=None):
     patient = kiln.at(side, client)
     patient.http.timeout = 240
     return patient
-
-
-def key():
-    """With it, a POST whose outcome was unknown is sent again (client.py)."""
-    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
 
 
 def waits(side, number):
@@ -151,7 +144,7 @@ def test_a_post_waits_for_the_end_and_answers_with_the_build(kiln, side):
 
 def test_a_post_whose_build_does_not_end_in_time_is_the_202(kiln, side):
     project = kiln.project()
-    answer = slow(kiln, side).post(f"/project/{project['name']}/build", spec("none", **WAITS), headers=SHORT | key(), expect=202)
+    answer = slow(kiln, side).post(f"/project/{project['name']}/build", waiting_spec(), headers=SHORT | key(), expect=202)
     assert answer.headers["preference-applied"] == "wait=1" and answer.json()["status"] == "pending"
     assert answer.headers["location"] == answer.json()["links"]["self"]
     kiln.cancel(answer.json()["task_id"])
@@ -159,7 +152,7 @@ def test_a_post_whose_build_does_not_end_in_time_is_the_202(kiln, side):
 
 def test_a_repeated_post_with_its_key_waits_for_the_first_one_s_build(kiln, side):
     project = kiln.project()
-    path, body, headers = f"/projects/{project['id']}/builds", spec("none", **WAITS), key()
+    path, body, headers = f"/projects/{project['id']}/builds", waiting_spec(), key()
     client = slow(kiln, side)
     task = client.post(path, body, headers=headers, expect=202).json()["task_id"]
     with in_background(client.post, path, body, headers=headers | LONG, expect=200) as later:
@@ -172,7 +165,7 @@ def test_a_repeated_post_with_its_key_waits_for_the_first_one_s_build(kiln, side
 def test_a_token_that_may_not_read_builds_does_not_wait(kiln, side):
     project = kiln.project()
     client = kiln.at(side, kiln.token(["builds:write"]))
-    answer = client.post(f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=LONG, expect=202)
+    answer = client.post(f"/projects/{project['id']}/builds", waiting_spec(), headers=LONG, expect=202)
     assert "preference-applied" not in answer.headers
     kiln.cancel(answer.json()["task_id"])
 
@@ -229,12 +222,12 @@ def test_a_client_that_closes_its_half_is_answered_with_what_there_is(kiln, side
 
 def test_a_post_with_a_large_body_waits_as_long_as_there_is_memory(kiln, side):
     """Its token's three waits may hold 64 KiB each on average."""
-    project, large = kiln.project(), spec("none", prompt="x" * 150_000, **WAITS)
+    project, large = kiln.project(), waiting_spec(prompt="x" * 150_000)
     path, client = f"/projects/{project['id']}/builds", slow(kiln, side)
     with in_background(client.post, path, large, headers=LONG | key(), expect=200) as later:
         waits(side, 1)
         too_much = client.post(path, large, headers=LONG | key(), expect=202)
-        enough = client.post(path, spec("none", prompt="x" * 20_000, **WAITS), headers=SHORT | key(), expect=202)
+        enough = client.post(path, waiting_spec(prompt="x" * 20_000), headers=SHORT | key(), expect=202)
         assert "preference-applied" not in too_much.headers and enough.headers["preference-applied"] == "wait=1"
         for build in kiln.api.pages(path):
             kiln.cancel(build["task_id"])
@@ -258,7 +251,7 @@ def test_a_token_that_is_revoked_gets_nothing_more(kiln, side):
 @pytest.mark.parametrize(("method", "told"), [("GET", 401), ("POST", 202)])  # a POST may hear of what it has done while its token worked
 def test_a_token_that_expires_ends_its_wait_within_5_seconds(kiln, side, method, told):
     task, project = waiting_build(kiln), kiln.project()
-    path, body = (f"/builds/{task}", None) if method == "GET" else (f"/projects/{project['id']}/builds", spec("none", **WAITS))
+    path, body = (f"/builds/{task}", None) if method == "GET" else (f"/projects/{project['id']}/builds", waiting_spec())
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 
         def begin(client):
@@ -279,7 +272,7 @@ def test_a_gateway_that_stops_answers_those_who_wait(kiln):
     with ready_gateway(kiln.system, KILN_MAX_WAIT_S="600") as gateway, contextlib.ExitStack() as stack:
         get = stack.enter_context(in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=200))
         post = stack.enter_context(
-            in_background(slow(kiln, gateway).post, f"/projects/{project['id']}/builds", spec("none", **WAITS), headers=LONG, expect=202)
+            in_background(slow(kiln, gateway).post, f"/projects/{project['id']}/builds", waiting_spec(), headers=LONG, expect=202)
         )
         waits(gateway, 2)
         gateway.process.send_signal(signal.SIGTERM)
@@ -305,7 +298,7 @@ def test_only_requests_that_waited_are_left_out_of_the_latency(kiln, side):
     before = counted()
     client.post(path, {}, headers=LONG, expect=422)
     wait_for(lambda: counted() == before + 1, "the refused request to be counted")
-    client.post(path, spec("none", **WAITS), headers=SHORT, expect=202)
+    client.post(path, waiting_spec(), headers=SHORT, expect=202)
     client.post(path, {}, headers=LONG, expect=422)
     wait_for(lambda: counted() >= before + 2, "the next one to be counted")
     assert counted() == before + 2
@@ -331,7 +324,7 @@ def test_a_post_that_waits_is_answered_with_the_build_when_postgres_is_back(kiln
     gateway, postgres, _ = far
     project, client = kiln.project(), slow(kiln, gateway)
     path = f"/projects/{project['id']}/builds"
-    kiln.cancel(first := client.post(path, spec("none", **WAITS), expect=202).json()["task_id"])  # the gateway knows the project
+    kiln.cancel(first := client.post(path, waiting_spec(), expect=202).json()["task_id"])  # the gateway knows the project
     kiln.wait_end(first)  # it is not the one that is pending below
     without_postgres(gateway, postgres)
     failed_looks = looks(gateway, 2)
@@ -389,7 +382,7 @@ def test_a_gateway_that_stops_without_postgres_answers_those_who_wait(kiln):
     with far_gateway(kiln.system, KILN_MAX_WAIT_S="600") as (gateway, postgres, _), contextlib.ExitStack() as stack:
         looked = looks(gateway, 2)
         get = stack.enter_context(in_background(slow(kiln, gateway).get, f"/builds/{task}", headers=LONG, expect=503))
-        post = stack.enter_context(in_background(slow(kiln, gateway).post, path, spec("none", **WAITS), headers=LONG, expect=202))
+        post = stack.enter_context(in_background(slow(kiln, gateway).post, path, waiting_spec(), headers=LONG, expect=202))
         looked()
         without_postgres(gateway, postgres)
         waits(gateway, 2)

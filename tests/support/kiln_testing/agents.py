@@ -36,6 +36,14 @@ def spec(command, **fields):
     return {"prompt": "Do as you are written.", "agent": {"provider": "command", "command": command}, **fields}
 
 
+WAITS = {"labels": ["nobody-has-this"]}
+
+
+def waiting_spec(**fields):
+    """A BuildSpec that nobody will run."""
+    return spec("none", **WAITS, **fields)
+
+
 def many_commits(count):
     """A line of shell that makes so many commits without a change on top of HEAD, which they leave at the last one."""
     commits = f'BEGIN {{ for (n = 1; n <= {count}; n++) printf "commit refs/heads/many\\ncommitter A <a@b> %d +0000\\ndata 2\\nx\\n%s", n, n == 1 ? "from HEAD^0\\n" : "" }}'

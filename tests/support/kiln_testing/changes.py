@@ -1,6 +1,6 @@
 """How soon one gateway goes by what another one has changed."""
 
-from .agents import spec
+from .agents import waiting_spec
 from .waiting import seconds_until
 
 # A gateway that is not told looks once a second: of a dozen changes three or four would be seen as soon as this, by chance.
@@ -11,7 +11,7 @@ LATE = 6  # on a busy machine; of those that are not told eight or nine would be
 
 def spec_at(kiln, client, project, **fields):
     """What a build that is posted there now is resolved to; nobody takes it. `project`: its id or its name."""
-    answer = client.post(f"/projects/{project}/builds", spec("none", labels=["nobody-has-this"], **fields), expect=202)
+    answer = client.post(f"/projects/{project}/builds", waiting_spec(**fields), expect=202)
     return kiln.build(answer.json()["task_id"])["spec"]
 
 

@@ -4,7 +4,7 @@ import datetime
 import uuid
 
 from . import agents, trail
-from .agents import Agents, spec
+from .agents import Agents, spec, waiting_spec
 from .applied import wait_applied
 from .client import Client, pointers
 from .records import partition_of
@@ -106,7 +106,7 @@ class Kiln:
 
     def waiting(self, project=None):
         """A build that nobody will run, of a project of its own if none is given; the task_id."""
-        return self.post(project or self.project(), spec("none", labels=["nobody-has-this"]))
+        return self.post(project or self.project(), waiting_spec())
 
     def run(self, project, script, **fields):
         """A build of a command agent made of this script; the task_id."""

@@ -7,7 +7,7 @@ import uuid
 
 import httpx
 
-from .agents import spec
+from .agents import waiting_spec
 from .client import Client, is_undecided, slug
 from .services import free_port, start_beside
 from .waiting import wait_for
@@ -117,7 +117,7 @@ class Load:
         client, other = (Client(gateway.url, self.token) for gateway in (here, there))
         while not self.ending.wait(PAUSE_S):
             mark = uuid.uuid4().hex
-            body = spec("none", labels=["nobody-has-this"], metadata={"mark": mark})
+            body = waiting_spec(metadata={"mark": mark})
             headers = {"Idempotency-Key": mark} if keyed else {}
             answer = self._ask(client, here, "POST", self.path, body=body, headers=headers)
             if answer is not None and answer.status_code == 202:
