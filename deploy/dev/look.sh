@@ -12,7 +12,7 @@ cmd_psql() {
     exec psql "$KILN_DATABASE_URL" "$@"
 }
 
-# One line per event: topic, time, key, the CloudEvents headers, the data.
+# Of each event the time, topic and key, the CloudEvents headers, the data.
 cmd_events() {
     local from=latest config=()
     case ${1:-} in

@@ -1,28 +1,37 @@
 # status and logs.
 # shellcheck shell=bash
 
+server_names() {
+    echo postgres
+    kafka_names
+    echo git-server
+    ! has_scripted_model || echo model-api
+}
+
 cmd_status() {
     local name state rc=0 url
     find_place || { say "nothing was started here yet: ./dev up"; exit 1; }
     load_settings
     load_ports
     printf '%-15s %8s  %-10s %s\n' SERVICE PID STATE WHERE
-    for name in postgres $(kafka_names) git-server $(service_names); do
+    for name in $(server_names) $(service_names); do
         state=up url=
         case $name in
             postgres)   url=127.0.0.1:${PORTS[postgres]:-} ;;
             kafka-*)    url=127.0.0.1:${PORTS[$name]:-} ;;
             git-server) url=http://127.0.0.1:${PORTS[git]:-} ;;
+            model-api)  url=http://127.0.0.1:${PORTS[model-api]:-} ;;
             gateway)    url="http://127.0.0.1:${PORTS[gateway]:-}  ops $(ops_url gateway)" ;;
             *)          url="ops $(ops_url "$name")" ;;
         esac
         if ! running "$name"; then
-            state=down url= rc=1
-            # Somebody else's cluster is in use.
-            case $name in postgres|kafka-*) [ -f "$DEV/pid/$name" ] || { state=none; rc=$rc; } ;; esac
+            state=down url=
+            # Somebody else's is in use: there was never one of our own.
+            case $name in postgres|kafka-*) [ -d "$RUN/$name" ] || state=none ;; esac
+            [ $state = none ] || rc=1
         else
             case $name in
-                postgres|kafka-*|git-server) ;;
+                postgres|kafka-*|git-server|model-api) ;;
                 *) service_ready "$name" || { state='not ready'; rc=1; } ;;
             esac
         fi

@@ -140,7 +140,7 @@ remove_data() {
         [ ! -L "$trash" ] || rm -rf -- "$(readlink "$trash")"
         rm -rf -- "$trash"
     done
-    rm -rf -- "$DEV/run" "$DEV/env" "$DEV/ports" "$DEV/settings" "$DEV/secrets" "$DEV/pid" "$DEV/log"
+    rm -rf -- "$DEV/run" "$DEV/env" "$DEV/ports" "$DEV/settings" "$DEV"/{env,ports,settings}.?????? "$DEV/secrets" "$DEV/pid" "$DEV/log"
 }
 
 # Kiln's services first: they want to say good-bye to Kafka and Postgres.

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -25,19 +26,27 @@ def own_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("KILN_") or name in kept}
 
 
-def _dev(folder, *arguments, env=None, timeout=600):
-    result = subprocess.run(
+def dev(folder, *arguments, env=None, stdin="", timeout=600):
+    """./dev on the system in this folder, whatever comes of it."""
+    return subprocess.run(
         [str(places.DEV), *arguments],
         env=own_environment() | {"KILN_DEV_DIR": str(folder), **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        input=stdin,
+        capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
-    assert result.returncode == 0, f"./dev {' '.join(arguments)} failed:\n{result.stdout[-4000:]}"
-    return result.stdout
+
+
+def _dev(folder, *arguments, env=None):
+    done = dev(folder, *arguments, env=env)
+    assert done.returncode == 0, f"./dev {' '.join(arguments)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+
+
+def states(status):
+    """What `./dev status` says of everybody, by name."""
+    return dict(re.findall(r"^(\S+) +(?:\d+|-)  (up|down|none|not ready)\b", status.stdout, re.M))
 
 
 def read_env(path):
