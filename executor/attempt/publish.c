@@ -112,6 +112,18 @@ static enum step look(struct publication *p)
 	return STEP_OVER;
 }
 
+/* A tip that came with the fetch and was not listed: a commit of ours may be below it. */
+static enum step moved_on(struct publication *p)
+{
+	if (clock_boot_ms() >= p->deadline_ms) {
+		(void)outcome_fail(&p->attempt->outcome, "git_unreachable", true,
+						   "the branch kept moving"); /* the step says it */
+		return STEP_OVER;
+	}
+	p->looked = false;
+	return STEP_AGAIN;
+}
+
 static bool is_cancelled(void *link)
 {
 	return daemon_link_receive(link);
@@ -125,7 +137,8 @@ static enum step rebase(struct publication *p)
 	git_oid tip;
 	if (mirror_fetch(&attempt->mirror, &attempt->remote, attempt->branch_ref, attempt->refs.tip, &tip, &err) < 0)
 		return again_if_gone(p, &err);
-	git_oid_text(&tip, attempt->refs.tip);
+	if (git_oid_streq(&tip, attempt->refs.tip) != 0)
+		return moved_on(p);
 	struct commit_made made;
 	/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
 	int64_t now_ms = clock_boot_ms();

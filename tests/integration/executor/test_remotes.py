@@ -1,5 +1,6 @@
 """How a remote is asked: the short way where it speaks smart HTTP with protocol v2, by git where it does not."""
 import http.client
+import io
 import urllib.parse
 
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
@@ -103,3 +104,42 @@ def test_a_push_that_is_too_large_for_a_server_in_between_is_push_rejected(execu
     error = finished["result"]["error"]
     assert error["class"] == "push_rejected" and "413" in error["message"] and not finished["retryable"] and finished["closed"]
     assert repository.tip() == base
+
+
+def test_without_fences_a_tip_that_came_with_the_fetch_is_looked_at_before_anything_stands_on_it(executor, agents, site, hostile, place):  # noqa: F811
+    """A push whose answer was lost comes to light between a look and the fetch for the rebase, merged by others and taken back."""
+    repository = site.repository()
+    site.server_git(repository, "config", "receive.advertiseAtomic", "false")
+    base = repository.tip()
+
+    def others(*parents):
+        named = [argument for parent in parents for argument in ("-p", parent)]
+        return site.server_git(repository, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit-tree", f"{base}^{{tree}}", *named, "-m", "By others").strip()
+
+    def move(tip):
+        site.server_git(repository, "update-ref", "refs/heads/main", tip)
+
+    one = others(base)
+    two = others(one)
+    repository.hook(
+        "reference-transaction",
+        f"[ $1 = committed ] && grep -q refs/heads/main && [ ! -e {place}/cut ] || exit 0; touch {place}/cut; "
+        f"git update-ref refs/late refs/heads/main; git update-ref refs/heads/main {one}; kill -9 $PPID\n",
+    )
+    # As the branch is listed: by the look, by its fetch, and by the rebase's.
+    steps = [lambda: None, lambda: move(two), lambda: move(others(two, "refs/late"))]
+    pass_on = passes_on(site)
+
+    def moving(handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        handler.rfile = io.BytesIO(body)
+        if b"command=ls-refs" in body and (place / "cut").exists() and steps:
+            steps.pop(0)()
+        pass_on(handler)
+
+    url, git_fields = through(hostile(moving), site, repository)
+    finished, attempt = executor.run(url, agents.write("cat >/dev/null; echo made >made.txt"), git_fields=git_fields)
+    assert finished["published"] and not steps
+    assert finished["result"]["commit_sha"] == site.server_git(repository, "rev-parse", "refs/late").strip()
+    with repository.clone() as clone:
+        assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
