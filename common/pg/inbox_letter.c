@@ -13,9 +13,10 @@
 #include "kiln_pg_sql.h"
 
 /* The letter has some headers more than the record: one that is nearly as large as messages may be goes without its
- * value (which the row keeps). */
+ * value, and one whose headers are without these (the row keeps both). */
 #define MAX_PUBLISHED_BYTES (KAFKA_MAX_MESSAGE_BYTES - 512UL * 1024)
-#define MAX_HEADERS_BYTES (4UL * 1024 * 1024)
+/* Of a record: a byte of a name is an escape of six, a value is four thirds, and what is empty takes two bytes there. */
+#define MAX_HEADERS_BYTES (6UL * KAFKA_MAX_MESSAGE_BYTES)
 
 static void add_base64(struct json_writer *json, const char *key, const void *data, size_t len)
 {
@@ -71,7 +72,7 @@ static void write_headers(struct buffer *text, const rd_kafka_message_t *message
 
 /* What the relay publishes: outbox_message.c reads it. */
 static void write_record(struct buffer *text, const struct inbox_item *item, const char *consumer, const char *reason,
-						 bool without_value)
+						 bool without_headers, bool without_value)
 {
 	char number[24];
 	struct json_writer json;
@@ -79,7 +80,8 @@ static void write_record(struct buffer *text, const struct inbox_item *item, con
 	json_object_begin(&json, NULL);
 	add_base64(&json, "key", item->message->key, item->message->key_len);
 	json_array_begin(&json, "headers");
-	add_own_headers(&json, item->message);
+	if (!without_headers)
+		add_own_headers(&json, item->message);
 	add_text(&json, "kiln_consumer", consumer);
 	add_text(&json, "kiln_reason", reason);
 	add_text(&json, "kiln_topic", item->record.topic);
@@ -87,6 +89,8 @@ static void write_record(struct buffer *text, const struct inbox_item *item, con
 	add_text(&json, "kiln_partition", number);
 	(void)snprintf(number, sizeof(number), "%lld", (long long)item->record.offset);
 	add_text(&json, "kiln_offset", number);
+	if (without_headers)
+		add_text(&json, "kiln_headers_left_out", "true");
 	if (without_value)
 		add_text(&json, "kiln_value_left_out", "true");
 	json_array_end(&json);
@@ -110,7 +114,7 @@ struct letter {
 static void letter_init(struct letter *letter)
 {
 	buffer_init(&letter->key, 2UL * KAFKA_MAX_MESSAGE_BYTES + 64);
-	buffer_init(&letter->headers, 2UL * MAX_HEADERS_BYTES);
+	buffer_init(&letter->headers, MAX_HEADERS_BYTES);
 	buffer_init(&letter->value, 2UL * KAFKA_MAX_MESSAGE_BYTES + 64);
 	buffer_init(&letter->record, 4UL * KAFKA_MAX_MESSAGE_BYTES);
 	buffer_init(&letter->body, 2UL * KAFKA_MAX_MESSAGE_BYTES + 64);
@@ -174,8 +178,9 @@ int inbox_dead_letter(struct inbox *inbox, const struct inbox_item *item, const 
 	CHECK(str_append_utf8_lossy(&letter.reason, reason->message, strlen(reason->message)) == 0);
 	CHECK(buffer_append_str(&letter.reason, "") == 0);
 	write_headers(&letter.headers, message);
-	bool without_value = message->len + letter.headers.len > MAX_PUBLISHED_BYTES;
-	write_record(&letter.record, item, inbox->options.consumer, letter.reason.data, without_value);
+	bool without_headers = letter.headers.len > MAX_PUBLISHED_BYTES;
+	bool without_value = message->len + (without_headers ? 0 : letter.headers.len) > MAX_PUBLISHED_BYTES;
+	write_record(&letter.record, item, inbox->options.consumer, letter.reason.data, without_headers, without_value);
 	write_bytes(&letter.key, message->key, message->key_len);
 	write_bytes(&letter.value, message->payload, message->len);
 	write_bytes(&letter.body, message->payload, without_value ? 0 : message->len);

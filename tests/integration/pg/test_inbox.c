@@ -42,7 +42,7 @@ static int set_up(void **state)
 	(void)state;
 	topic = test_name("inbox");
 	consumer = test_name("consumer");
-	test_topic(topic, PARTITIONS, NULL);
+	test_topic(topic, PARTITIONS, (const char *const[]){"max.message.bytes", "8388608", NULL});
 	test_offset_rows(&database, consumer, topic, PARTITIONS);
 	test_sql(&database, "TRUNCATE applied; TRUNCATE outbox; TRUNCATE dead_letters");
 	sent = 0;
@@ -312,6 +312,30 @@ static void a_record_without_headers_is_poison_too(void **state)
 	member_stop(&member);
 }
 
+static void a_record_whose_headers_grow_when_they_are_written_is_poison_too(void **state)
+{
+	(void)state;
+	const size_t name_len = (size_t)2 * 1024 * 1024;
+	struct member member;
+	char *name = xmalloc(name_len + 1);
+	memset(name, 1, name_len); /* six bytes of JSON each */
+	name[name_len] = '\0';
+	rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+	assert_int_equal(rd_kafka_header_add(headers, name, (ssize_t)name_len, NULL, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+	const struct kafka_message message = {.topic = topic, .data = "x", .data_len = 1, .headers = headers};
+	struct error err = ERROR_INIT;
+	assert_ok(kafka_produce_wait(producer, &message, test_now_ms() + 60000, &err), err);
+	rd_kafka_headers_destroy(headers);
+	free(name);
+	sent = PARTITIONS;
+	send_next("good");
+	start(&member);
+	assert_becomes(stored_offsets() == 2, 60000);
+	assert_int_equal(applied_rows(&database), 1);
+	assert_int_equal(test_sql_int(&database, "SELECT length(headers -> 0 ->> 0) FROM dead_letters"), name_len);
+	member_stop(&member);
+}
+
 static void a_log_that_ends_below_the_offset_stops_the_partition(void **state)
 {
 	(void)state;
@@ -460,6 +484,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(moved_offsets_are_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(poison_is_isolated_and_becomes_a_dead_letter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_record_without_headers_is_poison_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_record_whose_headers_grow_when_they_are_written_is_poison_too, set_up,
+										tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_ends_below_the_offset_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_starts_above_the_offset_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_log_in_the_same_place_stops_the_partition, set_up, tear_down),
