@@ -162,6 +162,11 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete
 {
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
+	if (!trail_is_whole(&batch->set.trail)) { /* the inbox takes half of the records then */
+		(void)error_set(err, ERR_INVALID, "the events of the records are too large for one transaction"); /* -1 */
+		direct_failed(&batch->direct, err);
+		return -1;
+	}
 	pg_pipeline_init(&pipeline, tx);
 	if (batch->optimistic)
 		direct_pipeline_expect(&batch->direct, &pipeline, &batch->set, &batch->project_ids);

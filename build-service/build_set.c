@@ -219,6 +219,7 @@ static void pipeline_trail(struct build_set *set, struct pg_pipeline *pipeline)
 
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline)
 {
+	CHECK(trail_is_whole(&set->trail));
 	clear_rows(set);
 	for (size_t i = 0; i < set->ids_len; i++) {
 		if (set->builds[i].changed)

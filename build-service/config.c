@@ -33,7 +33,7 @@ const struct config_option service_options[] = {
 	 .help = "days after which log lines go; those of a build go with its trail at the latest"},
 	{"KILN_RETENTION_EVERY_S", CONFIG_INT, FIELD(retention_every_s), .fallback = "60", .min = 1, .max = 86400,
 	 .help = "seconds between two looks for what is too old"},
-	{"KILN_BATCH_RECORDS", CONFIG_INT, FIELD(batch_records), .fallback = "1000", .min = 1, .max = BATCH_RECORDS_MAX,
+	{"KILN_BATCH_RECORDS", CONFIG_INT, FIELD(batch_records), .fallback = "1000", .min = 1, .max = 10000,
 	 .help = "records of Kafka that are applied in one transaction, at most"},
 };
 const size_t service_options_len = ARRAY_LEN(service_options);

@@ -21,7 +21,5 @@ struct service_config {
 	int64_t batch_records;
 };
 
-#define BATCH_RECORDS_MAX 2000
-
 extern const struct config_option service_options[];
 extern const size_t service_options_len;

@@ -132,7 +132,7 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 		bool claimed = candidate->slot > 0 && pg_find_row(claims, "build_id", candidate->build_id) >= 0;
 		enum applied applied = APPLIED_ILLEGAL;
 		if (build_stands(build, locked) && worker_stands(workers, &candidate->worker->address) &&
-			(claimed || candidate->slot == 0))
+			(claimed || candidate->slot == 0) && !trail_is_full(&run->set.trail))
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
 		if (applied == APPLIED)
 			run->assigned++;

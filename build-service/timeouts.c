@@ -27,7 +27,7 @@ static void apply(struct timeouts *timeouts, const PGresult *expired)
 {
 	for (int row = 0; row < PQntuples(expired); row++) {
 		struct build *build = build_set_find(&timeouts->set, pg_text(expired, row, "build_id"));
-		if (build == NULL || !build->exists)
+		if (build == NULL || !build->exists || trail_is_full(&timeouts->set.trail))
 			continue; /* the next turn's */
 		struct occurrence occurrence = {.what = build->settling ? HAPPENED_SETTLE_TIMEOUT : HAPPENED_QUEUE_TIMEOUT};
 		(void)transition_apply(&timeouts->context, build, &occurrence); /* either way */

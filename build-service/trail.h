@@ -6,22 +6,15 @@
  */
 #pragma once
 
-#include <assert.h>
-
 #include "build-service/build.h"
-#include "build-service/config.h"
 #include "common/base/arena.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
-#include "common/model/metadata.h"
 
-/* Of one transaction, all bodies together: a batch's records make up to three events each (a result, what follows from
- * it, and who gets the slot), each with its build's metadata; beside them come the results, whose records are bounded by
- * the batch's bytes. A single body is bounded by what Kafka takes. */
-#define TRAIL_MAX_BYTES ((size_t)512 * 1024 * 1024)
-static_assert(TRAIL_MAX_BYTES >
-				  3 * BATCH_RECORDS_MAX * (METADATA_MAX_BYTES + (size_t)8 * 1024) + (size_t)64 * 1024 * 1024,
-			  "a transaction's events fit");
+/* Of one transaction, all bodies together: each has its build's metadata (METADATA_MAX_BYTES). A single body is bounded by
+ * what Kafka takes. */
+#define TRAIL_MAX_BYTES ((size_t)256 * 1024 * 1024)
+#define TRAIL_FULL_BYTES (TRAIL_MAX_BYTES / 2)
 
 struct trail_row {
 	const struct build *build;
@@ -61,6 +54,17 @@ struct trail_extra {
 	int32_t lost_attempt;
 	bool unsettled; /* ended without the proof that no late push can land */
 };
+
+/* Whoever chooses builds leaves the others to another transaction. What one build does fits in any case. */
+static inline bool trail_is_full(const struct trail *trail)
+{
+	return trail->bodies.len >= TRAIL_FULL_BYTES;
+}
+/* False: events were left out, and nothing of the transaction may be stored. */
+static inline bool trail_is_whole(const struct trail *trail)
+{
+	return buffer_ok(&trail->bodies);
+}
 
 /* Appends an event with the build's present state, takes its next sequence and moves its hash on. `extra` may be NULL.
  */
