@@ -34,6 +34,7 @@ struct intake {
 	struct expiry expiry;
 	struct projects_reaper reaper;
 	struct rows taken; /* partitions of kiln.worker.events whose workers are not known yet */
+	bool caught_up;    /* with a restore: nothing makes attempts any more but dispatch */
 	uint64_t shards;   /* of the outbox that go with the partitions */
 	int64_t chores_ms; /* not before */
 	int64_t early_ms;
@@ -104,9 +105,23 @@ static void on_lost(void *ctx, const char *topic, int32_t partition)
 
 /* --- between batches --- */
 
+/* After a restore, requests that are read again make attempts that run, by any instance, at workers whose own leases may
+ * be over and forgotten by then: once the last of them is committed, all workers are looked at again. */
+static void greet_all_again(struct intake *intake)
+{
+	int partitions = topic_find(TOPIC_WORKER_EVENTS)->partitions;
+	intake->caught_up = true;
+	for (int32_t partition = 0; partition < partitions; partition++) {
+		if (inbox_owns(intake->inbox, TOPIC_WORKER_EVENTS, partition))
+			rows_int(&intake->taken, partition);
+	}
+}
+
 /* Workers of partitions just taken over: their leases and accept deadlines run afresh (docs/protocol.md section 5). */
 static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
+	if (!intake->caught_up && intake->taken.len == 0 && atomic_load(&intake->service->epoch) >= 0)
+		greet_all_again(intake);
 	if (intake->taken.len == 0)
 		return 0;
 	struct pg_pipeline pipeline;

@@ -11,7 +11,7 @@ from databases import Database
 from kiln_testing.records import partition_of
 from kiln_testing.services import held_threads
 from kiln_testing.waiting import stays, wait_for
-from playing import ASSIGNMENTS, RESULTS, Gateway, Service, Worker, new_id, skip_old_records
+from playing import ASSIGNMENTS, REQUESTS, RESULTS, Gateway, Service, Worker, new_id, skip_old_records
 from readiness import missing
 
 COUNT = 200
@@ -257,6 +257,44 @@ def test_leases_start_afresh_with_a_new_owner(place):
     place.all_ended([build])
     assert time.monotonic() - began >= 4
     place.check([build])
+
+
+def stored_trail(gateway, build):
+    """Puts a running build back to where its request is not applied and its trail is only on Kafka, as a restore finds it."""
+    gateway.sql("insert into restored_events (build_id, sequence, type, time, body, hash) select build_id, sequence, type, time, body, hash from build_events where build_id = %s", build)
+    for table in ("project_slots", "build_events", "build_requests", "build_attempts"):
+        gateway.sql(f"delete from {table} where build_id = %s", build)
+    gateway.sql("delete from build_audit where id = %s", build)
+
+
+def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_lost_too(place):
+    gateway = place.gateway
+    service = place.service(KILN_LEASE_MS="60000")
+    silent = place.worker(works=False)
+    request = gateway.request(gateway.project())
+    build = request["build_id"]
+    gateway.send(request)
+    silent.accept(silent.assigned(build))
+    gateway.wait(build, "running")
+    wait_for(lambda: gateway.sql("select count(*) from outbox") == [(0,)], "the outbox to be empty")
+    silent.freeze()
+    service.stop(signal.SIGKILL)
+    stored_trail(gateway, build)
+    last = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition_of(build.encode(), 12))
+    gateway.sql(
+        "insert into restored_logs select topic, partition, next_offset + 1 from consumer_offsets"
+        " where consumer = 'kiln-build-service' and topic = %s and partition = %s",
+        REQUESTS,
+        partition_of(last.encode(), 12),
+    )
+    place.service(KILN_LEASE_MS="1000")
+    wait_for(lambda: gateway.sql("select state from workers where id = %s", silent.id) == [("lost",)], "the worker to be lost")
+    gateway.send(request)
+    gateway.wait(build, "running")
+    gateway.post(gateway.project(), build=last)
+    wait_for(lambda: gateway.first_attempt(build, "end_reason") == "lease_expired", "the attempt to be lost")
+    place.worker()
+    place.all_ended([build, last])
 
 
 def id_in_half(half):
