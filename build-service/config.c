@@ -31,6 +31,9 @@ const struct config_option service_options[] = {
 			 "is kept"},
 	{"KILN_RETENTION_LOGS_DAYS", CONFIG_INT, FIELD(retention_logs_days), .fallback = "30", .min = 4, .max = 36500,
 	 .help = "days after which log lines go; those of a build go with its trail at the latest"},
+	{"KILN_RETENTION_WORKERS_DAYS", CONFIG_INT, FIELD(retention_workers_days), .fallback = "30", .min = 2, .max = 36500,
+	 .help =
+		 "days after which a worker that was lost or has said goodbye is forgotten; longer than its words are kept"},
 	{"KILN_RETENTION_EVERY_S", CONFIG_INT, FIELD(retention_every_s), .fallback = "60", .min = 1, .max = 86400,
 	 .help = "seconds between two looks for what is too old"},
 	{"KILN_BATCH_RECORDS", CONFIG_INT, FIELD(batch_records), .fallback = "1000", .min = 1, .max = 10000,

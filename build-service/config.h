@@ -17,6 +17,7 @@ struct service_config {
 	int64_t provisional_s;
 	int64_t retention_trail_days;
 	int64_t retention_logs_days;
+	int64_t retention_workers_days;
 	int64_t retention_every_s;
 	int64_t batch_records;
 };

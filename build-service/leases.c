@@ -7,8 +7,8 @@
 #include "common/base/clock.h"
 #include "common/base/map.h"
 
-#define MAX_WORKERS 100000
-#define MAX_TOKENS 10000 /* slots of one worker */
+#define MAX_WORKERS (1 << 28) /* as many as have rows: one that is not minded would hold its attempts for ever */
+#define MAX_TOKENS 10000      /* slots of one worker */
 
 struct lease {
 	struct fencing_token token;

@@ -4,12 +4,12 @@
 
 /* A build's log goes first, 500 records at a time: with its build it would all be in one statement, which must end in
  * time. */
-enum { TASK_LOGS, TASK_BUILDS, TASK_AUDIT, TASKS };
+enum { TASK_LOGS, TASK_BUILDS, TASK_AUDIT, TASK_WORKERS, TASKS };
 
 static struct metric removed[TASKS] = {RETENTION_REMOVED("log_records"), RETENTION_REMOVED("builds"),
-									   RETENTION_REMOVED("audit_entries")};
+									   RETENTION_REMOVED("audit_entries"), RETENTION_REMOVED("workers")};
 static struct metric last_run[TASKS] = {RETENTION_LAST_RUN("log_records"), RETENTION_LAST_RUN("builds"),
-										RETENTION_LAST_RUN("audit_entries")};
+										RETENTION_LAST_RUN("audit_entries"), RETENTION_LAST_RUN("workers")};
 
 int prune_start(struct service *service, struct retention **ret_retention, struct error *err)
 {
@@ -33,6 +33,15 @@ int prune_start(struct service *service, struct retention **ret_retention, struc
 						.removes = &sql_retention_remove_audit,
 						.removed = &removed[TASK_AUDIT],
 						.last_run = &last_run[TASK_AUDIT]},
+		/* The row is what fences an earlier start of the worker, and a clone; longer than the topic is kept, which a
+		 * restore or a rewind reads again. */
+		[TASK_WORKERS] = {.lock = "kiln.retention.workers",
+						  .days = config->retention_workers_days,
+						  .find = &sql_retention_find_workers,
+						  .locks = &sql_lock_workers,
+						  .removes = &sql_retention_remove_workers,
+						  .removed = &removed[TASK_WORKERS],
+						  .last_run = &last_run[TASK_WORKERS]},
 	};
 	const struct retention_options options = {.pg = service->pg,
 											  .watch = service->watch,

@@ -1,5 +1,6 @@
 /*
- * Retention of what the build service writes: ended builds with their trails, log lines, the audit log.
+ * Retention of what the build service writes: ended builds with their trails, log lines, the audit log, workers
+ * that are not there any more.
  */
 #pragma once
 

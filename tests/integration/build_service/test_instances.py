@@ -259,6 +259,19 @@ def test_leases_start_afresh_with_a_new_owner(place):
     place.check([build])
 
 
+def test_a_new_owner_minds_no_worker_that_is_not_there_and_holds_nothing(place):
+    gateway = place.gateway
+    for state in ("lost", "active"):
+        gateway.sql(
+            "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state)"
+            " select gen_random_uuid(), p, 1, gen_random_uuid(), 1, 0, now(), now(), %s from generate_series(0, 11) as p",
+            state,
+        )
+    service = place.service(KILN_LEASE_MS="1000")
+    wait_for(lambda: gateway.sql("select count(*) from workers where state = 'active'") == [(0,)], "those that were there to be lost")
+    assert len([line for line in service.lines() if line["msg"] == "worker not heard of any more"]) == 12
+
+
 def stored_trail(gateway, build):
     """Puts a running build back to where its request is not applied and its trail is only on Kafka, as a restore finds it."""
     gateway.sql("insert into restored_events (build_id, sequence, type, time, body, hash) select build_id, sequence, type, time, body, hash from build_events where build_id = %s", build)

@@ -74,6 +74,31 @@ def younger(gateway, ended, days=401):
     wait_gone(gateway, build, "the last one")
 
 
+def test_a_worker_that_is_not_there_any_more_goes_when_it_holds_nothing(gateway):
+    def known(state, days, held=False):
+        one = new_id()
+        gateway.sql(
+            "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state)"
+            f" values (%s, 0, 1, gen_random_uuid(), 1, 0, now(), now() - interval '{days} days', %s)",
+            one,
+            state,
+        )
+        if held:
+            gateway.sql(
+                "insert into build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held) values (%s, 1, %s, %s, 1, %s, 'run', 'accepted', true)",
+                new_id(), new_id(), one, new_id(),
+            )  # fmt: skip
+        return one
+
+    stay = [known("lost", 31, held=True), known("lost", 29), known("draining", 31)]
+    go = [known("lost", 31), known("gone", 31)]
+    found = lambda ids: {one for one, in gateway.sql("select id::text from workers where id = any(%s::uuid[])", ids)}  # noqa: E731
+    wait_for(lambda: not found(go), "the old ones to go")
+    assert found(stay) == set(stay)
+    gateway.sql("delete from build_attempts where worker_id = any(%s::uuid[])", stay)
+    gateway.sql("delete from workers where id = any(%s::uuid[])", stay)
+
+
 def test_a_build_goes_with_all_that_there_is_of_it_and_younger_ones_stay(gateway, ended, service, shared_database):
     old, young = ended(), ended()
     removed = service.metric('kiln_retention_removed_total{what="builds"}')

@@ -66,6 +66,16 @@ def test_a_match_leaves_lines_alone_that_no_free_slot_can_serve(shared_database)
     assert rows_of_a_match(shared_database, "claude-code") < LINES
 
 
+def test_a_match_looks_at_no_worker_that_is_not_there(shared_database):
+    with plans.session(shared_database.url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state)"
+            " select gen_random_uuid(), 0, 1, gen_random_uuid(), 1, 0, now(), now(), 'lost' from generate_series(1, 1000)"
+        )
+        _, plan = plans.run(connection, (CANDIDATES.parent / "match_workers.sql").read_text(encoding="utf-8"), 8000)
+        assert sum(map(plans.rows_read, plans.nodes(plan))) < 1000
+
+
 def test_the_mark_of_removed_log_lines_goes_with_their_build(shared_database):
     build = new_id()
     shared_database.sql(

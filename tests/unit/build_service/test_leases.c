@@ -156,6 +156,18 @@ TEST(what_a_later_start_does_not_list_waits_for_a_round_of_its_own)
 	leases_free(leases);
 }
 
+TEST(there_is_no_number_of_workers_that_ends_the_service)
+{
+	struct leases *leases = leases_new(PATIENCE_MS);
+	char id[UUID_TEXT_SIZE];
+	for (int i = 0; i < 100001; i++) {
+		(void)snprintf(id, sizeof(id), "01890000-0000-7000-8000-%012d", i);
+		leases_watch(leases, id, 0);
+	}
+	assert_true(leases_minds(leases, id));
+	leases_free(leases);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +177,7 @@ int main(void)
 		cmocka_unit_test(a_worker_that_became_silent_later_is_not_still_due),
 		cmocka_unit_test(only_attempts_that_were_due_are_still_due),
 		cmocka_unit_test(what_a_new_start_does_not_list_is_due_at_once_until_it_was_expired),
+		cmocka_unit_test(there_is_no_number_of_workers_that_ends_the_service),
 		cmocka_unit_test(what_a_later_start_does_not_list_waits_for_a_round_of_its_own),
 	};
 	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
