@@ -44,10 +44,21 @@ def pid_of(system, name):
     return None
 
 
-def kill_up(system, name):
+def instances(name):
+    """Processes of the program itself, wherever it lies, without those that it starts for a task of their own."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            program, *rest = (process / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+            if pathlib.PurePath(program).name == name and rest == [""]:
+                found.append(int(process.name))
+    return found
+
+
+def kill_up(system, name, program):
     """./dev up with all of its process group, at the moment when it has started `name`."""
     before = pid_of(system, name)
-    with contextlib.suppress(TypeError, ProcessLookupError):
+    if before in instances(program):  # the last kill came late
         os.kill(before, signal.SIGKILL)
     up = subprocess.Popen(
         [str(places.DEV), "up"], env=own_environment() | SETTINGS | {"KILN_DEV_DIR": str(system.folder)}, stdin=subprocess.DEVNULL,
@@ -60,21 +71,10 @@ def kill_up(system, name):
     assert up.wait(60) == -signal.SIGKILL
 
 
-def instances(name):
-    """Processes of the program itself, without those that it starts for a task of their own."""
-    line = f"{places.BIN / name}\0".encode()
-    found = []
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes() == line:
-                found.append(int(process.name))
-    return found
-
-
 @pytest.mark.timeout(900)
 def test_an_up_that_is_killed_while_services_start_is_finished_by_the_next(system):
-    for name in ("gateway", "executor-1"):
-        kill_up(system, name)
+    kill_up(system, "gateway", "kiln-gateway")
+    kill_up(system, "executor-1", "kiln-executor")
     system.up(env=SETTINGS)
     assert system.is_whole() and system.is_ready()
     # Nobody of the killed ones is left beside those that count.
