@@ -5,7 +5,7 @@ import uuid
 
 import confluent_kafka
 import pytest
-from kiln_testing import records
+from kiln_testing import cloudevents, records
 from kiln_testing.streams import EventStream
 from kiln_testing.waiting import wait_for
 
@@ -24,19 +24,7 @@ KEPT = ["kiln.build.requests", "kiln.build.results", "kiln.worker.events", "kiln
 
 
 def headers(type, **changes):
-    found = {
-        "ce_specversion": "1.0",
-        "ce_id": str(uuid.uuid4()),
-        "ce_type": type,
-        "ce_source": "/kiln/test",
-        "ce_subject": str(uuid.uuid4()),
-        "ce_time": NOW,
-        "ce_dataschema": f"urn:kiln:schema:{type}",
-        "content-type": "application/json",
-        records.RUBBISH: "1",
-    }
-    found |= changes
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in found.items() if value is not None]
+    return cloudevents.headers(type, "/kiln/test", str(uuid.uuid4()), **{"ce_time": NOW, records.RUBBISH: "1"} | changes)
 
 
 def send(system, topic, value, head, key=None, partition=None):

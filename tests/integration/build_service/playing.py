@@ -4,13 +4,14 @@ import secrets
 import threading
 import time
 import uuid
-from datetime import datetime, timezone
 
 import confluent_kafka
 import psycopg
 
 from databases import BIN, PASSWORDS
+from kiln_testing import cloudevents
 from kiln_testing.applied import wait_applied
+from kiln_testing.cloudevents import now
 from kiln_testing.process import Process
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import TooLate, wait_for
@@ -18,10 +19,6 @@ from kiln_testing.waiting import TooLate, wait_for
 REQUESTS, ASSIGNMENTS, RESULTS = "kiln.build.requests", "kiln.build.assignments", "kiln.build.results"
 WORKER_EVENTS, EVENTS, LOGS = "kiln.worker.events", "kiln.build.events", "kiln.build.logs"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def now():
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def new_id():
@@ -69,12 +66,9 @@ class Sender:
         self.producer = confluent_kafka.Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "linger.ms": 0, "message.max.bytes": 8388608})
 
     def send(self, topic, key, type, data, event_id=None, value=None, headers=None):  # pylint: disable=redefined-builtin
-        all_headers = {
-            "ce_specversion": "1.0", "ce_id": event_id or str(uuid.uuid4()), "ce_source": self.source, "ce_type": type, "ce_subject": key,
-            "ce_time": now(), "traceparent": TRACEPARENT, "content-type": "application/json", **(headers or {}),
-        }  # fmt: skip
+        changes = {"ce_id": event_id or str(uuid.uuid4()), "traceparent": TRACEPARENT, **(headers or {})}
         body = json.dumps(data, separators=(",", ":")).encode() if value is None else value
-        self.producer.produce(topic, value=body, key=key, headers=[(name, text) for name, text in all_headers.items() if text is not None])
+        self.producer.produce(topic, value=body, key=key, headers=cloudevents.headers(type, self.source, key, **changes))
         self.producer.poll(0)
 
     def flush(self):

@@ -3,6 +3,7 @@ import confluent_kafka
 import confluent_kafka.admin
 import pytest
 
+from kiln_testing import cloudevents
 from kiln_testing.waiting import wait_for
 from playing import REQUESTS, Gateway, Service, Worker, skip_old_records
 
@@ -26,8 +27,7 @@ def produce(database, partition, *ce_ids):
     """(log start, log end) after it."""
     producer = confluent_kafka.Producer({"bootstrap.servers": database.system.brokers})
     for ce_id in ce_ids:
-        headers = {"ce_specversion": "1.0", "ce_id": ce_id, "ce_type": "build.log", "ce_source": "/test"}
-        producer.produce(TOPIC, b"{}", partition=partition, headers=list(headers.items()))
+        producer.produce(TOPIC, b"{}", partition=partition, headers=cloudevents.headers("build.log", "/test", None, ce_id=ce_id))
     assert producer.flush(60) == 0
     return watermarks(database, TOPIC, partition)
 

@@ -11,12 +11,13 @@ import threading
 import time
 import urllib.error
 import uuid
-from datetime import datetime, timezone
 
 import confluent_kafka
 
 from databases import BIN
+from kiln_testing import cloudevents
 from kiln_testing.agents import Agents as AgentFolder, processes_with
+from kiln_testing.cloudevents import now
 from kiln_testing.process import Process, end
 from kiln_testing.records import Judge, Record
 from kiln_testing.repositories import EMPTY_ENV, Repository
@@ -25,10 +26,6 @@ from kiln_testing.waiting import wait_for
 
 ASSIGNMENTS, RESULTS, WORKER_EVENTS, LOGS = "kiln.build.assignments", "kiln.build.results", "kiln.worker.events", "kiln.build.logs"
 READ = (RESULTS, WORKER_EVENTS, LOGS)
-
-
-def now():
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class GitSite:
@@ -114,13 +111,10 @@ class BuildService:
     def send(self, kind, data):
         """Where it lies: the offset in the executor's partition."""
         key = data["worker_id"]
-        headers = {
-            "ce_specversion": "1.0", "ce_id": str(uuid.uuid4()), "ce_source": "/kiln/build-service", "ce_type": kind, "ce_subject": key, "ce_time": now(),
-            "ce_dataschema": f"urn:kiln:schema:{kind}", "content-type": "application/json",
-        }  # fmt: skip
+        headers = cloudevents.headers(kind, "/kiln/build-service", key)
         sent = []
         self.producer.produce(
-            ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=list(headers.items()), on_delivery=lambda error, message: sent.append((error, message))
+            ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=headers, on_delivery=lambda error, message: sent.append((error, message))
         )
         assert self.producer.flush(60) == 0
         [(error, message)] = sent

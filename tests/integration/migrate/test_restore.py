@@ -1,5 +1,4 @@
 """kiln-migrate restore: published events that the trails lack are taken over, and nothing else is. (The whole way of a restore: tests/system/test_restore.py.)"""
-import datetime
 import hashlib
 import json
 import uuid
@@ -10,6 +9,7 @@ import pytest
 import rfc8785
 
 from databases import PASSWORDS
+from kiln_testing import cloudevents
 from kiln_testing.places import ROOT
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import wait_for
@@ -77,12 +77,10 @@ class Build:
     def publish(self, *kinds):
         producer = confluent_kafka.Producer({"bootstrap.servers": self.database.system.brokers})
         for sequence, kind, data, digest in self.events:
-            headers = {
-                "ce_specversion": "1.0", "ce_id": f"build/{self.id}/{sequence}", "ce_type": kind, "ce_source": "/kiln/build-service", "ce_subject": self.id,
-                "ce_time": datetime.datetime.now(datetime.UTC).isoformat(), "ce_sequence": f"{sequence:010}", "ce_hash": digest.hex(),
-            }  # fmt: skip
+            place = {"ce_id": f"build/{self.id}/{sequence}", "ce_sequence": f"{sequence:010}", "ce_hash": digest.hex()}
+            headers = cloudevents.headers(kind, "/kiln/build-service", self.id, **place)
             if kind in kinds:
-                producer.produce("kiln.build.events", data, key=self.id, partition=partition_of(self.id.encode(), PARTITIONS), headers=list(headers.items()))
+                producer.produce("kiln.build.events", data, key=self.id, partition=partition_of(self.id.encode(), PARTITIONS), headers=headers)
         assert producer.flush(60) == 0
         return self
 

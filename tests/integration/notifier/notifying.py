@@ -10,6 +10,7 @@ import uuid
 import confluent_kafka
 
 from databases import BIN, PASSWORDS
+from kiln_testing import cloudevents
 from kiln_testing.process import Process
 from kiln_testing.waiting import TooLate, wait_for
 
@@ -135,18 +136,13 @@ class Builds:
         """Queued; flush() makes sure of it. The ce_id."""
         event_id = f"build/{build}/{sequence}"
         body = json.dumps(self.data(build, sequence), separators=(",", ":"), sort_keys=True) if value is None else value
-        all_headers = {
-            "ce_specversion": "1.0",
+        changes = {
             "ce_id": event_id,
-            "ce_source": "/kiln/build-service",
-            "ce_type": type,
-            "ce_subject": build,
             "ce_time": "2026-11-23T17:20:00.123456Z",
             "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "content-type": "application/json",
             **(headers or {}),
         }
-        self.producer.produce(TOPIC, value=body, key=build, headers=list(all_headers.items()))
+        self.producer.produce(TOPIC, value=body, key=build, headers=cloudevents.headers(type, "/kiln/build-service", build, **changes))
         return event_id
 
     def flush(self):
