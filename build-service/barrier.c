@@ -67,15 +67,42 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 	return 0;
 }
 
+/* A fetch under way may keep each question waiting for half a second: one by one, a worker with many attempts would
+ * take seconds, on the thread that applies everything. Those that answered the last time are asked for together; when
+ * one of them does not, each is asked for itself. */
+static struct partitions read_together(struct barrier *barrier, struct inbox *inbox)
+{
+	enum { ALL = BARRIER_TOPICS * BARRIER_PARTITIONS };
+	struct kafka_position positions[ALL];
+	int64_t ends[ALL];
+	size_t len = 0;
+	struct partitions told = {{0}};
+	for (int place = 0; place < ALL; place++) {
+		int topic = place / BARRIER_PARTITIONS, partition = place % BARRIER_PARTITIONS;
+		if (has(&barrier->wanted, topic, partition) && barrier->end[topic][partition].pause_ms == 0)
+			positions[len++] = (struct kafka_position){.topic = topics[topic], .partition = partition};
+	}
+	struct error ignored = ERROR_INIT;
+	if (len < 2 || inbox_end_offsets(inbox, positions, len, END_OFFSET_ASK_MS, ends, &ignored) < 0)
+		return told;
+	for (size_t i = 0; i < len; i++) {
+		int topic = topic_index(positions[i].topic);
+		barrier->end[topic][positions[i].partition].value = ends[i];
+		put(&told, topic, positions[i].partition);
+	}
+	return told;
+}
+
 /* From where the last look gave up, so that each has its turn however many do not answer. */
 static void read_ends(struct barrier *barrier, struct inbox *inbox)
 {
+	const struct partitions told = read_together(barrier, inbox);
 	struct end_offset_look look = {0};
 	int first = barrier->ask_first;
 	for (int i = 0; i < BARRIER_TOPICS * BARRIER_PARTITIONS; i++) {
 		int place = (first + i) % (BARRIER_TOPICS * BARRIER_PARTITIONS);
 		int topic = place / BARRIER_PARTITIONS, partition = place % BARRIER_PARTITIONS;
-		if (!has(&barrier->wanted, topic, partition))
+		if (!has(&barrier->wanted, topic, partition) || has(&told, topic, partition))
 			continue;
 		bool had_given_up = end_offset_gave_up(&look);
 		if (!end_offset_ask(&barrier->end[topic][partition], &look, inbox, topics[topic], partition))

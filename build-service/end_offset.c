@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-#define ASK_MS 1000       /* more than a fetch under way keeps the connection for */
 #define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
 #define PAUSE_MAX_MS 30000
 #define UNANSWERED_MAX 2 /* then Kafka is away, or as good as */
@@ -26,7 +25,7 @@ bool end_offset_ask(struct end_offset *end, struct end_offset_look *look, struct
 	if (end_offset_gave_up(look) || clock_boot_ms() < end->not_before_ms)
 		return false;
 	struct error err = ERROR_INIT;
-	if (inbox_end_offset(inbox, topic, partition, ASK_MS, &end->value, &err) == 0) {
+	if (inbox_end_offset(inbox, topic, partition, END_OFFSET_ASK_MS, &end->value, &err) == 0) {
 		end->pause_ms = 0;
 		return true;
 	}

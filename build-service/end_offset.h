@@ -10,6 +10,8 @@
 
 #include "common/pg/inbox.h"
 
+#define END_OFFSET_ASK_MS 1000 /* more than a fetch under way keeps the connection for */
+
 /* Of one partition, over all looks. Zeroed it begins. */
 struct end_offset {
 	int64_t value;         /* by the last answer */

@@ -253,6 +253,12 @@ int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, 
 	return kafka_watermarks_of(inbox->consumer, &position, 1, timeout_ms, NULL, ret_offset, err);
 }
 
+int inbox_end_offsets(struct inbox *inbox, const struct kafka_position *positions, size_t count, int timeout_ms,
+					  int64_t *ret_offsets, struct error *err)
+{
+	return kafka_watermarks_of(inbox->consumer, positions, count, timeout_ms, NULL, ret_offsets, err);
+}
+
 static bool not_ready(struct buffer *why, const char *text)
 {
 	if (why != NULL)

@@ -118,5 +118,8 @@ int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t part
 /* End offset by the broker, on the inbox's thread, which it keeps for up to timeout_ms. */
 int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_offset,
 					 struct error *err) MUST_CHECK;
+/* The same of several with one request a broker; fails for all when one is not told. */
+int inbox_end_offsets(struct inbox *inbox, const struct kafka_position *positions, size_t count, int timeout_ms,
+					  int64_t *ret_offsets, struct error *err) MUST_CHECK;
 /* Any thread, for /readyz. */
 bool inbox_ready(struct inbox *inbox, struct buffer *why);
