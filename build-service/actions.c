@@ -284,7 +284,7 @@ static void conclude_run(const struct transition_context *context, struct build 
 	}
 	if (outcome == OUTCOME_COMPLETED) {
 		set_ended(build, STATUS_COMPLETED);
-		emit_end(context, build, occurrence->finish.result, NULL, NULL, false);
+		emit_end(context, build, occurrence->finish.result, NULL, NULL, must_settle(build, proven));
 		return;
 	}
 	/* Cancelled without a wish: the worker hands it back, and that is no try. */

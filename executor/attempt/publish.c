@@ -120,6 +120,7 @@ static enum step moved_on(struct publication *p)
 						   "the branch kept moving"); /* the step says it */
 		return STEP_OVER;
 	}
+	wait_for(p, backoff_next_spread(&p->backoff)); /* listings and fetches may disagree for long */
 	p->looked = false;
 	return STEP_AGAIN;
 }
@@ -313,7 +314,9 @@ int attempt_publish(struct attempt *attempt, const struct commit_made *made)
 		.attempt = attempt,
 		.deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms,
 		.backoff = {.min_ms = FIRST_BACKOFF_MS, .max_ms = MAX_BACKOFF_MS},
-		.looked = true, /* by attempt_prepare; leases and fence catch what has changed since */
+		/* By attempt_prepare; leases and fence catch what has changed since. What it fetched may be newer than what it
+		 * listed, and an earlier push is only found in what was listed. */
+		.looked = assignment->announced_len == 0,
 		.has_onto = attempt->has_start,
 		.onto = attempt->start,
 		.commit = made->commit,

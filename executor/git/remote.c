@@ -252,6 +252,16 @@ static void take_words(const char *errors, struct push_report *report)
 	}
 }
 
+/* git's own words: what the server or a hook of its prints has "remote: " before it. */
+static bool tells_of_413(const char *errors)
+{
+	static const char words[] = "error: RPC failed; HTTP 413";
+	const char *found = strstr(errors, words);
+	while (found != NULL && found != errors && found[-1] != '\n')
+		found = strstr(found + 1, words);
+	return found != NULL;
+}
+
 /* A web server before git's takes no more than so much, and has passed nothing on. */
 static void take_size_refusal(const struct remote_push *push, struct push_report *report)
 {
@@ -278,7 +288,7 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 	if (report->atomic_unsupported)
 		report->sent = false;
 	take_words(errors, report);
-	if (rc == 0 && !reading.lines && strstr(errors, "returned error: 413") != NULL) {
+	if (rc == 0 && !reading.lines && tells_of_413(errors)) {
 		take_size_refusal(push, report);
 	} else if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
 		rc = command_failed(&command, "pushing", status, err);

@@ -70,8 +70,9 @@ struct push_report {
 };
 
 /* Not interruptible: its outcome decides. 0 whenever git ran to its end with at least one line, or was refused by
- * atomic_unsupported or for its size (HTTP 413: both refs are PUSH_REJECTED then); otherwise -1, and ret_report->sent tells whether the fate is unknown (ERR_DENIED and
- * ERR_NOT_FOUND are refusals before anything was sent). ret_report is always filled. */
+ * atomic_unsupported or for its size (HTTP 413: both refs are PUSH_REJECTED then); otherwise -1, and ret_report->sent
+ * tells whether the fate is unknown (ERR_DENIED and ERR_NOT_FOUND are refusals before anything was sent). ret_report is
+ * always filled. */
 int remote_push(const struct git_remote *remote, const struct remote_push *push, int64_t deadline_ms,
 				struct push_report *ret_report, struct error *err) MUST_CHECK;
 

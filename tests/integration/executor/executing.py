@@ -157,10 +157,11 @@ class Attempt:
         return self
 
     def command(self, kind, **more):
-        self.service.send(kind, {**self.executor.addressee(), **self.token, **more})
+        """Its place."""
+        return self.service.send(kind, {**self.executor.addressee(), **self.token, **more})
 
     def cancel(self):
-        self.command("attempt.cancel")
+        return self.command("attempt.cancel")
 
     def release(self, last=True):
         self.command("attempt.released", last=last)

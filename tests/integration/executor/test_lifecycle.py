@@ -42,7 +42,7 @@ def test_an_executor_without_slots_rests(own_executor):
     executor = own_executor(KILN_SLOTS="0")
     begin = cpu_seconds(executor.process.pid)
     stays(lambda: executor.process.poll() is None, "the executor", 3, poll=0.1)
-    assert cpu_seconds(executor.process.pid) - begin < 0.15, "it spins"
+    assert cpu_seconds(executor.process.pid) - begin < 1, "it spins"
 
 
 def test_an_assignment_that_comes_again_after_its_release_starts_nothing(own_executor, agents, site, place):

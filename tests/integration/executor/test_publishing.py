@@ -232,8 +232,7 @@ def test_a_cancel_during_the_push_waits_for_its_outcome_which_wins(executor, age
     repository.hook("pre-receive", hangs_in(place))
     attempt = executor.attempt(repository, agents.write(MAKE)).assign()
     wait_for((place / "pushing").exists, "the push to be under way")
-    attempt.cancel()
-    executor.next_heartbeat(3)
+    executor.next_heartbeat_behind(attempt.cancel())
     (place / "go").touch()
     finished = attempt.finished()
     assert finished["outcome"] == "completed" and finished["published"] and repository.tip() == finished["result"]["commit_sha"]
@@ -246,8 +245,7 @@ def test_what_a_child_that_died_was_pushing_is_looked_for_and_closed_only_when_n
     attempt = executor.attempt(repository, agents.write(MAKE)).assign()
     wait_for((place / "pushing").exists, "the push to be under way")
     if cancelled:
-        attempt.cancel()
-        executor.next_heartbeat(3)
+        executor.next_heartbeat_behind(attempt.cancel())
     os.kill(executor.child_of(attempt), signal.SIGKILL)
     (place / "go").touch()
     finished = attempt.finished()
@@ -373,10 +371,11 @@ def test_credentials_that_are_missing_wrong_or_for_others_are_git_auth(executor,
 
 
 def break_mirror(executor, repository):
-    for folder in executor.mirror_of(repository).glob("objects/??"):
-        for path in folder.iterdir():
-            path.chmod(0o644)
-            path.write_bytes(b"garbage")
+    objects = list(executor.mirror_of(repository).glob("objects/??/*"))
+    assert objects
+    for path in objects:
+        path.chmod(0o644)
+        path.write_bytes(b"garbage")
 
 
 def test_a_broken_mirror_is_made_again(executor, agents, site):
