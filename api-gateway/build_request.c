@@ -292,23 +292,23 @@ static void write_git(struct json_writer *w, const struct build_request *build)
 	json_object_end(w);
 }
 
-/* What the template's problems add to what is told already: a value of another type is not missing as well, and a name
- * that is none is not unknown as well. */
-static void add_new(const struct schema_problems *found, size_t pointer_len, struct schema_problems *problems)
+/* What the template's problems add to what is told already: a value of another type is not missing as well. */
+static void add_new(const struct schema_problems *found, struct schema_problems *problems)
 {
 	for (size_t i = 0; i < found->len; i++) {
 		const struct schema_problem *problem = &found->items[i];
-		if (!schema_problems_have(problems, problem->pointer) && template_is_name(problem->pointer + pointer_len + 1))
+		if (!schema_problems_have(problems, problem->pointer))
 			schema_problem_add(problems, problem->pointer, problem->code, "%s", problem->detail);
 	}
 	problems->truncated = problems->truncated || found->truncated;
 }
 
-/* Which template it is to be, and what of it, is not known. */
+/* False: which template it is to be, or with which variables, is not known; after more problems than are told the rest
+ * has not been looked at, and there may be any number of variables. */
 static bool is_renderable(const struct build_request *build, const struct schema_problems *problems)
 {
 	const cJSON *template = build->spec.at[SPEC_TEMPLATE];
-	return (build->template != NULL || template == NULL || cJSON_IsNull(template)) &&
+	return (build->template != NULL || template == NULL || cJSON_IsNull(template)) && !problems->truncated &&
 		   !is_wrong(build, "template", problems) && !is_wrong(build, "variables", problems);
 }
 
@@ -329,7 +329,7 @@ void build_request_render(const struct build_request *build, struct buffer *prom
 	};
 	struct schema_problems found = {0};
 	template_render(&input, prompt, &found);
-	add_new(&found, strlen(pointer), problems);
+	add_new(&found, problems);
 	schema_problems_release(&found);
 	if (!buffer_ok(prompt) || prompt->len > PROMPT_MAX_BYTES) {
 		(void)snprintf(detail, sizeof(detail), "the rendered prompt has more than %d bytes", PROMPT_MAX_BYTES);

@@ -1,6 +1,7 @@
 #include "api-gateway/spec.h"
 
 #include "common/base/compiler.h"
+#include "common/model/metadata.h"
 
 #define NAME(text)                                                                                                     \
 	{                                                                                                                  \
@@ -59,4 +60,14 @@ int64_t spec_int(const struct spec *spec, enum spec_field field, int64_t fallbac
 	double value = cJSON_IsNumber(member) ? member->valuedouble : 0.5;
 	bool whole = value >= -9007199254740992.0 && value <= 9007199254740992.0 && value == (double)(int64_t)value;
 	return whole ? (int64_t)value : fallback;
+}
+
+void spec_check_metadata(const cJSON *metadata, struct schema_problems *problems)
+{
+	CLEANUP(buffer_release_p) struct buffer text;
+	buffer_init(&text, METADATA_MAX_BYTES);
+	if (cJSON_GetArraySize(metadata) > METADATA_MAX_ENTRIES)
+		schema_problem_add(problems, "/metadata", "too_many", "there may be %d entries", METADATA_MAX_ENTRIES);
+	else if (metadata != NULL && json_canonical(&text, metadata) < 0)
+		schema_problem_add(problems, "/metadata", "too_long", "has more than %d bytes in all", METADATA_MAX_BYTES);
 }

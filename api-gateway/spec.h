@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/json/json.h"
+#include "common/json/schema.h"
 
 enum spec_field {
 	SPEC_PROMPT,
@@ -43,3 +44,6 @@ const char *spec_name(enum spec_field field);
 const char *spec_text(const struct spec *spec, enum spec_field field);
 bool spec_flag(const struct spec *spec, enum spec_field field);
 int64_t spec_int(const struct spec *spec, enum spec_field field, int64_t fallback);
+
+/* The size of metadata that no schema has measured: what was merged, or taken by older rules. NULL fits. */
+void spec_check_metadata(const cJSON *metadata, struct schema_problems *problems);

@@ -83,7 +83,7 @@ static void report_unknown(const struct template_input *input, struct schema_pro
 		const char *name = variable->string;
 		bool known = input->text != NULL && strcmp(name, "prompt") != 0 &&
 					 (json_get(input->defaults, name) != NULL || text_names(input->text, name));
-		if (known)
+		if (known || !template_is_name(name)) /* the schema says what is no name */
 			continue;
 		char pointer[128];
 		(void)snprintf(pointer, sizeof(pointer), "%.31s/%.63s", input->pointer, name);

@@ -29,7 +29,13 @@ CREATE INDEX build_queue_both ON build_queue (project_id, (branch || ' ' || temp
 -- 0022's, which puts builds into the queue with what is new in it.
 CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE sql AS $$
 	WITH event AS MATERIALIZED (
-		SELECT published.*, bool_or(type = 'build.started' AND data ->> 'mode' = 'run') OVER (PARTITION BY build_id, data ->> 'attempt') AS was_tried
+		SELECT
+			published.*,
+			-- It may have been accepted before the backup.
+			bool_or(type = 'build.started' AND data ->> 'mode' = 'run') OVER (PARTITION BY build_id, data ->> 'attempt') OR EXISTS (
+				SELECT FROM build_attempts a
+				WHERE a.build_id = published.build_id AND a.attempt = (data ->> 'attempt')::integer AND a.mode = 'run' AND a.accepted_at IS NOT NULL
+			) AS was_tried
 		FROM (
 			SELECT r.*, convert_from(r.body, 'UTF8')::json AS text, convert_from(r.body, 'UTF8')::jsonb AS data, b.last_sequence
 			FROM restored_events r JOIN build_audit b ON b.id = r.build_id

@@ -7,8 +7,8 @@
 #include "api-gateway/handlers/common.h"
 #include "api-gateway/project_row.h"
 #include "api-gateway/representation.h"
+#include "api-gateway/spec.h"
 #include "common/base/str.h"
-#include "common/model/metadata.h"
 #include "common/pg/outbox.h"
 #include "kiln_gateway_sql.h"
 
@@ -98,18 +98,7 @@ static void merge(cJSON *target, const cJSON *patch)
 	}
 }
 
-/* Each part of a patch may fit, and the whole not. */
-static void check_metadata(const cJSON *metadata, struct schema_problems *problems)
-{
-	CLEANUP(buffer_release_p) struct buffer text;
-	buffer_init(&text, METADATA_MAX_BYTES);
-	if (cJSON_GetArraySize(metadata) > METADATA_MAX_ENTRIES)
-		schema_problem_add(problems, "/metadata", "too_many", "there may be %d entries", METADATA_MAX_ENTRIES);
-	if (metadata != NULL && json_canonical(&text, metadata) < 0)
-		schema_problem_add(problems, "/metadata", "too_long", "has more than %d bytes in all", METADATA_MAX_BYTES);
-}
-
-static int check_merged(struct request *request, const cJSON *merged)
+static int check_merged(struct request *request, const cJSON *merged, bool changes_metadata)
 {
 	struct schema_problems problems = {0};
 	const cJSON *agent = json_get(merged, "agent");
@@ -117,7 +106,8 @@ static int check_merged(struct request *request, const cJSON *merged)
 	project_check_base(request->gateway, merged, "", &problems);
 	if (cJSON_IsObject(agent) && json_get_string(agent, "provider") == NULL)
 		schema_problem_add(&problems, "/agent/provider", "required", "an agent needs a provider");
-	check_metadata(json_get(merged, "metadata"), &problems);
+	if (changes_metadata) /* its parts may fit, and the whole not; what was taken by older rules stays */
+		spec_check_metadata(json_get(merged, "metadata"), &problems);
 	if (problems.len == 0)
 		return 0;
 	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
@@ -142,7 +132,7 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 {
 	CLEANUP(cJSON_Delete_p) cJSON *merged = patchable(old);
 	merge(merged, patch);
-	if (check_merged(request, merged) < 0)
+	if (check_merged(request, merged, json_get(patch, "metadata") != NULL) < 0)
 		return -1;
 	CLEANUP(project_values_release) struct project_values values;
 	project_values_from(&values, merged);

@@ -121,6 +121,7 @@ static int check(struct again *again)
 	int priority;
 	build->spec.at[SPEC_TEMPLATE] = NULL; /* rendered already, whatever has become of the template */
 	build_request_check(build, &problems);
+	spec_check_metadata(build->spec.at[SPEC_METADATA], &problems);
 	if (problems.len > 0) {
 		(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
 		schema_problems_release(&problems);

@@ -2,4 +2,4 @@
 -- was committed with the project's.
 SELECT encode(webhook_secret, 'hex') AS secret
 FROM projects
-WHERE id = $1::uuid AND EXISTS (SELECT 1 FROM audit_log WHERE resource = $1::text AND token_id = $2::uuid AND outcome = 'created')
+WHERE id = $1::uuid AND provisional_build IS NOT NULL AND EXISTS (SELECT 1 FROM audit_log WHERE resource = $1::text AND token_id = $2::uuid AND outcome = 'created')

@@ -251,7 +251,7 @@ static void check_canonical_bytes(struct run *run, const struct schema *s, const
 static void check_object(struct run *run, const struct schema *s, const cJSON *object, const struct path *path)
 {
 	uint64_t seen[SCHEMA_MAX_PROPERTIES / 64] = {0};
-	size_t count = 0, next = 0;
+	size_t count = 0, next = 0, problems = run->problems != NULL ? run->problems->len : 0;
 	struct path at = {.parent = path};
 	for (const cJSON *member = object->child; member != NULL && !run->stop; member = member->next) {
 		size_t index = find_property(s, member->string, next);
@@ -271,7 +271,9 @@ static void check_object(struct run *run, const struct schema *s, const cJSON *o
 	}
 	if (!run->stop)
 		check_count(run, s, count, false, path);
-	if (!run->stop && (s->rules & RULE_MAX_CANONICAL_BYTES) != 0)
+	/* Of one that has another problem its size is not worth saying. */
+	bool is_sound = run->problems != NULL ? run->problems->len == problems : !run->failed;
+	if (!run->stop && is_sound && (s->rules & RULE_MAX_CANONICAL_BYTES) != 0)
 		check_canonical_bytes(run, s, object, path);
 }
 

@@ -82,6 +82,14 @@ def test_missing_and_unknown_variables_are_all_named_at_once(kiln):
     assert set(pointers(kiln.api.post(path, body, expect=422))) == wanted | {"/auto_push", "/colour"}
 
 
+def test_of_more_variables_than_are_told_of_none_is_looked_for_in_the_text(kiln):
+    """Eighty thousand names in a text of fifty thousand places would keep a gateway busy for minutes."""
+    template = make(kiln, "{{a}}" * 50000)
+    body = spec("none", template=template["name"], variables={f"v{n}": 1 for n in range(80000)})
+    found = pointers(kiln.api.post(f"/projects/{kiln.project()['id']}/builds", body, expect=422))
+    assert found and all(pointer.startswith("/variables/") for pointer in found)
+
+
 def test_an_unknown_template_is_422(kiln):
     project = kiln.project()
     for name in ("nobody-made-this", f"{make(kiln, 'x')['name']}@9"):

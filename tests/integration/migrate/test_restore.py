@@ -141,6 +141,22 @@ def test_an_assignment_that_was_lost_before_it_was_accepted_is_no_try(database):
     assert build.row()[2:4] == (2, 1)
 
 
+def test_a_loss_of_what_was_accepted_before_the_backup_is_no_try(database):
+    lives = [*LIVES.items()][:3] + [("build.attempt_lost", ("pending", "queued", {"reason": "lease_expired"}))]
+    build = Build(database, lives).as_pending()
+    database.sql("update build_audit set status = 'running', phase = 'preparing', attempt = 1, attempts_used = 1, last_sequence = 3, last_hash = %s where id = %s", build.events[2][3], build.id)
+    for sequence, kind, data, digest in build.events[1:3]:
+        database.sql("insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), 1, %s, %s)", build.id, sequence, kind, data, digest)
+    database.sql(
+        "insert into build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held, assigned_at, accepted_at)"
+        " values (%s, 1, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'run', 'accepted', true, now(), now())",
+        build.id,
+    )
+    build.publish("build.attempt_lost")
+    assert restore(database)["rolled"] == 1
+    assert build.row()[:4] == ("pending", "queued", 1, 0)
+
+
 def test_a_batch_of_builds_that_were_made_again_is_rolled_forward_in_the_time_that_a_statement_has(database):
     """As the build service does it: a thousand builds, without hash joins."""
     with psycopg.connect(database.url) as connection:

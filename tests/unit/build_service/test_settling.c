@@ -69,6 +69,22 @@ TEST(no_settling_when_the_worker_has_closed_or_published)
 	assert_int_equal(sample.build.status, STATUS_FAILED);
 }
 
+TEST(a_run_without_a_commit_that_could_not_close_after_a_push_completes_unsettled)
+{
+	reach_pushing();
+	struct occurrence unchanged = lives_occurrence(&sample, HAPPENED_FINISH);
+	unchanged.finish.published = false;
+	lives_apply(&sample, &unchanged);
+	assert_int_equal(sample.build.status, STATUS_COMPLETED);
+	assert_true(lives_last_says(&sample, "\"unsettled\":true"));
+	reach_pushing();
+	unchanged = lives_occurrence(&sample, HAPPENED_FINISH);
+	unchanged.finish.published = false;
+	unchanged.finish.closed = true;
+	lives_apply(&sample, &unchanged);
+	assert_false(lives_last_says(&sample, "unsettled"));
+}
+
 TEST(a_settling_attempt_that_finds_the_commit_completes_the_build)
 {
 	lives_reach(&sample, LIFE_SETTLE_RUNNING);
@@ -125,6 +141,7 @@ int main(void)
 		cmocka_unit_test(a_push_that_is_told_after_its_attempt_was_lost_is_settled_too),
 		cmocka_unit_test(a_push_of_an_earlier_attempt_is_not_taken_for_the_present_ones),
 		cmocka_unit_test(no_settling_when_the_worker_has_closed_or_published),
+		cmocka_unit_test(a_run_without_a_commit_that_could_not_close_after_a_push_completes_unsettled),
 		cmocka_unit_test(a_settling_attempt_that_finds_the_commit_completes_the_build),
 		cmocka_unit_test(a_settling_attempt_that_closes_ends_the_build_as_it_would_have_ended),
 		cmocka_unit_test(settling_that_fails_is_tried_again_and_given_up_after_its_time),
