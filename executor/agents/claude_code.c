@@ -133,9 +133,9 @@ static void read_system(struct agent_report *report, const cJSON *event, struct 
 {
 	const char *subtype = json_get_string(event, "subtype");
 	if (str_equal(subtype, "init")) {
-		agent_report_take(&report->version, json_get_string(event, "claude_code_version"));
-		agent_report_take(&report->model, json_get_string(event, "model"));
-		agent_report_take(&report->session_id, json_get_string(event, "session_id"));
+		agent_report_take_name(&report->version, json_get_string(event, "claude_code_version"));
+		agent_report_take_name(&report->model, json_get_string(event, "model"));
+		agent_report_take_name(&report->session_id, json_get_string(event, "session_id"));
 		agent_sayf(log, "[claude-code] version %s, model %s, session %s",
 				   report->version != NULL ? report->version : "?", report->model != NULL ? report->model : "?",
 				   report->session_id != NULL ? report->session_id : "?");
@@ -199,7 +199,7 @@ static void read_result(struct agent_report *report, const cJSON *event)
 	keep(state->subtype, sizeof(state->subtype), json_get_string(event, "subtype"));
 	keep(state->ended_by, sizeof(state->ended_by), json_get_string(event, "terminal_reason"));
 	keep(state->why, sizeof(state->why), first_error != NULL ? first_error : result);
-	agent_report_take(&report->session_id, json_get_string(event, "session_id"));
+	agent_report_take_name(&report->session_id, json_get_string(event, "session_id"));
 	agent_report_take(&report->text, result);
 	report->denials_len = 0;
 	if (cJSON_IsArray(denials)) {

@@ -184,7 +184,7 @@ static void read_event(struct agent_report *report, const cJSON *event, struct b
 {
 	const char *type = json_get_string(event, "type");
 	const cJSON *part = json_get(event, "part");
-	agent_report_take(&report->session_id, json_get_string(event, "sessionID"));
+	agent_report_take_name(&report->session_id, json_get_string(event, "sessionID"));
 	if (str_equal(type, "step_start")) {
 		state_of(report)->reason[0] = '\0';
 	} else if (str_equal(type, "text")) {

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/str.h"
@@ -36,6 +37,14 @@ void agent_report_take(char **field, const char *text)
 		return;
 	free(*field);
 	*field = xstrdup(text);
+}
+
+void agent_report_take_name(char **field, const char *name)
+{
+	if (name == NULL)
+		return;
+	free(*field);
+	*field = strlen(name) <= AGENT_NAME_MAX_BYTES ? xstrdup(name) : NULL;
 }
 
 void agent_report_fail(struct agent_report *report, const char *error_class, bool retryable, const char *format, ...)

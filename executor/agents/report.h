@@ -11,6 +11,7 @@
 
 #define AGENT_MAX_DENIALS 32 /* more are only counted */
 #define AGENT_TOOL_NAME_BYTES 64
+#define AGENT_NAME_MAX_BYTES 256
 
 struct agent_report {
 	bool success;
@@ -41,6 +42,9 @@ void agent_report_write(struct json_writer *w, const char *key, const char *prov
 void *agent_report_state(struct agent_report *report, size_t size) MUST_CHECK;
 /* Replaces a text; NULL changes nothing. */
 void agent_report_take(char **field, const char *text);
+/* The same for version, model and session_id, which go into messages whole: one of more than AGENT_NAME_MAX_BYTES is no
+ * name, and the field is then NULL. */
+void agent_report_take_name(char **field, const char *name);
 /* A failure; the first one stays. Class NULL is agent_failed. */
 void agent_report_fail(struct agent_report *report, const char *error_class, bool retryable, const char *format, ...)
 	PRINTF_LIKE(4, 5);

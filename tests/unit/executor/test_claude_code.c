@@ -82,6 +82,34 @@ TEST(what_it_took_is_not_taken_from_its_word)
 	replay_end(&replay);
 }
 
+static void begins_with(struct replay *replay, const char *name)
+{
+	CLEANUP(free_p)
+	char *line = xasprintf(
+		"{\"type\":\"system\",\"subtype\":\"init\",\"claude_code_version\":\"%s\","
+		"\"model\":\"%s\",\"session_id\":\"%s\"}",
+		name, name, name);
+	replay_line(replay, line, strlen(line));
+}
+
+TEST(what_is_too_long_for_a_name_is_none)
+{
+	struct replay replay;
+	char name[AGENT_NAME_MAX_BYTES + 2] = "";
+	replay_begin(&replay, AGENT);
+	memset(name, 'x', AGENT_NAME_MAX_BYTES);
+	begins_with(&replay, name);
+	assert_string_equal(replay.report.version, name);
+	assert_string_equal(replay.report.model, name);
+	assert_string_equal(replay.report.session_id, name);
+	name[AGENT_NAME_MAX_BYTES] = 'x';
+	begins_with(&replay, name);
+	assert_null(replay.report.version);
+	assert_null(replay.report.model);
+	assert_null(replay.report.session_id);
+	replay_end(&replay);
+}
+
 TEST(events_of_other_forms_are_passed_over)
 {
 	static const char *const lines[] = {
@@ -114,6 +142,7 @@ int main(void)
 		cmocka_unit_test(success_with_another_exit_status_is_none),
 		cmocka_unit_test(an_end_without_a_result_fails_and_says_how_it_ended),
 		cmocka_unit_test(what_it_took_is_not_taken_from_its_word),
+		cmocka_unit_test(what_is_too_long_for_a_name_is_none),
 		cmocka_unit_test(events_of_other_forms_are_passed_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
