@@ -1,6 +1,7 @@
 #include "executor/attempt/outcome.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -117,7 +118,7 @@ static void write_result(struct json_writer *w, const struct outcome *outcome)
 	json_object_end(w);
 }
 
-void outcome_write(const struct outcome *outcome, struct buffer *out)
+static void write_all(const struct outcome *outcome, struct buffer *out)
 {
 	struct json_writer w;
 	json_writer_init(&w, out);
@@ -132,5 +133,29 @@ void outcome_write(const struct outcome *outcome, struct buffer *out)
 	write_result(&w, outcome);
 	json_string(&w, "fence", outcome->fence[0] != '\0' ? outcome->fence : NULL);
 	json_object_end(&w);
+}
+
+/* Each part has a bound, and all of them fit. Were one forgotten, the result could never be sent, and the build would
+ * never end. Another attempt finds what this one has published. */
+static void write_too_large(const struct outcome *outcome, struct buffer *out)
+{
+	struct outcome bare;
+	outcome_init(&bare);
+	(void)outcome_fail(&bare, "internal", true, "what the attempt came to is too large to be told"); /* it is set */
+	bare.closed = outcome->closed;
+	bare.started_ms = outcome->started_ms;
+	memcpy(bare.branch, outcome->branch, sizeof(bare.branch));
+	memcpy(bare.fence, outcome->fence, sizeof(bare.fence));
+	write_all(&bare, out);
+	outcome_release(&bare);
+}
+
+void outcome_write(const struct outcome *outcome, struct buffer *out)
+{
+	write_all(outcome, out);
+	if (!buffer_ok(out) || out->len > OUTCOME_MAX_BYTES) {
+		buffer_clear(out);
+		write_too_large(outcome, out);
+	}
 	CHECK(buffer_ok(out));
 }

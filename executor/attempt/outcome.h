@@ -43,5 +43,9 @@ int outcome_fail(struct outcome *outcome, const char *error_class, bool retryabl
 int outcome_fail_git(struct outcome *outcome, const struct error *err);
 int outcome_cancel(struct outcome *outcome);
 
-/* {outcome, published, closed, retryable, result, fence} */
+/* With what it goes into (attempt.finished, build.finished), it is within KAFKA_MAX_MESSAGE_BYTES. */
+#define OUTCOME_MAX_BYTES ((size_t)6 * 1024 * 1024)
+
+/* {outcome, published, closed, retryable, result, fence}. What would be more than OUTCOME_MAX_BYTES is told as a failure
+ * (`internal`) instead. `out` is empty, and has room for that much. */
 void outcome_write(const struct outcome *outcome, struct buffer *out);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/str.h"
 #include "common/json/json.h"
 #include "executor/attempt/outcome.h"
@@ -11,7 +12,7 @@ static cJSON *written(const struct outcome *outcome)
 	struct buffer text;
 	cJSON *tree = NULL;
 	struct error err = ERROR_INIT;
-	buffer_init(&text, (size_t)4 * 1024 * 1024);
+	buffer_init(&text, OUTCOME_MAX_BYTES + 4096);
 	outcome_write(outcome, &text);
 	assert_int_equal(json_parse(text.data, text.len, &tree, &err), 0);
 	buffer_release(&text);
@@ -110,6 +111,33 @@ TEST(no_secret_is_in_output_and_error)
 	secrets_release(&secrets);
 }
 
+static void is_too_large_with(size_t len)
+{
+	struct outcome outcome;
+	outcome_init(&outcome);
+	outcome.published = true;
+	outcome.provider = "command";
+	(void)snprintf(outcome.branch, sizeof(outcome.branch), "main");
+	(void)snprintf(outcome.fence, sizeof(outcome.fence), "abc");
+	outcome.report.model = xcalloc(1, len + 1);
+	memset(outcome.report.model, 'x', len);
+	CLEANUP(cJSON_Delete_p) cJSON *tree = written(&outcome);
+	const cJSON *result = json_get(tree, "result");
+	assert_string_equal(json_get_string(tree, "outcome"), "failed");
+	assert_false(json_get_bool(tree, "published", true));
+	assert_true(json_get_bool(tree, "retryable", false));
+	assert_string_equal(json_get_string(tree, "fence"), "abc");
+	assert_string_equal(json_get_string(json_get(result, "error"), "class"), "internal");
+	assert_string_equal(json_get_string(result, "branch"), "main");
+	outcome_release(&outcome);
+}
+
+TEST(what_no_message_can_hold_is_told_as_a_failure)
+{
+	is_too_large_with(OUTCOME_MAX_BYTES);
+	is_too_large_with(2 * OUTCOME_MAX_BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +146,7 @@ int main(void)
 		cmocka_unit_test(errors_of_git_have_their_classes),
 		cmocka_unit_test(a_cancel_is_its_own_outcome),
 		cmocka_unit_test(no_secret_is_in_output_and_error),
+		cmocka_unit_test(what_no_message_can_hold_is_told_as_a_failure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
