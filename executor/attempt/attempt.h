@@ -14,6 +14,7 @@
 #include "executor/git/commit.h"
 #include "executor/git/mirror.h"
 #include "executor/git/remote.h"
+#include "executor/git/tree_limits.h"
 #include "executor/git/workspace.h"
 #include "executor/proxy/proxy.h"
 #include "executor/sandbox/sandbox.h"
@@ -83,6 +84,8 @@ int attempt_settle(struct attempt *attempt);
 /* MODE_TIDY: deletes the fence ref where it still stands at the known value. */
 int attempt_tidy(struct attempt *attempt);
 
+/* How large a tree may be that is checked out or staged. */
+struct tree_limits attempt_tree_limits(const struct executor_config *config);
 /* What the agent is to be confined to, as far as it is known now. */
 struct sandbox_spec attempt_sandbox_spec(const struct attempt *attempt);
 /* Announces a phase; commit_sha may be NULL. Returns the frame's id, for daemon_link_wait_acked. */

@@ -48,10 +48,17 @@ static int start_tree(const struct attempt *attempt, git_oid *ret_tree, bool *re
 	return 0;
 }
 
-static int stage(struct attempt *attempt, git_oid *ret_tree)
+static int stage(struct attempt *attempt, const struct agent_commits *agent, git_oid *ret_tree)
 {
 	struct error err = ERROR_INIT;
 	struct left_out left_out = {.attempt = attempt};
+	const struct tree_limits limits = attempt_tree_limits(attempt->config);
+	int begun = agent->found ? stage_begin_at(&attempt->workspace, &agent->tip, &limits, &err) : 0;
+	if (begun < 0)
+		return outcome_fail_git(&attempt->outcome, &err);
+	if (begun > 0)
+		attempt_log_kiln(&attempt->log, "of the agent's own commits, ignored files and submodules do not stay: %s",
+						 err.message);
 	if (stage_all(&attempt->workspace, tell_left_out, &left_out, ret_tree, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	if (left_out.count > MAX_LEFT_OUT_LINES)
@@ -70,17 +77,18 @@ int attempt_commit(struct attempt *attempt, struct commit_made *ret_made)
 	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
 	*ret_made = (struct commit_made){.changed = false};
 	git_oid tree;
-	if (stage(attempt, &tree) < 0)
-		return -1;
-	if (!attempt->assignment.auto_commit)
-		return 0;
 	struct error err = ERROR_INIT;
-	struct agent_commits agent;
+	struct agent_commits agent = {.found = false};
 	const git_oid *base = attempt->has_start ? &attempt->start : NULL;
-	if (agent_commits_import(&attempt->workspace, &attempt->remote, base, &agent, &err) < 0)
+	if (attempt->assignment.auto_commit &&
+		agent_commits_import(&attempt->workspace, &attempt->remote, base, &agent, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	if (agent.notice[0] != '\0')
 		attempt_log_kiln(&attempt->log, "%s", agent.notice);
+	if (stage(attempt, &agent, &tree) < 0)
+		return -1;
+	if (!attempt->assignment.auto_commit)
+		return 0;
 	if (commit_make(&attempt->workspace, &attempt->identity, base, &agent, &tree, ret_made, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
 	if (ret_made->unused != NULL)

@@ -84,12 +84,17 @@ static void choose_start(const struct attempt *attempt, char *ref, size_t ref_si
 	}
 }
 
+struct tree_limits attempt_tree_limits(const struct executor_config *config)
+{
+	return (struct tree_limits){
+		.files = config->agent_max_files, .bytes = config->agent_disk_bytes, .depth = USAGE_MAX_DEPTH};
+}
+
 /* A repository may be as hostile as an agent, and gets no more than one. */
 static int check_out(struct attempt *attempt, const git_oid *commit, bool *ret_corrupt, struct error *err)
 {
 	const struct executor_config *config = attempt->config;
-	const struct tree_limits limits = {
-		.files = config->agent_max_files, .bytes = config->agent_disk_bytes, .depth = USAGE_MAX_DEPTH};
+	const struct tree_limits limits = attempt_tree_limits(config);
 	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(config->agent_memory_bytes);
 	return workspace_checkout(&attempt->workspace, commit, &limits, ret_corrupt, err);
 }

@@ -104,6 +104,25 @@ static int apply(struct workspace *workspace, git_index *index, const git_diff_d
 	return 0;
 }
 
+int stage_begin_at(struct workspace *workspace, const git_oid *commit, const struct tree_limits *limits,
+				   struct error *err)
+{
+	CLEANUP(git_index_free_p) git_index *index = NULL;
+	CLEANUP(git_commit_free_p) git_commit *object = NULL;
+	CLEANUP(git_tree_free_p) git_tree *tree = NULL;
+	if (git_commit_lookup(&object, workspace->repo, commit) < 0 || git_commit_tree(&tree, object) < 0 ||
+		git_repository_index(&index, workspace->repo) < 0)
+		return git_library_error(err, ERR_INTERNAL, "the agent's last commit");
+	/* Read whole, so looked at first: a small commit may be a tree without end. */
+	int rc = tree_limits_check(workspace->repo, git_tree_id(tree), limits, err);
+	if (rc == 0 && git_index_read_tree(index, tree) < 0)
+		rc = -1;
+	if (rc >= 0)
+		return rc;
+	(void)git_library_error(err, ERR_INTERNAL, "the agent's last commit"); /* its kind decides */
+	return err->kind == ERR_LIMIT ? -1 : 1;
+}
+
 int stage_all(struct workspace *workspace, stage_left_out *left_out, void *ctx, git_oid *ret_tree, struct error *err)
 {
 	CLEANUP(git_index_free_p) git_index *index = NULL;

@@ -193,6 +193,18 @@ def test_a_hostile_repository_of_the_agents_costs_at_most_its_own_commits(execut
         assert clone.commits_of(attempt.build_id) == [finished["result"]["commit_sha"]]
 
 
+def test_a_commit_of_more_files_than_are_staged_is_not_staged_upon(executor, agents, site):
+    repository = site.repository()
+    nested = "e=\"100644 blob $(git hash-object -w made.txt)\tf\"; for level in $(seq 10); do t=$(for n in $(seq 10); do echo \"$e$n\"; done | git mktree); e=\"040000 tree $t\td\"; done"
+    script = f"cat >/dev/null; echo made >made.txt; {nested}; git update-ref HEAD $(git commit-tree $t -p HEAD -m Large)"
+    finished, attempt = executor.run(repository, agents.write(script.replace("\t", "$(printf '\\t')")))
+    assert finished["outcome"] == "completed" and finished["published"], finished
+    wait_for(lambda: "over 500000 files and folders" in "".join(attempt.lines("kiln")), "the log to say so")
+    with repository.clone() as clone:
+        assert clone.git("log", "--format=%s", "HEAD~1", "-1").strip() == "Large"
+        assert clone.files() == ["README.md", "made.txt", "src/a.txt"]
+
+
 def test_a_merge_of_more_parents_than_are_taken_over_costs_the_agents_commits(executor, agents, site):
     repository = site.repository()
     base = repository.tip()

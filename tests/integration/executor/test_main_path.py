@@ -181,6 +181,28 @@ def test_an_agent_that_commits_everything_has_its_last_commit_signed(executor, a
         assert clone.git("rev-list", "--count", "HEAD") == "2"
 
 
+def test_an_ignored_file_that_the_agent_has_committed_stays(executor, agents, site):
+    repository = site.repository(**{".gitignore": "dist/\n"})
+    base = repository.tip()
+    script = "cat >/dev/null; mkdir -p dist; echo 1 >dist/new; echo 2 >dist/not; git add -f dist/new; git commit -q -m Mine"
+    finished, _ = executor.run(repository, agents.write(script))
+    assert finished["published"], finished
+    with repository.clone() as clone:
+        assert clone.git("log", "--format=%s", f"{base}..HEAD").splitlines() == ["Mine"]
+        assert clone.files() == [".gitignore", "dist/new"]
+
+
+def test_the_submodules_commit_that_the_agent_has_committed_stays(executor, agents, site):
+    repository = site.repository()
+    base = repository.tip()
+    script = "cat >/dev/null; git update-index --add --cacheinfo 160000,1111111111111111111111111111111111111111,sub; mkdir sub; git commit -q -m Mine; echo 1 >one"
+    finished, _ = executor.run(repository, agents.write(script))
+    assert finished["published"], finished
+    with repository.clone() as clone:
+        assert clone.git("log", "--format=%s", f"{base}..HEAD").splitlines() == ["Do it.", "Mine"]
+        assert clone.git("ls-tree", "HEAD", "sub").split()[:3] == ["160000", "commit", "1" * 40]
+
+
 def test_nothing_is_left_in_the_state_directory(executor, agents, site):
     _, attempt = executor.run(site.repository(), agents.write("mkdir -p a/b/c; touch a/b/c/d; chmod -R 0555 a; chmod 0 \"$HOME\"; ln -s / root"))
     attempt.release()
