@@ -8,10 +8,6 @@
 #include "common/base/str.h"
 #include "executor/daemon/attempts.h"
 #include "executor/daemon/messages.h"
-#include "executor/git/library.h"
-
-#define MAX_TIDYING 2
-#define MAX_TIDY_BYTES 65536
 
 void commands_send_result(struct daemon *daemon, struct reported_item *item)
 {
@@ -85,32 +81,6 @@ void commands_assign(struct daemon *daemon, const char *data, size_t len)
 						 false); /* without a child it is not accepted: the build service sees that */
 }
 
-/* The fence ref of a build that has ended. A closing mark stays for ever: it keeps out pushes that a server may still
- * be working on, and it is rare. */
-static void tidy(struct daemon *daemon, const struct fencing_token *token, const struct reported_text *stored)
-{
-	size_t tidying = daemon->held_len - attempts_slots_used(daemon);
-	if (stored->fence == NULL || str_equal(stored->fence, GIT_EMPTY_BLOB_SHA) || tidying >= MAX_TIDYING ||
-		daemon->draining)
-		return; /* a fence that stays does no harm */
-	struct fencing_token own = *token;
-	uuid_v4(own.lease_id); /* its own lock and workspace */
-	CLEANUP(buffer_release_p) struct buffer text;
-	buffer_init(&text, MAX_TIDY_BYTES);
-	struct json_writer w;
-	json_writer_init(&w, &text);
-	json_object_begin(&w, NULL);
-	fencing_token_write(&w, &own);
-	json_string(&w, "mode", "tidy");
-	json_bool(&w, "quiet", true);
-	json_string(&w, "fence", stored->fence);
-	json_tree(&w, "project", json_get(stored->assignment, "project"));
-	json_tree(&w, "git", json_get(stored->assignment, "git"));
-	json_object_end(&w);
-	if (buffer_ok(&text))
-		(void)attempts_start(daemon, &own, text.data, text.len, true); /* as above */
-}
-
 static void released(struct daemon *daemon, const struct fencing_token *token, bool last)
 {
 	struct reported_item *item = reported_find(&daemon->reported, token);
@@ -120,7 +90,7 @@ static void released(struct daemon *daemon, const struct fencing_token *token, b
 	struct reported_text text;
 	struct error err = ERROR_INIT;
 	if (last && reported_read(&daemon->reported, item, &text, &err) == 0) {
-		tidy(daemon, token, &text);
+		tidying_want(daemon, token, &text);
 		cJSON_Delete(text.tree);
 	}
 	reported_remove(&daemon->reported, item);

@@ -177,7 +177,15 @@ static void begin_drain(struct daemon *daemon)
 	heartbeats_hasten(daemon);
 }
 
-/* Draining: running builds may end; at the deadline, which only a signal sets, they are handed back; then the bye. */
+/* Nobody waits for us. */
+static bool all_is_done(const struct daemon *daemon)
+{
+	return daemon->held_len == 0 && daemon->tidying.waiting_len == 0 && daemon->reported.len == 0 &&
+		   daemon->sender.pending == 0;
+}
+
+/* Draining: running builds may end; at the deadline, which only a signal sets, they are handed back; then the bye. Fence
+ * refs are removed for as long as results may be released, and not waited for any longer. */
 static void drain(struct daemon *daemon, int64_t now_ms)
 {
 	if (!daemon->draining) {
@@ -189,21 +197,22 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 		daemon->drain_limited = true;
 		daemon->drain_deadline_ms = now_ms + daemon->config->common.drain_timeout_ms;
 	}
-	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->drain_deadline_ms) {
+	size_t running = attempts_slots_used(daemon);
+	if (daemon->state == DAEMON_READY && running > 0 && now_ms >= daemon->drain_deadline_ms) {
 		daemon->drain_deadline_ms = INT64_MAX;
 		daemon->give_up_ms = now_ms + LEAVE_KILLED_MS;
 		attempts_kill_all(daemon, "cancelled", "the worker is being stopped"); /* nobody's wish: it is handed back */
 	}
-	if (daemon->state == DAEMON_READY && daemon->held_len > 0 && now_ms >= daemon->give_up_ms) {
+	if (daemon->state == DAEMON_READY && running > 0 && now_ms >= daemon->give_up_ms) {
 		/* Perhaps in the kernel, on a disk that hangs. Without a bye: nobody may have its build before its lease ends. */
-		log_error("processes of attempts cannot be ended", "attempts", LOG_INT((int64_t)daemon->held_len), NULL);
+		log_error("processes of attempts cannot be ended", "attempts", LOG_INT((int64_t)running), NULL);
 		daemon_set_state(daemon, DAEMON_OVER);
 	}
-	if (daemon->state == DAEMON_READY && daemon->held_len == 0) {
+	if (daemon->state == DAEMON_READY && running == 0) {
 		daemon->drain_deadline_ms = daemon->give_up_ms = INT64_MAX;
 		if (daemon->leave_ms == INT64_MAX)
 			daemon->leave_ms = now_ms + LEAVE_RELEASE_MS;
-		if ((daemon->reported.len == 0 && daemon->sender.pending == 0) || now_ms >= daemon->leave_ms) {
+		if (all_is_done(daemon) || now_ms >= daemon->leave_ms) {
 			daemon_set_state(daemon, DAEMON_LEAVING);
 			daemon->leave_ms = now_ms + LEAVE_BYE_MS;
 			messages_worker(daemon, "worker.bye", SENT_BYE);
@@ -288,6 +297,7 @@ static void loop(struct daemon *daemon, int child_signals)
 		greet(daemon);
 		int64_t now_ms = clock_boot_ms();
 		attempts_tick(daemon, now_ms);
+		tidying_tick(daemon);
 		heartbeats_tick(daemon, now_ms);
 		sender_tick(&daemon->sender, now_ms);
 		resend(daemon, now_ms);
@@ -373,6 +383,7 @@ static void stop(struct daemon *daemon)
 	sender_release(&daemon->sender);
 	mailbox_free(daemon->mailbox);
 	reported_release(&daemon->reported);
+	tidying_release(&daemon->tidying);
 	worker_identity_release(&daemon->identity);
 	agent_offers_release(&daemon->offers);
 }
@@ -387,6 +398,7 @@ int daemon_run(const struct executor_config *config)
 	daemon.drain_deadline_ms = daemon.give_up_ms = INT64_MAX;
 	daemon.read_offset = -1;
 	list_init(&daemon.held);
+	tidying_init(&daemon.tidying);
 	nursery_init(&daemon.nursery);
 	packer_init(&daemon.packer);
 	(void)gethostname(daemon.hostname, sizeof(daemon.hostname) - 1); /* "" is a name too */

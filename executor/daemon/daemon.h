@@ -21,6 +21,7 @@
 #include "executor/daemon/packer.h"
 #include "executor/daemon/reported.h"
 #include "executor/daemon/sender.h"
+#include "executor/daemon/tidying.h"
 #include "executor/daemon/worker_identity.h"
 
 enum daemon_state {
@@ -49,6 +50,7 @@ struct daemon {
 	struct sender sender;
 	struct reported reported;
 	struct over over;
+	struct tidying tidying;
 	struct daemon_view view;
 	enum daemon_state state;
 	char hostname[256];

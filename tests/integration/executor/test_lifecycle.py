@@ -224,6 +224,22 @@ def test_a_worker_that_is_asked_to_drain_lets_builds_take_their_time(own_executo
     assert not executor.service.seen(type="attempt.accepted", **late.token)
 
 
+def test_a_draining_worker_removes_the_fence_of_what_is_released_to_it(own_executor, agents, site, place):
+    executor = own_executor()
+    repository = site.repository()
+    _, done = executor.run(repository, agents.write(MAKE))
+    running_on = executor.attempt(repository, agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done")).assign()
+    running_on.phase("agent")
+    executor.service.send("worker.drain", executor.addressee())
+    executor.service.wait(type="worker.draining", **executor.addressee())
+    done.release()
+    wait_for(lambda: f"refs/kiln/builds/{done.build_id}" not in repository.refs(), "the fence to be deleted")
+    (place / "go").touch()
+    running_on.finished()
+    running_on.release()
+    assert executor.process.wait(60) == 0
+
+
 def test_a_signal_limits_a_drain_that_was_asked_for(own_executor, agents, site):
     executor = own_executor(KILN_DRAIN_TIMEOUT_MS="300")
     attempt = running(executor, agents, site)

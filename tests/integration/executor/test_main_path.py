@@ -61,6 +61,16 @@ def test_the_fence_ref_is_made_with_the_push_and_goes_with_the_release(executor,
     wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be forgotten")
 
 
+def test_the_fence_refs_of_builds_that_are_released_at_once_all_go(executor, agents, site):
+    repository = site.repository()
+    command = agents.write("cat >/dev/null; echo x >$KILN_BUILD_ID")
+    attempts = [executor.run(repository, command)[1] for _ in range(6)]
+    assert len(repository.refs()) == 8
+    for attempt in attempts:
+        attempt.release(last=True)
+    wait_for(lambda: set(repository.refs()) == {"HEAD", "refs/heads/main"}, "the fences to be deleted")
+
+
 def test_no_change_completes_without_a_commit(executor, agents, site):
     repository = site.repository()
     base = repository.tip()
