@@ -3,7 +3,8 @@
  * type, id) and JSON.
  *
  * To the child:
- *   ATTEMPT    the assignment; once, first
+ *   TRACE      the id of the trace that the assignment is part of, for the log; before it, if there is one
+ *   ATTEMPT    the assignment; once, first of the others
  *   CANCEL
  *   ACK        Kafka has acknowledged the frame with that id
  *   LEASE      the answer to ASK_LEASE with that id: `{"left_ms": n}`; 0: do not push
@@ -24,7 +25,8 @@
 #include "common/base/compiler.h"
 
 enum frame_type {
-	FRAME_ATTEMPT = 1,
+	FRAME_TRACE = 1,
+	FRAME_ATTEMPT,
 	FRAME_CANCEL,
 	FRAME_ACK,
 	FRAME_LEASE,

@@ -98,6 +98,7 @@ int pack_mirrors_main(void)
 		return 2;
 	}
 	log_init("kiln-executor", (enum log_level)config.common.log_level, (enum log_format)config.common.log_format);
+	log_set_field("worker_id", config.worker_id);
 	const struct git_remote here = {.scratch_dir = config.state_dir,
 									.lock_fd = -1,
 									.timeout_ms = REPACK_MS,

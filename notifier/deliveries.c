@@ -11,6 +11,7 @@
 #include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
+#include "common/base/trace.h"
 #include "common/base/wakeup.h"
 #include "common/http/client.h"
 #include "notifier/delivery.h"
@@ -85,13 +86,15 @@ static void forget(struct deliveries *deliveries, struct delivery *delivery)
 static void log_outcome(const struct delivery *delivery)
 {
 	const char *state = delivery_state_name(delivery->state);
+	char trace_id[TRACE_ID_SIZE];
 
 	if (delivery->state == DELIVERY_EXHAUSTED)
 		metric_add(&metric_exhausted, 1);
 	log_line(delivery->state == DELIVERY_DELIVERED ? LOG_INFO : LOG_WARN, "webhook attempt", "build_id",
 			 delivery->build_id, "event", delivery->event_id, "type", delivery->event_type, "delivery", delivery->id,
 			 "number", LOG_INT(delivery->attempt), "state", state, "error",
-			 delivery->error[0] != '\0' ? delivery->error : NULL, NULL);
+			 delivery->error[0] != '\0' ? delivery->error : NULL, "trace_id",
+			 trace_id_of(delivery->traceparent, trace_id), NULL);
 }
 
 /* After an error of Postgres: everything is kept and tried again. */

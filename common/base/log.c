@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -15,12 +16,28 @@
 static const char *log_service = "kiln";
 static enum log_level log_min_level = LOG_INFO;
 static enum log_format log_output_format = LOG_TEXT;
+static struct {
+	const char *key;
+	char value[LOG_FIELD_SIZE];
+} log_fields[LOG_MAX_FIELDS];
+static _Atomic size_t log_fields_len; /* those below it are whole, whoever looks */
 
 void log_init(const char *service, enum log_level level, enum log_format format)
 {
 	log_service = service;
 	log_min_level = level;
 	log_output_format = format;
+}
+
+void log_set_field(const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	size_t len = atomic_load(&log_fields_len);
+	CHECK(len < LOG_MAX_FIELDS);
+	log_fields[len].key = key;
+	(void)snprintf(log_fields[len].value, LOG_FIELD_SIZE, "%s", value); /* cut, as the contract says */
+	atomic_store(&log_fields_len, len + 1);
 }
 
 bool log_enabled(enum log_level level)
@@ -177,6 +194,9 @@ void log_line(enum log_level level, const char *message, ...)
 	struct line line;
 	line.len = 0;
 	put_head(&line, level, message);
+	size_t fields_len = atomic_load(&log_fields_len);
+	for (size_t i = 0; i < fields_len; i++)
+		put_pair(&line, log_fields[i].key, log_fields[i].value);
 	va_list args;
 	va_start(args, message);
 	for (const char *key = va_arg(args, const char *); key != NULL; key = va_arg(args, const char *)) {

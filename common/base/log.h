@@ -6,7 +6,7 @@
  * Key/value pairs are strings and end with NULL; a NULL value drops its pair. Values are escaped (no CR/LF
  * or control bytes can be injected) and cut at 4 KiB; a line is at most 16 KiB. Numbers: LOG_INT(n) makes a short-lived
  * string. JSON: {"time":…,"level":…,"service":…,"msg":…,"build_id":…}. Fields that lines of a kind share: build_id,
- * attempt, worker_id, trace_id, request_id, error.
+ * attempt, worker_id, trace_id, request_id, error. Those that all lines of a process share are set once: log_set_field.
  */
 #pragma once
 
@@ -21,6 +21,11 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Once, at start, before other threads. `service` is static storage. */
 void log_init(const char *service, enum log_level level, enum log_format format);
+/* In every line from here on, before its pairs, which do not have that key. Once for each key, LOG_MAX_FIELDS in all, by
+ * one thread. The key is static storage; the value is copied, and cut at LOG_FIELD_SIZE - 1 bytes; NULL sets nothing. */
+void log_set_field(const char *key, const char *value);
+#define LOG_MAX_FIELDS 4
+#define LOG_FIELD_SIZE 64
 bool log_enabled(enum log_level level);
 void log_line(enum log_level level, const char *message, ...) SENTINEL;
 

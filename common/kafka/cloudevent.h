@@ -26,6 +26,8 @@ struct cloudevent {
  * by the caller until produced. */
 rd_kafka_headers_t *cloudevent_headers(const struct cloudevent *event);
 
+#define CLOUDEVENT_TRACEPARENT_SIZE 64
+
 /* A received record's attributes, copied; absent ones are "". Values longer than the field are ERR_INVALID (poison). */
 struct cloudevent_in {
 	char id[160];
@@ -33,7 +35,7 @@ struct cloudevent_in {
 	char source[64];
 	char subject[64];
 	char time[40];
-	char traceparent[64];
+	char traceparent[CLOUDEVENT_TRACEPARENT_SIZE];
 	char hash[65];
 	int64_t sequence; /* 0 = none */
 };

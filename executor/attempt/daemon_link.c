@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/trace.h"
 #include "common/json/json.h"
 #include "executor/descendants.h"
 
@@ -75,6 +76,13 @@ static void take_lease(struct daemon_link *link, const struct frame *frame)
 	link->lease_left_ms = json_parse(frame->data, frame->len, &tree, &err) == 0 ? json_get_int(tree, "left_ms", 0) : 0;
 }
 
+static void take_trace(const struct frame *frame)
+{
+	char id[TRACE_ID_SIZE];
+	(void)snprintf(id, sizeof(id), "%.*s", (int)frame->len, frame->data); /* it is as long */
+	log_set_field("trace_id", id);
+}
+
 /* Handles the next frame that is whole; an ATTEMPT goes into `attempt`. False when there is none. */
 static bool take_frame(struct daemon_link *link, struct buffer *attempt)
 {
@@ -84,6 +92,9 @@ static bool take_frame(struct daemon_link *link, struct buffer *attempt)
 	if (found == 0)
 		return false;
 	switch (frame.type) {
+	case FRAME_TRACE:
+		take_trace(&frame);
+		break;
 	case FRAME_ATTEMPT:
 		CHECK(attempt != NULL && buffer_append(attempt, frame.data, frame.len) == 0); /* once, first */
 		break;

@@ -115,6 +115,7 @@ int run_attempt_prepare(struct run_attempt *ret_common)
 		return -1;
 	}
 	log_init("kiln-executor", (enum log_level)config->common.log_level, (enum log_format)config->common.log_format);
+	log_set_field("worker_id", config->worker_id);
 	git_library_init();
 	warm_up(config);
 	*ret_common = common;

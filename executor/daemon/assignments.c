@@ -82,6 +82,7 @@ static void post(struct assignments *self, const rd_kafka_message_t *message)
 	mail->type = xstrdup(event.type);
 	mail->data = xmemdup(message->payload, message->len);
 	mail->len = message->len;
+	memcpy(mail->traceparent, event.traceparent, sizeof(mail->traceparent));
 	mailbox_post(self->mailbox, mail);
 }
 

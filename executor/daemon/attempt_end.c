@@ -93,13 +93,15 @@ static void report(struct daemon *daemon, const struct held *held)
 	const char *outcome = json_get_string(end, "outcome");
 	const char *error_class = json_get_string(json_get(json_get(end, "result"), "error"), "class");
 	log_info("attempt finished", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), "outcome",
-			 outcome, "class", error_class, "published", json_get_bool(end, "published", false) ? "yes" : "no", NULL);
+			 outcome, "class", error_class, "published", json_get_bool(end, "published", false) ? "yes" : "no",
+			 "trace_id", held->trace_id, NULL);
 	executor_metrics_finished(outcome);
 	/* Kept first: were it in the log only when this daemon dies, its successor's hello would not list it, and the
 	 * attempt would be taken for lost before its result is applied (SENT_FIRST of tests/model/leases.pml). */
 	struct error err = ERROR_INIT;
 	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
-		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, NULL);
+		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, "trace_id",
+				  held->trace_id, NULL);
 	size_t len = 0;
 	char *data = buffer_detach(&finished, &len);
 	messages_finished(daemon, reported_find(&daemon->reported, &held->token), id, data, len);
@@ -155,11 +157,12 @@ static bool settle(struct daemon *daemon, struct held *held)
 		free(assignment);
 		return false;
 	}
-	log_info("settling what a dead child was pushing", "build_id", held->token.build_id, NULL);
+	log_info("settling what a dead child was pushing", "build_id", held->token.build_id, "trace_id", held->trace_id,
+			 NULL);
 	held->child = child;
 	held->child_gone = false;
 	held->settling = true;
-	child_send(&held->child, FRAME_ATTEMPT, 0, assignment, len);
+	attempts_instruct(held, assignment, len);
 	free(assignment);
 	return true;
 }
@@ -179,7 +182,10 @@ void attempts_end(struct daemon *daemon, struct held *held)
 	if (!held->abandoned && !held->tidy)
 		report(daemon, held);
 	executor_metrics_held((int64_t)attempts_slots_used(daemon));
-	if (held->successor != NULL)
-		commands_assign(daemon, held->successor, held->successor_len);
+	if (held->successor != NULL) {
+		struct assigned successor = {
+			.data = held->successor, .len = held->successor_len, .traceparent = held->successor_traceparent};
+		commands_assign(daemon, &successor);
+	}
 	held_free(held);
 }

@@ -60,7 +60,14 @@ static int take_child(struct daemon *daemon, struct child *ret_child, struct err
 	return child_spawn(ret_child, &daemon->nursery, daemon->offers.versions, err);
 }
 
-bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const char *assignment, size_t len,
+void attempts_instruct(struct held *held, const char *assignment, size_t len)
+{
+	if (held->trace_id != NULL)
+		child_send(&held->child, FRAME_TRACE, 0, held->trace_id, strlen(held->trace_id));
+	child_send(&held->child, FRAME_ATTEMPT, 0, assignment, len);
+}
+
+bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const struct assigned *assigned,
 					bool tidy)
 {
 	struct child child;
@@ -74,18 +81,21 @@ bool attempts_start(struct daemon *daemon, const struct fencing_token *token, co
 	struct held *held = xcalloc(1, sizeof(*held));
 	held->serial = ++daemon->last_serial;
 	held->token = *token;
-	held->assignment = xstrndup(assignment, len);
-	held->assignment_len = len;
+	held->assignment = xstrndup(assigned->data, assigned->len);
+	held->assignment_len = assigned->len;
+	(void)snprintf(held->traceparent, sizeof(held->traceparent), "%s", assigned->traceparent);
+	held->trace_id = trace_id_of(held->traceparent, held->trace_id_text);
 	held->child = child;
 	held->kill_ms = INT64_MAX;
 	held->phase_ms = INT64_MAX;
 	held->tidy = tidy;
 	list_append(&daemon->held, &held->node);
 	daemon->held_len++;
-	child_send(&held->child, FRAME_ATTEMPT, 0, assignment, len);
+	attempts_instruct(held, assigned->data, assigned->len);
 	if (!tidy) {
 		messages_accepted(daemon, token);
-		log_info("attempt accepted", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
+		log_info("attempt accepted", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), "trace_id",
+				 held->trace_id, NULL);
 		executor_metrics_held((int64_t)attempts_slots_used(daemon));
 	}
 	return true;
@@ -96,7 +106,8 @@ void attempts_cancel(struct daemon *daemon, struct held *held)
 	(void)daemon;
 	if (held->cancelled || held->child_gone)
 		return;
-	log_info("attempt is cancelled", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), NULL);
+	log_info("attempt is cancelled", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt),
+			 "trace_id", held->trace_id, NULL);
 	held->cancelled = true;
 	child_send(&held->child, FRAME_CANCEL, 0, NULL, 0);
 	/* While it pushes, the push's outcome is waited for, and wins. */
@@ -106,7 +117,8 @@ void attempts_cancel(struct daemon *daemon, struct held *held)
 
 void attempts_abandon(struct daemon *daemon, struct held *held)
 {
-	log_info("attempt is abandoned", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), NULL);
+	log_info("attempt is abandoned", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt),
+			 "trace_id", held->trace_id, NULL);
 	held->abandoned = true;
 	attempts_kill(daemon, held, "worker_lost", "abandoned");
 }
@@ -120,7 +132,7 @@ void attempts_kill(struct daemon *daemon, struct held *held, const char *error_c
 	if (held->child_gone)
 		return;
 	log_info("agent is killed", "build_id", held->token.build_id, "attempt", LOG_INT(held->token.attempt), "reason",
-			 message, NULL);
+			 message, "trace_id", held->trace_id, NULL);
 	child_kill(&held->child);
 	daemon->sweep_due_ms = clock_boot_ms();
 }
@@ -211,6 +223,7 @@ static void take_frame(struct daemon *daemon, struct held *held, const struct fr
 		held->result = xstrndup(frame->data, frame->len);
 		held->result_len = frame->len;
 		return;
+	case FRAME_TRACE:
 	case FRAME_ATTEMPT:
 	case FRAME_CANCEL:
 	case FRAME_ACK:
@@ -278,7 +291,8 @@ static void child_ended(struct daemon *daemon, struct held *held, int status)
 	}
 	child_release(&held->child);
 	if (!WIFEXITED(status) || held->result == NULL)
-		log_warn("an attempt's child has died", "build_id", held->token.build_id, "status", LOG_INT(status), NULL);
+		log_warn("an attempt's child has died", "build_id", held->token.build_id, "status", LOG_INT(status), "trace_id",
+				 held->trace_id, NULL);
 	daemon->sweep_due_ms = clock_boot_ms();
 }
 

@@ -2,15 +2,27 @@
  * Main thread only. */
 #pragma once
 
+#include "common/base/trace.h"
+#include "common/kafka/cloudevent.h"
 #include "common/model/fencing_token.h"
 #include "executor/daemon/daemon.h"
+
+/* An attempt.assign as it came. */
+struct assigned {
+	const char *data;
+	size_t len;
+	const char *traceparent; /* the record's; "" = none */
+};
 
 struct held {
 	struct list_node node;
 	uint64_t serial; /* for messages under way: pointers may be gone when they come back */
 	struct fencing_token token;
-	char *assignment; /* the attempt.assign as it came */
+	char *assignment; /* its data */
 	size_t assignment_len;
+	char traceparent[CLOUDEVENT_TRACEPARENT_SIZE]; /* "" = none */
+	const char *trace_id;                          /* for the log; NULL = none */
+	char trace_id_text[TRACE_ID_SIZE];
 	bool tidy; /* the daemon's own work on a fence ref: takes no slot, is in no heartbeat, has no result */
 
 	struct child child;
@@ -35,6 +47,7 @@ struct held {
 
 	char *successor; /* an assignment of the same build that came while this was ending */
 	size_t successor_len;
+	char successor_traceparent[CLOUDEVENT_TRACEPARENT_SIZE];
 };
 
 struct held *attempts_find(struct daemon *daemon, const struct fencing_token *token);
@@ -43,8 +56,10 @@ struct held *attempts_find_build(struct daemon *daemon, const char *build_id);
 size_t attempts_slots_used(const struct daemon *daemon);
 
 /* Starts a child on it, with attempt.accepted sent before. The data is copied. False when no child can be made. */
-bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const char *assignment, size_t len,
+bool attempts_start(struct daemon *daemon, const struct fencing_token *token, const struct assigned *assigned,
 					bool tidy);
+/* Gives the child its work: the held assignment, or another one that takes its place. */
+void attempts_instruct(struct held *held, const char *assignment, size_t len);
 void attempts_cancel(struct daemon *daemon, struct held *held);
 void attempts_abandon(struct daemon *daemon, struct held *held);
 /* Kills the child; the result says why. */

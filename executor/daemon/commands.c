@@ -26,26 +26,28 @@ void commands_send_result(struct daemon *daemon, struct reported_item *item)
 
 /* Another attempt of a build that we still work on: the old one was given up, and must be gone before the new one
  * begins. */
-static void succeed(struct daemon *daemon, struct held *old, const struct fencing_token *token, const char *data,
-					size_t len)
+static void succeed(struct daemon *daemon, struct held *old, const struct fencing_token *token,
+					const struct assigned *assigned)
 {
 	if (token->attempt < old->token.attempt) {
 		log_warn("an assignment older than the attempt held is ignored", "build_id", token->build_id, NULL);
 		return;
 	}
 	free(old->successor);
-	old->successor = xstrndup(data, len);
-	old->successor_len = len;
+	old->successor = xstrndup(assigned->data, assigned->len);
+	old->successor_len = assigned->len;
+	(void)snprintf(old->successor_traceparent, sizeof(old->successor_traceparent), "%s", assigned->traceparent);
 	if (!old->abandoned)
 		attempts_abandon(daemon, old);
 }
 
-void commands_assign(struct daemon *daemon, const char *data, size_t len)
+void commands_assign(struct daemon *daemon, const struct assigned *assigned)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
 	struct error err = ERROR_INIT;
 	struct fencing_token token;
-	if (json_parse(data, len, &command, &err) < 0 || fencing_token_read(command, &token, &err) < 0) {
+	if (json_parse(assigned->data, assigned->len, &command, &err) < 0 ||
+		fencing_token_read(command, &token, &err) < 0) {
 		log_error("an assignment is malformed", "error", err.message, NULL);
 		return;
 	}
@@ -69,7 +71,7 @@ void commands_assign(struct daemon *daemon, const char *data, size_t len)
 	}
 	struct held *same_build = attempts_find_build(daemon, token.build_id);
 	if (same_build != NULL) {
-		succeed(daemon, same_build, &token, data, len);
+		succeed(daemon, same_build, &token, assigned);
 		return;
 	}
 	if ((int64_t)attempts_slots_used(daemon) >= daemon->config->slots) {
@@ -77,7 +79,7 @@ void commands_assign(struct daemon *daemon, const char *data, size_t len)
 				  NULL); /* the build service counts: a bug */
 		return;
 	}
-	(void)attempts_start(daemon, &token, data, len,
+	(void)attempts_start(daemon, &token, assigned,
 						 false); /* without a child it is not accepted: the build service sees that */
 }
 
@@ -107,12 +109,13 @@ static void fenced(struct daemon *daemon, const cJSON *command)
 	daemon_set_state(daemon, DAEMON_OVER);
 }
 
-void commands_handle(struct daemon *daemon, const char *type, const char *data, size_t len)
+void commands_handle(struct daemon *daemon, const struct mail *mail)
 {
+	const char *type = mail->type;
 	CLEANUP(cJSON_Delete_p) cJSON *command = NULL;
 	struct error err = ERROR_INIT;
 	struct fencing_token token;
-	if (json_parse(data, len, &command, &err) < 0) {
+	if (json_parse(mail->data, mail->len, &command, &err) < 0) {
 		log_error("a command is malformed", "type", type, "error", err.message, NULL);
 		return;
 	}
@@ -137,7 +140,8 @@ void commands_handle(struct daemon *daemon, const char *type, const char *data, 
 	struct held *held = attempts_find(daemon, &token);
 	struct reported_item *item = reported_find(&daemon->reported, &token);
 	if (str_equal(type, "attempt.assign")) {
-		commands_assign(daemon, data, len);
+		struct assigned assigned = {.data = mail->data, .len = mail->len, .traceparent = mail->traceparent};
+		commands_assign(daemon, &assigned);
 	} else if (str_equal(type, "attempt.cancel")) {
 		if (held != NULL)
 			attempts_cancel(daemon, held);

@@ -106,8 +106,7 @@ static void take_delivered(struct daemon *daemon, struct mail *mail)
 	case SENT_HELLO:
 		heartbeats_acked(daemon, sent->created_ms);
 		if (daemon->state == DAEMON_GREETING) {
-			log_info("worker is ready", "worker_id", daemon->identity.worker_id, "incarnation",
-					 LOG_INT(daemon->identity.counter), "partition",
+			log_info("worker is ready", "incarnation", LOG_INT(daemon->identity.counter), "partition",
 					 LOG_INT(assignments_partition(daemon->assignments)), NULL);
 			daemon_set_state(daemon, DAEMON_READY);
 			daemon->heartbeat_due_ms = sent->created_ms + daemon->config->heartbeat_ms;
@@ -137,7 +136,7 @@ static void take_mail(struct daemon *daemon)
 		struct mail *mail = LIST_ITEM(node, struct mail, node);
 		switch (mail->kind) {
 		case MAIL_COMMAND:
-			commands_handle(daemon, mail->type, mail->data, mail->len);
+			commands_handle(daemon, mail);
 			break;
 		case MAIL_POSITIONED:
 			break; /* the position says it */
@@ -355,8 +354,11 @@ static int start(struct daemon *daemon, struct error *err)
 									  .client_id = "kiln-executor"};
 	struct kafka_producer_options options = {
 		.idempotent = true, .linger_ms = RESULTS_LINGER_MS, .max_queued_messages = MAX_QUEUED};
-	if (worker_identity_take(config->state_dir, config->worker_id, &daemon->identity, err) < 0 ||
-		reported_open(&daemon->reported, config->state_dir, (int)config->resend_ms, err) < 0 ||
+	if (worker_identity_take(config->state_dir, config->worker_id, &daemon->identity, err) < 0)
+		return -1;
+	log_set_field("worker_id", daemon->identity.worker_id);
+	CHECK(setenv("KILN_WORKER_ID", daemon->identity.worker_id, 1) == 0); /* for the log lines of all that we start */
+	if (reported_open(&daemon->reported, config->state_dir, (int)config->resend_ms, err) < 0 ||
 		kafka_producer_new(&settings, &options, &daemon->producer, err) < 0 ||
 		heartbeats_init(daemon, &settings, err) < 0)
 		return -1;

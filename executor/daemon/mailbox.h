@@ -11,6 +11,7 @@
 
 #include "common/base/error.h"
 #include "common/base/list.h"
+#include "common/kafka/cloudevent.h"
 
 struct mailbox;
 
@@ -26,8 +27,9 @@ struct mail {
 	enum mail_kind kind;
 	char *type, *data; /* MAIL_COMMAND: ce_type and value, heap */
 	size_t len;
-	void *message;           /* MAIL_DELIVERED */
-	enum error_kind outcome; /* MAIL_DELIVERED: ERR_NONE = acknowledged */
+	char traceparent[CLOUDEVENT_TRACEPARENT_SIZE]; /* MAIL_COMMAND: "" = none */
+	void *message;                                 /* MAIL_DELIVERED */
+	enum error_kind outcome;                       /* MAIL_DELIVERED: ERR_NONE = acknowledged */
 	int64_t value;
 };
 

@@ -101,8 +101,9 @@ void tidying_tick(struct daemon *daemon)
 		struct tidy *tidy = pop(&daemon->tidying);
 		if (tidy == NULL)
 			return;
-		(void)attempts_start(daemon, &tidy->token, tidy->assignment, tidy->len,
-							 true); /* without a child the fence stays, and attempts_start has told why */
+		const struct assigned assigned = {.data = tidy->assignment, .len = tidy->len, .traceparent = ""};
+		/* Without a child the fence stays, and attempts_start has told why. */
+		(void)attempts_start(daemon, &tidy->token, &assigned, true); /* as above */
 		tidy_free(tidy);
 	}
 }

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import signal
 import subprocess
@@ -108,10 +109,10 @@ class BuildService:
                 self.records.append(record)
                 self.lock.notify_all()
 
-    def send(self, kind, data):
+    def send(self, kind, data, **more_headers):
         """Where it lies: the offset in the executor's partition."""
         key = data["worker_id"]
-        headers = cloudevents.headers(kind, "/kiln/build-service", key)
+        headers = cloudevents.headers(kind, "/kiln/build-service", key, **more_headers)
         sent = []
         self.producer.produce(
             ASSIGNMENTS, value=json.dumps(data).encode(), key=key, headers=headers, on_delivery=lambda error, message: sent.append((error, message))
@@ -145,6 +146,8 @@ class Attempt:
         self.service = executor.service
         self.token = {"build_id": build_id or str(uuid.uuid4()), "attempt": attempt, "lease_id": str(uuid.uuid4())}
         self.data = {**executor.addressee(), **self.token, **data}
+        self.trace_id = secrets.token_hex(16)
+        self.traceparent = f"00-{self.trace_id}-{secrets.token_hex(8)}-01"
         self.sent_at = self.offset = None
 
     @property
@@ -153,7 +156,7 @@ class Attempt:
 
     def assign(self):
         self.sent_at = time.monotonic()
-        self.offset = self.service.send("attempt.assign", self.data)
+        self.offset = self.service.send("attempt.assign", self.data, traceparent=self.traceparent)
         return self
 
     def command(self, kind, **more):

@@ -50,6 +50,15 @@ def test_the_log_has_the_agents_lines_and_says_that_it_is_unsandboxed(executor, 
     assert attempt.phase("agent").data["sandbox"] == "none"
 
 
+def test_lines_of_an_attempt_in_the_executors_log_have_its_ids(executor, agents, site):
+    _, attempt = executor.run(site.repository(), agents.write(WRITE))
+    of_it = {"attempt accepted", "agent starts", "push begins", "attempt finished"}  # of the daemon, and of the attempt's own process
+    lines = [line for line in executor.lines() if line.get("build_id") == attempt.build_id and line["msg"] in of_it]
+    assert {line["msg"] for line in lines} == of_it
+    ids = {"attempt": "1", "worker_id": executor.hello["worker_id"], "trace_id": attempt.trace_id}
+    assert [line for line in lines if ids.items() - line.items()] == []
+
+
 def test_the_fence_ref_is_made_with_the_push_and_goes_with_the_release(executor, agents, site):
     repository = site.repository()
     finished, attempt = executor.run(repository, agents.write(WRITE))

@@ -41,6 +41,12 @@ def test_a_terminal_event_is_posted_signed(builds, bot, notifier):
     assert notifier.metric('kiln_webhook_attempts_total{class="delivered"}') == before + 1
 
 
+def test_the_log_has_the_trace_of_a_webhook(builds, bot, notifier):
+    build, _ = builds.ended(bot.url())
+    [line] = wait_for(lambda: [line for line in notifier.lines() if line.get("build_id") == build and line["msg"] == "webhook attempt"], "its line")
+    assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+
+
 def test_each_terminal_type_is_posted_and_no_other(builds, bot):
     ids = builds.make(bot.url(), count=5)
     kinds = ["build.completed", "build.failed", "build.cancelled", "build.pending", "build.phase"]

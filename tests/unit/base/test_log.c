@@ -39,6 +39,27 @@ TEST(a_null_value_drops_its_pair)
 	assert_non_null(strstr(output.data, "\"msg\":\"hello\",\"attempt\":\"2\"}\n"));
 }
 
+static void write_with_fields(void *arg)
+{
+	(void)arg;
+	log_init("svc", LOG_INFO, LOG_JSON);
+	log_set_field("worker_id", "w1");
+	log_set_field("nothing", NULL);
+	char id[] = "t1";
+	log_set_field("trace_id", id);
+	id[1] = '2';
+	log_info("hello", "build_id", "b1", NULL);
+	log_info("again", NULL);
+}
+
+TEST(a_field_that_was_set_is_in_each_line_from_then_on)
+{
+	capture(write_with_fields, NULL);
+	assert_non_null(
+		strstr(output.data, "\"msg\":\"hello\",\"worker_id\":\"w1\",\"trace_id\":\"t1\",\"build_id\":\"b1\"}\n"));
+	assert_non_null(strstr(output.data, "\"msg\":\"again\",\"worker_id\":\"w1\",\"trace_id\":\"t1\"}\n"));
+}
+
 TEST(control_bytes_quotes_and_line_ends_are_escaped)
 {
 	capture(write_json_line, (char[]){"a\"\\\r\n\t\x01\x7f"});
@@ -140,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(a_json_line_has_time_level_service_message_and_pairs, release_output),
 		cmocka_unit_test_teardown(a_null_value_drops_its_pair, release_output),
+		cmocka_unit_test_teardown(a_field_that_was_set_is_in_each_line_from_then_on, release_output),
 		cmocka_unit_test_teardown(control_bytes_quotes_and_line_ends_are_escaped, release_output),
 		cmocka_unit_test_teardown(invalid_utf8_becomes_the_replacement_character, release_output),
 		cmocka_unit_test_teardown(a_text_line_quotes_only_what_needs_it, release_output),
