@@ -67,6 +67,7 @@ static void write_stored(const struct held *held, const char *id, const struct b
 	fencing_token_write(&w, &held->token);
 	json_string(&w, "id", id);
 	json_string_len(&w, "finished", finished->data, finished->len);
+	json_string(&w, "traceparent", held->traceparent);
 	json_string(&w, "fence", json_get_string(end, "fence"));
 	json_object_begin(&w, "assignment");
 	if (json_parse(held->assignment, held->assignment_len, &assignment, &err) == 0) {
@@ -83,7 +84,7 @@ static void report(struct daemon *daemon, const struct held *held)
 	CLEANUP(cJSON_Delete_p) cJSON *end = find_end(held);
 	char id[UUID_TEXT_SIZE];
 	uuid_v4(id);
-	struct buffer finished;
+	CLEANUP(buffer_release_p) struct buffer finished;
 	buffer_init(&finished, MAX_RESULT_BYTES);
 	messages_write_finished(daemon, &held->token, end, &finished);
 	CHECK(buffer_ok(&finished));
@@ -102,9 +103,8 @@ static void report(struct daemon *daemon, const struct held *held)
 	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
 		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, "trace_id",
 				  held->trace_id, NULL);
-	size_t len = 0;
-	char *data = buffer_detach(&finished, &len);
-	messages_finished(daemon, reported_find(&daemon->reported, &held->token), id, data, len);
+	struct reported_text text = {.id = id, .finished = finished.data, .traceparent = held->traceparent};
+	messages_finished(daemon, reported_find(&daemon->reported, &held->token), &text);
 }
 
 /* The assignment again, as a settling one with the same token: what the dead child announced is among the earlier

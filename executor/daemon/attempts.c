@@ -93,7 +93,7 @@ bool attempts_start(struct daemon *daemon, const struct fencing_token *token, co
 	daemon->held_len++;
 	attempts_instruct(held, assigned->data, assigned->len);
 	if (!tidy) {
-		messages_accepted(daemon, token);
+		messages_accepted(daemon, held);
 		log_info("attempt accepted", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), "trace_id",
 				 held->trace_id, NULL);
 		executor_metrics_held((int64_t)attempts_slots_used(daemon));

@@ -20,7 +20,7 @@ void commands_send_result(struct daemon *daemon, struct reported_item *item)
 		log_error("a stored result cannot be read", "build_id", item->token.build_id, "error", err.message, NULL);
 		return;
 	}
-	messages_finished(daemon, item, text.id, xstrdup(text.finished), strlen(text.finished));
+	messages_finished(daemon, item, &text);
 	cJSON_Delete(text.tree);
 }
 
@@ -51,8 +51,9 @@ void commands_assign(struct daemon *daemon, const struct assigned *assigned)
 		log_error("an assignment is malformed", "error", err.message, NULL);
 		return;
 	}
-	if (attempts_find(daemon, &token) != NULL) {
-		messages_accepted(daemon, &token);
+	const struct held *same = attempts_find(daemon, &token);
+	if (same != NULL) {
+		messages_accepted(daemon, same);
 		return;
 	}
 	struct reported_item *reported = reported_find(&daemon->reported, &token);

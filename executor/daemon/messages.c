@@ -42,11 +42,18 @@ static struct sent draft_end(struct draft *draft, enum sent_kind kind, const cha
 	return sent;
 }
 
-void messages_accepted(struct daemon *daemon, const struct fencing_token *token)
+/* What is said of an attempt is part of its assignment's trace. */
+static void join_trace(struct sent *sent, const char *traceparent)
+{
+	(void)snprintf(sent->traceparent, sizeof(sent->traceparent), "%s", traceparent); /* it is as long */
+}
+
+void messages_accepted(struct daemon *daemon, const struct held *held)
 {
 	struct draft draft;
-	draft_begin(&draft, daemon, token);
-	struct sent sent = draft_end(&draft, SENT_PLAIN, TOPIC_BUILD_RESULTS, "attempt.accepted", token->build_id);
+	draft_begin(&draft, daemon, &held->token);
+	struct sent sent = draft_end(&draft, SENT_PLAIN, TOPIC_BUILD_RESULTS, "attempt.accepted", held->token.build_id);
+	join_trace(&sent, held->traceparent);
 	sent.patient = true;
 	sender_send(&daemon->sender, sent);
 }
@@ -64,6 +71,7 @@ void messages_phase(struct daemon *daemon, const struct held *held, const cJSON 
 	if (json_get_string(phase, "continued") != NULL)
 		json_string(&draft.w, "continued", json_get_string(phase, "continued"));
 	struct sent sent = draft_end(&draft, SENT_FRAME, TOPIC_BUILD_RESULTS, "attempt.phase", held->token.build_id);
+	join_trace(&sent, held->traceparent);
 	sent.serial = held->serial;
 	sent.frame_id = frame_id;
 	sent.patient = json_get_string(phase, "commit_sha") == NULL; /* else a push waits for it */
@@ -79,6 +87,7 @@ void messages_log(struct daemon *daemon, const struct held *held, const struct f
 						.type = "build.log",
 						.data = xmemdup(frame->data, frame->len),
 						.len = frame->len};
+	join_trace(&sent, held->traceparent);
 	(void)snprintf(sent.key, sizeof(sent.key), "%s", held->token.build_id);
 	sender_send(&daemon->sender, sent);
 }
@@ -102,13 +111,17 @@ void messages_hello(struct daemon *daemon)
 	sender_send(&daemon->sender, sent);
 }
 
-void messages_finished(struct daemon *daemon, struct reported_item *item, const char *id, char *data, size_t len)
+void messages_finished(struct daemon *daemon, struct reported_item *item, const struct reported_text *text)
 {
-	struct sent sent = {
-		.kind = SENT_RESULT, .topic = TOPIC_BUILD_RESULTS, .type = "attempt.finished", .data = data, .len = len};
+	struct sent sent = {.kind = SENT_RESULT,
+						.topic = TOPIC_BUILD_RESULTS,
+						.type = "attempt.finished",
+						.data = xstrdup(text->finished),
+						.len = strlen(text->finished)};
+	join_trace(&sent, text->traceparent);
 	(void)snprintf(sent.key, sizeof(sent.key), "%s", item->token.build_id);
-	(void)snprintf(sent.id, sizeof(sent.id), "%s", id);
-	(void)snprintf(item->under_way, sizeof(item->under_way), "%s", id);
+	(void)snprintf(sent.id, sizeof(sent.id), "%s", text->id);
+	(void)snprintf(item->under_way, sizeof(item->under_way), "%s", text->id);
 	sender_send(&daemon->sender, sent);
 }
 

@@ -4,7 +4,7 @@
 #include "executor/daemon/attempts.h"
 #include "executor/daemon/daemon.h"
 
-void messages_accepted(struct daemon *daemon, const struct fencing_token *token);
+void messages_accepted(struct daemon *daemon, const struct held *held);
 /* From a PHASE frame; its acknowledgement goes back to the child. */
 void messages_phase(struct daemon *daemon, const struct held *held, const cJSON *phase, uint64_t frame_id);
 /* A LOG frame is a whole record. */
@@ -14,7 +14,7 @@ void messages_worker(struct daemon *daemon, const char *type, enum sent_kind kin
 /* worker.hello. */
 void messages_hello(struct daemon *daemon);
 /* attempt.finished, from its stored text: under way from here on. */
-void messages_finished(struct daemon *daemon, struct reported_item *item, const char *id, char *data, size_t len);
+void messages_finished(struct daemon *daemon, struct reported_item *item, const struct reported_text *text);
 
 /* Appends attempt.finished's text. `end` has {outcome, published, closed, retryable, result}. */
 void messages_write_finished(struct daemon *daemon, const struct fencing_token *token, const cJSON *end,

@@ -49,6 +49,9 @@ static int parse(const char *data, size_t len, struct reported_text *ret_text, s
 		return -1;
 	text.id = json_get_string(text.tree, "id");
 	text.finished = json_get_string(text.tree, "finished");
+	text.traceparent = json_get_string(text.tree, "traceparent");
+	if (text.traceparent == NULL)
+		text.traceparent = "";
 	text.fence = json_get_string(text.tree, "fence");
 	text.assignment = json_get(text.tree, "assignment");
 	if (text.id == NULL || !uuid_is_valid(text.id, strlen(text.id)) || text.finished == NULL) {

@@ -36,6 +36,7 @@ struct reported_text {
 	cJSON *tree;
 	const char *id;          /* ce_id of attempt.finished */
 	const char *finished;    /* its data */
+	const char *traceparent; /* the assignment's; "" = none */
 	const char *fence;       /* where the fence ref was left, or NULL */
 	const cJSON *assignment; /* project and git of the assignment: to reach the fence ref */
 };

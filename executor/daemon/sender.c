@@ -58,6 +58,8 @@ static void try_later(struct sender *sender, struct sent *sent)
 static void produce(struct sender *sender, struct sent *sent)
 {
 	struct cloudevent event = {.id = sent->id, .type = sent->type, .source = SOURCE, .subject = sent->key};
+	if (sent->traceparent[0] != '\0')
+		event.traceparent = sent->traceparent;
 	struct kafka_message message = {
 		.topic = sent->topic,
 		.partition = -1,

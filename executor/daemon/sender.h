@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/list.h"
+#include "common/kafka/cloudevent.h"
 #include "common/kafka/producer.h"
 #include "executor/daemon/mailbox.h"
 
@@ -28,6 +29,7 @@ struct sent {
 	int64_t created_ms;
 	const char *topic, *type; /* static */
 	char key[UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
+	char traceparent[CLOUDEVENT_TRACEPARENT_SIZE]; /* of the assignment that it is about; "" = none */
 	char *data;
 	size_t len;
 };

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from kiln_testing.agents import Gate, spec
 
-NEEDED = {"build.requested", "attempt.assign", "build.pending", "build.started", "build.phase", "build.completed"}
+NEEDED = {"build.requested", "attempt.assign", "attempt.accepted", "attempt.phase", "attempt.finished", "build.pending", "build.started", "build.phase", "build.completed"}
 
 
 def own():
@@ -28,9 +28,9 @@ def webhook_of(inbox, task, count=1):
 
 def assert_carried(kiln, task, webhook, request):
     """The request's trace is that of all that was said of the build, and its id is in the webhook and in the audit."""
-    kiln.tap.wait_type(task, "attempt.assign")
-    kiln.tap.wait_end(task)
-    said = [(record.type, trace_of(record.headers)) for record in kiln.tap.of(task) if record.type in NEEDED or record.topic == "kiln.build.events"]
+    for kind in NEEDED:
+        kiln.tap.wait_type(task, kind)
+    said = [(record.type, trace_of(record.headers)) for record in kiln.tap.of(task) if record.type in NEEDED or record.topic in ("kiln.build.events", "kiln.build.logs")]
     assert {type for type, _ in said} >= NEEDED
     assert {trace for _, trace in said} == {trace_of(request)}, said
     assert trace_of(webhook) == trace_of(request)
@@ -59,7 +59,8 @@ def create_and_build(kiln, project, body, headers):
 def test_the_trace_and_the_id_of_the_post_go_to_the_webhook(kiln, post):
     project, _ = kiln.seeded()
     inbox, request = kiln.receiver.inbox(), own()
-    task = post(kiln, project, spec(kiln.agents.write("true"), callback_url=inbox.url), request).json()["task_id"]
+    task = post(kiln, project, spec(kiln.agents.write("echo something for the log"), callback_url=inbox.url), request).json()["task_id"]
+    kiln.tap.wait_type(task, "build.log")
     assert_carried(kiln, task, webhook_of(inbox, task), request)
 
 

@@ -63,11 +63,13 @@ def test_a_result_is_sent_again_until_it_is_released_also_by_the_next_incarnatio
     first = attempt.wait("attempt.finished")
     second = executor.service.wait(type="attempt.finished", count=2, **attempt.token)
     assert second.headers["ce_id"] == first.headers["ce_id"] and second.value == first.value
+    assert second.headers["traceparent"] == attempt.traceparent
     executor.kill()
     seen = len(executor.service.seen(type="attempt.finished", **attempt.token))
     executor.start()
     assert executor.hello["reported"] == [attempt.token] and executor.hello["held"] == []
-    executor.service.wait(type="attempt.finished", count=seen + 1, **attempt.token)
+    third = executor.service.wait(type="attempt.finished", count=seen + 1, **attempt.token)
+    assert third.headers["traceparent"] == attempt.traceparent
     attempt.data |= executor.addressee()
     attempt.release()
     wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be released")
