@@ -102,8 +102,8 @@ void tidying_tick(struct daemon *daemon)
 		if (tidy == NULL)
 			return;
 		const struct assigned assigned = {.data = tidy->assignment, .len = tidy->len, .traceparent = ""};
-		/* Without a child the fence stays, and attempts_start has told why. */
-		(void)attempts_start(daemon, &tidy->token, &assigned, true); /* as above */
+		(void)attempts_start(daemon, &tidy->token, &assigned,
+							 true); /* without a child the fence stays: it has told why */
 		tidy_free(tidy);
 	}
 }
