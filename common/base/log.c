@@ -194,9 +194,6 @@ void log_line(enum log_level level, const char *message, ...)
 	struct line line;
 	line.len = 0;
 	put_head(&line, level, message);
-	size_t fields_len = atomic_load(&log_fields_len);
-	for (size_t i = 0; i < fields_len; i++)
-		put_pair(&line, log_fields[i].key, log_fields[i].value);
 	va_list args;
 	va_start(args, message);
 	for (const char *key = va_arg(args, const char *); key != NULL; key = va_arg(args, const char *)) {
@@ -205,6 +202,9 @@ void log_line(enum log_level level, const char *message, ...)
 			put_pair(&line, key, value);
 	}
 	va_end(args);
+	size_t fields_len = atomic_load(&log_fields_len);
+	for (size_t i = 0; i < fields_len; i++)
+		put_pair(&line, log_fields[i].key, log_fields[i].value);
 	if (log_output_format == LOG_JSON)
 		put(&line, "}", 1);
 	put(&line, "\n", 1);

@@ -21,7 +21,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Once, at start, before other threads. `service` is static storage. */
 void log_init(const char *service, enum log_level level, enum log_format format);
-/* In every line from here on, before its pairs, which do not have that key. Once for each key, LOG_MAX_FIELDS in all, by
+/* In every line from here on, behind its pairs, which do not have that key. Once for each key, LOG_MAX_FIELDS in all, by
  * one thread. The key is static storage; the value is copied, and cut at LOG_FIELD_SIZE - 1 bytes; NULL sets nothing. */
 void log_set_field(const char *key, const char *value);
 #define LOG_MAX_FIELDS 4

@@ -7,7 +7,7 @@ import pytest
 from kiln_testing.repositories import git
 
 SAID = [
-    "2026-11-29T10:00:00.000Z info kiln-executor: agent starts build_id=b attempt=1",
+    "2026-11-29T10:00:00.000Z info kiln-executor: agent starts build_id=b attempt=1 worker_id=w",
     "2026-11-29T10:00:01.000Z info kiln-executor: push begins build_id=b attempt=1 commit=0123",
     "2026-11-29T10:00:02.000Z warn kiln-executor: an attempt's child has died build_id=b status=9",
     "2026-11-29T10:00:03.000Z info kiln-executor: something else build_id=b attempt=1",

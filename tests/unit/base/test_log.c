@@ -56,7 +56,7 @@ TEST(a_field_that_was_set_is_in_each_line_from_then_on)
 {
 	capture(write_with_fields, NULL);
 	assert_non_null(
-		strstr(output.data, "\"msg\":\"hello\",\"worker_id\":\"w1\",\"trace_id\":\"t1\",\"build_id\":\"b1\"}\n"));
+		strstr(output.data, "\"msg\":\"hello\",\"build_id\":\"b1\",\"worker_id\":\"w1\",\"trace_id\":\"t1\"}\n"));
 	assert_non_null(strstr(output.data, "\"msg\":\"again\",\"worker_id\":\"w1\",\"trace_id\":\"t1\"}\n"));
 }
 
