@@ -25,8 +25,7 @@
 #include "common/base/compiler.h"
 
 enum frame_type {
-	FRAME_TRACE = 1,
-	FRAME_ATTEMPT,
+	FRAME_ATTEMPT = 1,
 	FRAME_CANCEL,
 	FRAME_ACK,
 	FRAME_LEASE,
@@ -34,6 +33,7 @@ enum frame_type {
 	FRAME_LOG,
 	FRAME_ASK_LEASE,
 	FRAME_RESULT,
+	FRAME_TRACE,
 };
 
 /* The longest payload: an assignment or result that a Kafka record can hold, with room for escapes. */

@@ -52,7 +52,7 @@ static int begin(void **state)
 	commit_file(NULL, "base", &base);
 	commit_file(&base, "other", &onto);
 	for (int i = 0; i < COMMITS; i++) {
-		char name[8];
+		char name[16];
 		(void)snprintf(name, sizeof(name), "%d", i);
 		commit_file(i == 0 ? &base : &ours[i - 1], name, &ours[i]);
 	}
