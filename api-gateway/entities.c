@@ -142,12 +142,3 @@ bool api_token_sees_project(const struct api_token *token, const char *project_n
 {
 	return token->projects == NULL || strv_contains(token->projects, project_name);
 }
-
-bool template_is_version(const char *text, size_t len)
-{
-	const char *at = memchr(text, '@', len);
-	int64_t version;
-	struct error ignored = ERROR_INIT;
-	return at != NULL && str_is_name(text, (size_t)(at - text)) && at[1] != '0' &&
-		   str_parse_int(at + 1, (size_t)(text + len - at) - 1, 1, INT32_MAX, &version, &ignored) == 0;
-}

@@ -44,9 +44,6 @@ struct template
 	cJSON *defaults; /* object of strings */
 };
 
-/* NAME@VERSION, of a version that there may be. */
-bool template_is_version(const char *text, size_t len);
-
 /* From a row of token-*.sql, project-*.sql, template-*.sql. One reference, the caller's; NULL for a row that cannot be
  * read (logged). */
 struct api_token *api_token_from_row(const PGresult *result, int row);

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "api-gateway/entities.h"
+#include "api-gateway/template_render.h"
 #include "common/base/compiler.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"

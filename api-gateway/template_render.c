@@ -19,6 +19,15 @@ bool template_is_name(const char *name)
 	return len > 0 && len <= TEMPLATE_NAME_MAX && name[len] == '\0';
 }
 
+bool template_is_version(const char *text, size_t len)
+{
+	const char *at = memchr(text, '@', len);
+	int64_t version;
+	struct error ignored = ERROR_INIT;
+	return at != NULL && str_is_name(text, (size_t)(at - text)) && at[1] != '0' &&
+		   str_parse_int(at + 1, (size_t)(text + len - at) - 1, 1, INT32_MAX, &version, &ignored) == 0;
+}
+
 static const char *skip_blanks(const char *at)
 {
 	while (*at == ' ' || *at == '\t')

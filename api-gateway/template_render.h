@@ -27,6 +27,8 @@ void template_render(const struct template_input *input, struct buffer *out, str
 
 /* Can a placeholder name it? */
 bool template_is_name(const char *name);
+/* NAME@VERSION, of a version that there may be. */
+bool template_is_version(const char *text, size_t len);
 
 /* The next placeholder at or after `from`: true with its name (in ret_name), its first byte and the byte after it. */
 bool template_next(const char *from, const char **ret_begin, const char **ret_end,
