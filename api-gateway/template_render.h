@@ -22,7 +22,7 @@ struct template_input {
 };
 
 /* Appends the rendered prompt to `out` (its maximum is the limit; the caller looks at buffer_ok). Every missing and
- * every unknown variable becomes one problem. */
+ * every unknown variable becomes one problem; of what no placeholder can name the schema tells. */
 void template_render(const struct template_input *input, struct buffer *out, struct schema_problems *problems);
 
 /* Can a placeholder name it? */

@@ -1,7 +1,7 @@
 /*
  * A template is rendered as a second renderer does it, which tries at every character whether a placeholder begins
- * there. The text never passes its limit, and is whole exactly when it fits; every missing and every unknown variable
- * is told once.
+ * there. The text never passes its limit, and is whole exactly when it fits; every missing variable
+ * is told once, and every unknown one that has a name.
  *
  * The input: the limit and a line end, then template, prompt, variables and defaults, each ended by a line "--";
  * variables and defaults are lines "name=value".
@@ -48,18 +48,25 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* The length of the placeholder that begins here, 0 when none does. */
-static size_t placeholder_at(const char *text, char ret_name[TEMPLATE_NAME_MAX + 1])
+/* The length of the name that begins here, 0 when none does. */
+static size_t name_at(const char *text)
 {
 	static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
 	static const char further[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+	size_t len = strspn(text, further);
+	return len > TEMPLATE_NAME_MAX || len == 0 || strchr(first, *text) == NULL ? 0 : len;
+}
+
+/* The length of the placeholder that begins here, 0 when none does. */
+static size_t placeholder_at(const char *text, char ret_name[TEMPLATE_NAME_MAX + 1])
+{
 	const char *at = text;
 	if (strncmp(at, "{{", 2) != 0)
 		return 0;
 	for (at += 2; is_blank(*at);)
 		at++;
-	size_t len = strspn(at, further);
-	if (len == 0 || len > TEMPLATE_NAME_MAX || strchr(first, *at) == NULL)
+	size_t len = name_at(at);
+	if (len == 0)
 		return 0;
 	memcpy(ret_name, at, len);
 	ret_name[len] = '\0';
@@ -120,7 +127,8 @@ static size_t count_unknown(const struct template_input *input, const char *name
 		 variable = variable->next) {
 		bool known = input->text != NULL && !str_equal(variable->string, "prompt") &&
 					 (json_get(input->defaults, variable->string) != NULL || names_it(named, variable->string));
-		count += known ? 0 : 1;
+		size_t len = name_at(variable->string);
+		count += known || len == 0 || variable->string[len] != '\0' ? 0 : 1;
 	}
 	return count;
 }
