@@ -23,7 +23,7 @@ ssize_t fd_read_up_to(int fd, void *ret, size_t size)
 int fd_read_all(int fd, struct buffer *out, struct error *err)
 {
 	for (;;) {
-		char beyond; /* a full buffer: one byte more would be too many */
+		char beyond = 0; /* a full buffer: one byte more would be too many */
 		size_t left = out->max - out->len, size = left < CHUNK_BYTES ? left : CHUNK_BYTES;
 		char *room = size > 0 ? buffer_reserve(out, size) : &beyond;
 		CHECK(room != NULL); /* it was not given a buffer that has overflowed */
