@@ -292,17 +292,6 @@ static void write_git(struct json_writer *w, const struct build_request *build)
 	json_object_end(w);
 }
 
-/* What the template's problems add to what is told already: a value of another type is not missing as well. */
-static void add_new(const struct schema_problems *found, struct schema_problems *problems)
-{
-	for (size_t i = 0; i < found->len; i++) {
-		const struct schema_problem *problem = &found->items[i];
-		if (!schema_problems_have(problems, problem->pointer))
-			schema_problem_add(problems, problem->pointer, problem->code, "%s", problem->detail);
-	}
-	problems->truncated = problems->truncated || found->truncated;
-}
-
 /* False: which template it is to be, or with which variables, is not known; after more problems than are told the rest
  * has not been looked at, and there may be any number of variables. */
 static bool is_renderable(const struct build_request *build, const struct schema_problems *problems)
@@ -327,10 +316,7 @@ void build_request_render(const struct build_request *build, struct buffer *prom
 		.prompt = given != NULL ? given : "",
 		.pointer = pointer_to(build, "variables", pointer),
 	};
-	struct schema_problems found = {0};
-	template_render(&input, prompt, &found);
-	add_new(&found, problems);
-	schema_problems_release(&found);
+	template_render(&input, prompt, problems);
 	if (!buffer_ok(prompt) || prompt->len > PROMPT_MAX_BYTES) {
 		(void)snprintf(detail, sizeof(detail), "the rendered prompt has more than %d bytes", PROMPT_MAX_BYTES);
 		complain(build, "prompt", "too_long", detail, problems);

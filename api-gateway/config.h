@@ -6,7 +6,8 @@
 
 #include "common/base/config.h"
 
-#define GATEWAY_BODY_MAX 4194304 /* the most that KILN_MAX_BODY_BYTES may be */
+#define GATEWAY_BODY_MAX 4194304                               /* the most that KILN_MAX_BODY_BYTES may be */
+#define GATEWAY_WRITTEN_MAX JSON_WRITTEN_MAX(GATEWAY_BODY_MAX) /* and what its tree comes to: common/json/json.h */
 
 struct gateway_config {
 	struct config_common common; /* first: service_start fills it */

@@ -11,7 +11,7 @@
 #include "kiln_gateway_sql.h"
 
 #define OUTBOX_MAX_BYTES ((size_t)4 * 1024 * 1024)
-#define VALUES_MAX_BYTES (JSON_WRITTEN_MAX(GATEWAY_BODY_MAX) + 1024) /* and names of fields */
+#define VALUES_MAX_BYTES (GATEWAY_WRITTEN_MAX + 1024) /* and names of fields */
 #define POINTER_MAX 160
 
 static cJSON *settings_of(const PGresult *rows, int row)
@@ -139,8 +139,8 @@ static void check_network(const struct gateway *gateway, const cJSON *allow, con
 	}
 }
 
-static void check_places(const struct gateway *gateway, const cJSON *body, const char *pointer,
-						 struct schema_problems *problems)
+void project_check_places(const struct gateway *gateway, const cJSON *body, const char *pointer,
+						  struct schema_problems *problems)
 {
 	const char *git_url = json_get_string(body, "git_url");
 	if (git_url != NULL && strlen(git_url) <= URL_MAX_LEN)
@@ -173,12 +173,7 @@ void project_check(const struct gateway *gateway, const cJSON *body, const char 
 		(void)snprintf(at, sizeof(at), "%.100s/agent", pointer);
 		agent_check(agent, at, problems);
 	}
-	check_places(gateway, body, pointer, problems);
-}
-
-void project_check_patch(const struct gateway *gateway, const cJSON *patch, struct schema_problems *problems)
-{
-	check_places(gateway, patch, "", problems);
+	project_check_places(gateway, body, pointer, problems);
 }
 
 static void show_secret(struct project_secret *ret)

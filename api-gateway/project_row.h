@@ -29,8 +29,9 @@ void project_values_release(struct project_values *values);
  * build_request_check. `pointer`: "" or "/project". */
 void project_check(const struct gateway *gateway, const cJSON *body, const char *pointer,
 				   struct schema_problems *problems);
-/* Of a merge patch, what needs no look at the project that it is for: the places that it names. */
-void project_check_patch(const struct gateway *gateway, const cJSON *patch, struct schema_problems *problems);
+/* Of it, what a merge patch can be told before the project that it is for is known: the places that it names. */
+void project_check_places(const struct gateway *gateway, const cJSON *body, const char *pointer,
+						  struct schema_problems *problems);
 /* For one that will be as `body` says: without a git_url there must be a base. */
 void project_check_base(const struct gateway *gateway, const cJSON *body, const char *pointer,
 						struct schema_problems *problems);

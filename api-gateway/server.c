@@ -21,7 +21,6 @@
 #define PAUSE_MS 100
 #define DRAIN_STEP_MS 50
 #define COMPLAIN_EVERY_MS 10000
-#define SCRATCH_BYTES JSON_WRITTEN_MAX(GATEWAY_BODY_MAX)
 /* The sweep's limits are what counts (connections.h); h2o's, which begins with the last answer, must not come before
  * them. */
 #define H2O_SLACK_MS 5000
@@ -185,7 +184,7 @@ static void init_loop(struct loop *loop)
 	build_reads_turn_init(&loop->reads);
 	connections_init(loop);
 	handovers_init(loop);
-	buffer_init(&loop->scratch, SCRATCH_BYTES);
+	buffer_init(&loop->scratch, GATEWAY_WRITTEN_MAX);
 	loop->trees = json_pool_new(JSON_POOL_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
 	loop->listener->data = loop;

@@ -11,7 +11,8 @@ static bool is_name_char(char c, bool first)
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (!first && c >= '0' && c <= '9');
 }
 
-bool template_is_name(const char *name)
+/* Can a placeholder name it? */
+static bool is_name(const char *name)
 {
 	size_t len = 0;
 	while (is_name_char(name[len], len == 0))
@@ -70,7 +71,8 @@ static void report_missing(const struct template_input *input, const char *name,
 		return;
 	char pointer[TEMPLATE_NAME_MAX + 32];
 	(void)snprintf(pointer, sizeof(pointer), "%.31s/%s", input->pointer, name);
-	schema_problem_add(problems, pointer, "missing_variable", "the template needs the variable \"%s\"", name);
+	if (!schema_problems_have(problems, pointer)) /* a value of another type is not missing as well */
+		schema_problem_add(problems, pointer, "missing_variable", "the template needs the variable \"%s\"", name);
 }
 
 static bool text_names(const char *text, const char *wanted)
@@ -92,10 +94,12 @@ static void report_unknown(const struct template_input *input, struct schema_pro
 		const char *name = variable->string;
 		bool known = input->text != NULL && strcmp(name, "prompt") != 0 &&
 					 (json_get(input->defaults, name) != NULL || text_names(input->text, name));
-		if (known || !template_is_name(name)) /* the schema says what is no name */
+		if (known || !is_name(name)) /* the schema says what is no name */
 			continue;
 		char pointer[128];
 		(void)snprintf(pointer, sizeof(pointer), "%.31s/%.63s", input->pointer, name);
+		if (schema_problems_have(problems, pointer))
+			continue;
 		schema_problem_add(problems, pointer, "unknown_variable",
 						   input->text != NULL ? "the template has no variable \"%.63s\""
 											   : "there is no template that takes the variable \"%.63s\"",

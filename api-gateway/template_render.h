@@ -22,11 +22,10 @@ struct template_input {
 };
 
 /* Appends the rendered prompt to `out` (its maximum is the limit; the caller looks at buffer_ok). Every missing and
- * every unknown variable becomes one problem; of what no placeholder can name the schema tells. */
+ * every unknown variable becomes one problem, unless something is told of it already; of what no placeholder can name
+ * the schema tells. */
 void template_render(const struct template_input *input, struct buffer *out, struct schema_problems *problems);
 
-/* Can a placeholder name it? */
-bool template_is_name(const char *name);
 /* NAME@VERSION, of a version that there may be. */
 bool template_is_version(const char *text, size_t len);
 

@@ -1,5 +1,6 @@
 #include "build-service/end_offset.h"
 
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -12,26 +13,21 @@ bool end_offset_gave_up(const struct end_offset_look *look)
 	return look->unanswered >= UNANSWERED_MAX;
 }
 
-static int32_t next_pause_ms(int32_t pause_ms)
-{
-	if (pause_ms == 0)
-		return PAUSE_MIN_MS;
-	return pause_ms < PAUSE_MAX_MS / 2 ? pause_ms * 2 : PAUSE_MAX_MS;
-}
-
 bool end_offset_ask(struct end_offset *end, struct end_offset_look *look, struct inbox *inbox, const char *topic,
 					int32_t partition)
 {
 	if (end_offset_gave_up(look) || clock_boot_ms() < end->not_before_ms)
 		return false;
+	const struct kafka_position position = {.topic = topic, .partition = partition};
 	struct error err = ERROR_INIT;
-	if (inbox_end_offset(inbox, topic, partition, END_OFFSET_ASK_MS, &end->value, &err) == 0) {
+	if (inbox_end_offsets(inbox, &position, 1, END_OFFSET_ASK_MS, &end->value, &err) == 0) {
 		end->pause_ms = 0;
 		return true;
 	}
 	log_warn("the end of a partition is not known", "topic", topic, "partition", LOG_INT(partition), "error",
 			 err.message, NULL);
-	end->pause_ms = next_pause_ms(end->pause_ms);
+	struct backoff backoff = {.min_ms = PAUSE_MIN_MS, .max_ms = PAUSE_MAX_MS, .now_ms = end->pause_ms};
+	end->pause_ms = backoff_next(&backoff);
 	end->not_before_ms = clock_boot_ms() + end->pause_ms;
 	look->unanswered++;
 	return false;

@@ -150,16 +150,9 @@ static bool is_orphaned(const struct expiry *expiry, const struct lease_due *due
 		   leases_due_is_over(expiry->leases, due, &held->token);
 }
 
-static bool is_at_stake(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
-						const struct held_attempt *held)
+static enum loss_reason reason_of(const struct lease_due *due, const struct worker *worker, bool orphaned)
 {
-	return lease_due_has(due, &held->token) || is_orphaned(expiry, due, worker, held);
-}
-
-static enum loss_reason reason_of(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
-								  const struct held_attempt *held)
-{
-	if (is_orphaned(expiry, due, worker, held))
+	if (orphaned)
 		return LOSS_WORKER_RESTARTED;
 	if (!due->silent)
 		return LOSS_NOT_HELD;
@@ -171,21 +164,22 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 	size_t accepted = 0, lost = 0;
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		accepted += is_at_stake(expiry, due, worker, held) &&
-					is_accepted(build_set_find(&expiry->set, held->token.build_id), &held->token);
+		bool at_stake = lease_due_has(due, &held->token) || is_orphaned(expiry, due, worker, held);
+		accepted += at_stake && is_accepted(build_set_find(&expiry->set, held->token.build_id), &held->token);
 	}
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_at_stake(expiry, due, worker, held))
+		bool orphaned = is_orphaned(expiry, due, worker, held);
+		if (!orphaned && !lease_due_has(due, &held->token))
 			continue;
 		struct build *build = build_set_find(&expiry->set, held->token.build_id);
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS,
 			.token = held->token,
-			.loss = {.reason = reason_of(expiry, due, worker, held), .mass = accepted > 1}};
+			.loss = {.reason = reason_of(due, worker, orphaned), .mass = accepted > 1}};
 		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
 			continue;
-		if (is_orphaned(expiry, due, worker, held))
+		if (orphaned)
 			continue; /* nobody is left to be told, and no lease ran out */
 		struct command command = {
 			.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token};

@@ -1,7 +1,8 @@
 /*
  * Provisional projects whose first build never came (docs/contract.md, When something is away): removed when they are
  * old enough and all request partitions have been applied up to end offsets that were read after that, for any build of
- * the project makes it permanent; and told as project.deleted, for they were told as project.created. On the inbox's thread.
+ * the project makes it permanent; and told as project.deleted, for they were told as project.created. On the inbox's
+ * thread.
  */
 #pragma once
 

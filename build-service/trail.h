@@ -11,8 +11,8 @@
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 
-/* Of one transaction, all bodies together: each has its build's metadata (METADATA_MAX_BYTES). A single body is bounded by
- * what Kafka takes. */
+/* Of one transaction, all bodies together: each has its build's metadata (METADATA_MAX_BYTES). A single body is bounded
+ * by what Kafka takes. */
 #define TRAIL_MAX_BYTES ((size_t)256 * 1024 * 1024)
 #define TRAIL_FULL_BYTES (TRAIL_MAX_BYTES / 2)
 

@@ -1,9 +1,9 @@
 /*
  * kiln.worker.events: what workers say of themselves (docs/protocol.md section 5). The leases of what a new incarnation
- * does not list are over (expiry.c frees it); a heartbeat renews what it lists; what either lists without holding it is answered with
- * `abandon`, what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The wish to drain
- * comes from the gateway by the same topic: it is applied by whoever minds the worker, in order with what the worker
- * says.
+ * does not list are over (expiry.c frees it); a heartbeat renews what it lists; what either lists without holding it is
+ * answered with `abandon`, what waits for `released` gets it again, a cancel wish and a drain wish are repeated. The
+ * wish to drain comes from the gateway by the same topic: it is applied by whoever minds the worker, in order with what
+ * the worker says.
  */
 #pragma once
 

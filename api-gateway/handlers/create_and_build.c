@@ -15,7 +15,6 @@
 #include "kiln_gateway_sql.h"
 
 #define INSERT_TRIES 3
-#define SCRATCH_BYTES JSON_WRITTEN_MAX(GATEWAY_BODY_MAX)
 
 /* What one call works with. */
 struct work {
@@ -311,7 +310,7 @@ static int settle_project(struct work *work)
 static int start_build(struct work *work)
 {
 	CLEANUP(buffer_release_p) struct buffer value;
-	buffer_init(&value, SCRATCH_BYTES);
+	buffer_init(&value, GATEWAY_WRITTEN_MAX);
 	work->build.project = work->project;
 	build_request_write(&work->build, &work->prompt, &value);
 	if (accept_send(work->request, &work->db, &work->build, &value) < 0)
@@ -323,7 +322,7 @@ static int start_build(struct work *work)
 static void hash_body(struct work *work)
 {
 	CLEANUP(buffer_release_p) struct buffer scratch;
-	buffer_init(&scratch, SCRATCH_BYTES);
+	buffer_init(&scratch, GATEWAY_WRITTEN_MAX);
 	build_request_hash(work->body, &scratch, work->build.request_hash);
 }
 
@@ -351,7 +350,7 @@ static int check_known_key(struct work *work)
 bool create_and_build(struct request *request)
 {
 	CLEANUP(work_release) struct work work = {.request = request};
-	buffer_init(&work.prompt, SCRATCH_BYTES);
+	buffer_init(&work.prompt, GATEWAY_WRITTEN_MAX);
 	if (request_read_json(request, false, &work.body) < 0 || db_take(request, &work.db) < 0)
 		return true;
 	work.project_body = json_get(work.body, "project");

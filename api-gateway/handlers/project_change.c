@@ -156,7 +156,7 @@ static int update(struct request *request, struct db *db, const PGresult *old, c
 /* Told beside what the schema says; what depends on the project's version is told when that is known. */
 static void check_patch(struct request *request, const cJSON *patch, struct schema_problems *problems)
 {
-	project_check_patch(request->gateway, patch, problems);
+	project_check_places(request->gateway, patch, "", problems);
 }
 
 bool project_patch(struct request *request)

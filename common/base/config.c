@@ -90,9 +90,8 @@ static int load_option(const struct config_option *option, void *config, struct 
 		return 0;
 	if (text == NULL)
 		return error_set(err, ERR_INTERNAL, "%s: bad default: %s", option->name, reason.message);
-	if (checked) /* it quotes what it means: a part, perhaps, of something long */
-		return error_set(err, ERR_INVALID, "%s: %s", option->name, reason.message);
-	if ((option->flags & CONFIG_SECRET) != 0)
+	/* A check quotes what it means: a part, perhaps, of something long; of a secret nothing is quoted. */
+	if (checked || (option->flags & CONFIG_SECRET) != 0)
 		return error_set(err, ERR_INVALID, "%s: %s", option->name, reason.message);
 	size_t shown = utf8_cut(text, strlen(text), QUOTE_BYTES);
 	return error_set(err, ERR_INVALID, "%s: %s (is \"%.*s\")", option->name, reason.message, (int)shown, text);

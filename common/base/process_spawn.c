@@ -166,10 +166,7 @@ static pid_t fork_quietly(const struct plan *plan)
 static int wait_for_exec(const struct process_options *options, pid_t pid, int report_fd, struct error *err)
 {
 	struct failure failure;
-	ssize_t got;
-	do {
-		got = read(report_fd, &failure, sizeof(failure));
-	} while (got < 0 && errno == EINTR);
+	ssize_t got = fd_read_up_to(report_fd, &failure, sizeof(failure));
 	if (got == 0)
 		return 0;
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {

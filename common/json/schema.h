@@ -7,8 +7,8 @@
  * and ECMA-262 read alike), format (uuid, date-time, uri are checked), items,
  * minItems, maxItems, uniqueItems, oneOf, anyOf, allOf, $ref ("#/$defs/x" and "other-file.json" /
  * "other-file.json#/$defs/x" relative to the referring file), default (ignored), and Kiln's own x-max-bytes and
- * x-min-bytes (UTF-8 bytes of a string), x-max-canonical-bytes (of an object as RFC 8785 writes it) and x-says (what a pattern asks for, for the detail: "… is not X"). An unknown keyword that
- * is not an annotation (title, description, $id, $schema, $comment, examples, default, deprecated, x-*) fails at load,
+ * x-min-bytes (UTF-8 bytes of a string), x-max-canonical-bytes (of an object as RFC 8785 writes it) and x-says (what a
+ * pattern asks for, for the detail: "… is not X"). An unknown keyword that is not an annotation (title, description, $id, $schema, $comment, examples, default, deprecated, x-*) fails at load,
  * so a schema never promises what is not checked.
  */
 #pragma once

@@ -221,11 +221,12 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 	if (!made.changed) {
 		const struct assignment *assignment = &attempt->assignment;
 		/* From here on the remote decides how long it takes, and not the limit of a commit. */
-		if (assignment->announced_len > 0)
+		if (assignment->announced_len > 0) {
 			(void)attempt_phase(attempt, "pushing",
 								assignment->announced[assignment->announced_len - 1]); /* as above */
-		settle_unpublished(attempt, (const char(*)[GIT_SHA_SIZE])assignment->announced, assignment->announced_len,
-						   assignment->announced_len > 0);
+			settle_unpublished(attempt, (const char(*)[GIT_SHA_SIZE])assignment->announced, assignment->announced_len,
+							   true);
+		}
 		return attempt->outcome.completed ? 0 : -1;
 	}
 	if (!attempt->assignment.auto_push)

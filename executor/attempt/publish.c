@@ -112,12 +112,12 @@ static enum step look(struct publication *p)
 	return STEP_OVER;
 }
 
-/* A tip that came with the fetch and was not listed: a commit of ours may be below it. */
-static enum step moved_on(struct publication *p)
+/* The branch is not where it was: looks again, while there is time. `reason` may be "". */
+static enum step moved_on(struct publication *p, const char *reason)
 {
 	if (clock_boot_ms() >= p->deadline_ms) {
-		(void)outcome_fail(&p->attempt->outcome, "git_unreachable", true,
-						   "the branch kept moving"); /* the step says it */
+		(void)outcome_fail(&p->attempt->outcome, "git_unreachable", true, "the branch kept moving%s%s",
+						   reason[0] != '\0' ? ": " : "", reason); /* the step says it */
 		return STEP_OVER;
 	}
 	wait_for(p, backoff_next_spread(&p->backoff)); /* listings and fetches may disagree for long */
@@ -138,8 +138,8 @@ static enum step rebase(struct publication *p)
 	git_oid tip;
 	if (mirror_fetch(&attempt->mirror, &attempt->remote, attempt->branch_ref, attempt->refs.tip, &tip, &err) < 0)
 		return again_if_gone(p, &err);
-	if (git_oid_streq(&tip, attempt->refs.tip) != 0)
-		return moved_on(p);
+	if (git_oid_streq(&tip, attempt->refs.tip) != 0) /* it came with the fetch: a commit of ours may be below it */
+		return moved_on(p, "");
 	struct commit_made made;
 	/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
 	int64_t now_ms = clock_boot_ms();
@@ -221,13 +221,7 @@ static enum step judge(struct publication *p, const struct push_report *report, 
 	}
 	if (report->branch.fate == PUSH_STALE && report->fence.fate != PUSH_REJECTED) {
 		attempt_log_kiln(&attempt->log, "the push was refused (%s): looking again", report->branch.reason);
-		if (clock_boot_ms() >= p->deadline_ms) {
-			(void)outcome_fail(&attempt->outcome, "git_unreachable", true, "the branch kept moving: %s",
-							   report->branch.reason); /* as above */
-			return STEP_OVER;
-		}
-		wait_for(p, backoff_next_spread(&p->backoff));
-		return STEP_AGAIN;
+		return moved_on(p, report->branch.reason);
 	}
 	/* Its disk may have been full for a moment; a limit or a check of its would refuse this for ever. */
 	if (report->branch.fate == PUSH_UNTAKEN && !p->untaken && clock_boot_ms() < p->deadline_ms) {

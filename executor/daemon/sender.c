@@ -75,8 +75,8 @@ static void produce(struct sender *sender, struct sent *sent)
 	if (kafka_produce(sender->producer, &message, delivered, waiting, &err) == 0)
 		return;
 	free(waiting);
-	/* Too large, which cannot be, for all that we make is bounded (outcome.h); or for a topic that is not there: said loudly, since
-	 * somebody waits for it. */
+	/* Too large, which cannot be, for all that we make is bounded (outcome.h); or for a topic that is not there: said
+	 * loudly, since somebody waits for it. */
 	if (err.kind == ERR_INVALID || err.kind == ERR_INTERNAL)
 		log_error("a message cannot be sent", "type", sent->type, "error", err.message, NULL);
 	try_later(sender, sent);

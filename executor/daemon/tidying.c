@@ -68,7 +68,6 @@ static struct tidy *tidy_new(const struct fencing_token *token, const struct rep
 		return NULL;
 	}
 	struct tidy *tidy = xcalloc(1, sizeof(*tidy));
-	list_init(&tidy->node);
 	tidy->token = own;
 	tidy->assignment = buffer_detach(&text, &tidy->len);
 	return tidy;

@@ -255,11 +255,8 @@ static void take_words(const char *errors, struct push_report *report)
 /* git's own words: what the server or a hook of its prints has "remote: " before it. */
 static bool tells_of_413(const char *errors)
 {
-	static const char words[] = "error: RPC failed; HTTP 413";
-	const char *found = strstr(errors, words);
-	while (found != NULL && found != errors && found[-1] != '\n')
-		found = strstr(found + 1, words);
-	return found != NULL;
+	static const char words[] = "\nerror: RPC failed; HTTP 413";
+	return str_starts(errors, words + 1) || strstr(errors, words) != NULL;
 }
 
 /* A web server before git's takes no more than so much, and has passed nothing on. */

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/fd.h"
 #include "common/base/str.h"
 #include "executor/sandbox/cgroup.h"
 #include "executor/sandbox/report.h"
@@ -26,14 +27,12 @@ const struct sandbox *sandbox_find(const char *name)
 int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *ret_status, struct error *err)
 {
 	struct sandbox_report report = {.kind = 0};
-	ssize_t got = -1;
 	if (sandboxed->status_fd < 0) {
 		*ret_status = child_status;
 		return 0;
 	}
-	do { /* its writers are dead: it does not block */
-		got = read(sandboxed->status_fd, &report, sizeof(report));
-	} while (got < 0 && errno == EINTR);
+	/* Its writers are dead: it does not block. */
+	ssize_t got = fd_read_up_to(sandboxed->status_fd, &report, sizeof(report));
 	if (got != (ssize_t)sizeof(report)) {
 		/* Killed from outside, with all that was in it; or bubblewrap's own failure, which it has told on standard
 		 * error. */
