@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from kiln_testing import places
-from kiln_testing.system import own_environment
+from kiln_testing.system import dev, own_environment
 
 KEYS = {"anthropic": "sk-ant-test-0123456789", "other": "sk-test-0123456789"}
 REFUSED = {
@@ -26,17 +26,10 @@ def keys(tmp_path):
     return files
 
 
-def dev(tmp_path, *arguments):
-    return subprocess.run(
-        [str(places.DEV), *arguments], env=own_environment() | {"KILN_DEV_DIR": str(tmp_path / "dev")}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_key_is_refused_before_anything_is_done(tmp_path, keys, name):
     arguments, why = REFUSED[name]
-    done = dev(tmp_path, "demo", *[argument.format(**keys) for argument in arguments])
+    done = dev(tmp_path / "dev", "demo", *[argument.format(**keys) for argument in arguments])
     assert done.returncode == 2 and why in done.stderr and done.stdout == ""
     assert not (tmp_path / "dev").exists()
     assert not any(key in done.stderr for key in KEYS.values())

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 from kiln_testing.agents import waiting_spec
-from kiln_testing.client import slug
+from kiln_testing.client import key, slug
 from kiln_testing.waiting import wait_for
 
 
@@ -87,12 +87,12 @@ def test_what_changed_nothing_leaves_none(kiln, bot):
 
 
 def test_a_repeated_key_leaves_one_entry(kiln, bot):
-    key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    headers = key()
     body = {"name": kiln.name()}
-    project = [bot.post("/projects", body, headers=key, expect=201).json() for _ in range(2)][0]
-    tasks = {bot.post(f"/projects/{project['id']}/builds", waiting_spec(), headers=key, expect=202).json()["task_id"] for _ in range(2)}
+    project = [bot.post("/projects", body, headers=headers, expect=201).json() for _ in range(2)][0]
+    tasks = {bot.post(f"/projects/{project['id']}/builds", waiting_spec(), headers=headers, expect=202).json()["task_id"] for _ in range(2)}
     for _ in range(2):
-        bot.post(f"/builds/{min(tasks)}/cancel", headers=key, expect=202)
+        bot.post(f"/builds/{min(tasks)}/cancel", headers=headers, expect=202)
     assert len(wait_audit(kiln, 3, token=bot.id)) == 3
     kiln.tap.wait_end(min(tasks))
     assert len(audit(kiln, token=bot.id)) == 3

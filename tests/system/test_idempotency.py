@@ -119,7 +119,7 @@ def test_a_key_is_not_taken_at_its_word_when_postgres_is_slow(kiln):
 def test_a_template_that_is_not_looked_up_in_time_is_what_a_keyed_post_says_it_waited_for(kiln):
     project, name = kiln.project(), kiln.name("t")
     kiln.api.post("/templates", {"name": name, "text": "x"}, expect=201)
-    body = spec("none", **WAITS) | {"template": name}
+    body = waiting_spec(template=name)
     with ready_gateway(kiln.system) as gateway, kiln.system.locked("templates"):
         there, path = kiln.at(gateway), f"/projects/{project['id']}/builds"
 

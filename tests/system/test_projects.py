@@ -201,7 +201,7 @@ def test_create_and_build_uses_an_equal_project_and_refuses_another(kiln):
 
 def test_create_and_build_uses_an_equal_project_also_where_a_new_one_would_need_its_git_url(kiln):
     project = kiln.project(git_url="https://example.org/x.git")
-    build = spec("none", labels=["nobody-has-this"])
+    build = waiting_spec()
     with ready_gateway(kiln.system, KILN_GIT_BASE_URL="", KILN_GIT_BASE_CREDENTIAL="") as gateway:
         there = kiln.at(gateway)
         answer = there.post("/project/create-and-build", {"project": {"name": project["name"]}, "build": build}, expect=202).json()

@@ -79,7 +79,7 @@ def test_a_build_that_is_not_applied_yet_is_explained_so_and_cannot_be_repeated(
 
 def test_the_secret_of_a_new_project_is_told_to_the_token_that_made_it_and_to_no_other(own_kiln, second):
     maker, other = (own_kiln.token(["projects:write", "builds:write"]) for _ in range(2))
-    body, headers = {"project": {"name": own_kiln.name()}, "build": spec("none", **WAITS)}, {"Idempotency-Key": str(uuid.uuid4())}
+    body, headers = {"project": {"name": own_kiln.name()}, "build": waiting_spec()}, {"Idempotency-Key": str(uuid.uuid4())}
 
     def told(client, **options):
         return client.post("/project/create-and-build", body, expect=202, **options).json()["project"].get("webhook_secret")

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from kiln_testing.agents import Gate, spec
+from kiln_testing.client import key
 
 NEEDED = {"build.requested", "attempt.assign", "attempt.accepted", "attempt.phase", "attempt.finished", "build.pending", "build.started", "build.phase", "build.completed"}
 
@@ -48,7 +49,7 @@ def by_name(kiln, project, body, headers):
 
 
 def with_a_key(kiln, project, body, headers):
-    return by_id(kiln, project, body, headers | {"Idempotency-Key": f'"{uuid.uuid4()}"'})
+    return by_id(kiln, project, body, headers | key())
 
 
 def create_and_build(kiln, project, body, headers):

@@ -4,7 +4,7 @@ import signal
 import uuid
 
 from kiln_testing.agents import Gate
-from kiln_testing.client import Client, pointers, slug
+from kiln_testing.client import Client, key, pointers, slug
 from kiln_testing.services import ready_gateway
 from kiln_testing.waiting import stays, wait_for
 
@@ -120,7 +120,7 @@ def test_a_gateway_that_says_it_is_ready_takes_a_wish_to_any_topic_at_once(kiln)
 
 
 def test_a_drain_with_a_key_is_answered_as_the_first_time(kiln):
-    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    headers = key()
     with kiln.system.executor(labels=[label()]) as executor:
         in_state(kiln, executor, "active")
         first = drain(kiln, executor, headers=headers).json()
@@ -129,7 +129,7 @@ def test_a_drain_with_a_key_is_answered_as_the_first_time(kiln):
 
 
 def test_a_drain_whose_key_cannot_be_kept_is_told_as_unknown_and_takes_effect(kiln):
-    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    headers = key()
     with kiln.system.executor(labels=[label()]) as executor:
         in_state(kiln, executor, "active")
 

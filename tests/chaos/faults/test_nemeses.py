@@ -9,6 +9,7 @@ import types
 import nemeses
 import pytest
 from kiln_testing.fleet import Ending, Fleet, Member
+from kiln_testing.system import System
 
 CLEAN = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 WORRIED = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
@@ -19,8 +20,9 @@ BARE = "while :; do sleep 0.05; done"
 @pytest.fixture
 def start(tmp_path):
     """A member that runs this script, as one of the fleet."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    fleet = Fleet(types.SimpleNamespace(env={"KILN_RUN_USER": user}, folder=tmp_path))
+    system = System(tmp_path)
+    system.env["KILN_RUN_USER"] = pwd.getpwuid(os.geteuid()).pw_name
+    fleet = Fleet(system)
 
     def starts(script):
         member = fleet.members["notifier"] = Member(fleet, "notifier", ["/bin/bash", "-c", script], {"PATH": "/usr/bin:/bin"}, "/", tmp_path / "log")

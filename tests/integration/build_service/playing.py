@@ -29,6 +29,11 @@ def new_id():
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
+def id_where(fits):
+    """An id whose partition is one of those."""
+    return next(one for one in iter(new_id, None) if fits(partition_of(one.encode(), 12)))
+
+
 class Service(Process):
     """One instance."""
 

@@ -11,8 +11,7 @@ from databases import Database
 from kiln_testing.records import partition_of
 from kiln_testing.services import held_threads
 from kiln_testing.waiting import stays, wait_for
-from playing import ASSIGNMENTS, REQUESTS, RESULTS, Gateway, Service, Worker, new_id, skip_old_records
-from readiness import missing
+from playing import ASSIGNMENTS, REQUESTS, RESULTS, Gateway, Service, Worker, id_where, new_id, skip_old_records
 
 COUNT = 200
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
@@ -205,7 +204,7 @@ def test_sessions_that_are_ended_under_way_lose_nothing(place):
 )
 def test_it_starts_and_stops_while_something_is_away(place, name, value, lacking):
     service = place.service(wait=False, **{name: value})
-    wait_for(lambda: set(missing(service.ops) or {}) == lacking, f"/readyz to name {lacking}")
+    wait_for(lambda: set(service.missing() or {}) == lacking, f"/readyz to name {lacking}")
     assert "ok" in service.ops("/livez")
     assert service.stop() == 0
     assert "secret" not in service.log_path.read_text(encoding="utf-8")
@@ -293,7 +292,7 @@ def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_los
     silent.freeze()
     service.stop(signal.SIGKILL)
     stored_trail(gateway, build)
-    last = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition_of(build.encode(), 12))
+    last = id_where(lambda number: number != partition_of(build.encode(), 12))
     gateway.sql(
         "insert into restored_logs select topic, partition, next_offset + 1 from consumer_offsets"
         " where consumer = 'kiln-build-service' and topic = %s and partition = %s",
@@ -312,7 +311,7 @@ def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_los
 
 def id_in_half(half):
     """An id whose partition belongs to the first or to the second of two instances that share evenly."""
-    return next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) // 6 == half)
+    return id_where(lambda number: number // 6 == half)
 
 
 def two_instances(place, *settings):
@@ -392,8 +391,7 @@ def test_of_two_whose_accepts_are_overdue_only_the_one_that_sent_none_is_held_ba
     wait_for(lambda: gateway.sql("select count(*) from workers where state = 'active'") == [(2,)], "both workers")
     gateway.sql("update workers set read_until = 1000000")
     missed = gateway.post(gateway.project(), labels=["guilty"], build=id_in_half(1 - half))
-    same = (one for one in iter(new_id, None) if partition_of(one.encode(), 12) == partition_of(missed.encode(), 12))
-    taken = gateway.post(gateway.project(), labels=["innocent"], build=next(same))
+    taken = gateway.post(gateway.project(), labels=["innocent"], build=id_where(lambda number: number == partition_of(missed.encode(), 12)))
     for build in (missed, taken):
         gateway.wait_phase(build, "queued")
     wait_for(lambda: gateway.sql("select bool_and(now() - heartbeat_at > interval '0.5 s') from workers") == [(True,)], "both to have been silent")

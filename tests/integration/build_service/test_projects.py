@@ -1,11 +1,13 @@
 """Provisional projects whose first build never came."""
+import contextlib
+
 import confluent_kafka
 import psycopg
 import pytest
 
 from kiln_testing.records import Judge, Record, partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import REQUESTS, Gateway, Service, end_offset, new_id, skip_old_records
+from playing import REQUESTS, Gateway, Service, end_offset, id_where, new_id, skip_old_records
 
 EVENTS = "kiln.project.events"
 
@@ -86,6 +88,20 @@ def test_gateways_are_told_of_a_project_that_has_become_permanent_though_it_is_s
     assert gateway.sql(shown.format(""), project["id"]) == before
 
 
+@contextlib.contextmanager
+def standing_still(gateway, folder, partition):
+    """A service for which this partition of the requests stands still."""
+    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
+    gateway.sql(move, 1000, REQUESTS, partition)
+    still = Service(gateway.database, folder).start(wait=False)
+    try:
+        wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
+        yield
+    finally:
+        assert still.stop() == 0
+    gateway.sql(move, -1000, REQUESTS, partition)
+
+
 def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applied(database, tmp_path):
     """One's build is in the log, of a partition that stands still; the other one's never came, and of its own partition all is applied."""
     database.migrate()
@@ -93,23 +109,16 @@ def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applie
     gateway = Gateway(database)
     came = new_id()
     partition = partition_of(came.encode(), 12)
-    never = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition)
+    never = id_where(lambda number: number != partition)
     kept, gone = gateway.project(provisional_build=came), gateway.project(provisional_build=never)
     gateway.sql("update projects set created_at = now() - interval '2 hours'")
-    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
     gateway.post(kept, build=came, provisional=True)
-    gateway.sql(move, 1000, REQUESTS, partition)
 
     def left():
         return {str(project) for (project,) in gateway.sql("select id from projects")}
 
-    still = Service(database, tmp_path).start(wait=False)
-    try:
-        wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
+    with standing_still(gateway, tmp_path, partition):
         stays(lambda: left() == {kept["id"], gone["id"]}, "both projects", 3)
-    finally:
-        assert still.stop() == 0
-    gateway.sql(move, -1000, REQUESTS, partition)
     moving = Service(database, tmp_path).start()
     try:
         wait_for(lambda: gone["id"] not in left(), "the project whose build never came to go")
@@ -126,19 +135,12 @@ def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_pat
     skip_old_records(database)
     gateway = Gateway(database)
     never = new_id()
-    later = next(one for one in iter(new_id, None) if partition_of(one.encode(), 12) != partition_of(never.encode(), 12))
+    later = id_where(lambda number: number != partition_of(never.encode(), 12))
     project = gateway.project(provisional_build=never)
     gateway.sql("update projects set created_at = now() - interval '2 hours'")
     gateway.post(project, build=later, provisional=True)
-    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
-    gateway.sql(move, 1000, REQUESTS, partition_of(later.encode(), 12))
-    still = Service(database, tmp_path).start(wait=False)
-    try:
-        wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
+    with standing_still(gateway, tmp_path, partition_of(later.encode(), 12)):
         stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 3)
-    finally:
-        assert still.stop() == 0
-    gateway.sql(move, -1000, REQUESTS, partition_of(later.encode(), 12))
     moving = Service(database, tmp_path).start()
     try:
         gateway.wait(later, "pending")

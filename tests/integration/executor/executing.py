@@ -10,7 +10,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import uuid
 
 import confluent_kafka
@@ -227,7 +226,6 @@ class Executor(Process):
             "KILN_COMMAND_AGENTS_DIR": str(site.agents_dir),
             "KILN_GIT_BASE_URL": site.url,
             "KILN_GIT_ALLOW": "127.0.0.0/8",
-            "KILN_OPS_PORT": "0",
             **({"KILN_WORKER_ID": worker_id} if worker_id else {}),
             **variables,
         }
@@ -259,16 +257,6 @@ class Executor(Process):
 
         self.hello = wait_for(said, "a hello")[-1]
         return self.hello
-
-    def unready(self):
-        """Names of the checks that /readyz says are not fulfilled."""
-        try:
-            text = self.ops("/readyz")
-        except urllib.error.HTTPError as error:
-            text = error.read().decode()
-        except (OSError, IndexError):
-            return ["ops"]
-        return [check["name"] for check in json.loads(text)["checks"] if check["status"] != "pass"]
 
     def addressee(self):
         return {"worker_id": self.hello["worker_id"], "incarnation": self.hello["incarnation"]}

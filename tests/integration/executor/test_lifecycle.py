@@ -303,10 +303,10 @@ def test_agents_are_killed_when_kafka_is_away_for_too_long_and_all_is_told_when_
     attempt = running(executor, agents, site)
     with infra.frozen("KAFKA"):
         wait_for(lambda: not attempt.processes(), "the agents to be killed")
-        assert "heartbeat" in executor.unready()
+        assert "heartbeat" in (executor.missing() or {})
     finished = attempt.finished()
     assert finished["result"]["error"]["class"] == "worker_lost" and finished["retryable"]
-    wait_for(lambda: not executor.unready(), "it to be ready again")
+    wait_for(lambda: executor.missing() == {}, "it to be ready again")
     works_again(executor, agents, site)
 
 
@@ -354,7 +354,7 @@ def test_an_executor_that_starts_without_kafka_waits_for_it(own_executor, agents
     executor.stop()
     with infra.frozen("KAFKA"):
         executor.start(wait=False)
-        wait_for(lambda: {"kafka", "worker"} <= set(executor.unready()), "it to say what is missing")
+        wait_for(lambda: {"kafka", "worker"} <= set(executor.missing() or {}), "it to say what is missing")
     executor.wait_hello()
     assert executor.run(site.repository(), agents.write(MAKE))[0]["published"]
 

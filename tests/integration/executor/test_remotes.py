@@ -114,7 +114,7 @@ def test_without_fences_a_tip_that_came_with_the_fetch_is_looked_at_before_anyth
 
     def others(*parents):
         named = [argument for parent in parents for argument in ("-p", parent)]
-        return site.server_git(repository, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit-tree", f"{base}^{{tree}}", *named, "-m", "By others").strip()
+        return site.server_git(repository, "commit-tree", f"{base}^{{tree}}", *named, "-m", "By others").strip()
 
     def move(tip):
         site.server_git(repository, "update-ref", "refs/heads/main", tip)

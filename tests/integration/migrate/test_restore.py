@@ -61,18 +61,22 @@ class Build:
 
     def as_pending(self):
         """As the backup has it."""
-        sequence, kind, data, digest = self.events[0]
+        digest = self.events[0][3]
         self.database.sql(
             "insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, last_sequence, last_hash, created_at)"
             " values (%s, %s, 'p', 'pending', 'queued', 3, 'command', 5, 60, 1, %s, now())",
             self.id, self.project, digest,
         )  # fmt: skip
         self.database.sql("insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class) values (%s, %s, 'command', now(), now(), 'command')", self.id, self.project)
-        self.database.sql(
-            "insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), 0, %s, %s)",
-            self.id, sequence, kind, data, digest,
-        )  # fmt: skip
+        self.store(self.events[:1])
         return self
+
+    def store(self, events):
+        for sequence, kind, data, digest in events:
+            self.database.sql(
+                "insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), %s, %s, %s)",
+                self.id, sequence, kind, int(sequence > 1), data, digest,
+            )  # fmt: skip
 
     def publish(self, *kinds):
         producer = confluent_kafka.Producer({"bootstrap.servers": self.database.system.brokers})
@@ -145,8 +149,7 @@ def test_a_loss_of_what_was_accepted_before_the_backup_is_no_try(database):
     lives = [*LIVES.items()][:3] + [("build.attempt_lost", ("pending", "queued", {"reason": "lease_expired"}))]
     build = Build(database, lives).as_pending()
     database.sql("update build_audit set status = 'running', phase = 'preparing', attempt = 1, attempts_used = 1, last_sequence = 3, last_hash = %s where id = %s", build.events[2][3], build.id)
-    for sequence, kind, data, digest in build.events[1:3]:
-        database.sql("insert into build_events (build_id, sequence, type, time, attempt, body, hash) values (%s, %s, %s, now(), 1, %s, %s)", build.id, sequence, kind, data, digest)
+    build.store(build.events[1:3])
     database.sql(
         "insert into build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held, assigned_at, accepted_at)"
         " values (%s, 1, gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'run', 'accepted', true, now(), now())",

@@ -9,7 +9,6 @@ import pytest
 from databases import PASSWORDS
 from kiln_testing.places import ROOT
 from kiln_testing.waiting import wait_for
-from readiness import missing
 
 
 def test_two_instances_deliver_each_event_once(own_builds, instance, bot):
@@ -121,7 +120,7 @@ def test_events_that_came_while_nobody_ran_are_read(own_builds, instance, bot):
 )
 def test_it_starts_and_stops_while_something_is_away(instance, name, value, lacking):
     one = instance(wait=False, **{name: value})
-    wait_for(lambda: set(missing(one.ops) or {}) == lacking, f"/readyz to name {lacking}")
+    wait_for(lambda: set(one.missing() or {}) == lacking, f"/readyz to name {lacking}")
     assert "ok" in one.ops("/livez")
     assert one.stop() == 0
     assert "secret" not in one.log_path.read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ import contextlib
 import os
 import pathlib
 import signal
-import subprocess
 import threading
 import time
 
+from .process import spawn
 from .services import environment_of, is_gone, tree
 from .system import is_stopped
 from .waiting import wait_for
@@ -57,8 +57,8 @@ class Member:
         with self.life:
             if self.kind == "postgres":
                 self._tidy_postgres()
-            with self.log.open("ab") as log:
-                self.process = self.fleet.starter.submit(self._popen, log).result()
+            # It ends with the thread that has started it, which lives as long as this program.
+            self.process = self.fleet.starter.submit(spawn, self.fleet.system, self.argv, self.environment, self.log, self.cwd).result()
             self.pid = self.process.pid
             self.wanted = True
 
@@ -70,22 +70,6 @@ class Member:
                     send(int(entry.name), signal.SIGKILL)
                     wait_for(lambda entry=entry: is_gone(int(entry.name)), "an orphan of Postgres to be gone")
         pathlib.Path(self.cwd, "postmaster.pid").unlink(missing_ok=True)
-
-    def _popen(self, log):
-        # It ends with the thread that has started it, which lives as long as this program.
-        command = ["setpriv", "--pdeathsig", "KILL"]
-        if os.geteuid() == 0:
-            user = self.fleet.system.env["KILN_RUN_USER"]
-            command += ["--reuid", user, "--regid", user, "--init-groups"]
-        return subprocess.Popen(
-            [*command, "--", *self.argv],
-            env=self.environment,
-            cwd=self.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
     def is_dead(self):
         return self.process.poll() is not None if self.process is not None else is_gone(self.pid)

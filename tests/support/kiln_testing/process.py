@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 
 from .waiting import wait_for
@@ -90,6 +91,16 @@ class Process:
             return json.loads(self.ops("/readyz"))["status"] == "pass"
         except (OSError, IndexError):
             return False
+
+    def missing(self):
+        """What /readyz names as not fulfilled, with why; None before it answers."""
+        try:
+            self.ops("/readyz")
+        except urllib.error.HTTPError as error:
+            return {check["name"]: check["detail"] for check in json.loads(error.read())["checks"] if check["status"] == "fail"}
+        except (OSError, IndexError):
+            return None
+        return {}
 
     def metric(self, name):
         return metric_of(self.ops("/metrics"), name)
