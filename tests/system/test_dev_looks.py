@@ -102,7 +102,13 @@ def shown(kiln, *arguments):
 
     def end():
         os.killpg(process.pid, signal.SIGINT)
-        return process.wait(60)
+        wait_for(has_ended, "its end")
+        return process.returncode
+
+    def has_ended():
+        # Other tests' events still come, and who is in the middle of a write to a full pipe does not end.
+        process.stdout.read()
+        return process.poll() is not None
 
     try:
         yield read, end
