@@ -1,5 +1,6 @@
 #include "api-gateway/cursor.h"
 
+#include "common/base/hash.h"
 #include "common/base/str.h"
 
 static int append(struct buffer *buf, enum cursor_kind kind, const char *key)
@@ -125,6 +126,13 @@ int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, 
 	return 0;
 }
 
+void cursor_tag(const void *name, size_t len, char ret[CURSOR_TAG_SIZE])
+{
+	uint8_t hash[SHA256_SIZE];
+	sha256(name, len, hash);
+	hex_encode(hash, CURSOR_TAG_SIZE / 2, ret);
+}
+
 int cursor_append_tag(struct buffer *buf, const char *tag)
 {
 	return buffer_append_char(buf, '.') == 0 ? buffer_append_str(buf, tag) : -1;
@@ -136,7 +144,7 @@ int cursor_take_tag(char *text, const char *tag, struct error *err)
 	if (dot == NULL || strlen(dot + 1) != CURSOR_TAG_SIZE - 1)
 		return bad_cursor(err);
 	if (!str_equal(dot + 1, tag))
-		return error_set(err, ERR_INVALID, "cursor is of this list with other filters");
+		return error_set(err, ERR_INVALID, "cursor is of another list, or of this one with other filters");
 	*dot = '\0';
 	return 0;
 }

@@ -53,7 +53,9 @@ int cursor_read_name(const char *text, enum cursor_kind kind, char ret[64], stru
 int cursor_read_line(const char *text, enum cursor_kind kind, struct cursor_line *ret, struct error *err) MUST_CHECK;
 int cursor_read_sequence(const char *text, enum cursor_kind kind, int64_t *ret, struct error *err) MUST_CHECK;
 
-/* The cursors of lists with filters end in their tag (filter.h): appended to a finished cursor, and taken off `text`
- * before it is read. ERR_INVALID: no tag, or another one. */
+/* Where one route has several lists, a cursor ends in the tag of its own: what names the list, hashed (its filters, or
+ * the build that it is of). Appended to a finished cursor, and taken off `text` before it is read. ERR_INVALID: no tag,
+ * or another one. */
+void cursor_tag(const void *name, size_t len, char ret[CURSOR_TAG_SIZE]);
 int cursor_append_tag(struct buffer *buf, const char *tag);
 int cursor_take_tag(char *text, const char *tag, struct error *err) MUST_CHECK;

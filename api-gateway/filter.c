@@ -4,7 +4,6 @@
 
 #include "api-gateway/template_render.h"
 #include "common/base/compiler.h"
-#include "common/base/hash.h"
 #include "common/base/str.h"
 
 static bool is_one_of(const char *value, const char *const *words, size_t len)
@@ -189,11 +188,9 @@ void filter_append_query(struct buffer *buf, const struct filter *filter)
 
 void filter_tag(const struct filter *filter, const char *owner, char ret[CURSOR_TAG_SIZE])
 {
-	uint8_t hash[SHA256_SIZE];
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, FILTER_QUERY_MAX + UUID_TEXT_SIZE);
 	CHECK(buffer_append_str(&text, owner) == 0 && buffer_append_char(&text, '?') == 0);
 	filter_append_query(&text, filter);
-	sha256(text.data, text.len, hash);
-	hex_encode(hash, CURSOR_TAG_SIZE / 2, ret);
+	cursor_tag(text.data, text.len, ret);
 }

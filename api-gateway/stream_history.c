@@ -20,6 +20,7 @@
 #define PAGE_MS 1000  /* then others have their turn */
 #define STUCK_MS 5000 /* without one record */
 #define POLL_MS 100
+#define FETCH_MS 10
 
 struct stream_history {
 	struct kafka_settings settings;
@@ -168,6 +169,9 @@ int stream_history_start(const struct kafka_settings *settings, struct stream_hi
 {
 	struct stream_history *history = xcalloc(1, sizeof(*history));
 	history->settings = *settings;
+	/* A fetch that finds nothing more keeps the next page's waiting on the same connection, and feeds that come back
+	 * are read one after the other. */
+	history->settings.fetch_wait_ms = FETCH_MS;
 	history->queue = queue_new(QUEUE_MAX);
 	if (thread_start(&history->thread, "gateway-history", 0, run, history, err) < 0) {
 		queue_free(history->queue);

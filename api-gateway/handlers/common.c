@@ -115,11 +115,22 @@ struct page_bounds page_bounds(const struct request *request, const struct curso
 
 int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after)
 {
+	char cursor[CURSOR_MAX + 1], tag[CURSOR_TAG_SIZE];
 	struct error err = ERROR_INIT;
+	memcpy(cursor, request->query.cursor, sizeof(cursor)); /* page_link looks at the original */
+	cursor_tag(request->param, strlen(request->param), tag);
 	*ret_after = request->query.after > 0 ? request->query.after : 0;
-	if (request->query.cursor[0] != '\0' && cursor_read_sequence(request->query.cursor, kind, ret_after, &err) < 0)
+	if (cursor[0] != '\0' &&
+		(cursor_take_tag(cursor, tag, &err) < 0 || cursor_read_sequence(cursor, kind, ret_after, &err) < 0))
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
 	return 0;
+}
+
+int page_append_sequence(const struct request *request, struct buffer *buf, enum cursor_kind kind, int64_t sequence)
+{
+	char tag[CURSOR_TAG_SIZE];
+	cursor_tag(request->param, strlen(request->param), tag);
+	return cursor_append_sequence(buf, kind, sequence) < 0 ? -1 : cursor_append_tag(buf, tag);
 }
 
 int handler_all_projects(struct request *request)

@@ -42,8 +42,10 @@ struct page_bounds {
 	const char *created_at, *id, *from;
 };
 struct page_bounds page_bounds(const struct request *request, const struct cursor_place *place, bool has_place);
-/* `after` or the cursor, as a sequence; 0 when neither is given. */
+/* For what a build (request->param) has in the order of its sequence. `after` or the cursor; 0 when neither is given. */
 int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_after) MUST_CHECK;
+/* The cursor of what follows `sequence`. */
+int page_append_sequence(const struct request *request, struct buffer *buf, enum cursor_kind kind, int64_t sequence);
 
 /* The project that the path names, by id or name, if the token may see it; else 404. with_deleted: a deleted one is
  * found by id. */

@@ -19,7 +19,7 @@ static void write_events(struct request *request, const PGresult *rows)
 		json_object_end(&page.w);
 	}
 	if (page.more) /* the page looks at buffer_ok */
-		(void)cursor_append_sequence(&page.next, CURSOR_EVENTS, pg_int(rows, page.rows - 1, "sequence", 0));
+		(void)page_append_sequence(request, &page.next, CURSOR_EVENTS, pg_int(rows, page.rows - 1, "sequence", 0));
 	page_end(&page, request);
 }
 

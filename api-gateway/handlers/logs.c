@@ -129,7 +129,7 @@ static void answer_text(struct request *request, struct db *db, bool known, int6
 		return;
 	CLEANUP(buffer_release_p) struct buffer cursor;
 	buffer_init(&cursor, CURSOR_MAX);
-	CHECK(cursor_append_sequence(&cursor, CURSOR_LOGS, lines.after) == 0);
+	CHECK(page_append_sequence(request, &cursor, CURSOR_LOGS, lines.after) == 0);
 	page_link(request, cursor.data);
 }
 
@@ -143,7 +143,7 @@ static void answer_items(struct request *request, struct db *db, bool known, int
 		return;
 	}
 	if (lines.more)
-		(void)cursor_append_sequence(&page.next, CURSOR_LOGS, lines.after); /* the page looks at buffer_ok */
+		(void)page_append_sequence(request, &page.next, CURSOR_LOGS, lines.after); /* the page looks at buffer_ok */
 	page_end(&page, request);
 }
 

@@ -51,7 +51,8 @@ static void hash_request(struct again *again)
 	build_request_hash(body, &scratch, again->build.request_hash);
 }
 
-/* Before anything is said of the build as it is now. -1: answered. */
+/* Before anything is said of the build as it is now, or of there being none any more: the key's may outlive it. -1:
+ * answered. */
 static int identify(struct again *again)
 {
 	struct request *request = again->request;
@@ -151,9 +152,9 @@ bool build_retry(struct request *request)
 										 .token = request->token,
 										 .pointer = "",
 										 .retry_of = request->param};
-	if (handler_no_body(request) < 0 || db_take(request, &again.db) < 0 ||
-		build_lookup(request, &again.db, &again.found) < 0 || identify(&again) < 0 || check_ended(&again) < 0 ||
-		read_spec(&again) < 0 || find_project(&again) < 0 || check(&again) < 0 || start(&again) < 0)
+	if (handler_no_body(request) < 0 || db_take(request, &again.db) < 0 || identify(&again) < 0 ||
+		build_lookup(request, &again.db, &again.found) < 0 || check_ended(&again) < 0 || read_spec(&again) < 0 ||
+		find_project(&again) < 0 || check(&again) < 0 || start(&again) < 0)
 		return true;
 	answer_accepted(&again);
 	return true;

@@ -157,23 +157,11 @@ def test_the_alias_of_a_route_is_the_same_route_and_create_and_build_is_another(
     assert kiln.api.post("/project/create-and-build", create, headers=headers, expect=202).json()["task_id"] != task
 
 
-def prune(kiln, task):
-    """Ends it, 401 days ago."""
-    kiln.cancel(task)
-    kiln.wait_end(task)
-    kiln.system.sql(
-        "with aged as (update build_audit set created_at = created_at - age, finished_at = finished_at - age"
-        " from (select interval '401 days' as age) as old where id = %s) update ended_builds set created_at = created_at - interval '401 days' where build_id = %s",
-        task, task,
-    )  # fmt: skip
-    wait_for(lambda: not kiln.system.sql("select 1 from build_audit where id = %s", task), "the build to be removed")
-
-
 def test_the_key_of_a_pruned_build_starts_no_second_one(kiln, forgetful):
     project, headers, body = kiln.project(), key(), waiting_spec()
     path = f"/projects/{project['id']}/builds"
     task = kiln.post(project, body, headers=headers)
-    prune(kiln, task)
+    kiln.prune(task)
     for client in (kiln.api, kiln.at(forgetful)):
         assert client.post(path, body, headers=headers, expect=202).json()["task_id"] == task
         client.post(path, spec("other", **WAITS), headers=headers, expect=422)

@@ -164,6 +164,19 @@ def test_a_cursor_belongs_to_its_filters_and_its_project(kiln):
     page(kiln, f"/projects/{project['name']}/builds", cursor=cursors["pending"], status="pending", limit=2)
 
 
+@pytest.mark.parametrize("what, accept", [("events", "application/json"), ("logs", "application/json"), ("logs", "text/plain"), ("events", "text/event-stream")])
+def test_a_cursor_of_what_a_build_has_is_refused_by_another_build(kiln, what, accept):
+    project, _ = kiln.seeded()
+    tasks = [kiln.run(project, "echo one; echo two") for _ in range(2)]
+    for task in tasks:
+        kiln.wait_end(task)
+    first = page(kiln, f"/builds/{tasks[0]}/{what}", limit=1)
+    cursor = first.json()["next_cursor"]
+    for task, status in zip(tasks, (200, 400)):
+        answer = kiln.api.get(f"/builds/{task}/{what}", params={"cursor": cursor}, headers={"Accept": accept}, expect=status)
+    assert "another list" in answer.json()["detail"]
+
+
 def test_the_longest_link_is_one_that_works(kiln):
     project = kiln.project()
     path = f"/projects/{project['id']}/builds"

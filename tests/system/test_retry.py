@@ -4,6 +4,7 @@ import uuid
 
 from kiln_testing.agents import WAITS, Gate, spec, waiting_spec
 from kiln_testing.client import key, pointers, slug
+from kiln_testing.waiting import wait_for
 
 
 def retry(kiln, task, expect=202, **kwargs):
@@ -79,6 +80,17 @@ def test_the_same_key_is_the_same_retry(kiln):
     kiln.tap.wait_type(task, "build.pending")
     repeats = kiln.system.sql("select count(*) from build_audit where retry_of = %s and id = %s", one, task)
     assert repeats == [(1,)]
+
+
+def test_the_key_of_a_retry_holds_when_what_it_repeats_was_pruned(kiln):
+    task, headers = ended(kiln, kiln.project()), key()
+    again = kiln.api.post(f"/builds/{task}/retry", headers=headers, expect=202).json()["task_id"]
+    kiln.tap.wait_type(again, "build.pending")
+    kiln.prune(task)
+    wait_for(lambda: kiln.api.get(f"/builds/{task}").status_code == 404, "the build to be gone")  # the gateway may have read it before
+    assert kiln.api.post(f"/builds/{task}/retry", headers=headers, expect=202).json()["task_id"] == again
+    kiln.api.post(f"/builds/{task}/retry", expect=404)
+    kiln.cancel(again)
 
 
 def test_a_retry_goes_to_where_the_project_is_now(kiln):

@@ -171,6 +171,18 @@ class Kiln:
     def log_text(self, task):
         return "\n".join(line["text"] for line in self.log(task))
 
+    def prune(self, task):
+        """Ends it, 401 days ago, and waits until retention has removed it."""
+        self.cancel(task)
+        self.wait_end(task)
+        self.system.sql(
+            "with aged as (update build_audit set created_at = created_at - age, finished_at = finished_at - age"
+            " from (select interval '401 days' as age) as old where id = %s)"
+            " update ended_builds set created_at = created_at - interval '401 days' where build_id = %s",
+            task, task,
+        )  # fmt: skip
+        wait_for(lambda: not self.system.sql("select 1 from build_audit where id = %s", task), "the build to be removed")
+
     def cancel(self, task, expect=202):
         return self.api.post(f"/builds/{task}/cancel", expect=expect).json()
 

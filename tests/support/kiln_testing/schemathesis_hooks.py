@@ -14,7 +14,7 @@ OWN_TOKEN = os.environ["KILN_TEST_TOKEN_ID"]
 REFUSALS = {
     # Cursors are opaque: good are those that a list gave, and the pattern shows only their alphabet. Links follow real ones.
     "cursor is not one that this list gave",
-    "cursor is of this list with other filters",
+    "cursor is of another list, or of this one with other filters",
     # Rules about two parameters, which OpenAPI does not have; their descriptions tell them in words.
     "cursor and after exclude each other",
     "created_after must be before created_before",
