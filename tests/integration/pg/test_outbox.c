@@ -9,103 +9,17 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
-#include "common/base/map.h"
 #include "common/base/metrics.h"
 #include "common/base/wakeup.h"
 #include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 #include "common/pg/outbox.h"
 
-#define TIME "2026-11-23T17:20:00.000000Z"
-
-static char *run_id; /* of the running test, part of every key */
-
 static int set_up_all(void **state)
 {
 	test_topic(TOPIC_BUILD_REQUESTS, 12, NULL);
 	test_topic(TOPIC_DEAD_LETTERS, 3, NULL);
 	return relaying_set_up(state);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	run_id = test_name("key");
-	test_sql(&database, "TRUNCATE outbox");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	free(run_id);
-	return 0;
-}
-
-static void add(struct outbox_rows *rows, const char *topic, int key_number, int64_t sequence)
-{
-	char key[64];
-	char ce_id[96];
-	char body[64];
-	(void)snprintf(key, sizeof(key), "%s-%d", run_id, key_number);
-	(void)snprintf(ce_id, sizeof(ce_id), "build/%s/%d", key, (int)sequence);
-	(void)snprintf(body, sizeof(body), "{\"sequence\":%d}", (int)sequence);
-	outbox_rows_add(rows, topic, key, sequence, ce_id, "build.phase", "/kiln/test", TIME, "00ff", NULL, body,
-					strlen(body));
-}
-
-/* `per_key` events of each of `keys` keys, in transactions of one event of every key. */
-static void write_events(int keys, int first, int per_key)
-{
-	struct outbox_rows rows;
-	struct error err = ERROR_INIT;
-	for (int sequence = first; sequence < first + per_key; sequence++) {
-		outbox_rows_init(&rows, 16UL * 1024 * 1024);
-		for (int key = 0; key < keys; key++)
-			add(&rows, TOPIC_BUILD_EVENTS, key, sequence);
-		assert_ok(pg_begin(conn, &err), err);
-		assert_ok(outbox_rows_insert(&rows, conn, &err), err);
-		assert_ok(pg_commit(conn, &err), err);
-		outbox_rows_release(&rows);
-	}
-}
-
-/* Reads the event topic and looks at the keys of this test: per key the first occurrences must be 1, 2, 3, … */
-struct order {
-	struct map *highest; /* key → int64_t */
-	int records, repeats;
-};
-
-static void look_at_order(void *ctx, const rd_kafka_message_t *message)
-{
-	struct order *order = ctx;
-	if (message->key_len < strlen(run_id) || memcmp(message->key, run_id, strlen(run_id)) != 0)
-		return;
-	int64_t sequence = strtoll(test_header(message, "ce_sequence"), NULL, 10);
-	int64_t *highest = map_get(order->highest, message->key, message->key_len);
-	if (highest == NULL) {
-		highest = xcalloc(1, sizeof(*highest));
-		assert_int_equal(map_set(order->highest, message->key, message->key_len, highest), 0);
-	}
-	order->records++;
-	if (sequence <= *highest) {
-		order->repeats++;
-		return;
-	}
-	assert_int_equal(sequence, *highest + 1);
-	*highest = sequence;
-}
-
-static void check_order(int keys, int per_key, int *ret_repeats)
-{
-	struct order order = {.highest = map_new(10000, free)};
-	for (int32_t partition = 0; partition < 12; partition++)
-		test_read_partition(TOPIC_BUILD_EVENTS, partition, look_at_order, &order);
-	assert_int_equal(map_len(order.highest), keys);
-	for (struct map_iter it = {0}; map_next(order.highest, &it);)
-		assert_int_equal(*(int64_t *)it.value, per_key);
-	map_free(order.highest);
-	*ret_repeats = order.repeats;
 }
 
 static void a_row_becomes_the_event_it_describes(void **state)
@@ -115,8 +29,8 @@ static void a_row_becomes_the_event_it_describes(void **state)
 	struct outbox_rows rows;
 	struct error err = ERROR_INIT;
 	outbox_rows_init(&rows, 65536);
-	add(&rows, TOPIC_BUILD_EVENTS, 1, 7);
-	add(&rows, TOPIC_BUILD_REQUESTS, 1, 7);
+	add_event(&rows, TOPIC_BUILD_EVENTS, 1, 7);
+	add_event(&rows, TOPIC_BUILD_REQUESTS, 1, 7);
 	assert_ok(outbox_rows_insert(&rows, conn, &err), err);
 	outbox_rows_release(&rows);
 	outbox_relay_wake(relay);
@@ -129,7 +43,7 @@ static void a_row_becomes_the_event_it_describes(void **state)
 	assert_string_equal(event.type, "build.phase");
 	assert_string_equal(event.source, "/kiln/test");
 	assert_string_equal(event.subject, key);
-	assert_string_equal(event.time, TIME);
+	assert_string_equal(event.time, EVENT_TIME);
 	assert_string_equal(event.hash, "00ff");
 	assert_string_equal(event.sequence, "0000000007");
 	assert_string_equal(event.data, "{\"sequence\":7}");
@@ -300,13 +214,13 @@ static void a_row_that_commits_late_is_published_late(void **state)
 	struct outbox_rows rows;
 	struct error err = ERROR_INIT;
 	outbox_rows_init(&rows, 65536);
-	add(&rows, TOPIC_BUILD_EVENTS, 0, 1);
+	add_event(&rows, TOPIC_BUILD_EVENTS, 0, 1);
 	assert_ok(pg_begin(slow, &err), err);
 	assert_ok(outbox_rows_insert(&rows, slow, &err), err);
 	/* A higher id commits first, and does not wait for the lower one. */
 	outbox_rows_release(&rows);
 	outbox_rows_init(&rows, 65536);
-	add(&rows, TOPIC_BUILD_EVENTS, 1, 1);
+	add_event(&rows, TOPIC_BUILD_EVENTS, 1, 1);
 	assert_ok(pg_begin(conn, &err), err);
 	assert_ok(outbox_rows_insert(&rows, conn, &err), err);
 	assert_ok(pg_commit(conn, &err), err);
@@ -332,13 +246,13 @@ static void a_row_that_commits_while_a_higher_one_is_on_its_way_is_not_deleted_w
 	struct outbox_rows rows;
 	struct error err = ERROR_INIT;
 	outbox_rows_init(&rows, 65536);
-	add(&rows, TOPIC_BUILD_EVENTS, 0, 1);
+	add_event(&rows, TOPIC_BUILD_EVENTS, 0, 1);
 	assert_ok(pg_begin(slow, &err), err);
 	assert_ok(outbox_rows_insert(&rows, slow, &err), err);
 	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
 	outbox_rows_release(&rows);
 	outbox_rows_init(&rows, 65536);
-	add(&rows, TOPIC_BUILD_EVENTS, 1, 1);
+	add_event(&rows, TOPIC_BUILD_EVENTS, 1, 1);
 	assert_becomes(!kafka_producer_waits(producer), 60000);
 	test_freeze_kafka();
 	assert_ok(pg_begin(conn, &err), err);
@@ -444,22 +358,24 @@ static void many_events_are_relayed_fast(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_row_becomes_the_event_it_describes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_dead_letter_is_the_record_as_it_was, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(ids_rise_in_the_order_of_adding, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(one_relay_keeps_the_order_of_each_key, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(two_relays_of_the_same_shards_only_repeat, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(shards_are_published_only_by_their_owner, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_relay_that_stops_in_the_middle_loses_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(fatal_producer_errors_lose_nothing_and_keep_the_order, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_a_frozen_broker_has_not_acknowledged_stays, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_row_that_commits_late_is_published_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_row_becomes_the_event_it_describes, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_dead_letter_is_the_record_as_it_was, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(ids_rise_in_the_order_of_adding, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(one_relay_keeps_the_order_of_each_key, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(two_relays_of_the_same_shards_only_repeat, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(shards_are_published_only_by_their_owner, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_relay_that_stops_in_the_middle_loses_nothing, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(fatal_producer_errors_lose_nothing_and_keep_the_order, relaying_begin,
+										relaying_end),
+		cmocka_unit_test_setup_teardown(what_a_frozen_broker_has_not_acknowledged_stays, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_row_that_commits_late_is_published_late, relaying_begin, relaying_end),
 		cmocka_unit_test_setup_teardown(a_row_that_commits_while_a_higher_one_is_on_its_way_is_not_deleted_with_it,
-										set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_row_that_cannot_be_published_holds_up_its_key_only, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_notify_wakes_other_instances, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_lost_database_connection_is_made_again, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(many_events_are_relayed_fast, set_up, tear_down),
+										relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_row_that_cannot_be_published_holds_up_its_key_only, relaying_begin,
+										relaying_end),
+		cmocka_unit_test_setup_teardown(a_notify_wakes_other_instances, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_lost_database_connection_is_made_again, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(many_events_are_relayed_fast, relaying_begin, relaying_end),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
 	return cmocka_run_group_tests(tests, set_up_all, relaying_tear_down);
