@@ -31,10 +31,10 @@ int outbox_rows_insert(struct outbox_rows *rows, struct pg_conn *tx, struct erro
 /*
  * The relay: one thread per instance of the build service. Selects rows of the shards it owns ordered by id (without
  * looking at running transactions), produces their events, waits for the acknowledgements, deletes by the list of
- * acknowledged ids, repeats until empty; then sleeps until woken or 1 s. A row is an event (outbox_rows above), or it
- * names events of builds (migrations/0015_outbox_names.sql), which are read from the trail when they were not committed
- * here a moment ago. NOTIFY from other instances and services (channel kiln_outbox) wakes it: it LISTENs on its own
- * connection.
+ * acknowledged ids, repeats until empty; then sleeps until woken or 1 s. Shards of which Kafka says nothing for 1 s are
+ * left out until it does. A row is an event (outbox_rows above), or it names events of builds
+ * (migrations/0015_outbox_names.sql), which are read from the trail when they were not committed here a moment ago.
+ * NOTIFY from other instances and services (channel kiln_outbox) wakes it: it LISTENs on its own connection.
  */
 struct outbox_relay;
 
@@ -46,7 +46,7 @@ struct outbox_relay_options {
 };
 int outbox_relay_new(const struct outbox_relay_options *options, struct outbox_relay **ret_relay,
 					 struct error *err) MUST_CHECK;
-/* Stops the thread after the batch under way. */
+/* Stops the thread after the batch under way, which takes no longer than its statements and a second. */
 void outbox_relay_free(struct outbox_relay *relay);
 /* Which shards are mine (bit mask). Any thread. Shards are the partitions of the widest topic that goes through the
  * outbox. */

@@ -9,8 +9,6 @@
 #include "common/pg/outbox_private.h"
 #include "kiln_pg_sql.h"
 
-/* Bodies of one round. */
-#define ROUND_BYTES 8388608
 #define NAMES_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 /* What a row names, one build after the other: places in the texts of three arrays that hold no quotes. */
@@ -161,7 +159,10 @@ static void add_row(struct outbox_batch *batch, int row, struct missing *missing
 		pg_array_add_int(&missing->first, name.first);
 		pg_array_add_int(&missing->last, name.last);
 	}
+	int64_t shard = pg_int(batch->rows, row, "shard", -1);
+	CHECK(shard >= 0 && shard < OUTBOX_SHARDS); /* only these were asked for */
 	for (size_t i = from; i < batch->len; i++) {
+		batch->events[i].shard = (int)shard;
 		batch->events[i].row = pg_text(batch->rows, row, "id");
 		batch->events[i].topic = pg_text(batch->rows, row, "topic");
 		batch->events[i].source = pg_text(batch->rows, row, "source");
@@ -211,15 +212,15 @@ static int read_missing(struct outbox_batch *batch, struct pg_conn *conn, struct
 	return 0;
 }
 
-int outbox_batch_load(struct outbox_batch *batch, struct pg_conn *conn, const char *shards, size_t limit,
+int outbox_batch_load(struct outbox_batch *batch, struct pg_conn *conn, const char *shards, size_t limit, size_t bytes,
 					  struct error *err)
 {
 	char limit_text[24], bytes_text[24];
-	(void)snprintf(limit_text, sizeof(limit_text), "%zu", limit);      /* fits */
-	(void)snprintf(bytes_text, sizeof(bytes_text), "%d", ROUND_BYTES); /* fits */
+	(void)snprintf(limit_text, sizeof(limit_text), "%zu", limit); /* fits */
+	(void)snprintf(bytes_text, sizeof(bytes_text), "%zu", bytes); /* fits */
 	if (pg_query(conn, &sql_outbox_select, PG_PARAMS(shards, limit_text, bytes_text), 3, &batch->rows, err) < 0)
 		return -1;
-	batch->cut = size_of(batch->rows) >= ROUND_BYTES;
+	batch->cut = size_of(batch->rows) >= (int64_t)bytes;
 	size_t count = count_events(batch->rows);
 	CLEANUP(missing_release) struct missing missing;
 	missing_init(&missing, count);
@@ -229,14 +230,23 @@ int outbox_batch_load(struct outbox_batch *batch, struct pg_conn *conn, const ch
 	return missing.len == 0 ? 0 : read_missing(batch, conn, &missing, err);
 }
 
-void outbox_batch_release(struct outbox_batch *batch)
+void outbox_batch_drop_bodies(struct outbox_batch *batch)
 {
 	for (size_t i = 0; i < batch->len; i++) {
-		if (batch->events[i].recent != NULL)
-			outbox_recent_release(batch->recent, batch->events[i].recent);
+		struct outbox_event *event = &batch->events[i];
+		if (event->recent != NULL)
+			outbox_recent_release(batch->recent, event->recent);
+		event->recent = NULL;
+		event->type = event->hash = event->traceparent = event->text = NULL;
 	}
+	PQclear(batch->trail); /* takes NULL */
+	batch->trail = NULL;
+}
+
+void outbox_batch_release(struct outbox_batch *batch)
+{
+	outbox_batch_drop_bodies(batch);
 	free(batch->events);
 	PQclear(batch->rows); /* takes NULL */
-	PQclear(batch->trail);
 	*batch = (struct outbox_batch){.recent = batch->recent};
 }

@@ -1,12 +1,15 @@
 /*
- * One round of the relay: produce all, wait for all, say which may be deleted.
+ * One round of the relay: produce all, wait for the reports, say which may be deleted.
  *
  * Order per key: all messages of a round go to one incarnation of a gapless idempotent handle, so a message that fails
  * takes down what came after it. Whatever of a key follows one that was not acknowledged stays in the table and is
  * produced again, behind it. Of a build of which one event was not acknowledged, all that the same row names stay.
+ *
+ * A partition that takes nothing (it has no leader, or too few replicas in sync) gives no report either, for as long as
+ * that lasts. A key, and all that a row names, are of one shard, so each shard is settled by itself: when the patience
+ * is over those whose reports are there are, and the others when theirs have come.
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,57 +21,108 @@
 #include "common/base/mutex.h"
 #include "common/pg/outbox_private.h"
 
-/* After `stopping` a round gets this long to end by itself. */
-#define STOP_MS 3000
+/* Some hundred times what a round takes. What is only slow is not repeated: its reports count whenever they come. */
+#define PATIENCE_MS 1000
 
 struct entry {
-	struct round *round;
+	struct outbox_round *round;
 	enum error_kind
 		outcome; /* ERR_NONE = acknowledged; ERR_INVALID = cannot be published; ERR_CANCELLED = was not tried */
+	int shard;
 };
 
 /* Lives until the relay has let go and the last report has come. */
-struct round {
-	pthread_mutex_t lock;
+struct outbox_round {
+	struct outbox_batch batch; /* the relay's thread's, until it lets go; so are these two */
+	struct wakeup *reported;
+	uint64_t unsettled; /* shards */
+
+	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t changed;
-	size_t pending;
-	bool abandoned;
+	size_t pending;                   /* reports that are to come */
+	size_t pending_of[OUTBOX_SHARDS]; /* of these */
+	bool late;                        /* the relay waits no more: it is woken */
+	bool abandoned;                   /* the relay has let go */
 	size_t len;
 	struct entry entries[];
 };
 
-static struct round *round_new(size_t len)
+static struct outbox_round *round_new(struct outbox_batch *batch, struct wakeup *reported)
 {
-	struct round *round = xcalloc(1, sizeof(*round) + len * sizeof(round->entries[0]));
+	struct outbox_round *round = xcalloc(1, sizeof(*round) + batch->len * sizeof(round->entries[0]));
+	round->batch = *batch;
+	*batch = (struct outbox_batch){.recent = batch->recent};
+	round->reported = reported;
+	round->unsettled = UINT64_MAX;
 	mutex_init(&round->lock);
 	cond_init(&round->changed);
-	round->len = len;
-	for (size_t i = 0; i < len; i++)
-		round->entries[i] = (struct entry){.round = round, .outcome = ERR_CANCELLED};
+	round->len = round->batch.len;
+	for (size_t i = 0; i < round->len; i++)
+		round->entries[i] =
+			(struct entry){.round = round, .outcome = ERR_CANCELLED, .shard = round->batch.events[i].shard};
 	return round;
 }
 
-static void round_free(struct round *round)
+static void destroy(struct outbox_round *round)
 {
 	(void)pthread_cond_destroy(&round->changed); /* nobody waits */
 	(void)pthread_mutex_destroy(&round->lock);   /* nobody holds it */
 	free(round);
 }
 
+void outbox_round_free(struct outbox_round *round)
+{
+	if (round == NULL)
+		return;
+	outbox_batch_release(&round->batch);
+	mutex_lock(&round->lock);
+	round->abandoned = true;
+	bool last = round->pending == 0;
+	mutex_unlock(&round->lock);
+	if (last)
+		destroy(round);
+}
+
+static void expect_report(struct entry *entry)
+{
+	struct outbox_round *round = entry->round;
+	mutex_lock(&round->lock);
+	round->pending++;
+	round->pending_of[entry->shard]++;
+	mutex_unlock(&round->lock);
+}
+
+/* Under the lock. */
+static void count_report(struct entry *entry)
+{
+	entry->round->pending--;
+	entry->round->pending_of[entry->shard]--;
+}
+
+static void expect_no_report(struct entry *entry)
+{
+	mutex_lock(&entry->round->lock);
+	count_report(entry);
+	mutex_unlock(&entry->round->lock);
+}
+
 /* On the producer's thread. */
 static void on_delivered(void *ctx, const struct kafka_delivery *delivery)
 {
 	struct entry *entry = ctx;
-	struct round *round = entry->round;
+	struct outbox_round *round = entry->round;
 	mutex_lock(&round->lock);
 	entry->outcome = delivery->outcome;
-	round->pending--;
+	count_report(entry);
 	bool last = round->pending == 0 && round->abandoned;
 	if (round->pending == 0)
 		CHECK(pthread_cond_signal(&round->changed) == 0);
+	/* Under the lock: the relay is still there. */
+	if (round->late && !round->abandoned && round->pending_of[entry->shard] == 0)
+		wakeup_signal(round->reported);
 	mutex_unlock(&round->lock);
 	if (last)
-		round_free(round);
+		destroy(round);
 }
 
 /* Keys of which nothing more may be produced or deleted in this round; made when there is the first. */
@@ -101,62 +155,68 @@ static void block(struct blocked *blocked, struct buffer *name, const struct out
 }
 
 /* Produces until the producer takes no more. What it did not take keeps ERR_CANCELLED. */
-static void produce_all(struct kafka_producer *producer, const struct outbox_batch *batch, struct round *round,
-						struct blocked *blocked, struct buffer *name)
+static void produce_all(struct kafka_producer *producer, struct outbox_round *round, struct blocked *blocked,
+						struct buffer *name)
 {
 	struct outbox_message message;
 	outbox_message_init(&message);
 	uint64_t generation = kafka_producer_generation(producer);
 	for (size_t row = 0; row < round->len; row++) {
-		const struct outbox_event *event = &batch->events[row];
+		const struct outbox_event *event = &round->batch.events[row];
+		struct entry *entry = &round->entries[row];
 		struct error err = ERROR_INIT;
 		if (is_blocked(blocked, name, event)) {
-			round->entries[row].outcome = ERR_INVALID;
+			entry->outcome = ERR_INVALID;
 			continue;
 		}
-		mutex_lock(&round->lock);
-		round->pending++;
-		mutex_unlock(&round->lock);
+		expect_report(entry);
 		int taken = outbox_message_read(&message, event, &err);
 		message.message.generation = generation;
 		if (taken == 0)
-			taken = kafka_produce(producer, &message.message, on_delivered, &round->entries[row], &err);
+			taken = kafka_produce(producer, &message.message, on_delivered, entry, &err);
 		if (taken == 0)
 			continue;
-		mutex_lock(&round->lock);
-		round->pending--;
-		mutex_unlock(&round->lock);
+		expect_no_report(entry);
 		if (err.kind != ERR_INVALID && err.kind != ERR_INTERNAL)
 			break; /* queue full, or the handle is being replaced: the rest waits for the next round */
 		log_error("outbox: an event cannot be published, its key waits", "outbox_id", event->row, "topic", event->topic,
 				  "key", event->key, "error", err.message, NULL);
-		round->entries[row].outcome = ERR_INVALID;
+		entry->outcome = ERR_INVALID;
 		block(blocked, name, event);
 	}
 	outbox_message_release(&message);
 }
 
-/* False when it was given up; then the round belongs to the reports that are still to come. */
-static bool wait_all(struct round *round, const _Atomic bool *stopping)
+struct outbox_round *outbox_round_start(struct kafka_producer *producer, struct outbox_batch *batch,
+										struct wakeup *reported)
 {
-	int64_t give_up_ms = 0;
-	mutex_lock(&round->lock);
-	while (round->pending > 0) {
-		if (atomic_load(stopping) && give_up_ms == 0)
-			give_up_ms = clock_boot_ms() + STOP_MS;
-		if (give_up_ms != 0 && clock_left_ms(give_up_ms) == 0)
-			break;
-		struct timespec until = cond_deadline(200);
-		(void)cond_wait_until(&round->changed, &round->lock, &until); /* the loop looks at the state */
-	}
-	bool done = round->pending == 0;
-	round->abandoned = !done;
-	mutex_unlock(&round->lock);
-	return done;
+	struct outbox_round *round = round_new(batch, reported);
+	struct blocked blocked = {.max = round->len};
+	CLEANUP(buffer_release_p) struct buffer name;
+	buffer_init(&name, 65536);
+	produce_all(producer, round, &blocked, &name);
+	map_free(blocked.keys);
+	return round;
 }
 
-void outbox_done_init(struct outbox_done *done, size_t events)
+void outbox_round_wait(struct outbox_round *round)
 {
+	int64_t deadline_ms = clock_boot_ms() + PATIENCE_MS;
+	mutex_lock(&round->lock);
+	for (int left_ms; round->pending > 0 && (left_ms = clock_left_ms(deadline_ms)) > 0;) {
+		struct timespec until = cond_deadline(left_ms);
+		(void)cond_wait_until(&round->changed, &round->lock, &until); /* the loop looks at the state */
+	}
+	bool late = round->pending > 0;
+	round->late = late;
+	mutex_unlock(&round->lock);
+	if (late)
+		outbox_batch_drop_bodies(&round->batch); /* the producer has copies */
+}
+
+void outbox_done_init(struct outbox_done *done, const struct outbox_round *round)
+{
+	size_t events = round->len;
 	pg_array_init(&done->ids, 32 * events + 64);
 	pg_array_init(&done->part_ids, 32 * events + 64);
 	pg_array_init(&done->part_builds, 64 * events + 64);
@@ -187,7 +247,7 @@ static size_t end_of_key(const struct outbox_batch *batch, size_t at, size_t to)
 	return at;
 }
 
-static size_t count_outcome(const struct round *round, size_t from, size_t to, enum error_kind outcome)
+static size_t count_outcome(const struct outbox_round *round, size_t from, size_t to, enum error_kind outcome)
 {
 	size_t found = 0;
 	for (size_t row = from; row < to; row++)
@@ -195,25 +255,33 @@ static size_t count_outcome(const struct round *round, size_t from, size_t to, e
 	return found;
 }
 
-static bool all_acknowledged(const struct round *round, size_t from, size_t to)
+static bool all_acknowledged(const struct outbox_round *round, size_t from, size_t to)
 {
 	return count_outcome(round, from, to, ERR_NONE) == to - from;
 }
 
 /* Events of one key stay. Those that were acknowledged wait with one that cannot be published. */
-static void count_failed(const struct round *round, size_t from, size_t to, struct outbox_round_result *counts)
+static void count_failed(const struct outbox_round *round, size_t from, size_t to, struct outbox_round_result *counts)
 {
 	size_t invalid = count_outcome(round, from, to, ERR_INVALID);
 	counts->failed += to - from;
 	counts->blocked += invalid == 0 ? 0 : invalid + count_outcome(round, from, to, ERR_NONE);
 }
 
+static bool has(uint64_t shards, int shard)
+{
+	return (shards >> shard & 1) != 0;
+}
+
 /* The events of one outbox row, which begin at `from`: one, or those of its builds, one build after the other. Gives
  * where the next begins. */
-static size_t settle_row(const struct round *round, const struct outbox_batch *batch, size_t from,
-						 struct outbox_done *done, struct outbox_round_result *counts)
+static size_t settle_row(const struct outbox_round *round, uint64_t shards, size_t from, struct outbox_done *done,
+						 struct outbox_round_result *counts)
 {
+	const struct outbox_batch *batch = &round->batch;
 	size_t to = end_of_row(batch, from);
+	if (!has(shards, batch->events[from].shard))
+		return to;
 	if (all_acknowledged(round, from, to)) {
 		pg_array_add(&done->ids, batch->events[from].row);
 		counts->published += to - from;
@@ -232,33 +300,48 @@ static size_t settle_row(const struct round *round, const struct outbox_batch *b
 	return to;
 }
 
-int outbox_round(struct kafka_producer *producer, const struct outbox_batch *batch, const _Atomic bool *stopping,
-				 struct outbox_done *done, struct outbox_round_result *ret_result, struct error *err)
+/* From the first event on: what came before one that was not acknowledged has gone out and may go. */
+static void hold_back_keys(struct outbox_round *round, uint64_t shards)
 {
-	struct outbox_round_result counts = {.events = batch->len};
-	struct round *round = round_new(counts.events);
-	struct blocked blocked = {.max = counts.events};
+	struct blocked blocked = {.max = round->len};
 	CLEANUP(buffer_release_p) struct buffer name;
 	buffer_init(&name, 65536);
-
-	produce_all(producer, batch, round, &blocked, &name);
-	if (!wait_all(round, stopping)) {
-		map_free(blocked.keys);
-		return error_set(err, ERR_CANCELLED, "outbox: stopped while waiting for acknowledgements");
-	}
-	/* Again from the first event: what came before one that was not acknowledged has gone out and may go. */
-	map_free(blocked.keys);
-	blocked.keys = NULL;
-	for (size_t row = 0; row < counts.events; row++) {
+	for (size_t row = 0; row < round->len; row++) {
+		const struct outbox_event *event = &round->batch.events[row];
+		if (!has(shards, event->shard))
+			continue;
 		if (round->entries[row].outcome != ERR_NONE)
-			block(&blocked, &name, &batch->events[row]);
-		else if (is_blocked(&blocked, &name, &batch->events[row]))
+			block(&blocked, &name, event);
+		else if (is_blocked(&blocked, &name, event))
 			round->entries[row].outcome = ERR_CANCELLED; /* its turn comes behind the other one */
 	}
 	map_free(blocked.keys);
-	for (size_t row = 0; row < counts.events;)
-		row = settle_row(round, batch, row, done, &counts);
-	round_free(round);
+}
+
+static uint64_t without_reports(struct outbox_round *round)
+{
+	uint64_t shards = 0;
+	mutex_lock(&round->lock);
+	for (int shard = 0; shard < OUTBOX_SHARDS; shard++)
+		shards |= (uint64_t)(round->pending_of[shard] > 0) << shard;
+	mutex_unlock(&round->lock);
+	return shards;
+}
+
+void outbox_round_settle(struct outbox_round *round, struct outbox_done *done, struct outbox_round_result *ret_result)
+{
+	uint64_t waiting = without_reports(round);
+	uint64_t shards = round->unsettled & ~waiting;
+	struct outbox_round_result counts = {.published = 0};
+	round->unsettled = waiting;
+	if (shards != 0)
+		hold_back_keys(round, shards);
+	for (size_t row = 0; shards != 0 && row < round->len;)
+		row = settle_row(round, shards, row, done, &counts);
 	*ret_result = counts;
-	return 0;
+}
+
+uint64_t outbox_round_waits_for(const struct outbox_round *round)
+{
+	return round->unsettled;
 }
