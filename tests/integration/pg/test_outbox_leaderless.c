@@ -1,5 +1,5 @@
-/* The relay while a partition of the events has no leader: a mock cluster of librdkafka's, which can be told so, and a
- * real Postgres. */
+/* The relay while a partition of the events has no leader, or one that takes nothing: a mock cluster of librdkafka's,
+ * which can be told so, and a real Postgres. */
 #include "relaying.h"
 #include "services.h"
 
@@ -14,9 +14,20 @@
 #define STUCK 5 /* a partition, and the shard of the same number */
 #define KEYS 60 /* some of each partition */
 #define LONG_MS 20000
+#define SLOW_MS 1500 /* more than a round waits */
+#define MANY 1000    /* answers to the tries of more than a minute */
+#define PRODUCE_KEY 0
+
+enum { ITS_BROKER = 1, OTHER_BROKER };
 
 static rd_kafka_t *host; /* of the mock cluster's thread */
 static rd_kafka_mock_cluster_t *cluster;
+
+static void set_leader(int partition, int broker)
+{
+	assert_int_equal(rd_kafka_mock_partition_set_leader(cluster, TOPIC_BUILD_EVENTS, partition, broker),
+					 RD_KAFKA_RESP_ERR_NO_ERROR);
+}
 
 static int set_up_all(void **state)
 {
@@ -28,6 +39,8 @@ static int set_up_all(void **state)
 	cluster = rd_kafka_mock_cluster_new(host, 2);
 	assert_non_null(cluster);
 	assert_int_equal(rd_kafka_mock_topic_create(cluster, TOPIC_BUILD_EVENTS, 12, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+	for (int partition = 0; partition < 12; partition++)
+		set_leader(partition, ITS_BROKER);
 	assert_int_equal(setenv("KILN_KAFKA_BROKERS", rd_kafka_mock_cluster_bootstraps(cluster), 1), 0);
 	return relaying_set_up_without_topic(state);
 }
@@ -40,15 +53,11 @@ static int tear_down_all(void **state)
 	return result;
 }
 
-static void set_leader(int partition, int broker)
-{
-	assert_int_equal(rd_kafka_mock_partition_set_leader(cluster, TOPIC_BUILD_EVENTS, partition, broker),
-					 RD_KAFKA_RESP_ERR_NO_ERROR);
-}
-
 static int end(void **state)
 {
-	set_leader(STUCK, 1);
+	set_leader(STUCK, ITS_BROKER);
+	assert_int_equal(rd_kafka_mock_broker_set_rtt(cluster, OTHER_BROKER, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+	assert_int_equal(rd_kafka_mock_broker_set_up(cluster, OTHER_BROKER), RD_KAFKA_RESP_ERR_NO_ERROR);
 	return relaying_end(state);
 }
 
@@ -100,7 +109,7 @@ static void what_waited_for_a_leader_is_published_once_and_in_order(void **state
 	struct outbox_relay *relay = test_relay(ALL_SHARDS, 1000);
 	set_leader(STUCK, -1);
 	others_go_on(relay, 3);
-	set_leader(STUCK, 1);
+	set_leader(STUCK, ITS_BROKER);
 	assert_becomes(waiting_rows() == 0, LONG_MS);
 	check_order(KEYS, 9, &repeats);
 	assert_int_equal(repeats, 0);
@@ -128,7 +137,7 @@ static void a_relay_that_stops_while_a_partition_has_no_leader_loses_nothing(voi
 	others_go_on(relay, 2);
 	outbox_relay_free(relay);
 	relay = test_relay(ALL_SHARDS, 1000);
-	set_leader(STUCK, 1);
+	set_leader(STUCK, ITS_BROKER);
 	assert_becomes(waiting_rows() == 0, LONG_MS);
 	check_order(KEYS, 6, &repeats);
 	outbox_relay_free(relay);
@@ -144,9 +153,61 @@ static void a_fatal_producer_error_loses_nothing_that_waits_for_a_leader(void **
 	uint64_t generation = kafka_producer_generation(producer);
 	kafka_producer_break(producer);
 	assert_becomes(kafka_producer_generation(producer) > generation, LONG_MS);
-	set_leader(STUCK, 1);
+	set_leader(STUCK, ITS_BROKER);
 	assert_becomes(waiting_rows() == 0, LONG_MS);
 	check_order(KEYS, 6, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void others_go_on_while_the_leader_of_one_is_away(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 1000);
+	set_leader(STUCK, OTHER_BROKER);
+	assert_int_equal(rd_kafka_mock_broker_set_down(cluster, OTHER_BROKER), RD_KAFKA_RESP_ERR_NO_ERROR);
+	others_go_on(relay, 3);
+	assert_int_equal(rd_kafka_mock_broker_set_up(cluster, OTHER_BROKER), RD_KAFKA_RESP_ERR_NO_ERROR);
+	assert_becomes(waiting_rows() == 0, LONG_MS);
+	check_order(KEYS, 9, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void others_go_on_while_one_has_too_few_replicas_in_sync(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 1000);
+	set_leader(STUCK, OTHER_BROKER);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(rd_kafka_mock_broker_push_request_error_rtts(cluster, OTHER_BROKER, PRODUCE_KEY, 1,
+																	  RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, 0),
+						 RD_KAFKA_RESP_ERR_NO_ERROR);
+	others_go_on(relay, 3);
+	/* It is looked for when its leader goes. */
+	set_leader(STUCK, ITS_BROKER);
+	assert_int_equal(rd_kafka_mock_broker_set_down(cluster, OTHER_BROKER), RD_KAFKA_RESP_ERR_NO_ERROR);
+	assert_becomes(waiting_rows() == 0, LONG_MS);
+	assert_int_equal(rd_kafka_mock_broker_set_up(cluster, OTHER_BROKER), RD_KAFKA_RESP_ERR_NO_ERROR);
+	check_order(KEYS, 9, &repeats);
+	outbox_relay_free(relay);
+}
+
+static void what_is_only_slow_is_not_repeated(void **state)
+{
+	(void)state;
+	int repeats;
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 1000);
+	set_leader(STUCK, OTHER_BROKER);
+	assert_int_equal(rd_kafka_mock_broker_set_rtt(cluster, OTHER_BROKER, SLOW_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+	for (int round = 0; round < 3; round++) {
+		write_events(KEYS, 1 + 3 * round, 3);
+		outbox_relay_wake(relay);
+		assert_becomes(waiting_rows() == 0, LONG_MS);
+	}
+	assert_int_equal(rd_kafka_mock_broker_set_rtt(cluster, OTHER_BROKER, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+	check_order(KEYS, 9, &repeats);
+	assert_int_equal(repeats, 0);
 	outbox_relay_free(relay);
 }
 
@@ -160,6 +221,10 @@ int main(void)
 										relaying_begin, end),
 		cmocka_unit_test_setup_teardown(a_fatal_producer_error_loses_nothing_that_waits_for_a_leader, relaying_begin,
 										end),
+		cmocka_unit_test_setup_teardown(others_go_on_while_the_leader_of_one_is_away, relaying_begin, end),
+		cmocka_unit_test_setup_teardown(what_is_only_slow_is_not_repeated, relaying_begin, end),
+		/* The last: the other broker keeps answers for a minute's tries. */
+		cmocka_unit_test_setup_teardown(others_go_on_while_one_has_too_few_replicas_in_sync, relaying_begin, end),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
 	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
