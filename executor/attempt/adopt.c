@@ -5,15 +5,13 @@
 /* Takes the commit as the publication of this build. */
 static int adopt(struct attempt *attempt, const git_oid *commit, struct error *err)
 {
-	CLEANUP(git_commit_free_p) git_commit *object = NULL;
-	CLEANUP(git_commit_free_p) git_commit *base = NULL;
-	git_oid base_oid;
-	if (git_commit_lookup(&object, attempt->mirror.repo, commit) < 0)
-		return git_library_error(err, ERR_INTERNAL, "the published commit");
-	bool has_base = attempt->base_sha[0] != '\0' && git_oid_parse(attempt->base_sha, &base_oid, err) == 0 &&
-					git_commit_lookup(&base, attempt->mirror.repo, &base_oid) == 0;
+	/* Not from base_sha, where the first attempt began: others may have pushed before this commit was rebased. */
+	git_oid base;
+	bool has_base = false;
+	if (commit_base(attempt->mirror.repo, commit, &base, &has_base, err) < 0)
+		return error_prefix(err, "the published commit");
 	struct outcome *outcome = &attempt->outcome;
-	if (attempt_files_changed(attempt, has_base ? git_commit_tree_id(base) : NULL, git_commit_tree_id(object)) < 0)
+	if (attempt_files_changed_since(attempt, has_base ? &base : NULL, commit) < 0)
 		attempt_log_kiln(&attempt->log, "the changed files of the published commit cannot be listed");
 	outcome->completed = true;
 	outcome->error_class = NULL;

@@ -94,5 +94,6 @@ uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *c
 void attempt_mark(const struct attempt *attempt, const char *step);
 /* outcome_cancel and -1 when the build is to be cancelled. */
 int attempt_check_cancelled(struct attempt *attempt);
-/* Says what changed between two commits (from "" = nothing) in the outcome. */
-int attempt_files_changed(struct attempt *attempt, const git_oid *from_tree, const git_oid *to_tree);
+/* Says what changed between two commits (`from` NULL: since nothing) in the outcome, which without success says
+ * nothing: the log says why. */
+int attempt_files_changed_since(struct attempt *attempt, const git_oid *from, const git_oid *to);

@@ -159,6 +159,7 @@ static enum step rebase(struct publication *p)
 	if (!made.changed) {
 		attempt_log_kiln(&attempt->log, "the branch has all of these changes already: there is nothing to push");
 		attempt->outcome.commit_sha[0] = '\0';
+		buffer_clear(&attempt->outcome.files_changed);
 		return STEP_OVER;
 	}
 	p->has_onto = true;
@@ -166,11 +167,7 @@ static enum step rebase(struct publication *p)
 	p->commit = made.commit;
 	git_oid_text(&p->commit, p->commit_sha);
 	p->announced_it = false;
-	CLEANUP(git_commit_free_p) git_commit *from = NULL;
-	CLEANUP(git_commit_free_p) git_commit *to = NULL;
-	if (git_commit_lookup(&from, attempt->workspace.repo, &tip) == 0 &&
-		git_commit_lookup(&to, attempt->workspace.repo, &p->commit) == 0)
-		(void)attempt_files_changed(attempt, git_commit_tree_id(from), git_commit_tree_id(to)); /* it has said so */
+	(void)attempt_files_changed_since(attempt, &tip, &p->commit); /* it has said so */
 	return STEP_AGAIN;
 }
 

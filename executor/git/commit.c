@@ -32,16 +32,21 @@ static int tree_of(git_repository *repo, const git_oid *commit, git_oid *ret_tre
 	return 0;
 }
 
-static int commit_on_top(git_repository *repo, const struct commit_identity *identity, const git_oid *parent,
-						 const git_oid *tree, git_oid *ret_commit, struct error *err)
+/* `base` is what the build's commits stand on, `parent` it or the last of the agent's. */
+static int commit_on_top(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
+						 const git_oid *parent, const git_oid *tree, git_oid *ret_commit, struct error *err)
 {
 	CLEANUP(git_signature_free_p) git_signature *us = NULL;
 	if (git_signature_now(&us, identity->name, identity->email) < 0)
 		return git_library_error(err, ERR_INTERNAL, "the committer");
-	CLEANUP(free_p) char *message = rewrite_message(identity->message, identity);
-	struct new_commit commit = {.author = us, .committer = us, .message = message, .tree = *tree};
+	struct new_commit commit = {.author = us, .committer = us, .tree = *tree};
 	if (parent != NULL)
 		commit.parents[commit.parents_len++] = *parent;
+	char base_text[GIT_OID_HEXSZ + 1];
+	CLEANUP(free_p)
+	char *message =
+		rewrite_message(identity->message, identity, rewrite_base(base, commit.parents, commit.parents_len, base_text));
+	commit.message = message;
 	return rewrite_commit(repo, &commit, ret_commit, err);
 }
 
@@ -57,7 +62,7 @@ static int commit_on_agents(git_repository *repo, const struct commit_identity *
 	if (rc != 0)
 		return rc;
 	made->commit = tip;
-	return clean ? 0 : commit_on_top(repo, identity, &tip, tree, &made->commit, err);
+	return clean ? 0 : commit_on_top(repo, identity, base, &tip, tree, &made->commit, err);
 }
 
 int commit_make(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
@@ -71,7 +76,7 @@ int commit_make(struct workspace *workspace, const struct commit_identity *ident
 		if (tree_of(repo, base, &base_tree, err) < 0)
 			return -1;
 		made.changed = git_oid_equal(&base_tree, tree) == 0;
-		rc = made.changed ? commit_on_top(repo, identity, base, tree, &made.commit, err) : 0;
+		rc = made.changed ? commit_on_top(repo, identity, base, base, tree, &made.commit, err) : 0;
 	}
 	if (rc == 0)
 		*ret_made = made;
@@ -82,6 +87,32 @@ char *commit_subject(const char *prompt)
 {
 	const char *line = prompt + strspn(prompt, " \t\r\n\v\f");
 	return xstrndup(line, utf8_cut(line, strcspn(line, "\r\n"), SUBJECT_BYTES));
+}
+
+/* 1: the commit says it, as *ret_base (zero: on nothing), 0: it does not. */
+static int told_base(git_repository *repo, git_commit *commit, git_oid *ret_base)
+{
+	size_t len = 0;
+	const char *text = trailers_find(git_commit_message(commit), "Kiln-Base", &len);
+	if (text == NULL || len != GIT_OID_HEXSZ || git_oid_fromstrn(ret_base, text, len) < 0)
+		return 0;
+	/* Whoever may push may write anything. */
+	return git_oid_is_zero(ret_base) || git_graph_descendant_of(repo, git_commit_id(commit), ret_base) == 1;
+}
+
+int commit_base(git_repository *repo, const git_oid *commit, git_oid *ret_base, bool *ret_has, struct error *err)
+{
+	CLEANUP(git_commit_free_p) git_commit *object = NULL;
+	git_oid base;
+	if (git_commit_lookup(&object, repo, commit) < 0)
+		return git_library_error(err, ERR_INTERNAL, "reading a commit");
+	bool told = told_base(repo, object, &base) != 0, has_parent = git_commit_parentcount(object) > 0;
+	if (!told && has_parent)
+		base = *git_commit_parent_id(object, 0);
+	*ret_has = told ? !git_oid_is_zero(&base) : has_parent;
+	if (*ret_has)
+		*ret_base = base;
+	return 0;
 }
 
 bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity)

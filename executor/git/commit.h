@@ -47,5 +47,11 @@ int commit_rebase(struct workspace *workspace, const struct commit_identity *ide
  * "" when none does. Heap. */
 char *commit_subject(const char *prompt);
 
+/* What the build's own commits stand on, of which `commit` is the last: what its trailer Kiln-Base names, when that is
+ * below it, else its first parent. What others have pushed before a rebase is below that. *ret_has false: they stand on
+ * nothing. The trailer is there when the parent alone does not say it: when the agent has made commits of its own. */
+int commit_base(git_repository *repo, const git_oid *commit, git_oid *ret_base, bool *ret_has,
+				struct error *err) MUST_CHECK;
+
 /* Whether the commit has this build's trailer and our committer. */
 bool commit_is_ours(git_repository *repo, const git_oid *commit, const struct commit_identity *identity);

@@ -39,16 +39,22 @@ static int write_merged(git_repository *repo, git_index *index, git_oid *ret_tre
 	return 0;
 }
 
-/* One commit again, with another parent and tree. */
-static int transplant(git_repository *repo, const struct commit_identity *identity, git_commit *old,
-					  const git_oid *parent, const git_oid *tree, git_oid *ret_commit, struct error *err)
+/* One commit again, with another parent and tree. `last`: it carries the trailers of the build, whose commits stand on
+ * `onto`. */
+static int transplant(git_repository *repo, const struct commit_identity *identity, git_commit *old, bool last,
+					  const git_oid *onto, const git_oid *parent, const git_oid *tree, git_oid *ret_commit,
+					  struct error *err)
 {
 	CLEANUP(git_signature_free_p) git_signature *us = NULL;
 	if (git_signature_now(&us, identity->name, identity->email) < 0)
 		return git_library_error(err, ERR_INTERNAL, "the committer");
+	char base_text[GIT_OID_HEXSZ + 1];
+	CLEANUP(free_p)
+	char *signed_message =
+		last ? rewrite_message(git_commit_message(old), identity, rewrite_base(onto, parent, 1, base_text)) : NULL;
 	struct new_commit commit = {.author = git_commit_author(old),
 								.committer = us,
-								.message = git_commit_message(old),
+								.message = last ? signed_message : git_commit_message(old),
 								.tree = *tree,
 								.parents = {*parent},
 								.parents_len = 1};
@@ -85,7 +91,7 @@ static int squash(git_repository *repo, const struct commit_identity *identity, 
 	if (write_merged(repo, index, &tree, err) < 0)
 		return -1;
 	made->changed = !git_oid_equal(&tree, git_tree_id(ours));
-	return made->changed ? transplant(repo, identity, last, onto, &tree, &made->commit, err) : 0;
+	return made->changed ? transplant(repo, identity, last, true, onto, onto, &tree, &made->commit, err) : 0;
 }
 
 static bool is_linear(git_repository *repo, const git_oid *commits, size_t len)
@@ -98,26 +104,27 @@ static bool is_linear(git_repository *repo, const git_oid *commits, size_t len)
 	return true;
 }
 
-/* Picks one commit onto *onto and moves *onto. A commit that changes nothing any more is dropped, unless `keep` says
- * that it carries the trailers. */
-static int pick(git_repository *repo, const struct commit_identity *identity, const git_oid *oid, bool keep,
-				git_oid *onto, struct error *err)
+/* Picks one commit onto *tip and moves *tip, which was `onto` at first. A commit that changes nothing any more is
+ * dropped, unless it is the `last` one, which carries the trailers, of several. */
+static int pick(git_repository *repo, const struct commit_identity *identity, const git_oid *oid, bool last,
+				const git_oid *onto, git_oid *tip, struct error *err)
 {
 	CLEANUP(git_commit_free_p) git_commit *commit = NULL;
 	CLEANUP(git_commit_free_p) git_commit *ours = NULL;
 	CLEANUP(git_index_free_p) git_index *index = NULL;
 	git_merge_options options;
 	CHECK(git_merge_options_init(&options, GIT_MERGE_OPTIONS_VERSION) == 0);
-	if (git_commit_lookup(&commit, repo, oid) < 0 || git_commit_lookup(&ours, repo, onto) < 0 ||
+	if (git_commit_lookup(&commit, repo, oid) < 0 || git_commit_lookup(&ours, repo, tip) < 0 ||
 		git_cherrypick_commit(&index, repo, commit, ours, 0, &options) < 0)
 		return git_library_error(err, ERR_INTERNAL, "rebasing");
 	git_oid tree;
 	if (write_merged(repo, index, &tree, err) < 0)
 		return -1;
-	if (git_oid_equal(&tree, git_commit_tree_id(ours)) && !keep)
+	bool picked_some = !git_oid_equal(tip, onto);
+	if (git_oid_equal(&tree, git_commit_tree_id(ours)) && !(last && picked_some))
 		return 0;
-	git_oid parent = *onto;
-	return transplant(repo, identity, commit, &parent, &tree, onto, err);
+	git_oid parent = *tip;
+	return transplant(repo, identity, commit, last, onto, &parent, &tree, tip, err);
 }
 
 int commit_rebase(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
@@ -136,8 +143,7 @@ int commit_rebase(struct workspace *workspace, const struct commit_identity *ide
 		if (limits->interrupted(limits->interrupt_ctx))
 			return error_set(err, ERR_CANCELLED, "cancelled");
 		as_one = clock_boot_ms() >= limits->picks_until_ms;
-		bool picked_some = !git_oid_equal(&made.commit, onto);
-		if (!as_one && pick(repo, identity, &commits[i], picked_some && i == len - 1, &made.commit, err) < 0)
+		if (!as_one && pick(repo, identity, &commits[i], i == len - 1, onto, &made.commit, err) < 0)
 			return -1;
 	}
 	made.changed = !git_oid_equal(&made.commit, onto);

@@ -7,7 +7,7 @@
 #include "executor/git/trailers.h"
 
 #define MAX_COMMITS 10000
-#define TRAILER_ROOM 256
+#define TRAILER_ROOM 320
 
 int rewrite_commit(git_repository *repo, const struct new_commit *commit, git_oid *ret_commit, struct error *err)
 {
@@ -30,7 +30,16 @@ int rewrite_commit(git_repository *repo, const struct new_commit *commit, git_oi
 	return rc < 0 ? -1 : 0;
 }
 
-char *rewrite_message(const char *message, const struct commit_identity *identity)
+const char *rewrite_base(const git_oid *base, const git_oid *parents, size_t parents_len, char text[GIT_OID_HEXSZ + 1])
+{
+	if (base == NULL ? parents_len == 0 : parents_len == 1 && git_oid_equal(base, &parents[0]))
+		return NULL;
+	static const git_oid nothing = {.id = {0}};
+	git_oid_text(base != NULL ? base : &nothing, text);
+	return text;
+}
+
+char *rewrite_message(const char *message, const struct commit_identity *identity, const char *base_sha)
 {
 	struct buffer text;
 	buffer_init(&text, strlen(message) + 2 + TRAILER_ROOM);
@@ -42,6 +51,8 @@ char *rewrite_message(const char *message, const struct commit_identity *identit
 			(void)buffer_appendf(&text, "Build %s", identity->build_id); /* there is room, as computed */
 		trailers_add(&text, "Kiln-Build", identity->build_id);
 		trailers_add(&text, "Kiln-Attempt", attempt);
+		if (base_sha != NULL)
+			trailers_add(&text, "Kiln-Base", base_sha);
 	}
 	(void)buffer_append_char(&text, '\n'); /* as above */
 	CHECK(buffer_ok(&text));
@@ -82,9 +93,9 @@ static const git_oid *mapped(const git_oid *from, const git_oid *to, size_t len,
 	return oid;
 }
 
-static int rewrite_one(git_repository *repo, const struct commit_identity *identity, const git_oid *from,
-					   const git_oid *to, size_t index, bool sign, git_oid *ret_oid, const char **ret_why,
-					   struct error *err)
+static int rewrite_one(git_repository *repo, const struct commit_identity *identity, const git_oid *base,
+					   const git_oid *from, const git_oid *to, size_t index, bool sign, git_oid *ret_oid,
+					   const char **ret_why, struct error *err)
 {
 	CLEANUP(git_commit_free_p) git_commit *old = NULL;
 	if (git_commit_lookup(&old, repo, &from[index]) < 0)
@@ -108,7 +119,10 @@ static int rewrite_one(git_repository *repo, const struct commit_identity *ident
 	CLEANUP(git_signature_free_p) git_signature *us = NULL;
 	if (git_signature_now(&us, identity->name, identity->email) < 0)
 		return git_library_error(err, ERR_INTERNAL, "the committer");
-	CLEANUP(free_p) char *message = rewrite_message(git_commit_message(old), sign ? identity : NULL);
+	char base_text[GIT_OID_HEXSZ + 1];
+	CLEANUP(free_p)
+	char *message = rewrite_message(git_commit_message(old), sign ? identity : NULL,
+									rewrite_base(base, commit.parents, commit.parents_len, base_text));
 	commit.committer = sign ? us : git_commit_committer(old);
 	commit.message = message;
 	return rewrite_commit(repo, &commit, ret_oid, err);
@@ -127,7 +141,7 @@ int rewrite_history(git_repository *repo, const struct commit_identity *identity
 	CHECK(len > 0); /* the caller has checked that there are commits */
 	CLEANUP(free_p) git_oid *to = xcalloc(len, sizeof(*to));
 	for (size_t i = 0; rc == 0 && i < len; i++)
-		rc = rewrite_one(repo, identity, from, to, i, sign_tip && i == len - 1, &to[i], ret_why, err);
+		rc = rewrite_one(repo, identity, base, from, to, i, sign_tip && i == len - 1, &to[i], ret_why, err);
 	if (rc == 0)
 		*ret_tip = to[len - 1];
 	return rc;

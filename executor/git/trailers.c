@@ -98,6 +98,21 @@ void trailers_add(struct buffer *message, const char *key, const char *value)
 	(void)buffer_appendf(message, "%s: %s", key, value);                               /* as above */
 }
 
+const char *trailers_find(const char *message, const char *key, size_t *ret_len)
+{
+	CLEANUP(free_p) char *start = xasprintf("%s: ", key);
+	size_t start_len = strlen(start);
+	while (*message != '\0') {
+		size_t len = strcspn(message, "\n");
+		if (len >= start_len && strncmp(message, start, start_len) == 0) {
+			*ret_len = len - start_len;
+			return message + start_len;
+		}
+		message += len + (message[len] == '\n' ? 1 : 0);
+	}
+	return NULL;
+}
+
 int trailers_have(const char *message, const char *key, const char *value)
 {
 	CLEANUP(free_p) char *line = xasprintf("%s: %s", key, value);

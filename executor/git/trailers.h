@@ -14,3 +14,5 @@ int trailers_present(const char *message);
 void trailers_add(struct buffer *message, const char *key, const char *value);
 /* Whether the message has exactly the line "KEY: value". */
 int trailers_have(const char *message, const char *key, const char *value);
+/* The value of the first line "KEY: value", in the message itself and ret_len long; NULL: there is none. */
+const char *trailers_find(const char *message, const char *key, size_t *ret_len);

@@ -14,7 +14,7 @@ static const struct commit_identity identity = {
 	.name = "Kiln", .email = "kiln@localhost", .build_id = "b", .attempt = 1};
 
 /* A commit with one more file. `parent` NULL: the first. */
-static void commit_file(const git_oid *parent, const char *name, git_oid *ret_commit)
+static void commit_file_saying(const git_oid *parent, const char *name, const char *message, git_oid *ret_commit)
 {
 	git_repository *repo = workspace.repo;
 	CLEANUP(git_commit_free_p) git_commit *below = NULL;
@@ -35,9 +35,14 @@ static void commit_file(const git_oid *parent, const char *name, git_oid *ret_co
 	git_treebuilder_free(builder);
 	assert_int_equal(git_tree_lookup(&after, repo, &tree), 0);
 	const git_commit *parents[] = {below};
-	assert_int_equal(git_commit_create(ret_commit, repo, NULL, somebody, somebody, NULL, name, after,
+	assert_int_equal(git_commit_create(ret_commit, repo, NULL, somebody, somebody, NULL, message, after,
 									   parent != NULL ? 1 : 0, parents),
 					 0);
+}
+
+static void commit_file(const git_oid *parent, const char *name, git_oid *ret_commit)
+{
+	commit_file_saying(parent, name, name, ret_commit);
 }
 
 static int begin(void **state)
@@ -80,6 +85,16 @@ static size_t commits_made(const struct commit_made *made)
 	return ahead;
 }
 
+static void stands_on(const git_oid *commit, const git_oid *expected)
+{
+	git_oid found;
+	bool has = false;
+	struct error err = ERROR_INIT;
+	assert_int_equal(commit_base(workspace.repo, commit, &found, &has, &err), 0);
+	assert_int_equal(has, expected != NULL);
+	assert_true(expected == NULL || git_oid_equal(&found, expected));
+}
+
 static int asked;
 
 static bool is_cancelled_at(void *at)
@@ -120,12 +135,63 @@ TEST(a_cancel_ends_it_between_two_commits)
 	assert_int_equal(asked, 3);
 }
 
+TEST(a_rebased_commit_tells_what_the_first_of_its_build_stands_on)
+{
+	struct commit_made made;
+	struct error err = ERROR_INIT;
+	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &made, &err), 0);
+	stands_on(&made.commit, &onto);
+	assert_int_equal(rebase(clock_boot_ms(), 0, &made, &err), 0);
+	stands_on(&made.commit, &onto);
+}
+
+TEST(rebased_again_it_tells_the_new_place)
+{
+	struct commit_made first, second;
+	struct error err = ERROR_INIT;
+	git_oid later;
+	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &first, &err), 0);
+	commit_file(&onto, "later", &later);
+	struct rebase_limits limits = {
+		.picks_until_ms = clock_boot_ms() + 60000, .interrupted = is_cancelled_at, .interrupt_ctx = &(int){0}};
+	assert_int_equal(commit_rebase(&workspace, &identity, &onto, &first.commit, &later, &limits, &second, &err), 0);
+	stands_on(&second.commit, &later);
+}
+
+/* What a commit with this trailer above all of ours is found to stand on. */
+static void claims_to_stand_on(const git_oid *claimed, const git_oid *expected)
+{
+	char message[128], sha[GIT_OID_HEXSZ + 1];
+	git_oid commit;
+	git_oid_text(claimed, sha);
+	(void)snprintf(message, sizeof(message), "x\n\nKiln-Base: %s\n", sha);
+	commit_file_saying(&ours[COMMITS - 1], "last", message, &commit);
+	stands_on(&commit, expected);
+}
+
+TEST(what_a_commit_says_to_stand_on_counts_only_when_it_is_below_it)
+{
+	claims_to_stand_on(&ours[0], &ours[0]);
+	claims_to_stand_on(&onto, &ours[COMMITS - 1]);
+}
+
+TEST(commits_may_stand_on_nothing)
+{
+	static const git_oid nothing = {.id = {0}};
+	claims_to_stand_on(&nothing, NULL);
+	stands_on(&base, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(commits_are_picked_one_by_one, begin, end),
 		cmocka_unit_test_setup_teardown(what_takes_too_long_becomes_one_commit, begin, end),
 		cmocka_unit_test_setup_teardown(a_cancel_ends_it_between_two_commits, begin, end),
+		cmocka_unit_test_setup_teardown(a_rebased_commit_tells_what_the_first_of_its_build_stands_on, begin, end),
+		cmocka_unit_test_setup_teardown(rebased_again_it_tells_the_new_place, begin, end),
+		cmocka_unit_test_setup_teardown(what_a_commit_says_to_stand_on_counts_only_when_it_is_below_it, begin, end),
+		cmocka_unit_test_setup_teardown(commits_may_stand_on_nothing, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

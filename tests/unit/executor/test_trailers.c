@@ -78,6 +78,16 @@ TEST(only_the_whole_line_counts_as_had)
 	assert_false(trailers_have("", "Kiln-Build", "b"));
 }
 
+TEST(a_value_is_what_stands_behind_its_key_to_the_end_of_the_line)
+{
+	size_t len = 0;
+	const char *found = trailers_find("S\n\nKiln-Base: abc\nKiln-Base: later\n", "Kiln-Base", &len);
+	assert_non_null(found);
+	assert_int_equal(len, 3);
+	assert_memory_equal(found, "abc", 3);
+	assert_null(trailers_find("S\n\nKiln-Based: abc\n x Kiln-Base: abc", "Kiln-Base", &len));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,6 +97,7 @@ int main(void)
 		cmocka_unit_test(text_that_only_mentions_kiln_stays),
 		cmocka_unit_test(trailers_make_a_paragraph_or_join_one),
 		cmocka_unit_test(only_the_whole_line_counts_as_had),
+		cmocka_unit_test(a_value_is_what_stands_behind_its_key_to_the_end_of_the_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
