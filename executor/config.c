@@ -178,7 +178,7 @@ const struct config_option executor_options[] = {
 	{"KILN_COMMIT_TIMEOUT_MS", CONFIG_INT, AT(commit_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds from the end of an agent until its commit is announced: keeping its artifacts, committing"},
 	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,
-	 .help = "milliseconds for publishing, with all its repetitions"},
+	 .help = "milliseconds for publishing, with all its repetitions; a rebase on the way may take as many of its own"},
 };
 /* clang-format on */
 const size_t executor_options_len = ARRAY_LEN(executor_options);

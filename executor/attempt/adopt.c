@@ -11,7 +11,9 @@ static int adopt(struct attempt *attempt, const git_oid *commit, struct error *e
 	if (commit_base(attempt->mirror.repo, commit, &base, &has_base, err) < 0)
 		return error_prefix(err, "the published commit");
 	struct outcome *outcome = &attempt->outcome;
-	if (attempt_files_changed_since(attempt, has_base ? &base : NULL, commit) < 0)
+	struct aside_limits limits = attempt_aside_limits(attempt);
+	limits.link = NULL; /* a cancel comes too late for it */
+	if (attempt_files_changed_since(attempt, has_base ? &base : NULL, commit, &limits) < 0)
 		attempt_log_kiln(&attempt->log, "the changed files of the published commit cannot be listed");
 	outcome->completed = true;
 	outcome->error_class = NULL;

@@ -11,7 +11,6 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/artifacts/collect.h"
-#include "executor/attempt/memory_bound.h"
 #include "executor/git/export.h"
 
 struct globs {
@@ -112,18 +111,39 @@ static int make_file(const struct attempt *attempt, int *ret_fd, struct error *e
 	return 0;
 }
 
+struct export_task {
+	git_repository *repo;
+	const char *path, *branch_ref;
+	const git_oid *base, *commit;
+	int fd;
+	struct artifact_limits limits;
+};
+
+static int export_aside(void *ctx, struct buffer *out, struct error *err)
+{
+	const struct export_task *task = ctx;
+	(void)out; /* it goes into the file */
+	return str_equal(task->path, ARTIFACT_COMMIT_BUNDLE)
+			   ? export_bundle(task->repo, task->base, task->commit, task->branch_ref, task->fd, &task->limits, err)
+			   : export_patch(task->repo, task->base, task->commit, task->fd, &task->limits, err);
+}
+
+/* libgit2 asks for the limits between two files only. */
 static int export(struct attempt *attempt, const struct collect *request, const char *path, const git_oid *base,
 				  const git_oid *commit, int fd, struct error *err)
 {
-	git_repository *repo = attempt->workspace.repo;
-	const struct artifact_limits limits = {.max_bytes = request->max_file_bytes,
-										   .deadline_ms = request->deadline_ms,
-										   .stop = request->stop,
-										   .ctx = request->ctx};
-	CLEANUP(memory_bound_lift) struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
-	return str_equal(path, ARTIFACT_COMMIT_BUNDLE)
-			   ? export_bundle(repo, base, commit, attempt->branch_ref, fd, &limits, err)
-			   : export_patch(repo, base, commit, fd, &limits, err);
+	struct export_task task = {.repo = attempt->workspace.repo,
+							   .path = path,
+							   .branch_ref = attempt->branch_ref,
+							   .base = base,
+							   .commit = commit,
+							   .fd = fd,
+							   .limits = {.max_bytes = request->max_file_bytes, .deadline_ms = request->deadline_ms}};
+	struct aside_limits limits = attempt_aside_limits(attempt);
+	limits.deadline_ms = request->deadline_ms;
+	CLEANUP(buffer_release_p) struct buffer nothing;
+	buffer_init(&nothing, 1);
+	return aside_run(&limits, export_aside, &task, &nothing, err);
 }
 
 static int keep(struct attempt *attempt, struct collect *request, const char *path, const git_oid *base,

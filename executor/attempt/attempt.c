@@ -40,6 +40,13 @@ void attempt_mark(const struct attempt *attempt, const char *step)
 			  LOG_INT(clock_boot_us() - attempt->outcome.started_ms * 1000), NULL);
 }
 
+struct aside_limits attempt_aside_limits(const struct attempt *attempt)
+{
+	return (struct aside_limits){.deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms,
+								 .memory_bytes = attempt->config->agent_memory_bytes,
+								 .link = attempt->link};
+}
+
 int attempt_check_cancelled(struct attempt *attempt)
 {
 	return daemon_link_receive(attempt->link) ? outcome_cancel(&attempt->outcome) : 0;

@@ -6,6 +6,7 @@
 
 #include "common/http/address_guard.h"
 #include "common/model/prices.h"
+#include "executor/attempt/aside.h"
 #include "executor/attempt/assignment.h"
 #include "executor/attempt/daemon_link.h"
 #include "executor/attempt/log.h"
@@ -94,6 +95,12 @@ uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *c
 void attempt_mark(const struct attempt *attempt, const char *step);
 /* outcome_cancel and -1 when the build is to be cancelled. */
 int attempt_check_cancelled(struct attempt *attempt);
-/* Says what changed between two commits (`from` NULL: since nothing) in the outcome, which without success says
- * nothing: the log says why. */
-int attempt_files_changed_since(struct attempt *attempt, const git_oid *from, const git_oid *to);
+/* Says what differs between two trees of the workspace (from NULL: the empty one) in the outcome, which without success
+ * says nothing: the log says why. */
+int attempt_files_changed(struct attempt *attempt, const git_oid *from_tree, const git_oid *to_tree);
+/* The same of two commits, which may be others' than this attempt's: aside. */
+int attempt_files_changed_since(struct attempt *attempt, const git_oid *from, const git_oid *to,
+								const struct aside_limits *limits);
+/* Of what is done aside with a commit that may be hard to put onto the branch, or to compare: KILN_PUBLISH_TIMEOUT_MS
+ * from now, so that it does not depend on how long the remote took before. A cancel ends it. */
+struct aside_limits attempt_aside_limits(const struct attempt *attempt);

@@ -3,7 +3,6 @@
 
 #include "common/base/str.h"
 #include "executor/attempt/memory_bound.h"
-#include "executor/git/files_changed.h"
 #include "executor/git/stage.h"
 
 #define MAX_LEFT_OUT_LINES 20
@@ -18,42 +17,6 @@ static void tell_left_out(void *ctx, const char *path, const char *why)
 	struct left_out *left_out = ctx;
 	if (++left_out->count <= MAX_LEFT_OUT_LINES)
 		attempt_log_kiln(&left_out->attempt->log, "left out: %s: %s", path, why);
-}
-
-static git_repository *repository(const struct attempt *attempt)
-{
-	return attempt->workspace.repo != NULL ? attempt->workspace.repo : attempt->mirror.repo;
-}
-
-static int files_changed(struct attempt *attempt, const git_oid *from_tree, const git_oid *to_tree)
-{
-	size_t total = 0, listed = 0;
-	struct error err = ERROR_INIT;
-	buffer_clear(&attempt->outcome.files_changed);
-	if (files_changed_json(repository(attempt), from_tree, to_tree, &attempt->outcome.files_changed, &total, &listed,
-						   &err) < 0) {
-		buffer_clear(&attempt->outcome.files_changed);
-		attempt_log_kiln(&attempt->log, "files_changed: %s", err.message);
-		return -1;
-	}
-	if (listed < total)
-		attempt_log_kiln(&attempt->log, "files_changed lists %zu of %zu files", listed, total);
-	return 0;
-}
-
-int attempt_files_changed_since(struct attempt *attempt, const git_oid *from, const git_oid *to)
-{
-	CLEANUP(git_commit_free_p) git_commit *before = NULL;
-	CLEANUP(git_commit_free_p) git_commit *after = NULL;
-	buffer_clear(&attempt->outcome.files_changed);
-	if ((from != NULL && git_commit_lookup(&before, repository(attempt), from) < 0) ||
-		git_commit_lookup(&after, repository(attempt), to) < 0) {
-		struct error err = ERROR_INIT;
-		(void)git_library_error(&err, ERR_INTERNAL, "reading a commit"); /* told here */
-		attempt_log_kiln(&attempt->log, "files_changed: %s", err.message);
-		return -1;
-	}
-	return files_changed(attempt, before != NULL ? git_commit_tree_id(before) : NULL, git_commit_tree_id(after));
 }
 
 static int start_tree(const struct attempt *attempt, git_oid *ret_tree, bool *ret_has, struct error *err)
@@ -87,7 +50,7 @@ static int stage(struct attempt *attempt, const struct agent_commits *agent, git
 	bool has_from = false;
 	if (start_tree(attempt, &from, &has_from, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
-	if (files_changed(attempt, has_from ? &from : NULL, ret_tree) < 0)
+	if (attempt_files_changed(attempt, has_from ? &from : NULL, ret_tree) < 0)
 		return outcome_fail(&attempt->outcome, "internal", true, "the changed files cannot be listed");
 	return 0;
 }

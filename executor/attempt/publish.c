@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/backoff.h"
@@ -14,7 +15,6 @@
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/attempt/adopt.h"
-#include "executor/attempt/memory_bound.h"
 #include "executor/attempt/settle.h"
 
 #define FIRST_BACKOFF_MS 100
@@ -125,12 +125,52 @@ static enum step moved_on(struct publication *p, const char *reason)
 	return STEP_AGAIN;
 }
 
-static bool is_cancelled(void *link)
+struct rebase {
+	struct workspace *workspace;
+	const struct commit_identity *identity;
+	const git_oid *base, *commit, *onto;
+	int64_t picks_until_ms;
+};
+
+static int rebase_aside(void *ctx, struct buffer *out, struct error *err)
 {
-	return daemon_link_receive(link);
+	const struct rebase *rebase = ctx;
+	struct commit_made made;
+	if (commit_rebase(rebase->workspace, rebase->identity, rebase->base, rebase->commit, rebase->onto,
+					  rebase->picks_until_ms, &made, err) < 0)
+		return -1;
+	CHECK(buffer_append(out, &made, sizeof(made)) == 0);
+	return 0;
 }
 
-/* The branch has moved: our commits onto its tip. */
+/* Our commits onto the tip. What takes too long would do so in another attempt, too: as a conflict. */
+static int put_onto(struct publication *p, const git_oid *tip, struct commit_made *ret_made, struct error *err)
+{
+	struct attempt *attempt = p->attempt;
+	int64_t now_ms = clock_boot_ms();
+	struct rebase rebase = {
+		.workspace = &attempt->workspace,
+		.identity = &attempt->identity,
+		.base = p->has_onto ? &p->onto : NULL,
+		.commit = &p->commit,
+		.onto = tip,
+		/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
+		.picks_until_ms = now_ms + (p->deadline_ms - now_ms) / 2,
+	};
+	const struct aside_limits limits = attempt_aside_limits(attempt);
+	CLEANUP(buffer_release_p) struct buffer out;
+	buffer_init(&out, sizeof(*ret_made) + 1);
+	if (aside_run(&limits, rebase_aside, &rebase, &out, err) < 0)
+		return err->kind != ERR_TIMEOUT
+				   ? -1
+				   : error_set(err, ERR_CONFLICT,
+							   "the branch has moved, and the commit could not be put onto it in time");
+	CHECK(out.len == sizeof(*ret_made));
+	memcpy(ret_made, out.data, sizeof(*ret_made));
+	return 0;
+}
+
+/* The branch has moved. */
 static enum step rebase(struct publication *p)
 {
 	struct attempt *attempt = p->attempt;
@@ -141,16 +181,7 @@ static enum step rebase(struct publication *p)
 	if (git_oid_streq(&tip, attempt->refs.tip) != 0) /* it came with the fetch: a commit of ours may be below it */
 		return moved_on(p, "");
 	struct commit_made made;
-	/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
-	int64_t now_ms = clock_boot_ms();
-	const struct rebase_limits limits = {.picks_until_ms = now_ms + (p->deadline_ms - now_ms) / 2,
-										 .interrupted = is_cancelled,
-										 .interrupt_ctx = attempt->link};
-	struct memory_bound bound = memory_bound_set(attempt->config->agent_memory_bytes);
-	int rc = commit_rebase(&attempt->workspace, &attempt->identity, p->has_onto ? &p->onto : NULL, &p->commit, &tip,
-						   &limits, &made, &err);
-	memory_bound_lift(&bound);
-	if (rc < 0) {
+	if (put_onto(p, &tip, &made, &err) < 0) {
 		if (err.kind == ERR_CONFLICT)
 			attempt_keep_patch(attempt, p->has_onto ? &p->onto : NULL, &p->commit);
 		return fail(p, &err);
@@ -167,7 +198,8 @@ static enum step rebase(struct publication *p)
 	p->commit = made.commit;
 	git_oid_text(&p->commit, p->commit_sha);
 	p->announced_it = false;
-	(void)attempt_files_changed_since(attempt, &tip, &p->commit); /* it has said so */
+	const struct aside_limits limits = attempt_aside_limits(attempt);
+	(void)attempt_files_changed_since(attempt, &tip, &p->commit, &limits); /* it has said so */
 	return STEP_AGAIN;
 }
 

@@ -30,18 +30,12 @@ int commit_make(struct workspace *workspace, const struct commit_identity *ident
 				const struct agent_commits *agent, const git_oid *tree, struct commit_made *ret_made,
 				struct error *err) MUST_CHECK;
 
-/* Looked at before each commit that is picked. */
-struct rebase_limits {
-	int64_t picks_until_ms;         /* clock_boot_ms: then all of them become one commit */
-	bool (*interrupted)(void *ctx); /* true: ERR_CANCELLED */
-	void *interrupt_ctx;
-};
-
-/* Puts the commits base..commit onto `onto`. ERR_CONFLICT names the files. `changed` is false when nothing of them is
- * left. */
+/* Puts the commits base..commit onto `onto`, one by one, or from picks_until_ms (clock_boot_ms) on as one commit.
+ * ERR_CONFLICT names the files. `changed` is false when nothing of them is left. A single merge takes as long as it
+ * takes: whoever must have an end calls this aside (executor/attempt/aside.h). */
 int commit_rebase(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
-				  const git_oid *commit, const git_oid *onto, const struct rebase_limits *limits,
-				  struct commit_made *ret_made, struct error *err) MUST_CHECK;
+				  const git_oid *commit, const git_oid *onto, int64_t picks_until_ms, struct commit_made *ret_made,
+				  struct error *err) MUST_CHECK;
 
 /* A message for a build that was given none: the first line of its prompt that says something, at most 200 bytes of it;
  * "" when none does. Heap. */

@@ -128,8 +128,8 @@ static int pick(git_repository *repo, const struct commit_identity *identity, co
 }
 
 int commit_rebase(struct workspace *workspace, const struct commit_identity *identity, const git_oid *base,
-				  const git_oid *commit, const git_oid *onto, const struct rebase_limits *limits,
-				  struct commit_made *ret_made, struct error *err)
+				  const git_oid *commit, const git_oid *onto, int64_t picks_until_ms, struct commit_made *ret_made,
+				  struct error *err)
 {
 	git_repository *repo = workspace->repo;
 	CLEANUP(free_p) git_oid *commits = NULL;
@@ -140,9 +140,7 @@ int commit_rebase(struct workspace *workspace, const struct commit_identity *ide
 		return -1;
 	bool as_one = rc > 0 || base == NULL || !is_linear(repo, commits, len);
 	for (size_t i = 0; !as_one && i < len; i++) {
-		if (limits->interrupted(limits->interrupt_ctx))
-			return error_set(err, ERR_CANCELLED, "cancelled");
-		as_one = clock_boot_ms() >= limits->picks_until_ms;
+		as_one = clock_boot_ms() >= picks_until_ms;
 		if (!as_one && pick(repo, identity, &commits[i], i == len - 1, onto, &made.commit, err) < 0)
 			return -1;
 	}

@@ -199,6 +199,18 @@ class Attempt:
     def processes(self):
         return processes_with(self.token["lease_id"])
 
+    def aside(self):
+        """Pids of what the attempt has forked for work that it may have to kill."""
+        return [pid for pid in pids_named("kiln-aside") if any(self.token["lease_id"] in name for name in open_files(pid))]
+
+
+def pids_named(name):
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it may have ended
+                if (entry / "comm").read_text(encoding="ascii", errors="replace") == f"{name}\n":
+                    yield int(entry.name)
+
 
 def open_files(pid):
     with contextlib.suppress(OSError):  # it may have ended

@@ -95,26 +95,16 @@ static void stands_on(const git_oid *commit, const git_oid *expected)
 	assert_true(expected == NULL || git_oid_equal(&found, expected));
 }
 
-static int asked;
-
-static bool is_cancelled_at(void *at)
+static int rebase(int64_t picks_until_ms, struct commit_made *ret_made, struct error *err)
 {
-	return ++asked == *(const int *)at;
-}
-
-static int rebase(int64_t picks_until_ms, int cancelled_at, struct commit_made *ret_made, struct error *err)
-{
-	struct rebase_limits limits = {
-		.picks_until_ms = picks_until_ms, .interrupted = is_cancelled_at, .interrupt_ctx = &cancelled_at};
-	asked = 0;
-	return commit_rebase(&workspace, &identity, &base, &ours[COMMITS - 1], &onto, &limits, ret_made, err);
+	return commit_rebase(&workspace, &identity, &base, &ours[COMMITS - 1], &onto, picks_until_ms, ret_made, err);
 }
 
 TEST(commits_are_picked_one_by_one)
 {
 	struct commit_made made;
 	struct error err = ERROR_INIT;
-	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &made, &err), 0);
+	assert_int_equal(rebase(clock_boot_ms() + 60000, &made, &err), 0);
 	assert_int_equal(commits_made(&made), COMMITS);
 }
 
@@ -122,26 +112,17 @@ TEST(what_takes_too_long_becomes_one_commit)
 {
 	struct commit_made made;
 	struct error err = ERROR_INIT;
-	assert_int_equal(rebase(clock_boot_ms(), 0, &made, &err), 0);
+	assert_int_equal(rebase(clock_boot_ms(), &made, &err), 0);
 	assert_int_equal(commits_made(&made), 1);
-}
-
-TEST(a_cancel_ends_it_between_two_commits)
-{
-	struct commit_made made;
-	struct error err = ERROR_INIT;
-	assert_int_equal(rebase(clock_boot_ms() + 60000, 3, &made, &err), -1);
-	assert_int_equal(err.kind, ERR_CANCELLED);
-	assert_int_equal(asked, 3);
 }
 
 TEST(a_rebased_commit_tells_what_the_first_of_its_build_stands_on)
 {
 	struct commit_made made;
 	struct error err = ERROR_INIT;
-	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &made, &err), 0);
+	assert_int_equal(rebase(clock_boot_ms() + 60000, &made, &err), 0);
 	stands_on(&made.commit, &onto);
-	assert_int_equal(rebase(clock_boot_ms(), 0, &made, &err), 0);
+	assert_int_equal(rebase(clock_boot_ms(), &made, &err), 0);
 	stands_on(&made.commit, &onto);
 }
 
@@ -150,11 +131,10 @@ TEST(rebased_again_it_tells_the_new_place)
 	struct commit_made first, second;
 	struct error err = ERROR_INIT;
 	git_oid later;
-	assert_int_equal(rebase(clock_boot_ms() + 60000, 0, &first, &err), 0);
+	assert_int_equal(rebase(clock_boot_ms() + 60000, &first, &err), 0);
 	commit_file(&onto, "later", &later);
-	struct rebase_limits limits = {
-		.picks_until_ms = clock_boot_ms() + 60000, .interrupted = is_cancelled_at, .interrupt_ctx = &(int){0}};
-	assert_int_equal(commit_rebase(&workspace, &identity, &onto, &first.commit, &later, &limits, &second, &err), 0);
+	assert_int_equal(
+		commit_rebase(&workspace, &identity, &onto, &first.commit, &later, clock_boot_ms() + 60000, &second, &err), 0);
 	stands_on(&second.commit, &later);
 }
 
@@ -187,7 +167,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(commits_are_picked_one_by_one, begin, end),
 		cmocka_unit_test_setup_teardown(what_takes_too_long_becomes_one_commit, begin, end),
-		cmocka_unit_test_setup_teardown(a_cancel_ends_it_between_two_commits, begin, end),
 		cmocka_unit_test_setup_teardown(a_rebased_commit_tells_what_the_first_of_its_build_stands_on, begin, end),
 		cmocka_unit_test_setup_teardown(rebased_again_it_tells_the_new_place, begin, end),
 		cmocka_unit_test_setup_teardown(what_a_commit_says_to_stand_on_counts_only_when_it_is_below_it, begin, end),
