@@ -26,6 +26,8 @@ from kiln_testing.waiting import wait_for
 
 ASSIGNMENTS, RESULTS, WORKER_EVENTS, LOGS = "kiln.build.assignments", "kiln.build.results", "kiln.worker.events", "kiln.build.logs"
 READ = (RESULTS, WORKER_EVENTS, LOGS)
+# A hook that cuts a push off behind its update. A post-receive hook runs when the client has the report already.
+LOSES_ITS_ANSWER = ("reference-transaction", "cat >/dev/null; [ $1 != committed ] || kill -9 $PPID\n")
 
 
 class GitSite:
@@ -196,6 +198,10 @@ class Attempt:
         """Lines have a topic of their own: what was said before the end may be seen after it."""
         wait_for(lambda: self.lines(stream) == expected, f"the lines {expected}, of which {self.lines(stream)} came")
 
+    def wait_found(self):
+        """The log says that the attempt has found its commit on the branch, rather than been told so by its push."""
+        wait_for(lambda: any("of this build is on main already" in line for line in self.lines("kiln")), "the log to say that it was found")
+
     def processes(self):
         return processes_with(self.token["lease_id"])
 
@@ -357,4 +363,4 @@ class Executor(Process):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-__all__ = ["EMPTY_ENV", "Agents", "Attempt", "BuildService", "Executor", "GitSite", "now"]
+__all__ = ["EMPTY_ENV", "LOSES_ITS_ANSWER", "Agents", "Attempt", "BuildService", "Executor", "GitSite", "now"]

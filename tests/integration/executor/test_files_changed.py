@@ -1,9 +1,14 @@
 """files_changed tells what this build has changed, and nothing that others have pushed meanwhile."""
 import pytest
 
-ONE_COMMIT = "echo 1 >1; echo 2 >2; echo 3 >3"
-SEVERAL_COMMITS = "for n in 1 2 3; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done"
-COMMITS_AND_MORE = "for n in 1 2; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done; echo 3 >3"
+from executing import LOSES_ITS_ANSWER
+
+SEVERAL = "for n in 1 2 3; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done"
+WORK = {
+    "files": "echo 1 >1; echo 2 >2; echo 3 >3",
+    "commits": SEVERAL,
+    "commits and files": "for n in 1 2; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done; echo 3 >3",
+}
 MADE = [{"path": str(n), "status": "added", "added": 1, "deleted": 0} for n in (1, 2, 3)]
 SETTLE_END = {"status": "failed", "error": {"class": "worker_lost", "message": "the worker was lost"}}
 
@@ -17,22 +22,23 @@ def overtaken(executor, agents, repository, place, work):
     return attempt
 
 
-@pytest.mark.parametrize("work", [ONE_COMMIT, SEVERAL_COMMITS, COMMITS_AND_MORE])
+@pytest.mark.parametrize("work", WORK)
 def test_of_a_rebased_commit_whose_push_was_not_answered(executor, agents, site, place, work):
     repository = site.repository()
-    attempt = overtaken(executor, agents, repository, place, work)
-    repository.hook("post-receive", "cat >/dev/null; kill -9 $PPID\n")
+    attempt = overtaken(executor, agents, repository, place, WORK[work])
+    repository.hook(*LOSES_ITS_ANSWER)
     (place / "go").touch()
     finished = attempt.finished()
     assert finished["published"] and repository.tip() == finished["result"]["commit_sha"], finished
+    attempt.wait_found()
     assert finished["result"]["files_changed"] == MADE
 
 
-@pytest.mark.parametrize("work", [ONE_COMMIT, SEVERAL_COMMITS, COMMITS_AND_MORE])
+@pytest.mark.parametrize("work", WORK)
 @pytest.mark.parametrize("mode, fenced", [("run", True), ("run", False), ("settle", True)])
 def test_of_a_rebased_commit_that_a_later_attempt_finds(executor, agents, site, place, mode, fenced, work):
     repository = site.repository()
-    attempt = overtaken(executor, agents, repository, place, work)
+    attempt = overtaken(executor, agents, repository, place, WORK[work])
     (place / "go").touch()
     first = attempt.finished()
     assert first["published"] and first["result"]["files_changed"] == MADE, first
@@ -49,7 +55,7 @@ def test_of_a_rebased_commit_that_a_later_attempt_finds(executor, agents, site, 
 
 def test_of_commits_that_stand_on_nothing(executor, agents, site):
     repository = site.repository(seed=False)
-    command = agents.write(f"cat >/dev/null; {SEVERAL_COMMITS}")
+    command = agents.write(f"cat >/dev/null; {SEVERAL}")
     first, attempt = executor.run(repository, command, git_fields={"create_missing": True})
     assert first["published"] and first["result"]["files_changed"] == MADE, first
     second, _ = executor.run(

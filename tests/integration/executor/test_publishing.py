@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from executing import LOSES_ITS_ANSWER
 from kiln_testing.agents import many_commits
 from kiln_testing.repositories import unused_port
 from kiln_testing.waiting import wait_for
@@ -261,11 +262,11 @@ def test_what_a_child_that_died_was_pushing_is_looked_for_and_closed_only_when_n
 
 def test_an_answer_that_is_lost_after_the_update_is_found_by_the_fence(executor, agents, site):
     repository = site.repository()
-    repository.hook("post-receive", "cat >/dev/null; kill -9 $PPID\n")
+    repository.hook(*LOSES_ITS_ANSWER)
     finished, attempt = executor.run(repository, agents.write(MAKE))
-    repository.hook("post-receive", "cat >/dev/null\n")
     assert finished["outcome"] == "completed" and finished["published"] and repository.tip() == finished["result"]["commit_sha"]
     assert len(executor.service.seen(type="attempt.phase", phase="pushing", **attempt.token)) == 1
+    attempt.wait_found()
 
 
 def test_a_push_that_is_cut_off_before_the_update_is_repeated(executor, agents, site, place):
