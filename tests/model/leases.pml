@@ -5,10 +5,13 @@
  * Two workers with one slot and INCARNATIONS each, two builds. The service is one process whose steps are transactions: that two instances
  * and a zombie amount to that is what inbox.pml shows. Every process may stand still between any two steps, so there is no clock: a lease
  * may be judged over, and an accept missed, at any moment (FAULTS of these, of crashes and of lost commands together). What the rules then
- * demand of the one who judges is modelled step by step. Logs delay for as long as they like; results are sent until they are released.
+ * demand of the one who judges is modelled step by step. Logs delay for as long as they like; results are sent until they are released. What
+ * is announced (a push) is said once, in the same log, and kept nowhere: a start that comes after knows nothing of it. What follows from it is
+ * publish.pml's; here it must only have been applied before its attempt is lost. LIVE has no announcements: nothing waits for one; nor has
+ * UNANNOUNCED, for bounds that are too large with them.
  *
- * Mutants: TOKEN_REUSED, ATTEMPT_NOT_COMPARED, NO_RESULTS_BARRIER, HELLO_EARLY, HELLO_FREES_ALL, SENT_FIRST, INCARNATION_IGNORED,
- * END_LEFT, CANCEL_FREES, and with LIVE: NOT_REPEATED.
+ * Mutants: TOKEN_REUSED, ATTEMPT_NOT_COMPARED, NO_RESULTS_BARRIER, HELLO_EARLY, HELLO_FREES_ALL, HELLO_FREES_AT_ONCE, SENT_FIRST,
+ * INCARNATION_IGNORED, REPEATED_TO_NEXT, END_LEFT, CANCEL_FREES, and with LIVE: NOT_REPEATED.
  */
 #ifndef FAULTS
 #define FAULTS 1
@@ -29,7 +32,7 @@
 hidden byte M2, M3, M4, M6, M8; /* 0: names in the messages of assertions */
 
 mtype = { QUEUED, ASSIGNED, RUNNING, COMPLETED, FAILED, CANCELLED };
-mtype = { ASSIGN, CANCEL, RELEASED, ABANDON, ACCEPTED, FINISHED, HELLO, BEAT };
+mtype = { ASSIGN, CANCEL, RELEASED, ABANDON, ACCEPTED, ANNOUNCED, FINISHED, HELLO, BEAT };
 
 /* A token (build, attempt, lease id) is one number from 1; these do not change once it is given out. */
 byte build_of[TOKENS + 1], worker_of[TOKENS + 1];
@@ -46,15 +49,21 @@ byte token[BUILDS]; /* current; 0: none */
 bool wish[BUILDS];
 byte claim[WORKERS]; /* the token that takes the slot; 0: free */
 byte known[WORKERS]; /* incarnation */
+bool left[WORKERS];  /* a new start of the worker has not listed what takes the slot */
+byte heard;          /* tokens whose announcement was applied while they were current */
 bool held_back[WORKERS];
 bool moved[WORKERS]; /* the events' offset, since the sweeper looked */
 byte below;          /* results below the end offset that the sweeper read and that are not applied */
 
 /* What really is; nobody may look at it but assertions. */
-byte running; /* tokens whose processes are there */
-byte over;    /* tokens whose lease is over */
-byte logged;  /* tokens whose result is in the log */
+byte running;   /* tokens whose processes are there */
+byte over;      /* tokens whose lease is over */
+byte logged;    /* tokens whose result is in the log */
+byte announced; /* tokens whose announcement is in the log */
 byte holder[TOKENS + 1];
+#ifdef SENT_FIRST
+byte in_flight; /* the token of a result that was sent, and is not in the log yet */
+#endif
 byte faults = FAULTS;
 
 #define ENDED(b) (status[b] == COMPLETED || status[b] == FAILED || status[b] == CANCELLED)
@@ -62,6 +71,12 @@ byte faults = FAULTS;
 #define CURRENT(t) (status[build_of[t]] == ASSIGNED || status[build_of[t]] == RUNNING)
 #else
 #define CURRENT(t) (token[build_of[t]] == (t))
+#endif
+
+#ifdef REPEATED_TO_NEXT
+#define GIVEN_TO_THIS(w) true
+#else
+#define GIVEN_TO_THIS(w) !left[w] /* and not to an earlier start of it */
 #endif
 
 inline set_status(b, to) {
@@ -80,8 +95,15 @@ inline command(kind, t) {
 
 inline free_claim(t) {
 	assert(M8 || !(running & BIT(t)) || (over & BIT(t)));
-	claim[worker_of[t]] = (claim[worker_of[t]] == t -> 0 : claim[worker_of[t]])
+	heard = heard & ~BIT(t); /* nobody asks any more: fewer states */
+	if
+	:: claim[worker_of[t]] == t -> claim[worker_of[t]] = 0; left[worker_of[t]] = false
+	:: else
+	fi
 }
+
+/* Of an attempt that is lost all counts that was logged in time; of a result see those who call this. */
+#define HEARD(t, was_announced) (!(was_announced) || (heard & BIT(t)))
 
 inline lose(t) {
 	free_claim(t);
@@ -99,6 +121,10 @@ inline apply_result() {
 	:: kind == ACCEPTED && CURRENT(t) && status[build_of[t]] == ASSIGNED ->
 		assert(M4 || token[build_of[t]] == t);
 		set_status(build_of[t], RUNNING)
+	:: kind == ANNOUNCED && CURRENT(t) ->
+		assert(M4 || token[build_of[t]] == t);
+		heard = heard | BIT(t);
+		set_status(build_of[t], RUNNING) /* also when its accept was not */
 #ifdef END_LEFT
 	:: kind == FINISHED && (CURRENT(t) || ENDED(build_of[t])) ->
 #else
@@ -126,27 +152,28 @@ inline apply_event(w) {
 		moved[w] = true;
 		known[w] = incarnation;
 		held_back[w] = false;
-		/* Frees what it does not list. */
-		if
+		/* What it does not list is to be freed, but not here: what the one before has written may not be applied yet. */
 #ifdef HELLO_FREES_ALL
-		:: claim[w] != 0 ->
+		left[w] = claim[w] != 0;
 #else
-		:: claim[w] != 0 && !(reported & BIT(claim[w])) ->
+		left[w] = claim[w] != 0 && !(reported & BIT(claim[w]));
 #endif
+#ifdef HELLO_FREES_AT_ONCE
+		if
+		:: left[w] ->
 			t = claim[w];
-#ifndef INCARNATION_IGNORED /* it breaks this too, before what it is there for */
-			assert(M6 || !(logged & BIT(t)));
-#endif
+			assert(M6 || HEARD(t, announced & BIT(t)));
 			lose(t)
 		:: else
 		fi
+#endif
 	:: kind == BEAT && incarnation == known[w] ->
 		moved[w] = true;
 		held_back[w] = held_back[w] && !caught;
 		t = claim[w];
 		if
 #ifndef NOT_REPEATED
-		:: t != 0 && status[build_of[t]] == ASSIGNED && held != t && !(reported & BIT(t)) -> command(ASSIGN, t)
+		:: t != 0 && status[build_of[t]] == ASSIGNED && held != t && !(reported & BIT(t)) && GIVEN_TO_THIS(w) -> command(ASSIGN, t)
 #endif
 		:: held != 0 && held != t -> command(ABANDON, held)
 		:: held != 0 && held == t && wish[build_of[t]] -> command(CANCEL, t)
@@ -233,28 +260,30 @@ end:
 	od
 }
 
-/* Takes back what a silent worker holds, or what it did not accept in time. */
+/* Takes back what a silent worker holds, what it did not accept in time, and what its new start has not listed. */
 active proctype sweeper()
 {
 	byte t, w;
-	bool accept_missed, result_was_logged;
+	bool accept_missed, orphaned, result_was_logged, was_announced;
 end:
 	do
-	:: atomic { faults > 0 && (claim[0] != 0 || claim[1] != 0) ->
-			faults--;
+	:: atomic { left[0] || left[1] || (faults > 0 && (claim[0] != 0 || claim[1] != 0)) ->
 			if
-			:: claim[0] != 0 -> w = 0
-			:: claim[1] != 0 -> w = 1
+			:: left[0] -> w = 0; orphaned = true
+			:: left[1] -> w = 1; orphaned = true
+			:: faults > 0 && claim[0] != 0 -> faults--; w = 0
+			:: faults > 0 && claim[1] != 0 -> faults--; w = 1
 			fi;
 			t = claim[w];
 			if
-			:: status[build_of[t]] == ASSIGNED -> accept_missed = true
+			:: !orphaned && status[build_of[t]] == ASSIGNED -> accept_missed = true
 			:: accept_missed = false
 			fi;
 			/* End offsets; of the events as well, by the offset's row. */
 			below = len(results);
 			moved[w] = false;
 			result_was_logged = (logged & BIT(t)) != 0;
+			was_announced = (announced & BIT(t)) != 0;
 #ifdef NO_RESULTS_BARRIER
 			below = 0
 #endif
@@ -262,14 +291,22 @@ end:
 		below == 0;
 		atomic {
 			if
-			:: claim[w] == t && (accept_missed -> status[build_of[t]] == ASSIGNED : !moved[w]) ->
+			:: claim[w] == t && orphaned ->
+#ifndef INCARNATION_IGNORED /* it breaks this too, before what it is there for */
+				/* The new start would have listed a result that is in the log or comes to it later. */
+				assert(M6 || !(logged & BIT(t)));
+				assert(M6 || HEARD(t, was_announced));
+#endif
+				lose(t)
+			:: claim[w] == t && !orphaned && (accept_missed -> status[build_of[t]] == ASSIGNED : !moved[w]) ->
 				assert(M6 || !result_was_logged);
+				assert(M6 || HEARD(t, was_announced));
 				over = over | BIT(t);
 				held_back[w] = true;
 				lose(t)
 			:: else
 			fi;
-			t = 0; w = 0; accept_missed = false; result_was_logged = false
+			t = 0; w = 0; accept_missed = false; orphaned = false; result_was_logged = false; was_announced = false
 		}
 	od
 }
@@ -328,9 +365,13 @@ end:
 			:: else
 			fi;
 			kind = 0; t = 0; i = 0 }
+#if !defined(LIVE) && !defined(UNANNOUNCED)
+	/* And acknowledged: else nothing comes of it. */
+	:: atomic { mine != 0 && !(announced & BIT(mine)) && len(results) == 0 -> results ! ANNOUNCED, mine; announced = announced | BIT(mine) }
+#endif
 	/* The agent is done. The result is kept first; it is the attempt's last word. */
 #ifdef SENT_FIRST
-	:: atomic { mine != 0 && len(results) == 0 -> t = mine; stop(t); results ! FINISHED, t; logged = logged | BIT(t) };
+	:: atomic { mine != 0 && in_flight == 0 -> t = mine; stop(t); in_flight = t };
 		if
 		:: atomic { reported = reported | BIT(t); t = 0 }
 		:: atomic { faults > 0 && incarnation < INCARNATIONS -> faults--; incarnation++; done = 0; told = false; t = 0; goto hello }
@@ -378,6 +419,17 @@ hello:
 #endif
 	od
 }
+
+#ifdef SENT_FIRST
+/* What a daemon has sent may come to the log when its successor has long said hello. */
+active proctype net()
+{
+end:
+	do
+	:: atomic { in_flight != 0 && len(results) == 0 -> results ! FINISHED, in_flight; logged = logged | BIT(in_flight); in_flight = 0 }
+	od
+}
+#endif
 
 #ifndef LIVE
 active proctype bot()
