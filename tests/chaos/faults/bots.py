@@ -14,6 +14,7 @@ from kiln_testing.client import BrokenContract, Client
 # Fate unknown, or nothing done. With a key the same POST makes it one build; without one it is another build.
 AGAIN = (429, 500, 502, 503, 504)
 KEYED = 0.5
+LONE_AT_ONCE = 2  # a build of those that are to be lost waits while the other one runs
 PATIENCE_S = 110
 
 
@@ -60,11 +61,12 @@ class Bots:
     POSTERS = 3
     READERS = 2
 
-    def __init__(self, gateways, token, seed, projects, command, rate, at_most, receiver, witness, has_ended):
+    def __init__(self, gateways, token, seed, projects, command, lone, rate, at_most, receiver, witness, has_ended):
         self.gateways = gateways  # URLs
         self.token = token
         self.projects = projects
         self.command = command
+        self.lone = lone  # fields of builds that are to be lost too often
         self.pause = self.POSTERS / rate
         self.at_most = at_most
         self.receiver = receiver
@@ -80,6 +82,7 @@ class Bots:
         self.lock = threading.Lock()
         self.ending = threading.Event()
         works = [(self._post, n) for n in range(self.POSTERS)] + [(self._read, n) for n in range(self.READERS)]
+        works.append((self._post_lone, 0))
         self.threads = [threading.Thread(target=self._guarded, args=work, daemon=True) for work in works]
 
     def start(self):
@@ -188,6 +191,14 @@ class Bots:
                     posted.cancelled = answer is not None and answer.status_code == 202
             due = max(due + self.pause, time.monotonic() - 1)
             self.ending.wait(max(0.02, due - time.monotonic()))
+
+    def _post_lone(self, chance, clients):
+        mine = set()
+        while not self.ending.is_set():
+            mine = {task for task in mine if not self.has_ended(task)}
+            if len(mine) < LONE_AT_ONCE and (posted := self.post_one(chance, clients, self.projects[1:], **self.lone)) is not None:
+                mine.add(posted.task)
+            self.ending.wait(0.1)
 
     def _read(self, chance, clients):
         while not self.ending.is_set():

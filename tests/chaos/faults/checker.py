@@ -1,4 +1,4 @@
-"""What must be true of the evidence: C1 to C11 of the protocol's section 10. Each check yields sentences; none of them asks the system."""
+"""What must be true of the evidence: C1 to C12 of the protocol's section 10. Each check yields sentences; none of them asks the system."""
 
 import collections
 import hashlib
@@ -15,6 +15,8 @@ IDLE_SHARE = 0.01
 BUSY_S = 0.1  # where something small takes longer, a match may take longer than that
 # Between the beginning of a transaction, which its rows name, and what others do because of it.
 SLACK_S = 0.1
+LOSSES = ("lease_expired", "worker_restarted", "not_held")  # reasons; not to accept in time is none
+MASS_LOSSES = 2  # so many with company do not count: the build was not to blame
 SAID = ("agent starts", "agent ended", "push begins")  # in every journal of more than a few builds
 
 
@@ -325,6 +327,81 @@ def leftovers(evidence):
             yield f"attempt {attempt.number} of {attempt.build} is {attempt.state} for ever"
 
 
+def failure_of(data):
+    """The class of the error that a result or an event of a build's end tells."""
+    return ((data.get("result") or {}).get("error") or {}).get("class")
+
+
+class Losses:
+    """Who was lost, in company or alone, and who said so: by tables and logs, for the trail says only that an attempt was lost."""
+
+    def __init__(self, evidence):
+        self.by_token = {(attempt.build, attempt.number): attempt for attempt in evidence.attempts}
+        # One transaction, one time: what one worker held of accepted attempts when it was found to be lost.
+        self.together = collections.Counter((attempt.worker, attempt.ended) for attempt in evidence.attempts if attempt.state == "lost" and attempt.accepted is not None)
+        self.told = {
+            (message.build, message.data["attempt"], message.data["lease_id"])
+            for message in evidence.messages
+            if message.type == "attempt.finished" and failure_of(message.data) == "worker_lost" and message.data["retryable"] and not message.data["published"]
+        }
+
+    def is_told(self, attempt):
+        """Its worker has said that it gave it up, and that was applied as its end."""
+        return attempt is not None and attempt.state == "finished" and attempt.reason == "failed" and (attempt.build, attempt.number, attempt.lease) in self.told
+
+    def of(self, build, events):
+        """(event, how many losses count by then), along the trail of a build."""
+        counted, forgiven, accepted, open_one = 0, 0, set(), None
+        for event in events:
+            number = event.data["attempt"]
+            attempt = self.by_token.get((build, number))
+            if event.type == "build.started" and event.data.get("mode") == "run":
+                accepted.add(number)
+                open_one = attempt
+            elif event.type == "build.attempt_lost":
+                open_one = open_one if attempt is not open_one else None
+                if number in accepted and event.data["reason"] in LOSSES and attempt is not None:
+                    if attempt.state == "lost" and self.together[attempt.worker, attempt.ended] > 1 and forgiven < MASS_LOSSES:
+                        forgiven += 1
+                    else:
+                        counted += attempt.state == "lost" or self.is_told(attempt)
+            elif event.type == "build.failed" and self.is_told(open_one):
+                counted += 1  # the last one's own report is its build's end, and no event of its own
+            yield event, counted
+
+
+def failures(evidence):
+    """C12: who has lost its worker as often as the limit says fails by that, and nobody else does; what else failed was said by its agent."""
+    losses = Losses(evidence)
+    wished = {message.build for message in evidence.messages if message.type == "build.cancel_requested"}
+    said = {entry.build for entry in evidence.doubles}
+    for build, events in evidence.trail.items():
+        counted = 0
+        for event, counted in losses.of(build, events):
+            attempt = losses.by_token.get((build, event.data["attempt"]))
+            runs = attempt is not None and attempt.mode == "run"
+            if counted < evidence.max_losses:
+                continue
+            if event.data["phase"] == "assigned" and runs:
+                yield f"{build} was assigned once more, as attempt {attempt.number}, after {counted} losses"
+            elif event.type == "build.completed" and runs:
+                yield f"attempt {attempt.number} of {build} is completed after {counted} losses"
+        if build not in wished and any(event.type == "build.cancelled" for event in events):
+            yield f"{build} was cancelled, and nobody wished it"
+        for name in causes(evidence, build):
+            if name == "worker_lost" and counted < evidence.max_losses:
+                yield f"{build} has failed by losing its worker too often, after {counted} losses that count"
+            elif name != "worker_lost" and (counted >= evidence.max_losses or name != "agent_failed" or build not in said):
+                yield f"{build} has failed ({name}) after {counted} losses that count"
+
+
+def causes(evidence, build):
+    """By what it has failed: one class, unless its row and its trail differ."""
+    row = evidence.rows.get(build)
+    found = {failure_of(event.data) for event in evidence.trail[build] if event.type == "build.failed"}
+    return found | ({row.error} if row is not None and row.status == "failed" else set())
+
+
 def webhooks(evidence):
     """Guarantee 5: each end was told, under one id."""
     for posted in evidence.posted.values():
@@ -335,7 +412,7 @@ def webhooks(evidence):
 
 def blanks(evidence):
     """Nothing that the checks above go through is empty: of nothing all is true."""
-    for what in ("posted", "seen", "messages", "rows", "trail", "attempts", "journal", "updates", "commits", "rereads", "offsets", "told", "windows", "controls"):
+    for what in ("posted", "seen", "messages", "rows", "trail", "attempts", "journal", "updates", "commits", "rereads", "offsets", "told", "windows", "controls", "max_losses"):
         if not getattr(evidence, what):
             yield f"there are no {what}"
     types = {message.type for message in evidence.messages} | {entry.what for entry in evidence.journal}
@@ -369,6 +446,7 @@ CHECKS = {
     "C9": dead_letters,
     "C10": offsets,
     "C11": leftovers,
+    "C12": failures,
     "webhooks": webhooks,
     "blanks": blanks,
     "surprises": surprises,

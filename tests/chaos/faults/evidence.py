@@ -122,5 +122,6 @@ class Evidence:
     offsets: list = dataclasses.field(default_factory=list)
     leftovers: dict = dataclasses.field(default_factory=dict)  # what -> how many or which; empty is good
     told: dict = dataclasses.field(default_factory=dict)  # inbox -> {webhook-id}
+    max_losses: int = 0  # as many as a build ends by
     windows: list = dataclasses.field(default_factory=list)
     surprises: list = dataclasses.field(default_factory=list)  # sentences: of bots, supervisor, nemeses

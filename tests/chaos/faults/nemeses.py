@@ -20,6 +20,7 @@ PAST_LEASE_S = (LEASE_S + 1, LEASE_S + 3)
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 LINKED = ("gateway-2", "build-service-2", "executor-2", "notifier")  # reach Kafka and Postgres by links
 SERVICES = LINKED[:3]
+LONE = "executor-3"  # has one slot, so that nothing else is lost with what it holds; is done harm to all the time
 GIT = "executors/git"  # the link by which both executors reach the repositories of half of the projects
 ASSIGNMENTS = "kiln.build.assignments"
 REPEATED = 20  # records at most
@@ -216,8 +217,14 @@ LANES = {
         _repeats("repeat requests", "kiln.build.requests"),
         _repeats("repeat results", "kiln.build.results"),
     ],
+    # So often that builds are lost as often as they may. Does not count among the faults of a minute that counts.
+    "losses": [
+        _ends(f"kill {LONE}", [LONE], signal.SIGKILL, (0, 0.5)),
+        _ends(f"kill {LONE}'s host", [LONE], signal.SIGKILL, (0, 0.5), whole=True),
+        _freezes(f"freeze {LONE}'s host", [LONE], PAST_LEASE_S),
+    ],
 }
-PAUSES_S = {"services": (1, 4), "network": (1, 5), "stores": (4, 9), "edges": (1, 5)}
+PAUSES_S = {"services": (1, 4), "network": (1, 5), "stores": (4, 9), "edges": (1, 5), "losses": (1.5, 3)}
 
 
 def plan(seed, lane):

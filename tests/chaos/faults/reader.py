@@ -9,6 +9,7 @@ from evidence import Message
 from kiln_testing import records
 
 TERMINAL = {name.encode() for name in records.TERMINAL}
+WORKER_LOST = b"worker_lost"  # a class of errors
 DOUBLE = "kiln-chaos: another agent of this build lives"  # an agent's last words
 QUIET = {"group.id": "kiln-chaos", "enable.auto.commit": False, "log_level": 0, "error_cb": lambda _: None}
 
@@ -31,11 +32,13 @@ def is_evidence(record):
         return DOUBLE.encode() in record.value()
     if topic == "kiln.build.assignments":
         return dict(record.headers() or ()).get("ce_type") == b"attempt.assign"
+    if topic == "kiln.build.results":
+        return WORKER_LOST in record.value()
     return topic in ("kiln.build.requests", "kiln.build.events", records.DEAD_LETTERS)
 
 
 class Reader:
-    """From the beginning of all topics. `ended`: the builds whose end has been told."""
+    """From the beginning of all topics. `ended`: the builds whose end has been told; `lost`: those that have ended by losing their worker too often."""
 
     def __init__(self, brokers):
         self.brokers = brokers
@@ -48,7 +51,7 @@ class Reader:
         self.consumer.assign([confluent_kafka.TopicPartition(*place, 0) for place in self.places])
         self.records = []
         self.next = dict.fromkeys(self.places, 0)
-        self.ended = set()
+        self.ended, self.lost = set(), set()
         self.failure = None
         self.closing = False
         self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
@@ -65,6 +68,8 @@ class Reader:
                     self.next[record.topic(), record.partition()] = record.offset() + 1
                     if record.topic() == "kiln.build.events" and dict(record.headers())["ce_type"] in TERMINAL:
                         self.ended.add(record.key().decode())
+                        if WORKER_LOST in record.value():
+                            self.lost.add(record.key().decode())
         except Exception as error:  # pylint: disable=broad-exception-caught  # told by `check`
             self.failure = error
         finally:
