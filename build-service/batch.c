@@ -30,6 +30,7 @@ struct batch *batch_new(struct service *service, struct leases *leases)
 	rows_init_for(&batch->request_ids, &sql_read_early_results, 1);
 	rows_init(&batch->keyed_ids, 1);
 	rows_init(&batch->early, 4);
+	rows_init(&batch->early_read, 2);
 	rows_init(&batch->listed, 4);
 	rows_init(&batch->audit, AUDIT_COLUMNS);
 	return batch;
@@ -51,6 +52,7 @@ void batch_free(struct batch *batch)
 	rows_release(&batch->request_ids);
 	rows_release(&batch->keyed_ids);
 	rows_release(&batch->early);
+	rows_release(&batch->early_read);
 	rows_release(&batch->listed);
 	rows_release(&batch->audit);
 	free(batch);
@@ -71,6 +73,7 @@ static void begin(struct batch *batch)
 	rows_clear(&batch->request_ids);
 	rows_clear(&batch->keyed_ids);
 	rows_clear(&batch->early);
+	rows_clear(&batch->early_read);
 	rows_clear(&batch->listed);
 	rows_clear(&batch->audit);
 	batch->accepted = batch->rejected = batch->stale = batch->late = batch->unknown = 0;
@@ -129,13 +132,12 @@ static void plan_load(struct batch *batch, struct load *load)
 	}
 }
 
-static int load_and_apply(struct batch *batch, struct pg_conn *tx, bool *ret_early, struct error *err)
+static int load_and_apply(struct batch *batch, struct pg_conn *tx, struct error *err)
 {
 	struct load load;
 	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&load.pipeline, tx);
 	plan_load(batch, &load);
-	*ret_early = false;
 	if (load.pipeline.len == 0)
 		return 0;
 	int rc = pg_pipeline_run(&load.pipeline, results, err);
@@ -143,7 +145,6 @@ static int load_and_apply(struct batch *batch, struct pg_conn *tx, bool *ret_ear
 		if (load.builds >= 0)
 			build_set_loaded(&batch->set, results[load.builds + 1]);
 		const PGresult *early = load.early < 0 ? NULL : results[load.early];
-		*ret_early = early != NULL && PQntuples(early) > 0;
 		const PGresult *projects = load.projects < 0 ? NULL : results[load.projects];
 		const PGresult *pruned = load.pruned < 0 ? NULL : results[load.pruned];
 		rc = batch_fold(batch, tx, projects, pruned, early, err);
@@ -158,7 +159,7 @@ static int load_and_apply(struct batch *batch, struct pg_conn *tx, bool *ret_ear
 
 /* With COMMIT in the same round trip, unless slots that it frees are filled first; nothing to store: left to the
  * caller. */
-static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete_early, struct error *err)
+static int store_and_commit(struct batch *batch, struct pg_conn *tx, struct error *err)
 {
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
@@ -177,8 +178,7 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, bool delete
 		rows_pipeline(&batch->request_ids, &pipeline, &sql_roll_forward, NULL);
 	rows_pipeline(&batch->early, &pipeline, &sql_insert_early_results, NULL);
 	rows_pipeline(&batch->audit, &pipeline, &sql_insert_audit, NULL);
-	if (delete_early)
-		rows_pipeline(&batch->request_ids, &pipeline, &sql_delete_early_results, NULL);
+	rows_pipeline(&batch->early_read, &pipeline, &sql_delete_early_results, NULL);
 	if (pipeline.len == 0)
 		return 0;
 	bool refills = refill_plan(&batch->refill, &batch->set, tx, &pipeline);
@@ -232,21 +232,20 @@ static int apply_optimistically(struct batch *batch, struct pg_conn *tx, struct 
 	if (batch_fold_requests(batch, NULL, NULL, err) < 0)
 		return -1;
 	direct_guess(&batch->direct, &batch->context, &batch->set);
-	return store_and_commit(batch, tx, false, err);
+	return store_and_commit(batch, tx, err);
 }
 
 int batch_apply(struct batch *batch, struct pg_conn *tx, const struct inbox_record *const *records, size_t count,
 				struct error *err)
 {
 	begin(batch);
-	bool early;
 	if (batch_read_records(batch, records, count, err) < 0)
 		return -1;
 	if (may_be_optimistic(batch, count))
 		return apply_optimistically(batch, tx, err);
-	if (load_workers(batch, tx, err) < 0 || load_and_apply(batch, tx, &early, err) < 0)
+	if (load_workers(batch, tx, err) < 0 || load_and_apply(batch, tx, err) < 0)
 		return -1;
-	return store_and_commit(batch, tx, early, err);
+	return store_and_commit(batch, tx, err);
 }
 
 static void count(const struct batch *batch)
@@ -293,9 +292,8 @@ int batch_apply_early(struct batch *batch, struct pg_conn *conn, struct error *e
 		build_set_want(&batch->set, pg_text(found, row, "build_id"));
 		rows_text(&batch->request_ids, pg_text(found, row, "build_id"));
 	}
-	bool early;
-	if (pg_begin(conn, err) < 0 || load_and_apply(batch, conn, &early, err) < 0 ||
-		store_and_commit(batch, conn, early, err) < 0 || (pg_in_transaction(conn) && pg_commit(conn, err) < 0)) {
+	if (pg_begin(conn, err) < 0 || load_and_apply(batch, conn, err) < 0 || store_and_commit(batch, conn, err) < 0 ||
+		(pg_in_transaction(conn) && pg_commit(conn, err) < 0)) {
 		pg_rollback(conn);
 		return -1;
 	}

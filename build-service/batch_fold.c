@@ -140,6 +140,9 @@ static int apply_early(struct batch *batch, struct pg_conn *tx, const PGresult *
 {
 	int rc = 0;
 	for (int row = 0; rc == 0 && early != NULL && row < PQntuples(early); row++) {
+		/* Only what this transaction has read may go with it. */
+		rows_text(&batch->early_read, pg_text(early, row, "build_id"));
+		rows_text(&batch->early_read, pg_text(early, row, "ce_id"));
 		struct report report;
 		struct error ignored = ERROR_INIT;
 		const char *data = pg_text(early, row, "data");

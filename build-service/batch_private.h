@@ -24,7 +24,7 @@ struct batch {
 	struct worker_event *events;
 	size_t requests_len, reports_len, events_len;
 
-	struct rows project_ids, provisional, request_ids, keyed_ids, early, listed, audit;
+	struct rows project_ids, provisional, request_ids, keyed_ids, early, early_read, listed, audit;
 
 	/* What a commit makes true. */
 	size_t accepted, rejected, stale, late, unknown;

@@ -3,6 +3,7 @@ import secrets
 import signal
 import uuid
 
+import psycopg
 import pytest
 
 from kiln_testing.waiting import wait_for
@@ -103,12 +104,36 @@ def test_a_result_of_an_unknown_build_waits_and_is_used_up_with_the_request(gate
     assert shared_database.sql("select count(*) from early_results where build_id = %s", build) == [(0,)]
 
 
+def store_early(database, build, event_id):
+    """As an instance does that does not know the build; of a token that is nobody's."""
+    data = f'{{"build_id":"{build}","attempt":1,"lease_id":"{uuid.uuid4()}","worker_id":"{uuid.uuid4()}","incarnation":{{"counter":1,"nonce":"{uuid.uuid4()}"}}}}'
+    database.sql("insert into early_results (build_id, ce_id, type, data) values (%s, %s, 'attempt.accepted', %s)", build, event_id, data)
+
+
 def test_early_results_of_a_build_that_came_meanwhile_are_swept(gateway, shared_database):
     build = gateway.post(gateway.project())
     gateway.wait(build, "pending")
-    data = f'{{"build_id":"{build}","attempt":1,"lease_id":"{uuid.uuid4()}","worker_id":"{uuid.uuid4()}","incarnation":{{"counter":1,"nonce":"{uuid.uuid4()}"}}}}'
-    shared_database.sql("insert into early_results (build_id, ce_id, type, data) values (%s, 'x', 'attempt.accepted', %s)", build, data)
+    store_early(shared_database, build, "x")
     wait_for(lambda: shared_database.sql("select count(*) from early_results where build_id = %s", build) == [(0,)], "the sweep")
+
+
+def test_an_early_result_that_comes_while_its_request_takes_another_is_not_lost(gateway, shared_database, service):
+    """The transaction of the request has read the first and is held up before it is stored; another instance stores the second then."""
+    build, stale = new_id(), service.metric("kiln_stale_results_total")
+    store_early(shared_database, build, "read")
+    with psycopg.connect(shared_database.url) as other:
+        other.execute(
+            "insert into build_audit (id, project_id, project_name, status, phase, max_attempts, class, priority, queue_timeout_s, last_sequence, last_hash, created_at)"
+            " values (%s, gen_random_uuid(), 'p', 'pending', 'queued', 3, 'command', 5, 60, 1, '', now())",
+            (build,),
+        )
+        gateway.post(gateway.project(), build=build)
+        held = "select count(*) from pg_stat_activity where %s = any(pg_blocking_pids(pid))"
+        wait_for(lambda: shared_database.sql(held, other.info.backend_pid) == [(1,)], "the request's transaction to be held up")
+        store_early(shared_database, build, "not read")
+        other.rollback()
+    wait_for(lambda: shared_database.sql("select count(*) from early_results where build_id = %s", build) == [(0,)], "the early results to be taken")
+    wait_for(lambda: service.metric("kiln_stale_results_total") >= stale + 2, "both to be looked at")
 
 
 def test_a_push_of_a_lost_attempt_found_after_the_end_is_recorded_once(gateway, worker):
