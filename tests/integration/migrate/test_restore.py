@@ -23,6 +23,7 @@ LIVES = {
 }
 WHOLE = tuple(LIVES)
 STARTED, MORE = LIVES["build.started"][:2], LIVES["build.started"][2]
+ENDED = [*LIVES.items()][:3] + [("build.failed", ("failed", None, {"result": {"commit_sha": None, "error": {"class": "agent_failed", "message": "m"}, "success": False}}))]
 LOST = {
     **{kind: LIVES[kind] for kind in WHOLE[:2]},
     "build.started": (*STARTED, {**MORE, "branch": "resolved"}),
@@ -115,6 +116,23 @@ def test_a_build_that_ran_is_held_by_a_lease_of_nobody(database):
     assert restore(database)["rolled"] == 1
     assert build.row()[:5] == ("running", "preparing", 1, 1, 3)
     assert build.attempts() == [(1, "accepted", True, "run")] and not build.waits()
+
+
+def test_a_build_that_had_ended_keeps_its_result_and_its_end_when_a_late_commit_was_published_since(database):
+    late = ("failed", None, {"commit_sha": "c" * 40, "lost_attempt": 1})
+    build = Build(database, [*ENDED, ("build.late_commit", late)]).as_pending()
+    database.sql(
+        "update build_audit set status = 'failed', phase = null, attempt = 1, last_sequence = 4, last_hash = %s, finished_at = '2026-01-01', error_class = 'agent_failed',"
+        """ result = '{"error":{"class":"agent_failed"},"success":false}' where id = %s""",
+        build.events[3][3], build.id,
+    )  # fmt: skip
+    database.sql("delete from build_queue where build_id = %s", build.id)
+    build.store(build.events[1:4])
+    build.publish("build.late_commit")
+    told = "select result::text, error_class, finished_at, started_at from build_audit where id = %s"
+    before = database.sql(told, build.id)
+    assert restore(database)["rolled"] == 1
+    assert build.trail() == build.events and database.sql(told, build.id) == before
 
 
 @pytest.mark.parametrize("queued", [True, False], ids=["queued", "not queued"])
