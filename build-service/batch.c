@@ -78,6 +78,7 @@ static void begin(struct batch *batch)
 	rows_clear(&batch->audit);
 	batch->accepted = batch->rejected = batch->stale = batch->late = batch->unknown = 0;
 	batch->workers_changed = batch->optimistic = false;
+	batch->catches_up = atomic_load(&batch->service->epoch) < 0;
 }
 
 /* --- loading --- */
@@ -108,12 +109,12 @@ static int load_workers(struct batch *batch, struct pg_conn *tx, struct error *e
 
 struct load {
 	struct pg_pipeline pipeline;
-	int builds, projects, pruned, early;
+	int builds, projects, pruned, published, early;
 };
 
 static void plan_load(struct batch *batch, struct load *load)
 {
-	load->projects = load->pruned = load->early = -1;
+	load->projects = load->pruned = load->published = load->early = -1;
 	if (batch->project_ids.len > 0) {
 		rows_pipeline(&batch->provisional, &load->pipeline, &sql_confirm_projects, NULL);
 		load->projects = (int)load->pipeline.len;
@@ -124,6 +125,10 @@ static void plan_load(struct batch *batch, struct load *load)
 	if (batch->keyed_ids.len > 0) {
 		load->pruned = (int)load->pipeline.len;
 		rows_pipeline(&batch->keyed_ids, &load->pipeline, &sql_read_pruned_builds, NULL);
+	}
+	if (batch->request_ids.len > 0 && batch->catches_up) {
+		load->published = (int)load->pipeline.len;
+		rows_pipeline(&batch->request_ids, &load->pipeline, &sql_read_published_builds, NULL);
 	}
 	if (batch->request_ids.len > 0) {
 		load->early = (int)load->pipeline.len;
@@ -144,12 +149,15 @@ static int load_and_apply(struct batch *batch, struct pg_conn *tx, struct error 
 	if (rc == 0) {
 		if (load.builds >= 0)
 			build_set_loaded(&batch->set, results[load.builds + 1]);
-		const PGresult *early = load.early < 0 ? NULL : results[load.early];
-		const PGresult *projects = load.projects < 0 ? NULL : results[load.projects];
-		const PGresult *pruned = load.pruned < 0 ? NULL : results[load.pruned];
-		rc = batch_fold(batch, tx, projects, pruned, early, err);
+		const struct batch_found found = {
+			.projects = load.projects < 0 ? NULL : results[load.projects],
+			.pruned = load.pruned < 0 ? NULL : results[load.pruned],
+			.published = load.published < 0 ? NULL : results[load.published],
+			.early = load.early < 0 ? NULL : results[load.early],
+		};
+		rc = batch_fold(batch, tx, &found, err);
 		if (rc == 0)
-			direct_assign(&batch->direct, results, projects, batch->events_len > 0, &batch->context, &batch->set);
+			direct_assign(&batch->direct, results, found.projects, batch->events_len > 0, &batch->context, &batch->set);
 	}
 	pg_results_clear(results);
 	return rc;
@@ -174,8 +182,10 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, struct erro
 	worker_set_pipeline_store(&batch->workers, &pipeline);
 	direct_pipeline_guard(&batch->direct, &pipeline);
 	build_set_pipeline_store(&batch->set, &pipeline);
-	if (batch_catches_up(batch))
+	if (batch->catches_up) {
 		rows_pipeline(&batch->request_ids, &pipeline, &sql_roll_forward, NULL);
+		batch->set.rewritten = true;
+	}
 	rows_pipeline(&batch->early, &pipeline, &sql_insert_early_results, NULL);
 	rows_pipeline(&batch->audit, &pipeline, &sql_insert_audit, NULL);
 	rows_pipeline(&batch->early_read, &pipeline, &sql_delete_early_results, NULL);
@@ -229,7 +239,7 @@ static int apply_optimistically(struct batch *batch, struct pg_conn *tx, struct 
 {
 	batch->optimistic = true;
 	build_set_assume_new(&batch->set);
-	if (batch_fold_requests(batch, NULL, NULL, err) < 0)
+	if (batch_fold_requests(batch, &(struct batch_found){.projects = NULL}, err) < 0)
 		return -1;
 	direct_guess(&batch->direct, &batch->context, &batch->set);
 	return store_and_commit(batch, tx, err);

@@ -15,12 +15,17 @@ static enum project_state project_state(const PGresult *projects, const char *id
 	return pg_bool(projects, row, "deleted") ? PROJECT_DELETED : PROJECT_THERE;
 }
 
-static enum project_state state_of_project(const struct batch *batch, const PGresult *projects, const char *id)
+/* A build whose trail was published has been accepted: that its project is not in the backup, or has been deleted
+ * since, takes nothing back. */
+static enum project_state state_of_project(const struct batch *batch, const struct batch_found *found,
+										   const struct request *request)
 {
-	return batch->optimistic ? PROJECT_THERE : project_state(projects, id);
+	if (batch->optimistic || pg_find_row(found->published, "build_id", request->build_id) >= 0)
+		return PROJECT_THERE;
+	return project_state(found->projects, request->project_id);
 }
 
-int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned, struct error *err)
+int batch_fold_requests(struct batch *batch, const struct batch_found *found, struct error *err)
 {
 	for (size_t i = 0; i < batch->requests_len; i++) {
 		const struct request *request = &batch->requests[i];
@@ -29,18 +34,17 @@ int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGr
 			log_warn("cancel of an unknown build", "build_id", request->build_id, NULL);
 			continue;
 		}
-		if (!build->exists && pg_find_row(pruned, "build_id", request->build_id) >= 0) {
+		if (!build->exists && pg_find_row(found->pruned, "build_id", request->build_id) >= 0) {
 			/* Its record came again, by its Idempotency-Key: it has been a build. */
 			log_info("repeated request of a pruned build", "build_id", request->build_id, NULL);
 			continue;
 		}
 		/* Its published trail comes with the commit, and the wish after that: alone it will be applied. */
-		if (request->kind == REQUEST_CANCEL && build->is_new && batch_catches_up(batch))
+		if (request->kind == REQUEST_CANCEL && build->is_new && batch->catches_up)
 			return error_set(err, ERR_INVALID, "a cancel beside the build's request, after a restore");
 		if (request->kind == REQUEST_CANCEL)
 			audit_rows_add_cancel(&batch->audit, request);
-		enum applied applied =
-			request_apply(&batch->context, request, build, state_of_project(batch, projects, request->project_id));
+		enum applied applied = request_apply(&batch->context, request, build, state_of_project(batch, found, request));
 		if (applied != APPLIED)
 			continue;
 		if (request->kind == REQUEST_BUILD) {
@@ -156,10 +160,9 @@ static int apply_early(struct batch *batch, struct pg_conn *tx, const PGresult *
 	return rc;
 }
 
-int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects, const PGresult *pruned,
-			   const PGresult *early, struct error *err)
+int batch_fold(struct batch *batch, struct pg_conn *tx, const struct batch_found *found, struct error *err)
 {
-	if (batch_fold_requests(batch, projects, pruned, err) < 0 || apply_early(batch, tx, early, err) < 0)
+	if (batch_fold_requests(batch, found, err) < 0 || apply_early(batch, tx, found->early, err) < 0)
 		return -1;
 	for (size_t i = 0; i < batch->reports_len; i++) {
 		if (apply_report(batch, tx, &batch->reports[i], err) < 0)

@@ -30,6 +30,10 @@ struct batch {
 	size_t accepted, rejected, stale, late, unknown;
 	bool workers_changed;
 	bool optimistic; /* decided by the last look */
+	/* Perhaps a restore is being caught up with: requests make builds again whose trails were published
+	 * (docs/protocol.md section 9). Looked at when it begins: the last batch's commit may end it for the dispatcher
+	 * before what follows that commit is done. */
+	bool catches_up;
 };
 
 /* The records of the transaction, parsed, by kind; what they touch is wanted from the set, the workers and the rows of
@@ -39,17 +43,13 @@ int batch_read_records(struct batch *batch, const struct inbox_record *const *re
 /* The parsed records: the only thing that the arena does not hold. */
 void batch_release_records(struct batch *batch);
 
-/* Perhaps a restore is being caught up with: requests make builds again whose trails were published (docs/protocol.md
- * section 9). */
-static inline bool batch_catches_up(const struct batch *batch)
-{
-	return atomic_load(&batch->service->epoch) < 0;
-}
+/* What was looked up besides builds and workers: rows of read_projects.sql, read_pruned_builds.sql,
+ * read_published_builds.sql and read_early_results.sql; NULL: none. */
+struct batch_found {
+	const PGresult *projects, *pruned, *published, *early;
+};
 
-/* Applies requests to the loaded builds. `projects`, `pruned`: rows of read_projects.sql and read_pruned_builds.sql;
- * NULL: none. -1 ERR_INVALID: not in one transaction. */
-int batch_fold_requests(struct batch *batch, const PGresult *projects, const PGresult *pruned,
-						struct error *err) MUST_CHECK;
-/* All records; early: results that waited (read_early_results.sql). */
-int batch_fold(struct batch *batch, struct pg_conn *tx, const PGresult *projects, const PGresult *pruned,
-			   const PGresult *early, struct error *err) MUST_CHECK;
+/* Applies requests to the loaded builds. -1 ERR_INVALID: not in one transaction. */
+int batch_fold_requests(struct batch *batch, const struct batch_found *found, struct error *err) MUST_CHECK;
+/* All records, and results that waited. */
+int batch_fold(struct batch *batch, struct pg_conn *tx, const struct batch_found *found, struct error *err) MUST_CHECK;

@@ -52,7 +52,7 @@ static void clear_rows(struct build_set *set)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		rows_clear(all[i]);
 	outbox_names_clear(&set->names);
-	set->queued = set->woke_dispatch = false;
+	set->queued = set->woke_dispatch = set->rewritten = false;
 }
 
 void build_set_begin(struct build_set *set)
@@ -239,10 +239,8 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 	pipeline_trail(set, pipeline);
 }
 
-void build_set_publish(const struct build_set *set, struct outbox_relay *relay)
+static void keep_events(const struct build_set *set, struct outbox_relay *relay)
 {
-	if (set->names.rows.len == 0)
-		return;
 	struct outbox_committed *events = xcalloc(set->trail.len, sizeof(*events));
 	for (size_t i = 0; i < set->trail.len; i++) {
 		const struct trail_row *row = &set->trail.rows[i];
@@ -258,6 +256,14 @@ void build_set_publish(const struct build_set *set, struct outbox_relay *relay)
 	}
 	outbox_relay_keep(relay, events, set->trail.len);
 	free(events);
+}
+
+void build_set_publish(const struct build_set *set, struct outbox_relay *relay)
+{
+	if (set->names.rows.len == 0)
+		return;
+	if (!set->rewritten)
+		keep_events(set, relay);
 	outbox_relay_wake(relay);
 }
 

@@ -36,6 +36,7 @@ struct build_set {
 	struct outbox_names names;
 	bool queued;        /* the last store queued a build */
 	bool woke_dispatch; /* it did, or gave a slot back */
+	bool rewritten;     /* set by who changes the stored trails afterwards, in the same transaction */
 };
 
 void build_set_init(struct build_set *set);
@@ -62,7 +63,8 @@ struct build *build_set_find(struct build_set *set, const char *id);
 /* Adds the statements that write what changed. Up to ten; parameters live in the set until its next build_set_begin.
  */
 void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipeline);
-/* After the commit: what the last store wrote for the outbox goes to the relay. */
+/* After the commit: what the last store wrote for the outbox goes to the relay, which reads it from the trails when they
+ * were rewritten. */
 void build_set_publish(const struct build_set *set, struct outbox_relay *relay);
 /* The same, and the builds that ended are counted. */
 void build_set_committed(const struct build_set *set, struct outbox_relay *relay);

@@ -13,7 +13,7 @@ from kiln_testing import cloudevents
 from kiln_testing.applied import wait_applied
 from kiln_testing.cloudevents import now
 from kiln_testing.process import Process
-from kiln_testing.records import partition_of
+from kiln_testing.records import Record, partition_of
 from kiln_testing.waiting import TooLate, wait_for
 
 REQUESTS, ASSIGNMENTS, RESULTS = "kiln.build.requests", "kiln.build.assignments", "kiln.build.results"
@@ -61,6 +61,38 @@ def skip_old_records(database):
             database.sql(statement, end_offset(consumer, topic, partition), topic, partition)
     finally:
         consumer.close()
+
+
+def published(database, topic):
+    """What a topic has now, all of it."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": database.system.brokers, "group.id": "published", "auto.offset.reset": "earliest"})
+    places = [confluent_kafka.TopicPartition(topic, number, 0) for number in range(12)]
+    left = sum(end_offset(consumer, topic, place.partition) for place in places)
+    consumer.assign(places)
+    found = []
+    try:
+        wait_for(lambda: found.extend(consumer.consume(1000, 0.2)) or len(found) >= left, "all of the topic")
+    finally:
+        consumer.close()
+    return [Record(message) for message in found]
+
+
+def stored_trail(gateway, build):
+    """Puts a build back to where its request is not applied and its trail is only on Kafka, as a restore finds it."""
+    gateway.sql("insert into restored_events (build_id, sequence, type, time, body, hash) select build_id, sequence, type, time, body, hash from build_events where build_id = %s", build)
+    for table in ("project_slots", "build_queue", "ended_builds", "build_events", "build_requests", "build_attempts"):
+        gateway.sql(f"delete from {table} where build_id = %s", build)
+    gateway.sql("delete from build_audit where id = %s", build)
+
+
+def catches_up_to(gateway, last):
+    """Holds what begins now back as after a restore, until the request of this build is applied."""
+    gateway.sql(
+        "insert into restored_logs select topic, partition, next_offset + 1 from consumer_offsets"
+        " where consumer = 'kiln-build-service' and topic = %s and partition = %s",
+        REQUESTS,
+        partition_of(last.encode(), 12),
+    )
 
 
 class Sender:

@@ -11,7 +11,7 @@ from databases import Database
 from kiln_testing.records import partition_of
 from kiln_testing.services import held_threads
 from kiln_testing.waiting import stays, wait_for
-from playing import ASSIGNMENTS, REQUESTS, RESULTS, Gateway, Service, Worker, id_where, new_id, skip_old_records
+from playing import ASSIGNMENTS, REQUESTS, RESULTS, Gateway, Service, Worker, catches_up_to, id_where, new_id, skip_old_records, stored_trail
 
 COUNT = 200
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
@@ -271,14 +271,6 @@ def test_a_new_owner_minds_no_worker_that_is_not_there_and_holds_nothing(place):
     assert len([line for line in service.lines() if line["msg"] == "worker not heard of any more"]) == 12
 
 
-def stored_trail(gateway, build):
-    """Puts a running build back to where its request is not applied and its trail is only on Kafka, as a restore finds it."""
-    gateway.sql("insert into restored_events (build_id, sequence, type, time, body, hash) select build_id, sequence, type, time, body, hash from build_events where build_id = %s", build)
-    for table in ("project_slots", "build_events", "build_requests", "build_attempts"):
-        gateway.sql(f"delete from {table} where build_id = %s", build)
-    gateway.sql("delete from build_audit where id = %s", build)
-
-
 def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_lost_too(place):
     gateway = place.gateway
     service = place.service(KILN_LEASE_MS="60000")
@@ -293,12 +285,7 @@ def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_los
     service.stop(signal.SIGKILL)
     stored_trail(gateway, build)
     last = id_where(lambda number: number != partition_of(build.encode(), 12))
-    gateway.sql(
-        "insert into restored_logs select topic, partition, next_offset + 1 from consumer_offsets"
-        " where consumer = 'kiln-build-service' and topic = %s and partition = %s",
-        REQUESTS,
-        partition_of(last.encode(), 12),
-    )
+    catches_up_to(gateway, last)
     place.service(KILN_LEASE_MS="1000")
     wait_for(lambda: gateway.sql("select state from workers where id = %s", silent.id) == [("lost",)], "the worker to be lost")
     gateway.send(request)

@@ -1,13 +1,12 @@
 """Provisional projects whose first build never came."""
 import contextlib
 
-import confluent_kafka
 import psycopg
 import pytest
 
-from kiln_testing.records import Judge, Record, partition_of
+from kiln_testing.records import Judge, partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import REQUESTS, Gateway, Service, end_offset, id_where, new_id, skip_old_records
+from playing import REQUESTS, Gateway, Service, id_where, new_id, published, skip_old_records
 
 EVENTS = "kiln.project.events"
 
@@ -45,27 +44,13 @@ def test_gateways_are_told_of_a_project_that_is_removed(impatient):
     assert gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(0,)]
 
 
-def published(database):
-    """What kiln.project.events has now, all of it."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": database.system.brokers, "group.id": "published", "auto.offset.reset": "earliest"})
-    places = [confluent_kafka.TopicPartition(EVENTS, number, 0) for number in range(12)]
-    left = sum(end_offset(consumer, EVENTS, place.partition) for place in places)
-    consumer.assign(places)
-    found = []
-    try:
-        wait_for(lambda: found.extend(consumer.consume(1000, 0.2)) or len(found) >= left, "all of the topic")
-    finally:
-        consumer.close()
-    return [Record(message) for message in found]
-
-
 def test_a_project_that_is_removed_is_announced_as_deleted_unless_a_gateway_has_done_so(impatient):
     gateway = Gateway(impatient)
     gone, deleted = (gateway.project(concurrency=4, provisional_build=new_id()) for _ in range(2))
     gateway.sql("update projects set version = 2, last_sequence = 3, created_at = now() - interval '2 hours'")
     gateway.sql("update projects set deleted_at = now() where id = %s", deleted["id"])
     wait_for(lambda: gateway.sql("select (select count(*) from projects) + (select count(*) from outbox)") == [(0,)], "both to go, and the event")
-    (event,) = [record for record in published(impatient) if record.key in (gone["id"], deleted["id"])]
+    (event,) = [record for record in published(impatient, EVENTS) if record.key in (gone["id"], deleted["id"])]
     judge = Judge({EVENTS: 12}, from_beginning=False)
     judge.see(event)
     assert judge.wrong == [] and (event.type, event.headers["ce_id"]) == ("project.deleted", f"project/{gone['id']}/4")
