@@ -85,6 +85,8 @@ static unsigned find_blockers(const struct explain_input *input, size_t fitting)
 	struct match_candidate alone = match_alone(input);
 	if (alone.full)
 		blockers |= EXPLAIN_PROJECT_FULL;
+	if (input->project_gone)
+		blockers |= EXPLAIN_PROJECT_GONE;
 	if (fitting == 0)
 		return blockers | EXPLAIN_NO_WORKER;
 	if (!any(input, fitting, EXPLAIN_FREE))
@@ -183,6 +185,8 @@ static int64_t place_ms(const struct explain_input *input)
 static int64_t estimate_us(const struct explain_input *input, const struct explanation *found, int64_t ahead)
 {
 	int64_t wait_ms = 0;
+	if (input->project_gone)
+		return -1;
 	if (found->blockers != 0 && (found->blockers & ~(unsigned)EXPLAIN_NOT_BEFORE) != 0) {
 		if (input->mean_ms < 0)
 			return -1;

@@ -22,6 +22,7 @@ enum explain_blocker {
 	EXPLAIN_WORKERS_AWAY = 8,   /* some have, but none of them is given builds now */
 	EXPLAIN_SLOTS_BUSY = 16,    /* those that are have no free slot */
 	EXPLAIN_BEHIND_OTHERS = 32, /* a slot is free, and goes to a build whose turn is before */
+	EXPLAIN_PROJECT_GONE = 64,  /* a restore has not brought its project back */
 };
 
 /* What a worker that has the agent and the labels can do for it. */
@@ -51,8 +52,9 @@ struct explain_line {
 struct explain_input {
 	/* Of the build, which is in the queue. */
 	const char *build_id, *project_id, *class_name;
-	int32_t limit; /* of its project; 0 = none */
-	bool delayed;  /* its time has not come */
+	int32_t limit;     /* of its project; 0 = none */
+	bool project_gone; /* and a place in it is needed */
+	bool delayed;      /* its time has not come */
 	int64_t now_us, not_before_us;
 	int64_t project_ahead; /* builds of its project whose turn comes before */
 	/* The dispatcher's: matching.h. The workers and candidates are written to. */

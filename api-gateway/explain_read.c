@@ -51,6 +51,7 @@ static void read_build(struct explain_snapshot *snapshot)
 	input->project_id = snapshot->project_id;
 	input->class_name = pg_text(row, 0, "class");
 	input->limit = (int32_t)pg_int(row, 0, "concurrency", 0);
+	input->project_gone = pg_bool(row, 0, "project_gone");
 	input->delayed = pg_bool(row, 0, "delayed");
 	input->now_us = pg_int(row, 0, "now_us", 0);
 	input->not_before_us = pg_int(row, 0, "not_before_us", -1);

@@ -1,5 +1,6 @@
 -- 0026's, for a build that had ended before the backup and of which an event came after it (build.late_commit): of those that were published since, none tells
--- its result and its end, which stay as they are. One that goes on has neither: what a request that was refused had to do with it goes.
+-- its result and its end, which stay as they are. One that goes on has neither: what a request that was refused had to do with it goes. And
+-- builds that wait, but those that settle, are parked when their project is gone, as the build service does it (build-service/sql/enqueue.sql).
 CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE sql AS $$
 	WITH event AS MATERIALIZED (
 		SELECT
@@ -115,15 +116,16 @@ CREATE OR REPLACE FUNCTION kiln_roll_forward(ids uuid[]) RETURNS bigint LANGUAGE
 	), dequeued AS (
 		DELETE FROM build_queue q USING state s WHERE q.build_id = s.build_id AND s.phase IS DISTINCT FROM 'queued'
 	), queued AS (
-		INSERT INTO build_queue (build_id, project_id, class, queue_key, deadline, created_at, own_class, branch, template)
+		INSERT INTO build_queue (build_id, project_id, class, parked, queue_key, deadline, created_at, own_class, branch, template)
 		SELECT
 			build_id, project_id, CASE WHEN settling THEN '*' ELSE class END,
+			NOT settling AND (SELECT p.id FROM projects p WHERE p.id = state.project_id) IS NULL,
 			CASE WHEN settling THEN '-infinity' ELSE created_at - priority * interval '5 minutes' END,
 			CASE WHEN NOT settling THEN now() + queue_timeout_s * interval '1 second' END,
 			created_at, class, of_branch, template
 		FROM state WHERE phase = 'queued'
 		ON CONFLICT (build_id) DO UPDATE SET
-			class = excluded.class, queue_key = excluded.queue_key, deadline = excluded.deadline, branch = excluded.branch
+			class = excluded.class, parked = excluded.parked, queue_key = excluded.queue_key, deadline = excluded.deadline, branch = excluded.branch
 	), released AS (
 		DELETE FROM project_slots p USING state s WHERE p.build_id = s.build_id AND NOT s.held
 	), places AS (

@@ -119,6 +119,8 @@ static void write_blockers(struct json_writer *w, const struct explain_snapshot 
 	if ((found->blockers & EXPLAIN_PROJECT_FULL) != 0)
 		write_blocker(w, "project_full", "As many builds of its project run as may: %lld of %d.",
 					  (long long)snapshot->concurrency_used, (int)input->limit);
+	if ((found->blockers & EXPLAIN_PROJECT_GONE) != 0)
+		write_blocker(w, "project_gone", "Its project is gone: the database was restored from an older backup.");
 	if ((found->blockers & EXPLAIN_NO_WORKER) != 0)
 		write_no_worker(w, input);
 	if ((found->blockers & EXPLAIN_WORKERS_AWAY) != 0)

@@ -1,6 +1,7 @@
 -- The build that is explained ($1) and its place in the queue. `waits`: it is in the queue; a settling attempt has the class "*" there and needs no place in its project.
 SELECT b.id, b.project_id, b.project_name, b.status, b.phase, b.worker_id, q.build_id IS NOT NULL AS waits, coalesce(q.class, b.class) AS class,
 	coalesce(q.parked, false) AS parked, CASE WHEN q.class <> '*' THEN p.concurrency END AS concurrency,
+	coalesce(q.class <> '*' AND p.id IS NULL, false) AS project_gone,
 	(SELECT count(*) FROM project_slots s WHERE s.project_id = b.project_id) AS taken,
 	coalesce(q.not_before > now(), false) AS delayed,
 	(extract(epoch FROM now()) * 1000000)::bigint AS now_us,

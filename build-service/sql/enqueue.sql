@@ -1,8 +1,10 @@
 -- Builds that want a slot from now on. "Ages one level every five minutes" comes to: ordered by creation minus five minutes for each level of priority.
+-- Those of a project that a restore has not brought back are parked with it: nobody gives them out, and they are in nobody's way (match_candidates.sql).
 -- Lists find them also by branch and template (migrations/0026_queue_lists.sql): of a new build they are given, of one that waits `again` looked up.
-INSERT INTO build_queue (build_id, project_id, class, queue_key, not_before, deadline, created_at, own_class, branch, template)
+INSERT INTO build_queue (build_id, project_id, class, parked, queue_key, not_before, deadline, created_at, own_class, branch, template)
 SELECT
 	new.build_id, new.project_id, CASE WHEN new.settling THEN '*' ELSE new.class END,
+	NOT new.settling AND (SELECT p.id FROM projects p WHERE p.id = new.project_id) IS NULL,
 	CASE WHEN new.settling THEN '-infinity' ELSE new.created_at - new.priority * interval '5 minutes' END,
 	CASE WHEN new.wait_ms > 0 THEN now() + new.wait_ms * interval '1 millisecond' ELSE '-infinity' END,
 	CASE WHEN NOT new.settling THEN now() + new.queue_timeout_s * interval '1 second' END,

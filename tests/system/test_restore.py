@@ -129,3 +129,35 @@ def test_a_restore_loses_no_build_and_doubles_none(own_kiln, tmp_path):
             assert clone.commits_of(task) == [kiln.build(task)["result"]["commit_sha"]]
     inbox.wait(1)
     assert json.loads(migrate(kiln.system, "verify-audit")[0])["ok"]
+
+
+def test_builds_of_a_project_that_is_newer_than_the_backup_come_back_and_what_has_not_ended_waits(own_kiln, tmp_path):
+    kiln, operator = own_kiln, Operator(own_kiln.system, tmp_path)
+    operator.back_up()
+    project, _ = kiln.seeded()
+    ended = pushed(kiln, project)
+    kiln.wait_end(ended)
+    waiting = kiln.post(project, waiting_spec())
+    kiln.tap.wait_type(waiting, "build.pending")
+    running, gate = gated(kiln, project)
+    before = kiln.trail(ended)
+
+    operator.end_services()
+    operator.restore()
+    assert json.loads(migrate(kiln.system, "restore")[0])["broken"] == 0
+    kiln.system.up()
+    kiln.tap.wait_type(running, "build.attempt_lost")
+    gate.open()
+
+    assert kiln.build(ended)["status"] == "completed" and kiln.trail(ended) == before
+    for task in (waiting, running):
+        assert kiln.build(task)["phase"] == "queued"
+        assert "project_gone" in [blocker["code"] for blocker in kiln.api.get(f"/builds/{task}/explain", expect=200).json()["blockers"]]
+        kiln.cancel(task)
+        assert kiln.wait_end(task)["status"] == "cancelled"
+    wait_for(kiln.tap.is_at_end, "all records to be seen")
+    for task in (ended, waiting, running):
+        trail = kiln.trail(task)
+        verify(trail)
+        assert published(kiln, task) == [item["hash"] for item in trail]
+    assert json.loads(migrate(kiln.system, "verify-audit")[0])["ok"]

@@ -3,6 +3,7 @@
 --
 -- Builds wait in one line for each class. One that is met there while its project is full gets parked (match_park.sql): it waits in its project's
 -- own line then, which is asked only when the project has room. So no LIMIT comes before the conditions, and builds that cannot run are in nobody's way.
+-- After a restore there may be builds of projects that are gone: they are parked from the beginning (enqueue.sql), and a line without a project is not asked.
 -- $1 milliseconds that "lately" means (as in match_workers.sql), $2 builds at most, $3 how many more to look at in each line, for some may be of full projects
 WITH RECURSIVE available AS MATERIALIZED (
 	SELECT w.agents, w.labels, w.slots - (SELECT count(*) FROM build_attempts a WHERE a.held AND a.worker_id = w.id) AS free

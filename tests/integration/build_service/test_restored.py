@@ -120,3 +120,32 @@ def test_a_stale_result_of_a_build_whose_project_is_gone_does_not_remove_its_fen
     wait_for(lambda: place.gateway.sql("select count(*) from early_results") == [(1,)], "the early result")
     place.read_again()
     assert place.executor.wait_command("attempt.released", place.running)["last"] is False
+
+
+def test_a_build_whose_project_is_gone_is_given_to_nobody(place):
+    """Its turn is before that of one of its class whose project is there."""
+    place.start()
+    place.read_again()
+    place.caught_up()
+    place.worker(labels=LABELS, works=True)
+    place.gateway.wait(place.gateway.post(place.gateway.project(), labels=LABELS), "completed")
+    assert place.gateway.row(place.waiting)["phase"] == "queued" and place.gateway.attempts(place.waiting) == []
+
+
+def test_a_build_whose_project_is_gone_is_not_given_out_again_when_its_attempt_is_lost(place):
+    place.start(lease_ms=2000)
+    place.read_again()
+    place.caught_up()
+    wait_for(lambda: place.gateway.first_attempt(place.running, "state") == "lost", "the attempt to be lost")
+    later = place.gateway.post(place.gateway.project())
+    place.executor.run(place.executor.assigned(later))
+    place.gateway.wait(later, "completed")
+    assert place.gateway.row(place.running)["phase"] == "queued" and len(place.gateway.attempts(place.running)) == 1
+
+
+def test_a_build_whose_project_is_gone_ends_when_its_time_in_the_queue_is_over(place):
+    place.start()
+    place.read_again()
+    place.caught_up()
+    place.gateway.sql("update build_queue set deadline = now() where build_id = %s", place.waiting)
+    assert place.gateway.wait(place.waiting)["error_class"] == "queue_timeout"

@@ -148,6 +148,19 @@ def test_a_build_that_waits_again_stands_in_the_lists_of_the_queue(database, que
     assert database.sql("select own_class, branch, template from build_queue where build_id = %s", build.id) == [("command", "resolved", "t@1")]
 
 
+def test_a_build_that_is_to_settle_needs_no_place_in_its_project_though_it_was_parked(database):
+    events = [
+        ("build.pending", LIVES["build.pending"]),
+        ("build.started", (*STARTED, MORE)),
+        ("build.phase", ("running", "pushing", {"commit_sha": "c" * 40})),
+        ("build.attempt_lost", ("pending", "queued", {"cancel_requested": True, "reason": "lease_expired"})),
+    ]
+    build = Build(database, events).as_pending().publish(*dict(events))
+    database.sql("update build_queue set parked = true where build_id = %s", build.id)
+    assert restore(database)["rolled"] == 1
+    assert database.sql("select class, parked from build_queue where build_id = %s", build.id) == [("*", False)]
+
+
 def test_an_assignment_that_was_lost_before_it_was_accepted_is_no_try(database):
     assigned, worker = LIVES["build.phase"][:2], LIVES["build.phase"][2]
     lives = [

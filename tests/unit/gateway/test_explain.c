@@ -284,6 +284,15 @@ TEST(an_unknown_duration_makes_no_estimate)
 	assert_true(explain(&input).starts_us < 0);
 }
 
+TEST(a_project_that_is_gone_is_in_the_way_whatever_is_free)
+{
+	add_worker("w1", "gpu", 4, 4, EXPLAIN_FREE);
+	input.project_gone = true;
+	struct explanation found = explain(&input);
+	assert_int_equal(found.blockers, EXPLAIN_PROJECT_GONE);
+	assert_true(found.starts_us < 0);
+}
+
 TEST(a_settling_build_takes_any_worker)
 {
 	input.class_name = "*";
@@ -312,6 +321,7 @@ int main(void)
 		ONE(several_things_may_be_in_the_way),
 		ONE(nothing_but_time_is_waited_for_without_knowing_how_long_builds_run),
 		ONE(an_unknown_duration_makes_no_estimate),
+		ONE(a_project_that_is_gone_is_in_the_way_whatever_is_free),
 		ONE(a_settling_build_takes_any_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
