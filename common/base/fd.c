@@ -1,7 +1,9 @@
 #include "common/base/fd.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
+#define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 #define CHUNK_BYTES ((size_t)65536)
 
 ssize_t fd_read_up_to(int fd, void *ret, size_t size)
@@ -40,10 +42,12 @@ int fd_read_all(int fd, struct buffer *out, struct error *err)
 
 int fd_of_bytes(const char *name, const void *data, size_t len)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -1;
-	if (fd_write_all(fd, data, len) == 0 && lseek(fd, 0, SEEK_SET) == 0)
+	/* Sealed: whoever is given it could take memory by it that is counted as nobody's. A descriptor that only reads
+	 * would not do, for /proc/self/fd opens the file again. */
+	if (fd_write_all(fd, data, len) == 0 && lseek(fd, 0, SEEK_SET) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
 		return fd;
 	int saved = errno;
 	(void)close(fd); /* the error above is the one to tell */

@@ -49,6 +49,6 @@ ssize_t fd_read_up_to(int fd, void *ret, size_t size) MUST_CHECK;
  * failure the buffer holds what was read before. */
 int fd_read_all(int fd, struct buffer *out, struct error *err) MUST_CHECK;
 
-/* A file in memory that holds these bytes, read from its beginning on; close-on-exec. `name` is for people who look at
- * /proc. -1: errno tells. */
+/* A file in memory that holds these bytes, read from its beginning on, and that nobody can change any more, whoever
+ * gets it; close-on-exec. `name` is for people who look at /proc. -1: errno tells. */
 int fd_of_bytes(const char *name, const void *data, size_t len) MUST_CHECK;

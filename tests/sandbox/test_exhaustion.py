@@ -106,5 +106,11 @@ def test_memory_that_only_a_cgroup_counts_is_refused_where_there_is_none(world):
     assert grouped or "refused True" in said["output"], said
 
 
+def test_an_agents_standard_input_keeps_no_memory_for_it(world):
+    body = "import os\nfor fd in (0, os.open('/proc/self/fd/0', os.O_RDWR)):\n    try: os.pwrite(fd, b'x', 1 << 20); print('ESCAPED')\n    except OSError as e: print(e.errno)"
+    said = run(world, "bwrap", body)
+    assert said["success"] and said["output"] == "1\n1\n", said
+
+
 def test_when_the_machine_has_no_memory_left_an_agent_goes_first(world):
     assert run(world, "bwrap", "print(open('/proc/self/oom_score_adj').read().strip())")["output"] == "1000\n"

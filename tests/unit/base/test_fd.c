@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -95,6 +96,23 @@ TEST(no_more_is_read_than_there_is_room_for)
 	assert_int_equal(fd_read_up_to(fd, text, sizeof(text)), 0);
 }
 
+TEST(a_file_in_memory_takes_no_more_from_whoever_has_it)
+{
+	CLEANUP(close_p) int fd = fd_of_bytes("test", "123456", 6);
+	assert_int_equal(write(fd, "x", 1), -1);
+	assert_int_equal(ftruncate(fd, 1 << 20), -1);
+	assert_int_equal(fallocate(fd, 0, 0, 1 << 20), -1);
+	assert_ptr_equal(mmap(NULL, 6, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CLEANUP(close_p) int again = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(again >= 0);
+	assert_int_equal(pwrite(again, "x", 1, 1 << 20), -1);
+	char text[8];
+	assert_int_equal(fd_read_up_to(fd, text, sizeof(text)), 6);
+	assert_memory_equal(text, "123456", 6);
+}
+
 static _Atomic int signals;
 
 static void on_signal(int number)
@@ -150,6 +168,7 @@ int main(void)
 		cmocka_unit_test(a_directory_cannot_be_read),
 		cmocka_unit_test(what_the_buffer_has_stays_before_it),
 		cmocka_unit_test(no_more_is_read_than_there_is_room_for),
+		cmocka_unit_test(a_file_in_memory_takes_no_more_from_whoever_has_it),
 		cmocka_unit_test(neither_signals_nor_short_reads_end_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
