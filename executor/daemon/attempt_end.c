@@ -159,6 +159,9 @@ static bool settle(struct daemon *daemon, struct held *held)
 	}
 	log_info("settling what a dead child was pushing", "build_id", held->token.build_id, "trace_id", held->trace_id,
 			 NULL);
+	/* What Kafka has yet to acknowledge is the first child's: its frames have the numbers of this one's. */
+	held->serial = ++daemon->last_serial;
+	held->forwarded = 0;
 	held->child = child;
 	held->child_gone = false;
 	held->settling = true;

@@ -265,7 +265,8 @@ void attempts_acked(struct daemon *daemon, uint64_t serial, uint64_t frame_id)
 		struct held *held = LIST_ITEM(node, struct held, node);
 		if (held->serial != serial)
 			continue;
-		held->forwarded--;
+		if (held->forwarded > 0) /* of a child that has ended nobody counts them any more */
+			held->forwarded--;
 		child_send(&held->child, FRAME_ACK, frame_id, NULL, 0);
 		take_frames(daemon, held); /* what waited for room */
 		return;

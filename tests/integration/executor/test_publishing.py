@@ -1,4 +1,5 @@
 """Publishing when the remote does not hold still (docs/protocol.md section 7)."""
+import contextlib
 import os
 import signal
 import uuid
@@ -7,6 +8,7 @@ import pytest
 
 from executing import LOSES_ITS_ANSWER
 from kiln_testing.agents import many_commits
+from kiln_testing.relay import KafkaRelay, Relay
 from kiln_testing.repositories import unused_port
 from kiln_testing.waiting import wait_for
 
@@ -258,6 +260,29 @@ def test_what_a_child_that_died_was_pushing_is_looked_for_and_closed_only_when_n
     else:
         assert finished["outcome"] == "failed" and finished["retryable"] and not finished["closed"] and fence != EMPTY
     assert not attempt.processes()
+
+
+def test_what_a_dead_child_said_last_is_not_counted_against_the_one_that_settles(own_executor, agents, site, place, infra):
+    """Kafka acknowledges it to the second child, whose result is longer than what fits between it and the daemon."""
+    repository = site.repository()
+    (kafka, brokers), (git, url) = KafkaRelay.of_brokers(infra.brokers), Relay.of_url(repository.url)
+    with contextlib.closing(kafka), contextlib.closing(git):
+        site.credential("relayed", url_prefix=url, username="kiln", token=infra.env["KILN_GIT_TOKEN"])
+        # Rare heartbeats: a few requests without an answer are all that a producer has.
+        executor = own_executor(KILN_KAFKA_BROKERS=brokers, KILN_HEARTBEAT_MS="2000")
+        attempt = executor.attempt(url, agents.write(waiting(place, "echo made >made.txt")), git_fields={"credential": "relayed"}).assign()
+        published = push_with(attempt, repository, {f"{'long' * 50}{n}": "x\n" for n in range(5000)})
+        site.server_git(repository, "update-ref", f"refs/kiln/builds/{attempt.build_id}", published)
+        with kafka.stalled():
+            (place / "go").touch()
+            attempt.phase("pushing")
+            git.set_mode("stall")
+            os.kill(executor.child_of(attempt), signal.SIGKILL)
+            wait_for(lambda: "settling what a dead child was pushing" in executor.log(), "the second child")
+        executor.next_heartbeat()  # and with it all that Kafka had not answered
+        git.set_mode("pass")
+        finished = attempt.finished()
+        assert finished["published"] and finished["result"]["commit_sha"] == published and len(finished["result"]["files_changed"]) > 3000
 
 
 def test_an_answer_that_is_lost_after_the_update_is_found_by_the_fence(executor, agents, site):

@@ -31,8 +31,8 @@ class Relay:
         """(relay, the URL that leads through it)."""
         parts = urllib.parse.urlsplit(url)
         relay = cls(parts.hostname, parts.port)
-        user = parts.netloc.rpartition("@")[0]
-        return relay, parts._replace(netloc=f"{user}@127.0.0.1:{relay.port}").geturl()
+        user, at, _ = parts.netloc.rpartition("@")
+        return relay, parts._replace(netloc=f"{user}{at}127.0.0.1:{relay.port}").geturl()
 
     def set_mode(self, mode, cut=False, mute_after=None):
         """`cut`: also ends what there is; those that are held or have lost an answer end in any case. `mute_after`: who sends these bytes
