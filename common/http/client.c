@@ -66,12 +66,11 @@ static bool start_queued(struct http_client *client)
 	return started;
 }
 
-static void end_running(struct http_client *client, struct exchange *exchange, CURLcode code)
+static void remove_running(struct http_client *client, struct exchange *exchange)
 {
 	list_remove(&exchange->node);
 	client->in_flight--;
 	curl_multi_remove_handle(client->multi, exchange->easy);
-	exchange_end(exchange, code);
 }
 
 static void collect_ended(struct http_client *client)
@@ -85,7 +84,8 @@ static void collect_ended(struct http_client *client)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&exchange);
-		end_running(client, exchange, code);
+		remove_running(client, exchange);
+		exchange_end(exchange, code);
 	}
 }
 
@@ -102,12 +102,15 @@ static void *client_thread(void *ctx)
 		if (!start_queued(client))
 			curl_multi_poll(client->multi, NULL, 0, POLL_MS, NULL);
 	}
-	LIST_FOR_EACH (node, &client->running)
-		end_running(client, LIST_ITEM(node, struct exchange, node), CURLE_ABORTED_BY_CALLBACK);
+	LIST_FOR_EACH (node, &client->running) {
+		struct exchange *exchange = LIST_ITEM(node, struct exchange, node);
+		remove_running(client, exchange);
+		exchange_cancel(exchange);
+	}
 	/* Nobody can queue any more: http_client_send refuses. */
 	LIST_FOR_EACH (node, &client->queued) {
 		list_remove(node);
-		exchange_end(LIST_ITEM(node, struct exchange, node), CURLE_ABORTED_BY_CALLBACK);
+		exchange_cancel(LIST_ITEM(node, struct exchange, node));
 	}
 	return NULL;
 }

@@ -197,7 +197,7 @@ static int classify(const struct exchange *exchange, CURLcode code, struct error
 
 	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && exchange->cut))
 		return 0;
-	if (code == CURLE_ABORTED_BY_CALLBACK && !exchange->denied)
+	if (exchange->cancelled) /* whatever became of the addresses until then: the next one might have answered */
 		return error_set(err, ERR_CANCELLED, "the client ends");
 	if (exchange->denied && !exchange->tried)
 		return error_set(
@@ -233,4 +233,10 @@ void exchange_end(struct exchange *exchange, CURLcode code)
 	response.body_len = exchange->answer.len;
 	exchange->done(exchange->ctx, &response);
 	exchange_free(exchange);
+}
+
+void exchange_cancel(struct exchange *exchange)
+{
+	exchange->cancelled = true;
+	exchange_end(exchange, CURLE_ABORTED_BY_CALLBACK);
 }

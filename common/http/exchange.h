@@ -30,6 +30,7 @@ struct exchange {
 	bool retry_after; /* the answer has that header */
 	bool headers_too_long;
 	bool denied, tried; /* an address was refused; a permitted one was tried */
+	bool cancelled;     /* the client ends */
 	int64_t started_us;
 	char curl_message[CURL_ERROR_SIZE];
 };
@@ -39,6 +40,7 @@ struct exchange *exchange_new(const struct http_request *request, http_done *don
 void exchange_free(struct exchange *exchange);
 /* Makes the easy handle. */
 void exchange_prepare(struct exchange *exchange, const struct address_guard *guard);
-/* Calls `done` and frees the exchange, whose handle is in no multi any more. CURLE_ABORTED_BY_CALLBACK: the client
- * ends. */
+/* Calls `done` and frees the exchange, whose handle is in no multi any more. */
 void exchange_end(struct exchange *exchange, CURLcode code);
+/* The same before it has ended by itself: the client ends. */
+void exchange_cancel(struct exchange *exchange);

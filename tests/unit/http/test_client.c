@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/base/clock.h"
+#include "common/http/exchange.h"
 #include "tests/unit/http/tiny_server.h"
 
 #define PATIENT_MS 60000 /* where an answer comes */
@@ -273,6 +274,24 @@ TEST(a_full_queue_refuses_and_the_end_cancels)
 	tiny_server_stop(&server);
 }
 
+/* A name may have an address that is refused and others that were being tried, or would have been. */
+TEST(the_end_cancels_also_what_had_an_address_denied)
+{
+	const struct http_request request = {
+		.method = "GET", .url = "http://localhost/", .timeout_ms = PATIENT_MS, .connect_timeout_ms = PATIENT_MS};
+
+	for (int tried = 0; tried <= 1; tried++) {
+		struct outcome outcome = {.status = 0};
+		sem_init(&outcome.done, 0, 0);
+		struct exchange *exchange = exchange_new(&request, on_done, &outcome);
+		exchange->denied = true;
+		exchange->tried = tried == 1;
+		exchange_cancel(exchange);
+		assert_int_equal(sem_trywait(&outcome.done), 0);
+		assert_int_equal(outcome.error.kind, ERR_CANCELLED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +306,7 @@ int main(void)
 		cmocka_unit_test(a_reused_connection_is_checked_again),
 		cmocka_unit_test(other_schemes_are_refused),
 		cmocka_unit_test(a_full_queue_refuses_and_the_end_cancels),
+		cmocka_unit_test(the_end_cancels_also_what_had_an_address_denied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
