@@ -176,7 +176,7 @@ const struct config_option executor_options[] = {
 	 .help = "milliseconds from the beginning of an attempt to its agent's: the remote, other builds' fetches, the "
 			 "checkout; more than the several KILN_GIT_TIMEOUT_MS that it may have to wait"},
 	{"KILN_COMMIT_TIMEOUT_MS", CONFIG_INT, AT(commit_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
-	 .help = "milliseconds from the end of an agent until its commit is announced: keeping its artifacts, committing"},
+	 .help = "milliseconds from the end of an agent until its commit is made: keeping its artifacts, committing"},
 	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds for publishing, with all its repetitions; a rebase on the way may take as many of its own"},
 };

@@ -10,6 +10,8 @@
  *   LEASE      the answer to ASK_LEASE with that id: `{"left_ms": n}`; 0: do not push
  * To the daemon:
  *   PHASE      `{phase, base_sha, branch, commit_sha}`
+ *   PUBLISHING from here on the remote decides how long it takes, and the child has the deadline; before the phase
+ *              `pushing`, which waits for what the remote has
  *   LOG        a whole build.log record
  *   ASK_LEASE
  *   RESULT     what attempt.finished carries of it; the child's last frame
@@ -34,6 +36,7 @@ enum frame_type {
 	FRAME_ASK_LEASE,
 	FRAME_RESULT,
 	FRAME_TRACE,
+	FRAME_PUBLISHING,
 };
 
 /* The longest payload: an assignment or result that a Kafka record can hold, with room for escapes. */

@@ -238,6 +238,8 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 	}
 	if (!attempt->assignment.auto_push)
 		return attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
+	/* What the agent left is committed: a remote that is slow now is not the agent's fault, and is tried again. */
+	(void)daemon_link_send(attempt->link, FRAME_PUBLISHING, NULL, 0, false); /* nobody asks for its id */
 	return attempt_publish(attempt, &made);
 }
 

@@ -111,6 +111,7 @@ static bool take_frame(struct daemon_link *link, struct buffer *attempt)
 	case FRAME_LOG:
 	case FRAME_ASK_LEASE:
 	case FRAME_RESULT:
+	case FRAME_PUBLISHING:
 		CHECK(false); /* they go the other way */
 	}
 	frame_consume(&link->in, &frame);

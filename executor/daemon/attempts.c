@@ -218,6 +218,9 @@ static void take_frame(struct daemon *daemon, struct held *held, const struct fr
 	case FRAME_ASK_LEASE:
 		answer_lease(daemon, held, frame->id);
 		return;
+	case FRAME_PUBLISHING:
+		held->phase_ms = INT64_MAX;
+		return;
 	case FRAME_RESULT:
 		free(held->result);
 		held->result = xstrndup(frame->data, frame->len);

@@ -18,7 +18,7 @@ from kiln_testing.repositories import EMPTY_ENV, git
 from kiln_testing.system import free_folder
 
 SERVER = pathlib.Path(__file__).resolve().parent.parent / "support" / "git-server" / "git_server.py"
-ATTEMPT, ACK, LEASE, PHASE, LOG, ASK_LEASE, RESULT = 1, 3, 4, 5, 6, 7, 8  # executor/frames.h
+ATTEMPT, ACK, LEASE, PHASE, LOG, ASK_LEASE, RESULT, PUBLISHING = 1, 3, 4, 5, 6, 7, 8, 10  # executor/frames.h
 HEADER = struct.Struct("=IIQ")
 TIMEOUT_S = 250
 # git's own check of what is pushed; for .gitmodules, which are only text to Kiln, it is off.
@@ -184,6 +184,8 @@ class Child:
             data = self._read(connection, length)
             if kind == ASK_LEASE:
                 self._send(connection, LEASE, number, {"left_ms": 60000})
+                continue
+            if kind == PUBLISHING:
                 continue
             if kind == RESULT:
                 end.result = json.loads(data)

@@ -285,6 +285,24 @@ def test_what_a_dead_child_said_last_is_not_counted_against_the_one_that_settles
         assert finished["published"] and finished["result"]["commit_sha"] == published and len(finished["result"]["files_changed"]) > 3000
 
 
+def test_a_remote_that_is_slow_before_the_first_announcement_is_not_the_agents_fault(own_executor, agents, site, place):
+    """A later attempt looks at the remote before it announces a commit: longer than committing may take."""
+    executor = own_executor(KILN_COMMIT_TIMEOUT_MS="8000", KILN_GIT_TIMEOUT_MS="10000", KILN_PUBLISH_TIMEOUT_MS="10000")
+    repository = site.repository()
+    git, url = Relay.of_url(repository.url)
+    with contextlib.closing(git):
+        site.credential("relayed", url_prefix=url, username="kiln", token=site.system.env["KILN_GIT_TOKEN"])
+        attempt = executor.attempt(
+            url, agents.write(waiting(place, "echo made >made.txt")), git_fields={"credential": "relayed"}, attempt=2, base_sha=repository.tip(),
+            base_branch="main", earlier=[{"attempt": 1, "commit_sha": "1" * 40}],
+        ).assign()  # fmt: skip
+        attempt.phase("agent")
+        git.set_mode("stall")
+        (place / "go").touch()
+        finished = attempt.finished()
+        assert error_of(finished) == "git_unreachable" and finished["retryable"] and "pushing" not in attempt.phases()
+
+
 def test_an_answer_that_is_lost_after_the_update_is_found_by_the_fence(executor, agents, site):
     repository = site.repository()
     repository.hook(*LOSES_ITS_ANSWER)
