@@ -105,8 +105,30 @@ static void mask_tree(const struct secrets *secrets, cJSON *tree)
 	}
 }
 
+/* As many as the tree of a line that is JSON has: each but the first of an object or array has a comma before it. A
+ * line that is none is refused before a tree is made. */
+static bool has_too_many_values(const char *line, size_t len)
+{
+	bool in_text = false;
+	size_t values = 1;
+	for (size_t at = 0; at < len && values <= AGENT_LINE_MAX_VALUES; at++) {
+		if (in_text && line[at] == '\\')
+			at++;
+		else if (line[at] == '"')
+			in_text = !in_text;
+		else if (!in_text && (line[at] == ',' || line[at] == '[' || line[at] == '{'))
+			values++;
+	}
+	return values > AGENT_LINE_MAX_VALUES;
+}
+
 static void take_line(struct agent_lines *lines, const char *line, size_t len)
 {
+	if (line[0] == '{' && has_too_many_values(line, len)) {
+		attempt_log_left_out(lines->log, (int64_t)len, 1,
+							 "a line of %zu bytes of the agent was left out: too many values", len);
+		return;
+	}
 	CLEANUP(cJSON_Delete_p) cJSON *event = agent_line_parse(line, len);
 	if (event == NULL) {
 		attempt_log_output(lines->log, STREAM_STDOUT, line, len);

@@ -1,7 +1,8 @@
 /*
  * The standard output of an agent that speaks a protocol there: cut into lines; each that is a JSON object is given to
  * the adapter, and what that makes of it to the log; any other line is log as it is. A line over AGENT_LINE_MAX_BYTES
- * is left out, and the log says so.
+ * is left out, and so is an object of more than AGENT_LINE_MAX_VALUES values, each of which takes some hundred bytes of
+ * this process's memory for the two of its text; the log says so.
  */
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "executor/attempt/log.h"
 
 #define AGENT_LINE_MAX_BYTES ((size_t)16 * 1024 * 1024)
+#define AGENT_LINE_MAX_VALUES ((size_t)256 * 1024)
 
 struct agent_lines {
 	const struct code_agent *agent;

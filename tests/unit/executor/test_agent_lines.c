@@ -80,6 +80,47 @@ TEST(a_line_that_is_too_long_is_left_out_and_the_next_is_read)
 	end();
 }
 
+/* As long as it may be, with `filler` as often as fits. */
+static char *long_event(const char *begin_with, const char *filler, const char *end_with, size_t *ret_len)
+{
+	struct buffer text;
+	buffer_init(&text, AGENT_LINE_MAX_BYTES);
+	assert_int_equal(buffer_append_str(&text, begin_with), 0);
+	while (text.len + strlen(filler) + strlen(end_with) <= AGENT_LINE_MAX_BYTES)
+		assert_int_equal(buffer_append_str(&text, filler), 0);
+	assert_int_equal(buffer_append_str(&text, end_with), 0);
+	return buffer_detach(&text, ret_len);
+}
+
+TEST(a_line_of_too_many_values_is_left_out_and_the_next_is_read)
+{
+	static const char *const fillers[] = {"0,", "[],", "{\"\":[[0,0]]},"};
+	static const char next[] = "{\"type\":\"text\",\"part\":{\"text\":\"next\"}}\n";
+	for (size_t i = 0; i < ARRAY_LEN(fillers); i++) {
+		size_t len = 0;
+		CLEANUP(free_p)
+		char *line = long_event("{\"type\":\"text\",\"part\":{\"text\":\"long\"},\"a\":[", fillers[i], "0]}\n", &len);
+		begin("opencode");
+		agent_lines_add(&lines, line, len);
+		assert_null(report.text);
+		agent_lines_add(&lines, next, sizeof(next) - 1);
+		assert_string_equal(report.text, "next");
+		end();
+	}
+}
+
+TEST(a_long_text_is_not_taken_for_many_values)
+{
+	size_t len = 0;
+	CLEANUP(free_p)
+	char *line = long_event("{\"type\":\"text\",\"part\":{\"text\":\"", "[{,\\\",\\\\", "\"}}\n", &len);
+	begin("opencode");
+	agent_lines_add(&lines, line, len);
+	assert_non_null(report.text);
+	assert_int_equal(strncmp(report.text, "[{,\",\\[{", 8), 0);
+	end();
+}
+
 static void becomes(const char *json, size_t len, const char *text)
 {
 	cJSON *tree = agent_line_parse(json, len);
@@ -135,6 +176,8 @@ int main(void)
 		cmocka_unit_test(a_last_line_without_a_line_break_counts),
 		cmocka_unit_test(what_is_no_event_is_only_log),
 		cmocka_unit_test(a_line_that_is_too_long_is_left_out_and_the_next_is_read),
+		cmocka_unit_test(a_line_of_too_many_values_is_left_out_and_the_next_is_read),
+		cmocka_unit_test(a_long_text_is_not_taken_for_many_values),
 		cmocka_unit_test(odd_text_within_an_event_is_mended),
 		cmocka_unit_test(a_secret_is_masked_however_json_spells_it),
 	};
