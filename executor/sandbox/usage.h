@@ -6,9 +6,9 @@
 #include <sys/types.h>
 
 struct process_usage {
-	int64_t
-		memory_bytes; /* resident, shared pages once for each that has them, with what descriptors and threads cost */
-	int64_t cpu_ms;   /* also of ended ones that their parents have waited for */
+	int64_t memory_bytes; /* resident, shared pages once for each that has them, with what descriptors, threads and page
+						 tables cost */
+	int64_t cpu_ms;       /* also of ended ones that their parents have waited for */
 	int64_t processes;
 };
 

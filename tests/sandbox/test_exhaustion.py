@@ -9,6 +9,7 @@ MEMORY = {
     "in one process": "b = bytearray(160 << 20)\nb[::4096] = b'x' * len(b[::4096])\nstay()",
     "in many": "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        b = bytearray(20 << 20)\n        b[::4096] = b'x' * len(b[::4096])\n        time.sleep(60)\n        os._exit(0)\nstay()",
     "by threads whose first has ended": "import ctypes, os, threading\ndef hog():\n    while open('/proc/self/stat').read().rpartition(')')[2].split()[0] != 'Z': time.sleep(0.01)\n    b = bytearray(160 << 20)\n    b[::4096] = b'x' * len(b[::4096])\n    stay()\n    os._exit(0)\nthreading.Thread(target=hog).start()\nctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)",
+    "in page tables": "import mmap\nm = mmap.mmap(-1, 40 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)\nfor i in range(0, len(m), 2 << 20): m[i]\nstay()",
     "shared": "import mmap\nm = mmap.mmap(-1, 160 << 20)\nfor i in range(0, len(m), 4096): m[i] = 1\nstay()",
 }
 DISK = {

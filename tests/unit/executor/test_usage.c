@@ -4,6 +4,7 @@
 #include <linux/kcmp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -157,6 +158,29 @@ TEST(processes_are_counted_with_their_children)
 	end_child(second);
 }
 
+/* In the child: reads the zero page everywhere, by small pages. */
+static void read_far_and_wide(int fd)
+{
+	const size_t len = 8192 * MIB;
+	char *pages = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pages == MAP_FAILED)
+		_exit(1);
+	(void)madvise(pages, len, MADV_NOHUGEPAGE); /* a kernel that has none refuses */
+	for (size_t at = 0; at < len; at += 2 * MIB)
+		(void)((volatile char *)pages)[at];
+	wait_for_end(fd);
+}
+
+TEST(page_tables_are_memory_too)
+{
+	struct process_usage usage;
+	pid_t pid = start_child(MIB, read_far_and_wide);
+	usage_of_processes(pid, &usage);
+	assert_true(usage.memory_bytes >= (int64_t)(16 * MIB));
+	assert_true(usage_exact_memory(pid) >= (int64_t)(16 * MIB));
+	end_child(pid);
+}
+
 TEST(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once)
 {
 	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) != 0)
@@ -207,6 +231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(counting_ends_at_the_limit, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(counting_ends_when_it_is_stopped, folder_make, folder_remove),
 		cmocka_unit_test(processes_are_counted_with_their_children),
+		cmocka_unit_test(page_tables_are_memory_too),
 		cmocka_unit_test(memory_that_a_child_has_from_its_parent_until_exec_is_counted_once),
 		cmocka_unit_test(processor_time_of_ended_children_stays),
 		cmocka_unit_test(a_process_that_is_gone_takes_nothing),
