@@ -237,7 +237,7 @@ static enum step judge(struct publication *p, const struct push_report *report, 
 	if (report->branch.fate == PUSH_UPDATED)
 		return STEP_PUBLISHED;
 	p->looked = false;
-	if (report->atomic_unsupported || report->fence.fate == PUSH_HIDDEN) {
+	if (!p->without_fence && (report->atomic_unsupported || report->fence.fate == PUSH_HIDDEN)) {
 		attempt_log_kiln(&attempt->log, "this remote cannot keep a fence: publishing under the weaker guarantee");
 		p->without_fence = true;
 		return STEP_AGAIN;

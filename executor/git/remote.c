@@ -252,11 +252,17 @@ static void take_words(const char *errors, struct push_report *report)
 	}
 }
 
-/* git's own words: what the server or a hook of its prints has "remote: " before it. */
-static bool tells_of_413(const char *errors)
+/* Whether a line begins with these words of git's own: what the server or a hook of its prints has "remote: " before
+ * it. */
+static bool says(const char *errors, const char *words)
 {
-	static const char words[] = "\nerror: RPC failed; HTTP 413";
-	return str_starts(errors, words + 1) || strstr(errors, words) != NULL;
+	while (*errors != '\0') {
+		if (str_starts(errors, words))
+			return true;
+		errors = strchrnul(errors, '\n');
+		errors += *errors == '\n' ? 1 : 0;
+	}
+	return false;
 }
 
 /* A web server before git's takes no more than so much, and has passed nothing on. */
@@ -272,6 +278,7 @@ static void take_size_refusal(const struct remote_push *push, struct push_report
 static int run_push(const struct git_remote *remote, const struct remote_push *push, const char *const *args,
 					int64_t deadline_ms, struct push_report *report, struct error *err)
 {
+	bool atomic = push->branch_ref != NULL && push->fence_ref != NULL;
 	struct push_reading reading = {.push = push, .report = report};
 	struct git_command command;
 	if (git_command_start(&command, remote, push->git_dir, args, deadline_ms, take_pushed, &reading, err) < 0)
@@ -281,11 +288,12 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 	int status = 0;
 	int rc = git_command_wait(&command, &status, err);
 	const char *errors = command.errors.data;
-	report->atomic_unsupported = strstr(errors, "does not support --atomic") != NULL;
+	report->atomic_unsupported =
+		atomic && !reading.lines && says(errors, "fatal: the receiving end does not support --atomic push");
 	if (report->atomic_unsupported)
 		report->sent = false;
 	take_words(errors, report);
-	if (rc == 0 && !reading.lines && tells_of_413(errors)) {
+	if (rc == 0 && !reading.lines && says(errors, "error: RPC failed; HTTP 413")) {
 		take_size_refusal(push, report);
 	} else if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
 		rc = command_failed(&command, "pushing", status, err);

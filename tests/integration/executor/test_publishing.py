@@ -123,6 +123,16 @@ def test_a_hook_that_declines_is_push_rejected(executor, agents, site):
     assert repository.tip() == base
 
 
+def test_a_hook_that_declines_in_the_words_of_a_server_without_atomic_pushes_is_push_rejected(executor, agents, site):
+    """Its words may be the agent's, when it repeats a commit's message."""
+    repository = site.repository()
+    base = repository.tip()
+    repository.hook("pre-receive", "cat >/dev/null; echo fatal: the receiving end does not support --atomic push >&2; exit 1\n")
+    finished, attempt = executor.run(repository, agents.write(MAKE))
+    assert error_of(finished) == "push_rejected" and not finished["retryable"] and finished["closed"] and repository.tip() == base
+    assert not [line for line in attempt.lines("kiln") if "cannot keep a fence" in line]
+
+
 def test_what_the_remote_does_not_take_in_is_push_rejected_after_a_second_try(executor, agents, site):
     repository = site.repository()
     base = repository.tip()
