@@ -356,7 +356,8 @@ int attempt_publish(struct attempt *attempt, const struct commit_made *made)
 		attempt->outcome.published = true;
 		(void)snprintf(attempt->outcome.commit_sha, sizeof(attempt->outcome.commit_sha), "%s", p.commit_sha);
 		CLEANUP(free_p) char *objects = xasprintf("%s/objects", attempt->workspace.git_dir);
-		mirror_adopt(&attempt->mirror, objects, attempt->branch_ref, &p.commit);
+		if (!attempt->workspace.torn)
+			mirror_adopt(&attempt->mirror, objects, attempt->branch_ref, &p.commit);
 	}
 	if (step == STEP_OVER)
 		settle_unpublished(attempt, (const char(*)[GIT_SHA_SIZE])p.announced, p.announced_len, p.unknown);

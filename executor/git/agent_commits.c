@@ -183,6 +183,7 @@ static int import_from(struct workspace *workspace, const struct git_remote *rem
 		return unusable(&import, why);
 	want(&import, tip, GIT_OBJECT_COMMIT);
 	rc = copy_all(&import, err);
+	workspace->torn = rc > 0; /* parents are taken over before trees */
 	free(import.stack);
 	return rc;
 }

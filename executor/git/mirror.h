@@ -48,6 +48,7 @@ bool mirror_knows(const struct mirror *mirror, const char *remote_ref, git_oid *
 int mirror_fetch(struct mirror *mirror, const struct git_remote *remote, const char *remote_ref, const char *wanted,
 				 git_oid *ret_oid, struct error *err) MUST_CHECK;
 
-/* Takes over a commit that we have published from the objects directory of the attempt. Waits for a fetch for a moment
- * only. What fails is only slower next time. */
+/* Takes over a commit that we have published from the objects directory of the attempt, and all else that is there: an
+ * object that the mirror has counts as one whose parts it has, too (agent_commits.h), so what is torn (workspace.h) must
+ * not come in. Waits for a fetch for a moment only. What fails is only slower next time. */
 void mirror_adopt(struct mirror *mirror, const char *objects_dir, const char *remote_ref, const git_oid *commit);

@@ -103,6 +103,7 @@ int workspace_attach(struct workspace *workspace, const struct mirror *mirror, s
 		if (clear(workspace, "kiln.git", err) < 0 || clear(workspace, "files", err) < 0 ||
 			make_repositories(workspace->root, workspace->agent_config, err) < 0)
 			return -1;
+		workspace->torn = false;
 	}
 	if (git_skeleton_complete(workspace->git_dir, "refs/heads/kiln", mirror->objects, err) < 0)
 		return -1;

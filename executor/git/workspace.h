@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "executor/git/library.h"
@@ -22,6 +24,7 @@ struct workspace {
 	char *root, *files, *home, *tmp, *scratch, *git_dir;
 	char *agent_config;   /* of files/.git */
 	git_repository *repo; /* kiln.git with files/ as its working directory */
+	bool torn;            /* it has objects without all that they refer to */
 };
 
 /* What can be done before there is an attempt: the directories, as STATE/spares/PID of this process. Each would cost a

@@ -110,6 +110,25 @@ def test_a_broken_one_is_not_taken_from_a_build_that_borrows_from_it(executor, a
         assert clone.files() == ["README.md", "one", "other.txt", "three", "two"]
 
 
+def test_what_was_taken_over_of_commits_that_cannot_be_used_does_not_come_into_it(executor, agents, site):
+    """A build that makes the same commits, and makes them whole, would leave out what they refer to."""
+    repository = site.repository()
+    site.server_git(repository, "branch", "other", "main")
+    commits = """
+    cat >/dev/null
+    export GIT_AUTHOR_DATE='@1 +0000' GIT_COMMITTER_DATE='@1 +0000'
+    for n in 1 2; do echo $n >$n; git add $n; git commit -q -m "Number $n"; done
+    """
+    without_a_blob = 'blob=$(git rev-parse HEAD:1); rm -f .git/objects/${blob:0:2}/${blob:2}; echo 3 >3'
+    finished, attempt = executor.run(repository, agents.write(f"{commits}\n{without_a_blob}\n"))
+    assert finished["published"], finished
+    wait_for(lambda: any("an object is missing" in line for line in attempt.lines("kiln")), "the log to tell it")
+    finished, _ = executor.run(repository, agents.write(commits), branch="other")
+    assert finished["published"], finished
+    with repository.clone("other") as clone:
+        assert clone.files() == ["1", "2", "README.md", "src/a.txt"] and clone.git("log", "-2", "--format=%s").splitlines() == ["Number 2", "Number 1"]
+
+
 def test_only_the_attempts_child_keeps_the_mirror_in_its_place(executor, agents, site, place):
     """An agent, or what it leaves, would keep it for as long as it lives."""
     repository = site.repository()
