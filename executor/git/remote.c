@@ -265,6 +265,43 @@ static bool says(const char *errors, const char *words)
 	return false;
 }
 
+/* What git says when it was not let in, by how far it had come: what is told of the answers to its first request, and of
+ * who hung up before the first word, is told before anything is sent; what a web server answers so, it has not passed on.
+ */
+static bool was_refused_at_the_door(const char *errors)
+{
+	static const char *const words[] = {
+		"fatal: Authentication failed for",
+		"fatal: could not read Username",
+		"fatal: could not read Password",
+		"fatal: unable to access '",
+		"fatal: repository '",
+		"fatal: Could not read from remote repository",
+		"error: RPC failed; HTTP 401",
+		"error: RPC failed; HTTP 403",
+		"error: RPC failed; HTTP 404",
+		"error: RPC failed; HTTP 410",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (says(errors, words[i]))
+			return true;
+	}
+	return false;
+}
+
+/* The failure of a push that no ref was told of. */
+static int push_failed(const struct git_command *command, int status, struct push_report *report, struct error *err)
+{
+	(void)command_failed(command, "pushing", status, err); /* returned below */
+	if (err->kind != ERR_DENIED && err->kind != ERR_NOT_FOUND)
+		return -1;
+	if (was_refused_at_the_door(command->errors.data))
+		report->sent = false;
+	else
+		err->kind = ERR_UNAVAILABLE; /* somebody else's words, who may have taken it in */
+	return -1;
+}
+
 /* A web server before git's takes no more than so much, and has passed nothing on. */
 static void take_size_refusal(const struct remote_push *push, struct push_report *report)
 {
@@ -296,9 +333,7 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 	if (rc == 0 && !reading.lines && says(errors, "error: RPC failed; HTTP 413")) {
 		take_size_refusal(push, report);
 	} else if (rc == 0 && !reading.lines && !report->atomic_unsupported) {
-		rc = command_failed(&command, "pushing", status, err);
-		if (err->kind == ERR_DENIED || err->kind == ERR_NOT_FOUND)
-			report->sent = false; /* refused at the door */
+		rc = push_failed(&command, status, report, err);
 	}
 	git_command_release(&command);
 	return rc;

@@ -76,5 +76,5 @@ struct push_report {
 int remote_push(const struct git_remote *remote, const struct remote_push *push, int64_t deadline_ms,
 				struct push_report *ret_report, struct error *err) MUST_CHECK;
 
-/* What standard error of git means; for tests. */
+/* What standard error of git means, without the server's lines ("remote: "); for tests. */
 enum error_kind remote_error_kind(const char *errors);

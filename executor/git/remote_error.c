@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/alloc.h"
 #include "common/base/str.h"
 
 static const struct {
@@ -34,7 +35,22 @@ static const struct {
 	{"returned error: 410", ERR_NOT_FOUND},
 };
 
-enum error_kind remote_error_kind(const char *errors)
+/* Without what the server says over the connection, which may be a hook's words, or an agent's. Heap. */
+static char *gits_own(const char *errors)
+{
+	char *own = xstrdup(errors), *end = own;
+	while (*errors != '\0') {
+		size_t len = strcspn(errors, "\n");
+		len += errors[len] == '\n' ? 1 : 0;
+		if (!str_starts(errors, "remote: "))
+			end = mempcpy(end, errors, len);
+		errors += len;
+	}
+	*end = '\0';
+	return own;
+}
+
+static enum error_kind kind_of(const char *errors)
 {
 	for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
 		if (strstr(errors, meanings[i].text) != NULL)
@@ -47,4 +63,10 @@ enum error_kind remote_error_kind(const char *errors)
 	if (not_found != NULL && not_found < line_end)
 		return ERR_NOT_FOUND;
 	return ERR_UNAVAILABLE;
+}
+
+enum error_kind remote_error_kind(const char *errors)
+{
+	CLEANUP(free_p) char *own = gits_own(errors);
+	return kind_of(own);
 }

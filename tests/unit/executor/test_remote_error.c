@@ -38,6 +38,16 @@ TEST(the_network)
 	assert_int_equal(remote_error_kind("fatal: repository 'x'\nwas ' not found\n"), ERR_UNAVAILABLE);
 }
 
+TEST(what_the_server_says_is_not_taken_for_gits_words)
+{
+	assert_int_equal(remote_error_kind("remote: Permission to x denied\nfatal: the remote end hung up unexpectedly\n"),
+					 ERR_UNAVAILABLE);
+	assert_int_equal(remote_error_kind("remote: fatal: repository 'x' not found\n"), ERR_UNAVAILABLE);
+	assert_int_equal(remote_error_kind("remote: No space left on device\nremote: x is corrupt"), ERR_UNAVAILABLE);
+	assert_int_equal(remote_error_kind("remote: Repository not found.\nfatal: Authentication failed for 'x'\n"),
+					 ERR_DENIED);
+}
+
 TEST(our_own_side)
 {
 	assert_int_equal(remote_error_kind(
@@ -51,9 +61,8 @@ TEST(our_own_side)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(credentials),
-		cmocka_unit_test(repositories_that_are_not_there),
-		cmocka_unit_test(the_network),
+		cmocka_unit_test(credentials),  cmocka_unit_test(repositories_that_are_not_there),
+		cmocka_unit_test(the_network),  cmocka_unit_test(what_the_server_says_is_not_taken_for_gits_words),
 		cmocka_unit_test(our_own_side),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
