@@ -28,7 +28,7 @@ struct process_options {
 	size_t keep_fds_len;
 	bool new_session;     /* setsid; otherwise setpgid: the child always leads its own group */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL, with the getppid() check (docs/protocol.md section 5) */
-	uint64_t limit_nofile, limit_fsize_bytes, limit_nproc; /* 0 = unchanged */
+	uint64_t limit_nofile, limit_fsize_bytes, limit_nproc, limit_data_bytes; /* 0 = unchanged */
 	int cgroup_fd; /* of a cgroup.procs that the child joins before exec; <= 0 = none. The caller's. */
 };
 

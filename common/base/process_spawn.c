@@ -133,6 +133,7 @@ static NORETURN void run_child(const struct plan *plan)
 	set_limit(plan, RLIMIT_NOFILE, options->limit_nofile);
 	set_limit(plan, RLIMIT_FSIZE, options->limit_fsize_bytes);
 	set_limit(plan, RLIMIT_NPROC, options->limit_nproc);
+	set_limit(plan, RLIMIT_DATA, options->limit_data_bytes);
 	signals_reset_in_child();
 
 	int errnum = ENOENT;

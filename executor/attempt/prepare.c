@@ -48,6 +48,8 @@ int attempt_open_remote(struct attempt *attempt)
 		.scratch_dir = attempt->workspace.scratch,
 		.lock_fd = attempt->lock_fd,
 		.timeout_ms = network_timeout_ms(attempt),
+		.memory_bytes = attempt->config->agent_memory_bytes,
+		.file_bytes = attempt->config->agent_disk_bytes,
 		.secrets = &attempt->log.secrets,
 		.said = git_said,
 		.said_ctx = &attempt->log,
@@ -142,12 +144,23 @@ static int list(struct attempt *attempt, git_oid *ret_guess, bool *ret_guessed)
 }
 
 /* What is too large for us is too large for the next attempt. */
-static int check_out_start(struct attempt *attempt, const git_oid *start, bool *ret_corrupt, struct error *err)
+static int reject_too_large(struct attempt *attempt, int rc, const struct error *err)
 {
-	int rc = check_out(attempt, start, ret_corrupt, err);
 	if (rc < 0 && err->kind == ERR_INVALID)
 		(void)outcome_fail(&attempt->outcome, "rejected", false, "%s", err->message); /* rc says it */
 	return rc;
+}
+
+static int fetch_start(struct attempt *attempt, const char *ref, const char *sha, git_oid *ret_start, struct error *err)
+{
+	int rc = mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, ret_start, err);
+	return reject_too_large(attempt, rc, err);
+}
+
+static int check_out_start(struct attempt *attempt, const git_oid *start, bool *ret_corrupt, struct error *err)
+{
+	int rc = check_out(attempt, start, ret_corrupt, err);
+	return reject_too_large(attempt, rc, err);
 }
 
 int attempt_renew_mirror(struct attempt *attempt, struct error *err)
@@ -161,13 +174,12 @@ static int fill(struct attempt *attempt, const char *ref, const char *sha, const
 {
 	bool corrupt = false;
 	git_oid start;
-	int rc = mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err);
+	int rc = fetch_start(attempt, ref, sha, &start, err);
 	corrupt = rc < 0 && err->kind == ERR_INTERNAL;
 	if (rc == 0 && (guess == NULL || !git_oid_equal(guess, &start)))
 		rc = check_out_start(attempt, &start, &corrupt, err);
 	if (rc < 0 && corrupt) {
-		if (attempt_renew_mirror(attempt, err) < 0 ||
-			mirror_fetch(&attempt->mirror, &attempt->remote, ref, sha, &start, err) < 0 ||
+		if (attempt_renew_mirror(attempt, err) < 0 || fetch_start(attempt, ref, sha, &start, err) < 0 ||
 			check_out_start(attempt, &start, &corrupt, err) < 0)
 			return -1;
 		rc = 0;

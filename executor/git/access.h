@@ -29,6 +29,8 @@ struct git_remote {
 	int mirror_fd;           /* the same of a mirror's changes (mirror_lock.h), while it is fetched into; 0 = none */
 	bool may_be_missing;     /* the first push makes it: that a listing does not find it is not `said` */
 	int64_t timeout_ms;      /* of a fetch or push */
+	int64_t memory_bytes;    /* more than git itself needs, of each process of it but a push's; 0 = no limit */
+	int64_t file_bytes;      /* the largest file that git writes; 0 = no limit */
 	struct secrets *secrets; /* learns what the credential holds; NULL: nobody asks */
 	/* Hears what git and the remote have written on standard error, line by line, when a command has ended; of the
 	 * first 32 KiB. NULL = nobody asks. */

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -18,6 +19,7 @@
 #define MAX_LINE_BYTES 8192
 #define MAX_ERROR_BYTES ((size_t)32 * 1024)
 #define AFTER_KILL_MS 10000
+#define OWN_MEMORY_BYTES (INT64_C(64) * 1024 * 1024) /* of git and its libraries */
 
 static const char *const fixed_options[] = {
 	"protocol.version=2",
@@ -62,6 +64,14 @@ static void build_argv(struct arguments *argv, const struct git_access *access, 
 	}
 	for (size_t i = 0; args[i] != NULL; i++)
 		add(argv, args[i]);
+}
+
+/* Not more than we may have ourselves. */
+static uint64_t limit_of(__rlimit_resource_t resource, int64_t bytes)
+{
+	struct rlimit ours;
+	CHECK(getrlimit(resource, &ours) == 0);
+	return ours.rlim_cur < (rlim_t)bytes ? ours.rlim_cur : (rlim_t)bytes;
 }
 
 static int spawn(struct git_command *command, const char *git_dir, const char *const *args, int out_fd, int err_fd,
@@ -115,6 +125,10 @@ static int spawn(struct git_command *command, const char *git_dir, const char *c
 		.new_session = true, /* no terminal to ask on */
 		.die_with_parent = true,
 	};
+	if (remote->memory_bytes > 0)
+		options.limit_data_bytes = limit_of(RLIMIT_DATA, remote->memory_bytes + OWN_MEMORY_BYTES);
+	if (remote->file_bytes > 0)
+		options.limit_fsize_bytes = limit_of(RLIMIT_FSIZE, remote->file_bytes);
 	return process_spawn(&options, &command->pid, err);
 }
 

@@ -11,6 +11,7 @@
 #define LIST_TIMEOUT_MS 60000
 #define SHORT_WAY_MS 10000 /* then git is asked */
 #define DEFAULT_BRANCH "main"
+#define SIGNAL_OF_FILE_LIMIT "25" /* SIGXFSZ */
 
 /* How much a line of git's standard error tells: 0 = nothing. */
 static int rank_line(const char *line)
@@ -65,6 +66,19 @@ static void telling_line(const struct buffer *errors, char *ret, size_t size)
 		text += len + (text[len] == '\n' ? 1 : 0);
 	}
 	copy_clean(best, best_len, ret, size);
+}
+
+/* Whether a line begins with these words of git's own: what the server or a hook of its prints has "remote: " before
+ * it. */
+static bool says(const char *errors, const char *words)
+{
+	while (*errors != '\0') {
+		if (str_starts(errors, words))
+			return true;
+		errors = strchrnul(errors, '\n');
+		errors += *errors == '\n' ? 1 : 0;
+	}
+	return false;
 }
 
 /* The failure of a command that has ended. */
@@ -193,11 +207,25 @@ int remote_list(const struct git_remote *remote, const char *git_dir, const char
 	return start_command(&listing, err) < 0 ? -1 : remote_list_finish(&listing, ret_refs, err);
 }
 
+/* Within the limits that git has been given. */
+static int fetch_failed(const struct git_command *command, int status, struct error *err)
+{
+	const char *errors = command->errors.data;
+	if (says(errors, "fatal: Out of memory"))
+		return error_set(err, ERR_INVALID, "fetching: the repository has objects that take more memory than there is");
+	if (says(errors, "error: index-pack died of signal " SIGNAL_OF_FILE_LIMIT) ||
+		says(errors, "error: unpack-objects died of signal " SIGNAL_OF_FILE_LIMIT))
+		return error_set(err, ERR_INVALID, "fetching: it is over %lld bytes", (long long)command->remote->file_bytes);
+	return command_failed(command, "fetching", status, err);
+}
+
 int remote_fetch(const struct git_remote *remote, const char *git_dir, const char *ref, const char *local_ref,
 				 struct error *err)
 {
 	CLEANUP(free_p) char *refspec = xasprintf("+%s:%s", ref, local_ref);
-	const char *args[] = {"fetch",
+	const char *args[] = {"-c", /* each of more threads has a delta and its base in memory */
+						  "pack.threads=1",
+						  "fetch",
 						  "--quiet",
 						  "--no-tags",
 						  "--no-write-fetch-head",
@@ -212,7 +240,7 @@ int remote_fetch(const struct git_remote *remote, const char *git_dir, const cha
 	int status = 0;
 	int rc = git_command_wait(&command, &status, err);
 	if (rc == 0 && status != 0)
-		rc = command_failed(&command, "fetching", status, err);
+		rc = fetch_failed(&command, status, err);
 	git_command_release(&command);
 	return rc;
 }
@@ -250,19 +278,6 @@ static void take_words(const char *errors, struct push_report *report)
 		}
 		text += len + (text[len] == '\n' ? 1 : 0);
 	}
-}
-
-/* Whether a line begins with these words of git's own: what the server or a hook of its prints has "remote: " before
- * it. */
-static bool says(const char *errors, const char *words)
-{
-	while (*errors != '\0') {
-		if (str_starts(errors, words))
-			return true;
-		errors = strchrnul(errors, '\n');
-		errors += *errors == '\n' ? 1 : 0;
-	}
-	return false;
 }
 
 /* What git says when it was not let in, by how far it had come: what is told of the answers to its first request, and of
@@ -317,8 +332,10 @@ static int run_push(const struct git_remote *remote, const struct remote_push *p
 {
 	bool atomic = push->branch_ref != NULL && push->fence_ref != NULL;
 	struct push_reading reading = {.push = push, .report = report};
+	struct git_remote unbound = *remote;
+	unbound.memory_bytes = 0; /* what it sends was within limits as it was made, and git looks for deltas in threads */
 	struct git_command command;
-	if (git_command_start(&command, remote, push->git_dir, args, deadline_ms, take_pushed, &reading, err) < 0)
+	if (git_command_start(&command, &unbound, push->git_dir, args, deadline_ms, take_pushed, &reading, err) < 0)
 		return -1;
 	command.interruptible = false;
 	report->sent = true;

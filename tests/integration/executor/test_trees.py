@@ -2,6 +2,8 @@
 import subprocess
 import tempfile
 
+import pytest
+
 from executing import EMPTY_ENV
 from kiln_testing.repositories import git
 from kiln_testing.waiting import wait_for
@@ -16,6 +18,22 @@ def seeded(site, script):
         git("commit", "-q", "-m", "First", cwd=folder)
         git("push", "-q", repository.url, "HEAD:refs/heads/main", cwd=folder, credentials=repository.credentials)
     return repository
+
+
+LEFT_BEHIND = "git add big; git commit -q -m Big; git rm -q big; echo x >x; git add x"  # what is checked out is small
+
+
+@pytest.mark.parametrize(
+    "makes, settings, says",
+    [("truncate -s 160M big", {"KILN_AGENT_MEMORY_BYTES": str(64 << 20)}, "more memory than there is"),
+     ("head -c 3M /dev/urandom >big", {"KILN_AGENT_DISK_BYTES": str(1 << 20)}, "over 1048576 bytes")],
+)  # fmt: skip
+def test_a_history_that_is_more_than_a_fetch_may_take_is_rejected(own_executor, agents, site, makes, settings, says):
+    executor = own_executor(**settings)
+    finished, attempt = executor.run(seeded(site, f"{makes}; {LEFT_BEHIND}"), agents.write("cat >/dev/null"))
+    error = finished["result"]["error"]
+    assert error and error["class"] == "rejected" and says in error["message"] and not finished["retryable"], finished["result"]
+    assert "agent" not in attempt.phases()
 
 
 def test_submodules_modes_links_and_attributes_of_the_repository_stay_untouched(executor, agents, site):
