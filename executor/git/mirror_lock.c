@@ -24,17 +24,18 @@ static int open_file(const char *path, const char *name)
 	return open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 }
 
-/* flock has no time-out, hence the polling; the interrupt descriptor ends it early. */
+/* flock has no time-out, hence the polling; the interrupt descriptor ends it early. Whom it does not interrupt leaves it
+ * readable. */
 static int wait_for_lock(int fd, int operation, const struct git_remote *remote, int64_t deadline_ms, struct error *err)
 {
+	bool watch = remote != NULL && remote->interrupted != NULL;
 	while (flock(fd, operation | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return error_set_errno(err, errno, "lock of the mirror");
 		if (clock_boot_ms() >= deadline_ms)
 			return error_set(err, ERR_TIMEOUT, "another build has held the mirror of this repository for too long");
-		struct pollfd ready = {.fd = remote != NULL ? remote->interrupt_fd : -1, .events = POLLIN};
-		if (poll(&ready, 1, POLL_MS) > 0 && remote != NULL && remote->interrupted != NULL &&
-			remote->interrupted(remote->interrupt_ctx))
+		struct pollfd ready = {.fd = watch ? remote->interrupt_fd : -1, .events = POLLIN};
+		if (poll(&ready, 1, POLL_MS) > 0 && watch && remote->interrupted(remote->interrupt_ctx))
 			return error_set(err, ERR_CANCELLED, "cancelled");
 	}
 	return 0;

@@ -1,12 +1,27 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/executor/mirrors.h"
 
+#include <sys/file.h>
+
 #include "executor/git/mirror_lock.h"
 #include "executor/git/mirror_sweep.h"
 
 #define URL "https://h/x.git"
 #define REF "refs/heads/main"
 #define EMPTY_TREE_FOLDER "4b" /* of 4b825dc642cb6eb9a060e54bf8d69288fbee4904 */
+
+/* ---- how often a lock is asked for (linked in the place of libc's) */
+
+static int asked;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int __wrap_flock(int fd, int operation)
+{
+	asked++;
+	return __real_flock(fd, operation);
+}
 
 static struct mirror open_mirror(void)
 {
@@ -141,6 +156,25 @@ TEST(who_waits_for_a_fetch_gives_up_at_the_deadline_or_when_interrupted)
 	mirror_close(&mirror);
 }
 
+/* An attempt that settles leaves a cancel unread. */
+TEST(who_may_not_be_interrupted_waits_without_hurry_whatever_comes)
+{
+	enum { WAIT_MS = 100, BETWEEN_MS = 20 };
+	struct mirror mirror = open_mirror();
+	struct error err = ERROR_INIT;
+	int held = -1, fd = -1, ends[2];
+	assert_int_equal(mirror_lock_fetch(mirror.path, NULL, clock_boot_ms() + 1000, &held, &err), 0);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	const struct git_remote remote = {.interrupt_fd = ends[0]};
+	asked = 0;
+	assert_int_equal(mirror_lock_fetch(mirror.path, &remote, clock_boot_ms() + WAIT_MS, &fd, &err), -1);
+	assert_int_equal(err.kind, ERR_TIMEOUT);
+	assert_true(asked <= WAIT_MS / BETWEEN_MS + 2);
+	assert_int_equal(close(ends[0]) | close(ends[1]) | close(held), 0);
+	mirror_close(&mirror);
+}
+
 /* In FOLDER/kiln.git, as an attempt makes it. */
 static git_oid make_commit(void)
 {
@@ -260,6 +294,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_cannot_be_opened_is_made_again, state_make, folder_remove),
 		cmocka_unit_test_setup_teardown(a_mirror_that_cannot_be_moved_away_is_told, state_make, folder_remove),
 		cmocka_unit_test_setup_teardown(who_waits_for_a_fetch_gives_up_at_the_deadline_or_when_interrupted, state_make,
+										folder_remove),
+		cmocka_unit_test_setup_teardown(who_may_not_be_interrupted_waits_without_hurry_whatever_comes, state_make,
 										folder_remove),
 		cmocka_unit_test_setup_teardown(refs_are_changed_only_with_the_lock, state_make, folder_remove),
 		cmocka_unit_test_setup_teardown(what_could_not_be_taken_over_as_a_whole_is_not_known, state_make,
