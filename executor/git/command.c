@@ -255,18 +255,18 @@ static int wait_turn(struct git_command *command, struct error *err)
 		{.fd = command->err_fd, .events = POLLIN},
 		{.fd = watch ? remote->interrupt_fd : -1, .events = POLLIN},
 	};
-	int left_ms = clock_left_ms(command->deadline_ms);
-	int count = poll(ready, ARRAY_LEN(ready), left_ms);
+	int count = poll(ready, ARRAY_LEN(ready), clock_left_ms(command->deadline_ms));
 	CHECK(count >= 0 || errno == EINTR);
-	if (count <= 0)
-		return left_ms == 0 ? error_set(err, ERR_TIMEOUT, "git has not ended in time") : 0;
-	read_pipe(command, &command->out_fd);
-	read_pipe(command, &command->err_fd);
-	if (ready[0].revents != 0)
-		return 1;
-	if (watch && ready[3].revents != 0 && remote->interrupted(remote->interrupt_ctx))
-		return error_set(err, ERR_CANCELLED, "cancelled");
-	return 0;
+	if (count > 0) {
+		read_pipe(command, &command->out_fd);
+		read_pipe(command, &command->err_fd);
+		if (ready[0].revents != 0)
+			return 1;
+		if (watch && ready[3].revents != 0 && remote->interrupted(remote->interrupt_ctx))
+			return error_set(err, ERR_CANCELLED, "cancelled");
+	}
+	/* Also of one that has more to read at each turn. */
+	return clock_left_ms(command->deadline_ms) == 0 ? error_set(err, ERR_TIMEOUT, "git has not ended in time") : 0;
 }
 
 /* Blanks at a line's end are what the other side would clear a terminal's line by. */
