@@ -74,19 +74,39 @@ static void delivered(void *ctx, const struct kafka_delivery *delivery)
 	deadline_sent(ctx);
 }
 
-void assignment_send(struct service *service, const struct assignment *assignment, struct buffer *body)
+/* Whoever was told, or may have been, has its time from then on; `deadline` NULL: it runs already. */
+static int produce(struct service *service, const struct assignment *assignment, struct buffer *body,
+				   struct deadline *deadline, struct error *err)
 {
-	struct deadline *deadline = deadlines_add(service->deadlines, &assignment->token, &assignment->to);
-	struct error err = ERROR_INIT;
 	buffer_clear(body);
 	if (assignment_write(body, assignment) < 0)
-		(void)error_set(&err, ERR_LIMIT, "too large"); /* requests.c refuses such builds */
+		(void)error_set(err, ERR_INVALID, "too large"); /* requests.c refuses such builds */
 	else if (commands_send_assign(service->commands, assignment->to.worker_id, body->data, body->len,
-								  assignment->traceparent, delivered, deadline, &err) == 0) {
+								  assignment->traceparent, deadline == NULL ? NULL : delivered, deadline, err) == 0)
+		return 0;
+	if (deadline == NULL)
+		return -1;
+	if (err->kind == ERR_LIMIT || err->kind == ERR_UNAVAILABLE) /* for a while */
+		deadline_unsent(deadline);
+	else
+		deadline_sent(deadline);
+	return -1;
+}
+
+void assignment_send(struct service *service, const struct assignment *assignment, struct buffer *body)
+{
+	struct error err = ERROR_INIT;
+	struct deadline *deadline = deadlines_add(service->deadlines, &assignment->token, &assignment->to);
+	if (produce(service, assignment, body, deadline, &err) == 0)
 		releases_follow(service->releases, assignment->to.worker_id);
-		return;
-	}
-	log_warn("assignment not sent, heartbeats will ask for it", "build_id", assignment->token.build_id, "worker_id",
-			 assignment->to.worker_id, "error", err.message, NULL);
-	deadline_sent(deadline);
+	else
+		log_warn("assignment not sent, it will be sent again", "build_id", assignment->token.build_id, "worker_id",
+				 assignment->to.worker_id, "error", err.message, NULL);
+}
+
+int assignment_send_again(struct service *service, const struct assignment *assignment, struct buffer *body,
+						  struct error *err)
+{
+	struct deadline *deadline = deadlines_again(service->deadlines, assignment->token.lease_id);
+	return produce(service, assignment, body, deadline, err);
 }

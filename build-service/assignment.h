@@ -34,6 +34,10 @@ void assignment_mind(struct service *service, const struct build *build);
 void assignment_take_row(struct assignment *assignment, const PGresult *rows, int row);
 /* Appends the JSON. -1: too large for a message. */
 int assignment_write(struct buffer *buf, const struct assignment *assignment) MUST_CHECK;
-/* After the commit: sends it, and starts its accept deadline; what cannot be sent is left to the heartbeats. `body` is
- * for scratch. Any thread. */
+/* After the commit: sends it, and starts its accept deadline. What the producer has no room for is sent again later
+ * (resend.c), and its deadline starts then. `body` is for scratch. Any thread. */
 void assignment_send(struct service *service, const struct assignment *assignment, struct buffer *body);
+/* Once more: when the first time there was no room, its accept deadline starts now. -1: it was not sent; ERR_LIMIT or
+ * ERR_UNAVAILABLE: there is still no room. */
+int assignment_send_again(struct service *service, const struct assignment *assignment, struct buffer *body,
+						  struct error *err) MUST_CHECK;

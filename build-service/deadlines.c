@@ -17,6 +17,7 @@ struct deadline {
 	struct fencing_token token;
 	struct addressee worker;
 	bool in_flight; /* the producer will report */
+	bool unsent;    /* it had no room */
 	bool dropped;   /* and then nobody needs it */
 	int64_t due_ms;
 };
@@ -25,6 +26,7 @@ struct deadlines {
 	pthread_mutex_t lock;
 	int64_t accept_ms;
 	struct map *by_lease;
+	size_t unsent; /* of them */
 };
 
 struct deadlines *deadlines_new(int64_t accept_ms)
@@ -64,6 +66,13 @@ struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing
 	return deadline;
 }
 
+/* Under the lock, and taken out of the map. */
+static void forget(struct deadline *deadline)
+{
+	deadline->owner->unsent -= deadline->unsent;
+	free(deadline);
+}
+
 void deadline_sent(struct deadline *deadline)
 {
 	struct deadlines *deadlines = deadline->owner;
@@ -73,6 +82,46 @@ void deadline_sent(struct deadline *deadline)
 	if (deadline->dropped)
 		free(deadline);
 	mutex_unlock(&deadlines->lock);
+}
+
+void deadline_unsent(struct deadline *deadline)
+{
+	struct deadlines *deadlines = deadline->owner;
+	mutex_lock(&deadlines->lock);
+	deadline->in_flight = false;
+	deadline->unsent = true;
+	deadlines->unsent++;
+	if (deadline->dropped)
+		forget(deadline);
+	mutex_unlock(&deadlines->lock);
+}
+
+size_t deadlines_unsent(struct deadlines *deadlines, struct fencing_token *ret_tokens, size_t max)
+{
+	size_t len = 0;
+	mutex_lock(&deadlines->lock);
+	for (struct map_iter it = {0}; len < max && len < deadlines->unsent && map_next(deadlines->by_lease, &it);) {
+		const struct deadline *deadline = it.value;
+		if (deadline->unsent)
+			ret_tokens[len++] = deadline->token;
+	}
+	mutex_unlock(&deadlines->lock);
+	return len;
+}
+
+struct deadline *deadlines_again(struct deadlines *deadlines, const char *lease_id)
+{
+	mutex_lock(&deadlines->lock);
+	struct deadline *deadline = map_get_str(deadlines->by_lease, lease_id);
+	if (deadline != NULL && deadline->unsent) {
+		deadline->unsent = false;
+		deadline->in_flight = true;
+		deadlines->unsent--;
+	} else {
+		deadline = NULL;
+	}
+	mutex_unlock(&deadlines->lock);
+	return deadline;
 }
 
 void deadlines_start(struct deadlines *deadlines, const struct fencing_token *token, const struct addressee *worker)
@@ -91,8 +140,8 @@ void deadlines_drop(struct deadlines *deadlines, const char *lease_id)
 	struct deadline *deadline = map_take(deadlines->by_lease, lease_id, strlen(lease_id));
 	if (deadline != NULL && deadline->in_flight)
 		deadline->dropped = true;
-	else
-		free(deadline);
+	else if (deadline != NULL)
+		forget(deadline);
 	mutex_unlock(&deadlines->lock);
 }
 
@@ -103,7 +152,7 @@ size_t deadlines_overdue(struct deadlines *deadlines, size_t skip, struct overdu
 	mutex_lock(&deadlines->lock);
 	for (struct map_iter it = {0}; len < max && map_next(deadlines->by_lease, &it);) {
 		const struct deadline *deadline = it.value;
-		if (deadline->in_flight || deadline->due_ms > now_ms)
+		if (deadline->in_flight || deadline->unsent || deadline->due_ms > now_ms)
 			continue;
 		if (skip > 0)
 			skip--;

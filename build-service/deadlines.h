@@ -22,6 +22,13 @@ struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing
 /* The producer's report (or its refusal, `sent` false): the time runs from now on. Without a report it runs as well:
  * the assignment may have been written. */
 void deadline_sent(struct deadline *deadline);
+/* The producer had no room for it: nobody was told, and no time runs until deadlines_again. */
+void deadline_unsent(struct deadline *deadline);
+/* Copies the tokens of up to `max` of those. */
+size_t deadlines_unsent(struct deadlines *deadlines, struct fencing_token *ret_tokens, size_t max);
+/* It is produced once more, and in flight until deadline_sent or deadline_unsent. NULL when it is none of those: its
+ * time runs already, or it is not known here. */
+struct deadline *deadlines_again(struct deadlines *deadlines, const char *lease_id);
 /* Takes over one that somebody else sent; nothing when it is known. */
 void deadlines_start(struct deadlines *deadlines, const struct fencing_token *token, const struct addressee *worker);
 /* Accepted or over. Any thread; nothing when it is not known. */

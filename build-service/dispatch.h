@@ -16,7 +16,7 @@ int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher
 /* Ends the thread after the match under way, and frees it. Not NULL. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 
-/* Sends assignments again that two heartbeats have lacked. Any thread, with a connection of its own; only what is still
- * assigned is sent. */
+/* Sends assignments again. Any thread, with a connection of its own; only what is still assigned is sent. *ret_full: the
+ * producer has no room for the last of them. */
 int dispatch_resend(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
-					struct error *err) MUST_CHECK;
+					bool *ret_full, struct error *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "build-service/batch.h"
+#include "build-service/deadlines.h"
 #include "build-service/dispatch.h"
 #include "build-service/expiry.h"
 #include "build-service/projects_reaper.h"
@@ -23,6 +24,9 @@
 #define LINGER_MS 5
 #define RETRY_MS 1000 /* after a chore failed */
 #define EARLY_EVERY_MS 2000
+/* Assignments that the producer had no room for: so many in one look, and after one that finds it full a pause. */
+#define UNSENT_AT_ONCE 32
+#define FULL_PAUSE_MS 1000
 #define STACK_BYTES ((size_t)1024 * 1024)
 
 struct intake {
@@ -38,6 +42,7 @@ struct intake {
 	uint64_t shards;   /* of the outbox that go with the partitions */
 	int64_t chores_ms; /* not before */
 	int64_t early_ms;
+	int64_t unsent_ms;
 	pthread_t thread;
 };
 
@@ -151,13 +156,29 @@ static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct 
 	return rc;
 }
 
-static int resend(struct intake *intake, struct pg_conn *conn, struct error *err)
+/* Those for which there is no room are lacking in later heartbeats, too. */
+static int resend_lacking(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
 	size_t len;
+	bool full;
 	const struct fencing_token *tokens = batch_resend(intake->batch, &len);
-	if (dispatch_resend(intake->service, conn, tokens, len, err) < 0)
+	if (dispatch_resend(intake->service, conn, tokens, len, &full, err) < 0)
 		return -1;
 	batch_resent(intake->batch);
+	return 0;
+}
+
+static int resend_unsent(struct intake *intake, struct pg_conn *conn, struct error *err)
+{
+	struct fencing_token tokens[UNSENT_AT_ONCE];
+	bool full;
+	if (clock_boot_ms() < intake->unsent_ms)
+		return 0;
+	size_t len = deadlines_unsent(intake->service->deadlines, tokens, UNSENT_AT_ONCE);
+	if (dispatch_resend(intake->service, conn, tokens, len, &full, err) < 0)
+		return -1;
+	if (full)
+		intake->unsent_ms = clock_boot_ms() + FULL_PAUSE_MS;
 	return 0;
 }
 
@@ -191,7 +212,8 @@ static const struct {
 	int (*run)(struct intake *intake, struct pg_conn *conn, struct error *err);
 } chores[] = {
 	{"workers of new partitions", greet_partitions},
-	{"assignments sent again", resend},
+	{"assignments that heartbeats lack", resend_lacking},
+	{"assignments that there was no room for", resend_unsent},
 	{"accept deadlines", strike},
 	{"leases", expire},
 	{"provisional projects", reap_projects},

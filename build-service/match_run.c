@@ -12,11 +12,16 @@
 #include "kiln_build_service_sql.h"
 #include "kiln_matching_sql.h"
 
+/* What the builds of one match ask for, which is read under its lock and sent at once: half of what the producer takes
+ * (common/kafka/producer.c), and the last of them may be larger. */
+#define MATCH_BYTES "33554432"
+
 void match_run_init(struct match_run *run, struct service *service, struct pg_conn *conn)
 {
 	*run = (struct match_run){.service = service, .conn = conn, .tries = conn == NULL};
 	build_set_init(&run->set);
 	run->context = (struct transition_context){.trail = &run->set.trail, .policy = &service->policy};
+	rows_init(&run->chosen, 1);
 	rows_init(&run->chosen_workers, 1);
 	rows_init(&run->claims, 3);
 	rows_init(&run->parked, 1);
@@ -26,6 +31,7 @@ void match_run_release(struct match_run *run)
 {
 	CHECK(run->assignments == NULL && run->workers == NULL);
 	build_set_release(&run->set);
+	rows_release(&run->chosen);
 	rows_release(&run->chosen_workers);
 	rows_release(&run->claims);
 	rows_release(&run->parked);
@@ -56,6 +62,7 @@ void match_run_plan(struct match_run *run, struct pg_pipeline *pipeline)
 {
 	build_set_begin(&run->set);
 	run->candidates_len = run->assigned = 0;
+	run->cut = false;
 	run->found = (struct match_result){.assigned = 0};
 	(void)snprintf(run->fresh_ms, sizeof(run->fresh_ms), "%lld",
 				   (long long)run->service->config->worker_fresh_ms); /* these fit */
@@ -86,6 +93,7 @@ static void see(struct match_run *run, PGresult *const *results)
 
 static void choose(struct match_run *run)
 {
+	rows_clear(&run->chosen);
 	rows_clear(&run->chosen_workers);
 	rows_clear(&run->claims);
 	rows_clear(&run->parked);
@@ -96,6 +104,7 @@ static void choose(struct match_run *run)
 		if (candidate->worker == NULL)
 			continue;
 		build_set_want(&run->set, candidate->build_id);
+		rows_text(&run->chosen, candidate->build_id);
 		rows_text(&run->chosen_workers, candidate->worker->address.worker_id);
 		if (candidate->slot > 0) {
 			rows_text(&run->claims, candidate->project_id);
@@ -121,9 +130,12 @@ static bool build_stands(const struct build *build, const PGresult *locked)
 }
 
 /* A build that was looked at may have been cancelled meanwhile, its worker replaced: then its claim goes with this
- * transaction's other deletes. */
-static void assign(struct match_run *run, const PGresult *workers, const PGresult *locked, const PGresult *claims)
+ * transaction's other deletes. So does that of one whose turn comes after what is known of them (`told`) ends. */
+static void assign(struct match_run *run, const PGresult *workers, const PGresult *locked, const PGresult *claims,
+				   size_t told)
 {
+	size_t turn = 0;
+	run->cut = told < run->chosen.len;
 	for (size_t i = 0; i < run->candidates_len; i++) {
 		const struct match_candidate *candidate = &run->candidates[i];
 		if (candidate->worker == NULL)
@@ -131,7 +143,7 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 		struct build *build = build_set_find(&run->set, candidate->build_id);
 		bool claimed = candidate->slot > 0 && pg_find_row(claims, "build_id", candidate->build_id) >= 0;
 		enum applied applied = APPLIED_ILLEGAL;
-		if (build_stands(build, locked) && worker_stands(workers, &candidate->worker->address) &&
+		if (turn++ < told && build_stands(build, locked) && worker_stands(workers, &candidate->worker->address) &&
 			(claimed || candidate->slot == 0) && !trail_is_full(&run->set.trail))
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
 		if (applied == APPLIED)
@@ -154,13 +166,14 @@ static int lock_and_assign(struct match_run *run, struct error *err)
 	else
 		build_set_pipeline_load(&run->set, &pipeline, &builds);
 	int assignments = (int)pipeline.len;
-	rows_pipeline(&run->set.id_rows, &pipeline, &sql_read_assignments, NULL);
+	rows_pipeline(&run->chosen, &pipeline, &sql_read_assignments, MATCH_BYTES);
 	int claims = run->claims.len == 0 ? -1 : (int)pipeline.len;
 	rows_pipeline(&run->claims, &pipeline, &sql_claim_slots, NULL);
 	int rc = pg_pipeline_run(&pipeline, results, err);
 	if (rc == 0) {
 		build_set_loaded(&run->set, results[builds + 1]);
-		assign(run, results[0], run->tries ? results[builds] : NULL, claims < 0 ? NULL : results[claims]);
+		assign(run, results[0], run->tries ? results[builds] : NULL, claims < 0 ? NULL : results[claims],
+			   (size_t)PQntuples(results[assignments]));
 		run->assignments = results[assignments];
 		results[assignments] = NULL;
 	}
@@ -275,6 +288,7 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 	bool writes = run->found.assigned > 0 || run->found.full > 0;
 	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
 	*ret_again = parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
+	*ret_again |= run->cut && run->assigned > 0;
 	return rc;
 }
 

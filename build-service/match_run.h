@@ -28,7 +28,7 @@ struct match_run {
 	bool tries; /* nothing is waited for */
 	struct build_set set;
 	struct transition_context context;
-	struct rows chosen_workers, claims, parked;
+	struct rows chosen, chosen_workers, claims, parked;
 	int past; /* how many more builds to look at: the last match met some of full projects */
 
 	/* Of the match under way; in the set's arena, but for the result. */
@@ -39,7 +39,8 @@ struct match_run {
 	struct match_candidate *candidates;
 	size_t candidates_len;
 	struct match_result found;
-	size_t assigned;       /* of those found: the others were changed, or locked, by somebody else meanwhile */
+	size_t assigned;       /* of those found: the others were changed, or locked, by somebody else meanwhile, or: */
+	bool cut;              /* the last of those found are left to another match: what they ask for is too much */
 	PGresult *assignments; /* rows of read_assignments.sql; NULL: nobody was assigned */
 };
 

@@ -1,13 +1,19 @@
-/* Assignments that two heartbeats have lacked (docs/protocol.md section 4). */
+/* Assignments that are sent again: those that two heartbeats have lacked, and those that the producer had no room for
+ * (docs/protocol.md section 4). */
 #include <string.h>
 
 #include "build-service/assignment.h"
+#include "build-service/deadlines.h"
 #include "build-service/dispatch.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/str.h"
 #include "common/pg/rows.h"
 #include "kiln_build_service_sql.h"
+
+/* What they ask for is read by so much, and the last of them may be larger. */
+#define AT_ONCE_BYTES "8388608"
+
+enum { ATTEMPTS, BUILDS }; /* statements */
 
 static void read_assignment(const PGresult *rows, int row, struct assignment *ret)
 {
@@ -20,33 +26,49 @@ static void read_assignment(const PGresult *rows, int row, struct assignment *re
 	CHECK(attempt_mode_parse(pg_text(rows, row, "mode"), &ret->mode) == 0);
 }
 
-static void send_again(struct service *service, const PGresult *attempts, int row, const PGresult *builds)
+/* -1: there is no room for it. */
+static int send_again(struct service *service, const PGresult *attempts, int row, const PGresult *builds, int build,
+					  struct buffer *body)
 {
 	char now[CLOCK_RFC3339_SIZE];
 	clock_format_rfc3339(clock_wall_us(), now);
 	struct assignment assignment = {.assigned_at = now};
+	struct error err = ERROR_INIT;
 	read_assignment(attempts, row, &assignment);
-	for (int i = 0; i < PQntuples(builds); i++) {
-		if (!str_equal(pg_text(builds, i, "id"), assignment.token.build_id))
-			continue;
-		CLEANUP(buffer_release_p) struct buffer body;
-		buffer_init(&body, ASSIGNMENT_MAX_BYTES);
-		struct error err = ERROR_INIT;
-		assignment_take_row(&assignment, builds, i);
-		if (assignment_write(&body, &assignment) == 0 &&
-			commands_send_assign(service->commands, assignment.to.worker_id, body.data, body.len,
-								 assignment.traceparent, NULL, NULL, &err) == 0)
-			log_info("assignment sent again", "build_id", assignment.token.build_id, "attempt",
-					 LOG_INT(assignment.token.attempt), "worker_id", assignment.to.worker_id, NULL);
-		return;
-	}
+	assignment_take_row(&assignment, builds, build);
+	if (assignment_send_again(service, &assignment, body, &err) < 0)
+		return err.kind == ERR_LIMIT || err.kind == ERR_UNAVAILABLE ? -1 : 0;
+	log_info("assignment sent again", "build_id", assignment.token.build_id, "attempt",
+			 LOG_INT(assignment.token.attempt), "worker_id", assignment.to.worker_id, NULL);
+	return 0;
 }
 
-int dispatch_resend(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
-					struct error *err)
+/* Up to the first that was not read any more, or for which there is no room (*ret_full). Returns how many are done. */
+static size_t send_what_was_read(struct service *service, const struct fencing_token *tokens, size_t len,
+								 PGresult *const *results, bool *ret_full)
 {
-	if (len == 0)
-		return 0;
+	CLEANUP(buffer_release_p) struct buffer body;
+	buffer_init(&body, ASSIGNMENT_MAX_BYTES);
+	for (size_t i = 0; i < len; i++) {
+		int row = pg_find_row(results[ATTEMPTS], "lease_id", tokens[i].lease_id);
+		int build = pg_find_row(results[BUILDS], "id", tokens[i].build_id);
+		if (row < 0) {
+			deadlines_drop(service->deadlines, tokens[i].lease_id); /* accepted or over */
+			continue;
+		}
+		if (build < 0 && i > 0)
+			return i;
+		if (build >= 0 && send_again(service, results[ATTEMPTS], row, results[BUILDS], build, &body) < 0) {
+			*ret_full = true;
+			return i;
+		}
+	}
+	return len;
+}
+
+static int send_some(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
+					 size_t *ret_done, bool *ret_full, struct error *err)
+{
 	struct rows leases, builds;
 	rows_init(&leases, 3);
 	rows_init(&builds, 1);
@@ -60,12 +82,26 @@ int dispatch_resend(struct service *service, struct pg_conn *conn, const struct 
 	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, conn);
 	rows_pipeline(&leases, &pipeline, &sql_read_assigned_attempts, NULL);
-	rows_pipeline(&builds, &pipeline, &sql_read_assignments, NULL);
+	rows_pipeline(&builds, &pipeline, &sql_read_assignments, AT_ONCE_BYTES);
 	int rc = pg_pipeline_run(&pipeline, results, err);
-	for (int row = 0; rc == 0 && row < PQntuples(results[0]); row++)
-		send_again(service, results[0], row, results[1]);
+	if (rc == 0)
+		*ret_done = send_what_was_read(service, tokens, len, results, ret_full);
 	pg_results_clear(results);
 	rows_release(&leases);
 	rows_release(&builds);
 	return rc;
+}
+
+int dispatch_resend(struct service *service, struct pg_conn *conn, const struct fencing_token *tokens, size_t len,
+					bool *ret_full, struct error *err)
+{
+	bool full = false;
+	for (size_t at = 0; at < len && !full;) {
+		size_t done;
+		if (send_some(service, conn, tokens + at, len - at, &done, &full, err) < 0)
+			return -1;
+		at += done;
+	}
+	*ret_full = full;
+	return 0;
 }

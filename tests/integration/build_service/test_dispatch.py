@@ -212,3 +212,39 @@ def test_a_match_waits_for_its_turn_and_sees_what_came_meanwhile(gateway, worker
     for build in builds:
         executor.run(executor.assigned(build))
         gateway.wait(build, "completed")
+
+
+# 2 MiB: of 64 MiB, which Kafka's producer takes, half is 16 of them.
+LARGE = {"prompt": "x" * 2**20, "variables": {f"v{i}": "x" * 2**16 for i in range(16)}}
+
+
+def large_builds(gateway, worker, shared_database, count, **options):
+    """They wait, and the only worker that may get them is free: (builds, worker, what lets it have them)."""
+    executor = worker(slots=count, labels=["large"], **options)
+    wait_for(lambda: gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
+    executor.quieten()
+    shared_database.sql("update workers set read_until = 1000000 where id = %s", executor.id)
+    project = gateway.project()
+    builds = [gateway.post(project, labels=["large"], **LARGE) for _ in range(count)]
+    for build in builds:
+        gateway.wait_phase(build, "queued")
+    return builds, executor, lambda: shared_database.sql("update workers set read_until = 0 where id = %s", executor.id)
+
+
+def test_a_match_ends_with_what_can_be_sent_at_once_and_another_goes_on(gateway, worker, shared_database):
+    builds, executor, begin = large_builds(gateway, worker, shared_database, 20)
+    begin()
+    for build in builds:
+        executor.assigned(build)
+    matches = shared_database.sql("select count(*) from build_attempts where build_id = any(%s::uuid[]) group by xmin::text order by 1", builds)
+    assert matches == [(4,), (16,)]
+
+
+def test_what_kafkas_producer_has_no_room_for_is_sent_when_it_has(gateway, worker, shared_database):
+    """By nobody's asking: no heartbeat tells that it is lacking. And to the worker that has it, as its first attempt."""
+    builds, executor, begin = large_builds(gateway, worker, shared_database, 40, heartbeat_s=0)
+    with shared_database.system.frozen("KAFKA"):
+        begin()
+        wait_for(lambda: shared_database.sql("select count(*) from build_attempts where held and worker_id = %s", executor.id) == [(40,)], "all to be given away")
+    for build in builds:
+        assert executor.assigned(build)["attempt"] == 1
