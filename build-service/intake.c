@@ -24,6 +24,8 @@
 #define LINGER_MS 5
 #define RETRY_MS 1000 /* after a chore failed */
 #define EARLY_EVERY_MS 2000
+/* That is once a minute: for there to be anything, an instance must have died at the wrong moment. */
+#define HOLDERS_EVERY_LEASES 2
 /* Assignments that the producer had no room for: so many in one look, and after one that finds it full a pause. */
 #define UNSENT_AT_ONCE 32
 #define FULL_PAUSE_MS 1000
@@ -43,6 +45,7 @@ struct intake {
 	int64_t chores_ms; /* not before */
 	int64_t early_ms;
 	int64_t unsent_ms;
+	int64_t holders_ms;
 	pthread_t thread;
 };
 
@@ -110,16 +113,20 @@ static void on_lost(void *ctx, const char *topic, int32_t partition)
 
 /* --- between batches --- */
 
+static void add_owned(const struct intake *intake, struct rows *partitions)
+{
+	for (int32_t partition = 0; partition < topic_find(TOPIC_WORKER_EVENTS)->partitions; partition++) {
+		if (inbox_owns(intake->inbox, TOPIC_WORKER_EVENTS, partition))
+			rows_int(partitions, partition);
+	}
+}
+
 /* After a restore, requests that are read again make attempts that run, by any instance, at workers whose own leases may
  * be over and forgotten by then: once the last of them is committed, all workers are looked at again. */
 static void greet_all_again(struct intake *intake)
 {
-	int partitions = topic_find(TOPIC_WORKER_EVENTS)->partitions;
 	intake->caught_up = true;
-	for (int32_t partition = 0; partition < partitions; partition++) {
-		if (inbox_owns(intake->inbox, TOPIC_WORKER_EVENTS, partition))
-			rows_int(&intake->taken, partition);
-	}
+	add_owned(intake, &intake->taken);
 }
 
 /* Workers of partitions just taken over: their leases and accept deadlines run afresh (docs/protocol.md section 5). */
@@ -153,6 +160,49 @@ static int greet_partitions(struct intake *intake, struct pg_conn *conn, struct 
 	pg_results_clear(results);
 	if (rc == 0)
 		rows_clear(&intake->taken);
+	return rc;
+}
+
+static void mind_holders(struct intake *intake, const PGresult *rows)
+{
+	for (int row = 0; row < PQntuples(rows); row++) {
+		const char *id = pg_text(rows, row, "id");
+		int32_t partition = (int32_t)pg_int(rows, row, "partition", 0);
+		if (leases_minds(intake->leases, id) || !inbox_owns(intake->inbox, TOPIC_WORKER_EVENTS, partition))
+			continue;
+		log_warn("a worker that was not minded holds attempts", "worker_id", id, NULL);
+		leases_watch(intake->leases, id, partition);
+	}
+}
+
+static int read_holders(struct intake *intake, struct rows *partitions, struct pg_conn *conn, struct error *err)
+{
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	pg_pipeline_init(&pipeline, conn);
+	rows_pipeline(partitions, &pipeline, &sql_read_holders, NULL);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0)
+		mind_holders(intake, results[0]);
+	pg_results_clear(results);
+	return rc;
+}
+
+/* An instance that has lost a worker's partition, and does not know it yet, gives it builds without looking at it again
+ * (direct_pipeline_guard). By that commit its new owner may have expired and forgotten the worker. The accept deadline
+ * ends that, unless it goes with its instance. The lease begins anew here: the worker may have been told. */
+static int find_holders(struct intake *intake, struct pg_conn *conn, struct error *err)
+{
+	int64_t now_ms = clock_boot_ms();
+	if (now_ms < intake->holders_ms)
+		return 0;
+	struct rows partitions;
+	rows_init(&partitions, 1);
+	add_owned(intake, &partitions);
+	int rc = partitions.len > 0 ? read_holders(intake, &partitions, conn, err) : 0;
+	rows_release(&partitions);
+	if (rc == 0)
+		intake->holders_ms = now_ms + HOLDERS_EVERY_LEASES * intake->service->config->lease_ms;
 	return rc;
 }
 
@@ -212,6 +262,7 @@ static const struct {
 	int (*run)(struct intake *intake, struct pg_conn *conn, struct error *err);
 } chores[] = {
 	{"workers of new partitions", greet_partitions},
+	{"workers that hold attempts", find_holders},
 	{"assignments that heartbeats lack", resend_lacking},
 	{"assignments that there was no room for", resend_unsent},
 	{"accept deadlines", strike},

@@ -271,6 +271,30 @@ def test_a_new_owner_minds_no_worker_that_is_not_there_and_holds_nothing(place):
     assert len([line for line in service.lines() if line["msg"] == "worker not heard of any more"]) == 12
 
 
+def test_an_attempt_that_a_worker_got_after_it_was_lost_and_forgotten_is_lost_too(place):
+    """As by an instance that did not know of its loss, and was killed when it had committed."""
+    gateway = place.gateway
+    service = place.service(KILN_LEASE_MS="1000")
+    silent = place.worker(works=False)
+    wait_for(lambda: gateway.sql("select state from workers where id = %s", silent.id) == [("active",)], "the worker")
+    silent.freeze()
+    wait_for(lambda: [line for line in service.lines() if line["msg"] == "worker not heard of any more"], "the worker to be lost")
+    build = gateway.post(gateway.project())
+    gateway.wait_phase(build, "queued")
+    with psycopg.connect(place.database.url) as other:
+        other.execute("delete from build_queue where build_id = %s", (build,))
+        other.execute(
+            "insert into build_attempts (build_id, attempt, lease_id, worker_id, incarnation, nonce, mode, state, held)"
+            " select %s, 1, gen_random_uuid(), id, incarnation, nonce, 'run', 'assigned', true from workers where id = %s",
+            (build, silent.id),
+        )
+        other.execute("update build_audit b set phase = 'assigned', attempt = 1, lease_id = a.lease_id, worker_id = a.worker_id from build_attempts a where b.id = a.build_id")
+    wait_for(lambda: gateway.first_attempt(build, "end_reason") == "lease_expired", "the attempt to be lost")
+    place.worker()
+    place.all_ended([build])
+    place.check([build])
+
+
 def test_an_attempt_that_a_restore_makes_at_a_worker_that_is_lost_by_then_is_lost_too(place):
     gateway = place.gateway
     service = place.service(KILN_LEASE_MS="60000")
