@@ -461,6 +461,21 @@ void connection_taken_over(h2o_socket_t *sock)
 	connection->shaken = true;
 }
 
+bool connection_drops(struct loop *loop, h2o_req_t *h2o)
+{
+	h2o_socket_t *sock;
+	if (loop->connections.leaving == 0 || !connection_of(h2o, &sock)->cut)
+		return false;
+	static h2o_generator_t generator = {NULL, NULL};
+	h2o->http1_is_persistent = 0;
+	h2o->res.status = 408; /* goes nowhere: h2o ends a connection with an answer only */
+	h2o->res.reason = answer_phrase(408);
+	h2o->res.content_length = 0;
+	h2o_start_response(h2o, &generator);
+	h2o_send(h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+	return true;
+}
+
 void connection_reset(h2o_req_t *h2o)
 {
 	h2o_socket_t *sock;

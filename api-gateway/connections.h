@@ -52,6 +52,9 @@ void connections_init(struct loop *loop);
 void connection_take(struct loop *loop, h2o_socket_t *sock, size_t asked);
 /* h2o has handed it over to an event stream (streams.h): it waits for nothing that the client owes. */
 void connection_taken_over(h2o_socket_t *sock);
+/* A request that is whole. False: it is to be worked on. True: its client was told that it is not, or its connection was
+ * ended for another's sake, while the rest lay in the kernel, which hands it out all the same; nothing is done for it. */
+bool connection_drops(struct loop *loop, h2o_req_t *h2o);
 /* The client did not take its answer in time. */
 void connection_reset(h2o_req_t *h2o);
 /* At a drain, again and again: what waits for a request ends, what is answered ends with the answer. */

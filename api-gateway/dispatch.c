@@ -180,6 +180,8 @@ static void check_caller(struct request *request)
 
 void dispatch_new(struct loop *loop, h2o_req_t *h2o)
 {
+	if (connection_drops(loop, h2o))
+		return;
 	fields_trim(h2o);
 	struct request *request = request_new(loop, h2o);
 	if (read_head(request) < 0) {

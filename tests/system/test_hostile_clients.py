@@ -1,19 +1,25 @@
 """Clients that are slow, silent or many: each meets a limit, and nobody else notices. Those that are gone: test_gone_clients.py."""
 
 import contextlib
+import fcntl
+import json
 import pathlib
 import resource
 import select
+import signal
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
 from kiln_testing import raw
-from kiln_testing.agents import waiting_spec
-from kiln_testing.client import Client
+from kiln_testing.agents import WAITS, spec, waiting_spec
+from kiln_testing.client import Client, key
 from kiln_testing.raw import nothing_is_left, open_connections, serves
 from kiln_testing.services import cpu_seconds, ready_gateway
 from kiln_testing.streams import EventStream
+from kiln_testing.system import is_stopped
 from kiln_testing.waiting import wait_for
 
 SHORT_MS = 1500
@@ -151,6 +157,79 @@ def test_bodies_that_never_come_keep_nobody_out(kiln):
         (answer,) = raw.answers(raw.read_all(holding[0]))
         assert answer.status == 503 and answer.slug == "overloaded" and answer.headers["retry-after"]
         assert cut_for(gateway, "room") > 0 and cut_for(gateway, "body") == 0
+
+
+class Keyed:
+    """A POST of a build with a key, in pieces; and whether it was executed."""
+
+    def __init__(self, kiln):
+        self.path = f"/projects/{kiln.project()['id']}/builds"
+        self.headers = key()
+        body = json.dumps(waiting_spec()).encode()
+        fields = (TYPE, f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in self.headers.items()))
+        self.start = raw.head(kiln.api.token, "POST", self.path, *fields) + body[:-1]
+        self.rest = body[-1:]
+
+    def was_executed(self, there):
+        """The key's first record decides, and records with one key keep their order."""
+        return there.post(self.path, spec("other", **WAITS), headers=self.headers, expect=(202, 422)).status_code == 422
+
+
+def deliver(sock, data):
+    """Sends it; it lies with the other side then, whether or not that runs."""
+    sock.sendall(data)
+    unacknowledged = bytearray(4)
+
+    def is_there():
+        fcntl.ioctl(sock, termios.TIOCOUTQ, unacknowledged)
+        return struct.unpack("i", unacknowledged) == (0,)
+
+    wait_for(is_there, "the other side's kernel to have it")
+
+
+@contextlib.contextmanager
+def standing_still(gateway):
+    gateway.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: is_stopped(gateway.process.pid), "the gateway to stand still")
+        yield
+    finally:
+        gateway.process.send_signal(signal.SIGCONT)
+
+
+ONE_PLACE = {"KILN_MAX_CONNECTIONS": "1", "KILN_THREADS": "1", "KILN_BODY_TIMEOUT_MS": "600000"}
+
+
+def take_the_place(kiln, gateway, sock, rest, not_before):
+    """A new client comes while the rest of a request does. A loop that finds both together takes the client first, and makes room for it."""
+    with contextlib.ExitStack() as stack:
+        with standing_still(gateway):
+            new = stack.enter_context(raw.connect(gateway.url))
+            deliver(new, raw.head(kiln.api.token, "GET", "/me", "Connection: close"))
+            deliver(sock, rest)
+            wait_for(lambda: time.monotonic() > not_before, "the time to come")
+        assert [answer.status for answer in raw.answers(raw.read_all(new))] == [200]
+
+
+def test_a_body_that_is_refused_for_room_starts_no_build_though_its_rest_has_come(kiln):
+    post = Keyed(kiln)
+    with ready_gateway(kiln.system, **ONE_PLACE) as gateway, raw.connect(gateway.url) as late:
+        late.sendall(post.start)
+        wait_for(lambda: gateway.metric("kiln_http_unread_bytes") > 0, "a sweep to see it")
+        take_the_place(kiln, gateway, late, post.rest, time.monotonic() + 1.1)  # ROOM_AGE_MS: it is no young one then
+        (answer,) = raw.answers(raw.read_all(late))
+        assert answer.status == 503 and answer.slug == "overloaded"
+        assert not post.was_executed(kiln.at(gateway))
+
+
+def test_a_request_on_a_connection_that_made_room_before_it_was_read_is_not_executed(kiln):
+    post = Keyed(kiln)
+    with ready_gateway(kiln.system, **ONE_PLACE) as gateway, raw.connect(gateway.url) as kept:
+        kept.sendall(raw.head(kiln.api.token, "GET", "/me"))
+        assert raw.read_answer(kept).status == 200
+        take_the_place(kiln, gateway, kept, post.start + post.rest, time.monotonic())
+        assert raw.read_all(kept) == b""
+        assert not post.was_executed(kiln.at(gateway))
 
 
 def test_the_largest_unfinished_requests_go_when_they_take_too_much_memory(kiln):
