@@ -302,18 +302,15 @@ static bool find_template(struct request *request, const struct spec *spec)
 	return false;
 }
 
-/* Everything between the body and the record. False: as find_project. */
-static bool prepare(struct request *request, const cJSON *body, struct build_request *build)
+/* Everything between the schema, whose problems are there already, and the record. False: request->answer is made. */
+static bool prepare(struct request *request, struct build_request *build, struct schema_problems *problems)
 {
 	struct buffer *prompt = &request->loop->scratch;
-	struct schema_problems problems = {0};
 	int priority;
-	bool fine = schema_validate(request->gateway->bodies.build_spec, body, &problems);
-	build_request_check(build, &problems);
-	build_request_render(build, prompt, &problems);
-	if (!fine || problems.len > 0) {
-		(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
-		schema_problems_release(&problems);
+	build_request_check(build, problems);
+	build_request_render(build, prompt, problems);
+	if (problems->len > 0) {
+		(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, problems);
 		return false;
 	}
 	if (!build_request_priority(build, &priority)) {
@@ -325,12 +322,21 @@ static bool prepare(struct request *request, const cJSON *body, struct build_req
 	return true;
 }
 
-/* A key that stands for a build already is answered here, whatever would be said of the body today. False: as
+/* Of a body that the schema refuses no build was ever made: it is not written in its canonical form, which may take
+ * seconds for a megabyte of numbers, and its hash (zeros) is no other's. */
+static void hash_body(struct request *request, const cJSON *body, bool fine, struct build_request *build)
+{
+	if (request->keyed != NULL) /* it comes back with its key's answer */
+		memcpy(build->request_hash, request->keyed->hash, sizeof(build->request_hash));
+	else if (fine)
+		build_request_hash(body, &request->loop->scratch, build->request_hash);
+}
+
+/* A key that stands for a build already is answered here, whatever else would be said of the body today. False: as
  * find_project. */
-static bool check_key(struct request *request, const cJSON *body, struct build_request *build, bool *ret_waits)
+static bool check_key(struct request *request, struct build_request *build, bool *ret_waits)
 {
 	enum key_verdict verdict;
-	build_request_hash(body, &request->loop->scratch, build->request_hash);
 	if (keyed_post_begin(request, build->build_id, build->request_hash, ret_waits, &verdict) < 0)
 		return false;
 	if (*ret_waits) {
@@ -354,31 +360,46 @@ static int read_body(struct request *request, cJSON **ret_body)
 	return rc;
 }
 
-/* As build_accept, once the project is known. */
-static bool accept_body(struct request *request)
+/* As build_accept; `problems` are the schema's with the body. */
+static bool accept_checked(struct request *request, const cJSON *body, struct schema_problems *problems)
 {
 	bool waits = false;
-	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
 	struct build_request build = {
 		.gateway = request->gateway, .request = request, .token = request->token, .pointer = ""};
-	if (read_body(request, &body) < 0)
-		return true;
 	uint8_t random[8];
 	loop_random(request->loop, random, sizeof(random)); /* random_bytes would be a system call */
 	if (accept_make_id(request, ACCEPT_ROUTE_BUILDS, request->project->id, random, build.build_id) < 0)
 		return true;
 	request_set_build(request, build.build_id);
-	if (request->idempotency_key.data != NULL && !check_key(request, body, &build, &waits))
-		return !waits;
+	if (request->idempotency_key.data != NULL) {
+		hash_body(request, body, problems->len == 0, &build);
+		if (!check_key(request, &build, &waits))
+			return !waits;
+	}
 	spec_find(body, &build.spec);
 	if (!find_template(request, &build.spec))
 		return false;
 	build.project = request->project;
 	build.template = request->template;
 	build.provisional = request->project->provisional;
-	if (!prepare(request, body, &build))
+	if (!prepare(request, &build, problems))
 		return true;
 	return produce(request);
+}
+
+/* As build_accept, once the project is known. */
+static bool accept_body(struct request *request)
+{
+	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
+	if (read_body(request, &body) < 0)
+		return true;
+	struct schema_problems problems = {0};
+	/* What it finds is looked at later. */
+	(void)schema_validate(request->gateway->bodies.build_spec, body, &problems);
+	bool made = accept_checked(request, body, &problems);
+	if (problems.len > 0) /* it is large: most requests need not clear it */
+		schema_problems_release(&problems);
+	return made;
 }
 
 bool build_accept(struct request *request)

@@ -22,6 +22,8 @@ struct work {
 	struct db db;
 	cJSON *body;
 	const cJSON *project_body, *build_body;
+	bool fine; /* the schema takes the body */
+	struct schema_problems problems;
 	PGresult *rows; /* the project's row */
 	struct project *project;
 	bool tells; /* the secret */
@@ -34,6 +36,7 @@ static void work_release(struct work *work)
 {
 	explicit_bzero(&work->secret, sizeof(work->secret));
 	buffer_release(&work->prompt);
+	schema_problems_release(&work->problems);
 	project_unref(work->project);
 	PQclear(work->rows);
 	cJSON_Delete(work->body);
@@ -56,13 +59,12 @@ static int find_template(struct work *work)
 	return 0;
 }
 
-/* The rules of the build that look at its project: the existing one, or what the body makes (`fine`: and the schema
- * takes it). */
-static void check_build(struct work *work, bool fine, struct schema_problems *problems)
+/* The rules of the build that look at its project: the existing one, or what the body makes. */
+static void check_build(struct work *work)
 {
 	static char some[] = ""; /* what is wrong with the project's own has been told */
 	CLEANUP(project_values_release) struct project_values values = {0};
-	if (fine)
+	if (work->fine)
 		project_values_from(&values, work->project_body);
 	const cJSON *agent = json_get(work->project_body, "agent");
 	bool has_none = cJSON_IsObject(work->project_body) && (agent == NULL || cJSON_IsNull(agent));
@@ -70,8 +72,8 @@ static void check_build(struct work *work, bool fine, struct schema_problems *pr
 	if (stand_in.agent == NULL && !has_none)
 		stand_in.agent = some;
 	work->build.project = work->project != NULL ? work->project : &stand_in;
-	build_request_check(&work->build, problems);
-	build_request_render(&work->build, &work->prompt, problems);
+	build_request_check(&work->build, &work->problems);
+	build_request_render(&work->build, &work->prompt, &work->problems);
 	work->build.project = NULL;
 }
 
@@ -79,19 +81,15 @@ static void check_build(struct work *work, bool fine, struct schema_problems *pr
 static int validate(struct work *work)
 {
 	struct request *request = work->request;
-	struct schema_problems problems = {0};
-	bool fine = schema_validate(request->gateway->bodies.create_and_build, work->body, &problems);
 	if (cJSON_IsObject(work->project_body))
-		project_check(request->gateway, work->project_body, "/project", &problems);
+		project_check(request->gateway, work->project_body, "/project", &work->problems);
 	if (cJSON_IsObject(work->project_body) && work->project == NULL)
-		project_check_base(request->gateway, work->project_body, "/project", &problems);
+		project_check_base(request->gateway, work->project_body, "/project", &work->problems);
 	if (cJSON_IsObject(work->build_body))
-		check_build(work, fine, &problems);
-	if (fine && problems.len == 0)
+		check_build(work);
+	if (work->fine && work->problems.len == 0)
 		return 0;
-	(void)problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &problems);
-	schema_problems_release(&problems);
-	return -1;
+	return problem_answer_errors(request, PROBLEM_VALIDATION_FAILED, &work->problems);
 }
 
 /* JSON texts by value: Postgres writes jsonb with its own blanks and order. */
@@ -358,7 +356,8 @@ bool create_and_build(struct request *request)
 	work.build = (struct build_request){
 		.gateway = request->gateway, .request = request, .token = request->token, .pointer = "/build"};
 	spec_find(work.build_body, &work.build.spec);
-	if (request->idempotency_key.data != NULL)
+	work.fine = schema_validate(request->gateway->bodies.create_and_build, work.body, &work.problems);
+	if (work.fine && request->idempotency_key.data != NULL) /* else no build was ever made of it: accept.c */
 		hash_body(&work);
 	if (find_project(&work) < 0 || check_known_key(&work) < 0 || find_template(&work) < 0 || validate(&work) < 0 ||
 		check_token(&work) < 0 || settle_project(&work) < 0)

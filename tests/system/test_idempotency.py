@@ -1,12 +1,13 @@
 """Idempotency-Key: the same request is one build."""
 
 import concurrent.futures
+import json
 import uuid
 
 import pytest
 from kiln_testing.agents import WAITS, spec, waiting_spec
 from kiln_testing.client import key, slug
-from kiln_testing.services import ready_gateway
+from kiln_testing.services import cpu_seconds, ready_gateway
 from kiln_testing.waiting import wait_for
 
 
@@ -45,6 +46,45 @@ def test_another_body_with_the_same_key_is_422(kiln):
     assert kiln.build(task)["spec"]["agent"]["command"] == "none"
     kiln.tap.wait_type(task, "build.pending")
     assert [item["task_id"] for item in kiln.api.pages(path)] == [task]
+
+
+def routes(kiln):
+    """(path, a body with these fields in its build), of the two that take one."""
+    project = kiln.project()
+    return [
+        (f"/projects/{project['id']}/builds", lambda **fields: waiting_spec(**fields)),
+        ("/project/create-and-build", lambda **fields: {"project": {"name": project["name"]}, "build": waiting_spec(**fields)}),
+    ]
+
+
+each_route = pytest.mark.parametrize("number", [0, 1], ids=["builds", "create-and-build"])
+
+
+@each_route
+def test_a_body_that_is_no_build_is_another_body_of_a_key_that_is_known(kiln, number):
+    path, body = routes(kiln)[number]
+    headers = key()
+    for slug_of_key in ("validation-failed", "idempotency-key-reused"):
+        for _ in range(2):
+            assert slug(kiln.api.post(path, body(unknown=1), headers=headers, expect=422)) == slug_of_key
+        kiln.api.post(path, body(), headers=headers, expect=202)
+
+
+@each_route
+def test_a_body_that_is_no_build_costs_with_a_key_about_what_it_costs_without(kiln, second, number):
+    """Numbers that take long to write in their one canonical form, which a key's body has."""
+    path, body = routes(kiln)[number]
+    there = kiln.at(second)
+    content = json.dumps(body(unknown=[0])).replace("[0]", "[" + ",".join(["1.2345678901234567e-310"] * 40_000) + "]").encode()
+
+    def cost(headers):
+        begin = cpu_seconds(second.process.pid)
+        for _ in range(5):
+            answer = there.post(path, content=content, headers={"Content-Type": "application/json"} | headers, expect=422)
+            assert slug(answer) == "validation-failed"
+        return cpu_seconds(second.process.pid) - begin
+
+    assert cost(key()) < 8 * cost({})  # it is read twice; writing all of its numbers costs twenty times as much
 
 
 def test_the_same_body_written_otherwise_is_the_same_body(kiln):
