@@ -6,8 +6,8 @@
 #include "api-gateway/fill.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/keyed_post.h"
-#include "api-gateway/lend.h"
 #include "api-gateway/own_records.h"
+#include "api-gateway/record_send.h"
 #include "api-gateway/request_key.h"
 #include "api-gateway/server.h"
 #include "common/base/clock.h"
@@ -43,7 +43,6 @@ int accept_make_id(struct request *request, const char *route, const char *scope
 }
 
 #define LINK_MAX 64
-#define SEND_WAIT_MS 1900
 
 /* "/builds/ID" and what follows; an id has 36 characters. */
 static size_t link_to(const char *build_id, const char *rest, size_t rest_len, char ret[LINK_MAX])
@@ -257,10 +256,8 @@ int accept_send(struct request *request, struct db *db, const struct build_reque
 	struct error err = ERROR_INIT;
 	struct kafka_delivery place;
 	request_set_build(request, build->build_id);
-	if (lend_take_effect(request, &err) < 0 ||
-		kafka_produce_wait_place(request->gateway->producer, &message, clock_boot_ms() + SEND_WAIT_MS, &place, &err) <
-			0)
-		return accept_problem(request, err.kind == ERR_TIMEOUT ? ERR_UNKNOWN : err.kind);
+	if (record_send(request, &message, &place, &err) < 0)
+		return accept_problem(request, err.kind);
 	if (request->idempotency_key.data != NULL) {
 		enum key_verdict verdict =
 			keyed_post_confirm_waiting(request, db, build->build_id, build->request_hash, &place);

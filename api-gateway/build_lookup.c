@@ -97,15 +97,20 @@ static void look_again_later(void)
 	clock_pause_ms(LOOK_AGAIN_MS);
 }
 
-/* Absent from both at first sight. */
-static int prove(struct request *request, struct db *db, struct build_found *found)
+static int undecidable(struct request *request, const char *detail, enum wait_end *ret_end)
+{
+	*ret_end = WAIT_MISSED;
+	return problem_answer(request, PROBLEM_UNDECIDABLE, "%s", detail);
+}
+
+static int seek_proof(struct request *request, struct db *db, struct build_found *found, enum wait_end *ret_end)
 {
 	struct recent_builds *recent = request->gateway->recent;
 	int32_t partition = tail_partition(request->param);
 	int64_t deadline_ms = clock_boot_ms() + PROOF_MS, end, applied = 0;
 	struct error err = ERROR_INIT;
 	if (tail_end_offsets(request->gateway->tail, &partition, 1, ASK_KAFKA_MS, &end, &err) < 0)
-		return problem_answer(request, PROBLEM_UNDECIDABLE, "Kafka does not answer, and the build is not known yet.");
+		return undecidable(request, "Kafka does not answer, and the build is not known yet.", ret_end);
 	for (;;) {
 		int64_t now_ms = clock_boot_ms();
 		bool tail_is_there = recent_builds_wait(recent, partition, end, now_ms + LOOK_AGAIN_MS);
@@ -113,6 +118,7 @@ static int prove(struct request *request, struct db *db, struct build_found *fou
 		case SEEN:
 			return 0;
 		case FAILED:
+			*ret_end = WAIT_UNTOLD;
 			return problem_answer(request, PROBLEM_DATABASE_UNAVAILABLE, "The database does not answer.");
 		case ABSENT:
 			break;
@@ -125,11 +131,24 @@ static int prove(struct request *request, struct db *db, struct build_found *fou
 		if (applied >= end || (covered && recent_builds_cover(recent, partition, applied, end)))
 			return not_found(request);
 		if (now_ms >= deadline_ms)
-			return problem_answer(request, PROBLEM_UNDECIDABLE,
-								  "Requests are being applied; whether this build is among them is not known yet.");
+			return undecidable(
+				request, "Requests are being applied; whether this build is among them is not known yet.", ret_end);
 		if (tail_is_there)
 			look_again_later(); /* what the tail lacks only Postgres can tell */
 	}
+}
+
+/* Absent from both at first sight. */
+static int prove(struct request *request, struct db *db, struct build_found *found)
+{
+	struct wait_limit *limit = &request->gateway->proofs;
+	if (!wait_limit_enter(limit, clock_boot_ms()))
+		return problem_answer(request, PROBLEM_UNDECIDABLE,
+							  "Whether there is such a build cannot be told now, and others wait for as much.");
+	enum wait_end end = WAIT_CAME;
+	int rc = seek_proof(request, db, found, &end);
+	wait_limit_leave(limit, end, clock_boot_ms());
+	return rc;
 }
 
 static int find(struct request *request, struct db *db, bool to_wish, struct build_found *found)
@@ -183,7 +202,7 @@ int build_lookup_to_wish(struct request *request, struct db *ret_db, struct buil
 	return take_and_look_up(request, ret_db, true, ret_found);
 }
 
-int build_lookup_wait_applied(struct request *request, struct db *db)
+static int wait_applied(struct request *request, struct db *db, enum wait_end *ret_end)
 {
 	int32_t partitions[PARTITIONS_MAX];
 	int64_t ends[PARTITIONS_MAX], deadline_ms = clock_boot_ms() + PROOF_MS;
@@ -193,8 +212,7 @@ int build_lookup_wait_applied(struct request *request, struct db *db)
 	for (size_t i = 0; i < count; i++)
 		partitions[i] = (int32_t)i;
 	if (tail_end_offsets(request->gateway->tail, partitions, count, ASK_KAFKA_MS, ends, &err) < 0)
-		return problem_answer(request, PROBLEM_UNDECIDABLE,
-							  "Kafka does not answer; there may be builds that are not known yet.");
+		return undecidable(request, "Kafka does not answer; there may be builds that are not known yet.", ret_end);
 	CLEANUP(buffer_release_p) struct buffer array;
 	buffer_init(&array, 4096);
 	struct json_writer w;
@@ -206,12 +224,26 @@ int build_lookup_wait_applied(struct request *request, struct db *db)
 	CHECK(buffer_ok(&array));
 	for (;;) {
 		CLEANUP(pg_result_p) PGresult *result = NULL;
-		if (pg_query(db->conn, &sql_requests_applied, PG_PARAMS(array.data), 1, &result, &err) < 0)
+		if (pg_query(db->conn, &sql_requests_applied, PG_PARAMS(array.data), 1, &result, &err) < 0) {
+			*ret_end = WAIT_UNTOLD;
 			return db_problem(request, &err);
+		}
 		if (pg_bool(result, 0, "applied"))
 			return 0;
 		if (clock_boot_ms() >= deadline_ms)
-			return problem_answer(request, PROBLEM_UNDECIDABLE, "Accepted builds are still being applied.");
+			return undecidable(request, "Accepted builds are still being applied.", ret_end);
 		look_again_later();
 	}
+}
+
+int build_lookup_wait_applied(struct request *request, struct db *db)
+{
+	struct wait_limit *limit = &request->gateway->proofs;
+	if (!wait_limit_enter(limit, clock_boot_ms()))
+		return problem_answer(request, PROBLEM_UNDECIDABLE,
+							  "What builds there are cannot be told now, and others wait for as much.");
+	enum wait_end end = WAIT_CAME;
+	int rc = wait_applied(request, db, &end);
+	wait_limit_leave(limit, end, clock_boot_ms());
+	return rc;
 }

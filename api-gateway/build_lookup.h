@@ -5,7 +5,8 @@
  *   The end E of the id's request partition is read first. 404 then takes one Postgres snapshot that has no row of the
  *   build, and in which all records below E are applied; or those below some N, while the tail has seen all from N to
  *   E.
- *   Until there is one the request waits, a second at most; then it is answered with 503.
+ *   Until there is one the request waits, a second at most; then it is answered with 503. So it is at once while others
+ *   have waited in vain, and enough of them wait again (wait_limit.h).
  *
  * The tail's word is "pending", and counts beside a Postgres that answers and has no row. While Postgres does not, the
  * build may have been applied, and shown by another gateway as more: nothing is shown of it but 503, for a status once

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "api-gateway/config.h"
+#include "api-gateway/wait_limit.h"
 #include "common/base/list.h"
 #include "common/http/address_guard.h"
 #include "common/json/schema.h"
@@ -62,6 +63,8 @@ struct gateway {
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;
+	struct wait_limit sends;  /* of workers, for Kafka (record_send.h) */
+	struct wait_limit proofs; /* as well, for a proof (build_lookup.h) */
 	struct build_reads *build_reads;
 	struct streams *streams;
 	struct artifact_store *artifacts; /* NULL: there is none here */

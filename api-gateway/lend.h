@@ -1,7 +1,8 @@
 /*
  * A request while another thread works on it: a worker (workers.h) or a look-up (build_reads.h). It is answered within
- * KILN_REQUEST_TIMEOUT_MS in any case; what comes of it later is dropped. The answer of its deadline is true of all
- * that comes later, too (stage.h): that nothing was done, or outcome-unknown with the build that it may have started.
+ * KILN_REQUEST_TIMEOUT_MS in any case, and one that sends a record (ROUTE_SENDS) within 2 s while Kafka does not answer;
+ * what comes of it later is dropped. The answer of its deadline is true of all that comes later, too (stage.h): that
+ * nothing was done, or outcome-unknown with the build that it may have started.
  */
 #pragma once
 

@@ -23,6 +23,7 @@ enum route_flags {
 	/* Answers with a file of any type: the pattern's last {…} takes the rest of the path, slashes included
 	 * (request->rest, as it came; the parameter is the {…} before it), Range counts and Accept does not. */
 	ROUTE_FILE = 8,
+	ROUTE_SENDS = 16, /* the handler waits on a worker for Kafka to take a record (record_send.h) */
 };
 
 struct route {

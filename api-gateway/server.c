@@ -177,6 +177,8 @@ static void init_loop(struct loop *loop)
 	h2o_multithread_register_receiver(loop->ctx.queue, &loop->control, on_control);
 	h2o_timeout_init(loop->ctx.loop, &loop->accept_timeout, ACCEPT_DEADLINE_MS);
 	h2o_timeout_init(loop->ctx.loop, &loop->request_timeout, (uint64_t)config->request_timeout_ms);
+	int64_t rest_ms = config->request_timeout_ms - ACCEPT_DEADLINE_MS;
+	h2o_timeout_init(loop->ctx.loop, &loop->rest_timeout, rest_ms > 0 ? (uint64_t)rest_ms : 0);
 	h2o_timeout_init(loop->ctx.loop, &loop->pause_timeout, PAUSE_MS);
 	loop->pause.cb = on_pause_over;
 	loop->streams = stream_hub_new(loop);

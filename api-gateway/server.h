@@ -36,6 +36,7 @@ struct loop {
 	h2o_multithread_receiver_t control;  /* server_leave, server_drain */
 	h2o_timeout_t accept_timeout;        /* ACCEPT_DEADLINE_MS */
 	h2o_timeout_t request_timeout;       /* KILN_REQUEST_TIMEOUT_MS */
+	h2o_timeout_t rest_timeout;          /* what of that is left after ACCEPT_DEADLINE_MS, if anything is */
 	h2o_timeout_t pause_timeout;         /* before accepting again after EMFILE */
 	h2o_timeout_entry_t pause;
 	int64_t complain_ms; /* of descriptors, not before that */

@@ -1,10 +1,7 @@
 #include "api-gateway/wish.h"
 
-#include "api-gateway/lend.h"
-#include "common/base/clock.h"
+#include "api-gateway/record_send.h"
 #include "common/base/ids.h"
-
-#define WAIT_MS 1900
 
 int wish_send(struct request *request, const struct wish *wish, struct error *err)
 {
@@ -26,11 +23,6 @@ int wish_send(struct request *request, const struct wish *wish, struct error *er
 		.data_len = wish->data_len,
 		.event = &event,
 	};
-	if (lend_take_effect(request, err) < 0)
-		return -1;
-	if (kafka_produce_wait(request->gateway->producer, &message, clock_boot_ms() + WAIT_MS, err) == 0)
-		return 0;
-	if (err->kind == ERR_TIMEOUT)
-		err->kind = ERR_UNKNOWN;
-	return -1;
+	struct kafka_delivery place; /* nobody asks for it */
+	return record_send(request, &message, &place, err);
 }

@@ -13,6 +13,5 @@ struct wish {
 	size_t data_len;
 };
 
-/* Worker. Waits for Kafka, 2 s at most. -1, with the kinds that accept_problem knows: ERR_UNKNOWN: it may have been
- * sent; else it never was, ERR_CANCELLED: because the request was given up (lend.h). */
+/* Worker: as record_send. */
 int wish_send(struct request *request, const struct wish *wish, struct error *err) MUST_CHECK;

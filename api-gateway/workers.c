@@ -59,6 +59,10 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 	const struct gateway_config *config = gateway->config;
 	struct workers *workers = xcalloc(1, sizeof(*workers));
 	workers->gateway = gateway;
+	/* Together they leave half of the workers to all others. */
+	int some = config->workers < 4 ? 1 : (int)config->workers / 4;
+	wait_limit_init(&gateway->sends, some);
+	wait_limit_init(&gateway->proofs, some);
 	workers->queue = queue_new((size_t)config->worker_queue);
 	workers->threads = xcalloc((size_t)config->workers, sizeof(*workers->threads));
 	/* All shorter than a request's deadline. */

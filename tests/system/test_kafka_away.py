@@ -1,5 +1,6 @@
 """Kafka gone at the POST, in the middle and at the start: told honestly, and everything goes on afterwards."""
 
+import concurrent.futures
 import contextlib
 import signal
 import uuid
@@ -81,6 +82,53 @@ def test_without_kafka_the_gateway_takes_two_seconds_at_most(own_kiln, what, key
 
     with own_kiln.system.frozen("KAFKA"):
         wait_for(told_in_time, "an answer in time", 60)
+
+
+@pytest.fixture(name="few", scope="module")
+def few_fixture(own_system):
+    """A gateway of few workers."""
+    with ready_gateway(own_system, KILN_WORKERS="4") as gateway:
+        yield gateway
+
+
+@contextlib.contextmanager
+def crowd(kiln, gateway, method, path, body):
+    """Futures of many answers, asked for at once."""
+    count = 40
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(kiln.at(gateway))) for _ in range(count)]
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(count))
+        yield [pool.submit(client.request, method, path, body=body, expect=503) for client in clients]
+
+
+@pytest.mark.parametrize("what", ["POST create-and-build", "POST cancel", "GET build"])
+def test_without_kafka_each_of_many_takes_two_seconds_at_most(own_kiln, few, what):
+    """By the gateway's clock; on a busy machine not each time. One after the other, as workers get free, they would take ten."""
+    method, _, _ = what.partition(" ")
+    path, body = NEEDS_KAFKA[what](own_kiln, own_kiln.project())
+
+    def told_in_time():
+        with crowd(own_kiln, few, method, path, body) as asked:
+            answers = [future.result() for future in asked]
+        assert {slug(answer) for answer in answers} <= {"kafka-unavailable", "outcome-unknown", "undecidable"}
+        assert max(gateway_seconds(few.log, answer) for answer in answers) <= TOLD_WITHIN_S
+        return True
+
+    with own_kiln.system.frozen("KAFKA"):
+        wait_for(told_in_time, "all answers in time", 60)
+
+
+@pytest.mark.parametrize("what", ["POST create-and-build", "GET build"])
+def test_without_kafka_many_who_need_it_do_not_hold_up_who_does_not(own_kiln, few, what):
+    method, _, _ = what.partition(" ")
+    path, body = NEEDS_KAFKA[what](own_kiln, own_kiln.project())
+    there, seconds = own_kiln.at(few), []
+    with own_kiln.system.frozen("KAFKA"):
+        there.request(method, path, body=body, expect=503)  # it is known now
+        with crowd(own_kiln, few, method, path, body) as asked:
+            while not all(future.done() for future in asked):
+                seconds.append(gateway_seconds(few.log, there.get("/projects", expect=200)))
+    assert max(seconds) < 1  # of one who waits for Kafka it is 1.9
 
 
 def post_again(kiln, path, body, headers):
