@@ -51,12 +51,13 @@ static int wait_answer(const struct aside_limits *limits, int from, struct buffe
 		if (limits->link != NULL && daemon_link_receive(limits->link))
 			return error_set(err, ERR_CANCELLED, "cancelled");
 		int left_ms = clock_left_ms(limits->deadline_ms);
-		if (left_ms == 0)
-			return error_set(err, ERR_TIMEOUT, "it took too long");
 		struct pollfd ready[] = {{.fd = from, .events = POLLIN},
 								 {.fd = limits->link != NULL ? limits->link->fd : -1, .events = POLLIN}};
 		int count = poll(ready, ARRAY_LEN(ready), left_ms);
 		CHECK(count >= 0 || errno == EINTR);
+		/* An answer that is there counts, whoever stood still meanwhile. */
+		if (left_ms == 0 && (count <= 0 || ready[0].revents == 0))
+			return error_set(err, ERR_TIMEOUT, "it took too long");
 		if (count <= 0 || ready[0].revents == 0)
 			continue;
 		char *room = buffer_reserve(in, CHUNK_BYTES);
@@ -114,8 +115,8 @@ int aside_run(const struct aside_limits *limits, aside_work *work, void *ctx, st
 	CLEANUP(buffer_release_p) struct buffer in;
 	buffer_init(&in, sizeof(struct answer) + room + 2 * CHUNK_BYTES);
 	int rc = wait_answer(limits, from, &in, err);
-	struct error ignored = ERROR_INIT;
-	if (end_it(pid, rc < 0 ? &ignored : err) < 0) /* the first failure stays; the daemon sweeps up what is left */
-		return -1;
+	struct error why = ERROR_INIT;
+	if (end_it(pid, &why) < 0 && rc == 0) /* else the first failure stays; the daemon sweeps up what is left */
+		return error_set(err, ERR_INTERNAL, "%s", why.message);
 	return rc < 0 ? -1 : take_answer(&in, out, err);
 }

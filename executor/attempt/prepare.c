@@ -49,7 +49,8 @@ int attempt_open_remote(struct attempt *attempt)
 		.lock_fd = attempt->lock_fd,
 		.timeout_ms = network_timeout_ms(attempt),
 		.memory_bytes = attempt->config->agent_memory_bytes,
-		.file_bytes = attempt->config->agent_disk_bytes,
+		/* A build whose fate is not known must come to an end, however much somebody has pushed meanwhile. */
+		.file_bytes = assignment->mode == MODE_RUN ? attempt->config->agent_disk_bytes : 0,
 		.secrets = &attempt->log.secrets,
 		.said = git_said,
 		.said_ctx = &attempt->log,

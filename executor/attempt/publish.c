@@ -154,7 +154,7 @@ static int put_onto(struct publication *p, const git_oid *tip, struct commit_mad
 		.base = p->has_onto ? &p->onto : NULL,
 		.commit = &p->commit,
 		.onto = tip,
-		/* Half of the time that is left, so that what becomes one commit then can still be announced and pushed. */
+		/* Half of the time that is left: then it becomes one commit. */
 		.picks_until_ms = now_ms + (p->deadline_ms - now_ms) / 2,
 	};
 	const struct aside_limits limits = attempt_aside_limits(attempt);
@@ -181,6 +181,7 @@ static enum step rebase(struct publication *p)
 	if (git_oid_streq(&tip, attempt->refs.tip) != 0) /* it came with the fetch: a commit of ours may be below it */
 		return moved_on(p, "");
 	struct commit_made made;
+	int64_t began_ms = clock_boot_ms();
 	if (put_onto(p, &tip, &made, &err) < 0) {
 		if (err.kind == ERR_CONFLICT)
 			attempt_keep_patch(attempt, p->has_onto ? &p->onto : NULL, &p->commit);
@@ -200,6 +201,8 @@ static enum step rebase(struct publication *p)
 	p->announced_it = false;
 	const struct aside_limits limits = attempt_aside_limits(attempt);
 	(void)attempt_files_changed_since(attempt, &tip, &p->commit, &limits); /* it has said so */
+	/* Both have a time of their own; what is left of the publication's is for announcing it and for the remote. */
+	p->deadline_ms += clock_boot_ms() - began_ms;
 	return STEP_AGAIN;
 }
 

@@ -61,7 +61,7 @@ def test_a_second_build_fetches_over_ssh_what_the_first_has_pushed(executor, age
 def test_a_lost_answer_is_looked_for_whatever_a_hook_has_said(executor, agents, site, ssh, place, hook):
     """In the words of who lets nobody in, when nothing has been sent. What git does not pass on of a hook comes over ssh as it is."""
     repository = ssh.repository(f"lost-answer-{hook}", FILES)
-    says = r"printf '\nPermission denied (publickey).\n' >&2"
+    says = r"printf '\nPermission denied (publickey).\nfatal: Could not read from remote repository.\n' >&2"
     after_the_update = f"[ $1 = committed ] && grep -q refs/heads/main && [ ! -e {place}/cut ] || exit 0; touch {place}/cut"
     repository.hook("pre-receive", f"cat >/dev/null; {says if hook == 'pre-receive' else 'exit 0'}\n")
     repository.hook("reference-transaction", f"{after_the_update}; {says if hook == 'reference-transaction' else ''}\nkill -9 $PPID\n")
