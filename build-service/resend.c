@@ -97,7 +97,7 @@ int dispatch_resend(struct service *service, struct pg_conn *conn, const struct 
 {
 	bool full = false;
 	for (size_t at = 0; at < len && !full;) {
-		size_t done;
+		size_t done = 0;
 		if (send_some(service, conn, tokens + at, len - at, &done, &full, err) < 0)
 			return -1;
 		at += done;
