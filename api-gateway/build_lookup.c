@@ -238,7 +238,7 @@ static int wait_applied(struct request *request, struct db *db, enum wait_end *r
 
 int build_lookup_wait_applied(struct request *request, struct db *db)
 {
-	struct wait_limit *limit = &request->gateway->proofs;
+	struct wait_limit *limit = &request->gateway->applied;
 	if (!wait_limit_enter(limit, clock_boot_ms()))
 		return problem_answer(request, PROBLEM_UNDECIDABLE,
 							  "What builds there are cannot be told now, and others wait for as much.");

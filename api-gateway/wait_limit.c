@@ -1,8 +1,9 @@
 #include "api-gateway/wait_limit.h"
 
-void wait_limit_init(struct wait_limit *limit, int max)
+void wait_limit_init(struct wait_limit *limit, int max, int64_t patience_ms)
 {
 	limit->max = max;
+	limit->patience_ms = patience_ms;
 	atomic_init(&limit->waiting, 0);
 	atomic_init(&limit->missed_ms, WAIT_LIMIT_NEVER);
 	atomic_init(&limit->since_ms, 0);
@@ -12,11 +13,14 @@ bool wait_limit_stays_away(const struct wait_limit *limit, int64_t now_ms)
 {
 	int64_t missed_ms = atomic_load(&limit->missed_ms);
 	return (missed_ms != WAIT_LIMIT_NEVER && now_ms - missed_ms < WAIT_LIMIT_MEMORY_MS) ||
-		   (atomic_load(&limit->waiting) > 0 && now_ms - atomic_load(&limit->since_ms) >= WAIT_LIMIT_PATIENCE_MS);
+		   (atomic_load(&limit->waiting) > 0 && now_ms - atomic_load(&limit->since_ms) >= limit->patience_ms);
 }
 
 bool wait_limit_enter(struct wait_limit *limit, int64_t now_ms)
 {
+	/* Before anybody can see that somebody waits: what was there is from the last time. */
+	if (atomic_load(&limit->waiting) == 0)
+		atomic_store(&limit->since_ms, now_ms);
 	int others = atomic_fetch_add(&limit->waiting, 1);
 	if (others == 0)
 		atomic_store(&limit->since_ms, now_ms);

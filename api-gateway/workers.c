@@ -15,6 +15,9 @@
 
 #define POP_MS 60000
 #define TAKE_MS 5000
+/* A broker that is slow answers later than a proof is made. */
+#define SEND_PATIENCE_MS 1500
+#define PROOF_PATIENCE_MS 500
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
 
 struct workers {
@@ -59,10 +62,11 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 	const struct gateway_config *config = gateway->config;
 	struct workers *workers = xcalloc(1, sizeof(*workers));
 	workers->gateway = gateway;
-	/* Together they leave half of the workers to all others. */
+	/* Together they leave others three eighths of the workers at least, where there are eight. */
 	int some = config->workers < 4 ? 1 : (int)config->workers / 4;
-	wait_limit_init(&gateway->sends, some);
-	wait_limit_init(&gateway->proofs, some);
+	wait_limit_init(&gateway->sends, some, SEND_PATIENCE_MS);
+	wait_limit_init(&gateway->proofs, some, PROOF_PATIENCE_MS);
+	wait_limit_init(&gateway->applied, some < 2 ? 1 : some / 2, PROOF_PATIENCE_MS);
 	workers->queue = queue_new((size_t)config->worker_queue);
 	workers->threads = xcalloc((size_t)config->workers, sizeof(*workers->threads));
 	/* All shorter than a request's deadline. */

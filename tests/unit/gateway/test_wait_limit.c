@@ -2,12 +2,14 @@
 
 #include "api-gateway/wait_limit.h"
 
+#define PATIENCE_MS 500
+
 static struct wait_limit limit;
 
 static int setup(void **state)
 {
 	(void)state;
-	wait_limit_init(&limit, 2);
+	wait_limit_init(&limit, 2, PATIENCE_MS);
 	return 0;
 }
 
@@ -49,17 +51,17 @@ TEST(who_leaves_gives_his_place_to_another)
 TEST(it_stays_away_when_nobody_who_waits_gets_it_for_a_while)
 {
 	enter(8, 1000);
-	assert_false(wait_limit_stays_away(&limit, 1000 + WAIT_LIMIT_PATIENCE_MS - 1));
-	assert_true(wait_limit_stays_away(&limit, 1000 + WAIT_LIMIT_PATIENCE_MS));
-	assert_false(wait_limit_enter(&limit, 1000 + WAIT_LIMIT_PATIENCE_MS));
+	assert_false(wait_limit_stays_away(&limit, 1000 + PATIENCE_MS - 1));
+	assert_true(wait_limit_stays_away(&limit, 1000 + PATIENCE_MS));
+	assert_false(wait_limit_enter(&limit, 1000 + PATIENCE_MS));
 }
 
 TEST(others_get_it_so_it_does_not_stay_away_from_who_waits_long)
 {
 	enter(3, 1000);
 	wait_limit_leave(&limit, WAIT_CAME, 1400);
-	assert_false(wait_limit_stays_away(&limit, 1000 + WAIT_LIMIT_PATIENCE_MS));
-	enter(1, 1000 + WAIT_LIMIT_PATIENCE_MS);
+	assert_false(wait_limit_stays_away(&limit, 1000 + PATIENCE_MS));
+	enter(1, 1000 + PATIENCE_MS);
 }
 
 TEST(it_does_not_stay_away_while_nobody_waits)
