@@ -30,6 +30,11 @@ READ = (RESULTS, WORKER_EVENTS, LOGS)
 LOSES_ITS_ANSWER = ("reference-transaction", "cat >/dev/null; [ $1 != committed ] || kill -9 $PPID\n")
 
 
+def waiting(place, then):
+    """An agent that goes on when the test says so."""
+    return f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {then}"
+
+
 class GitSite:
     """Credentials and repositories on the git server of `./dev up --infra`."""
 

@@ -1,7 +1,7 @@
 """files_changed tells what this build has changed, and nothing that others have pushed meanwhile."""
 import pytest
 
-from executing import LOSES_ITS_ANSWER
+from executing import LOSES_ITS_ANSWER, waiting
 
 SEVERAL = "for n in 1 2 3; do echo $n >$n; git add $n; git commit -q -m \"Number $n\"; done"
 WORK = {
@@ -15,8 +15,7 @@ SETTLE_END = {"status": "failed", "error": {"class": "worker_lost", "message": "
 
 def overtaken(executor, agents, repository, place, work):
     """An attempt during whose agent somebody else has pushed: it will be rebased."""
-    command = agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {work}")
-    attempt = executor.attempt(repository, command).assign()
+    attempt = executor.attempt(repository, agents.write(waiting(place, work))).assign()
     attempt.phase("agent")
     repository.seed({"others.txt": "by somebody else\n"})
     return attempt

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from executing import waiting
 from kiln_testing.relay import KafkaRelay
 from kiln_testing.services import cpu_seconds
 from kiln_testing.waiting import stays, wait_for
@@ -195,7 +196,7 @@ def test_a_fenced_daemon_kills_its_agents_and_exits(own_executor, agents, site):
 
 def test_sigterm_waits_for_running_builds_then_says_goodbye(own_executor, agents, site, place):
     executor = own_executor(KILN_DRAIN_TIMEOUT_MS="20000")
-    attempt = executor.attempt(site.repository(), agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; echo x >x")).assign()
+    attempt = executor.attempt(site.repository(), agents.write(waiting(place, "echo x >x"))).assign()
     attempt.phase("agent")
     executor.process.send_signal(signal.SIGTERM)
     executor.service.wait(type="worker.draining", **executor.addressee())
@@ -210,7 +211,7 @@ def test_sigterm_waits_for_running_builds_then_says_goodbye(own_executor, agents
 
 def test_a_worker_that_is_asked_to_drain_lets_builds_take_their_time(own_executor, agents, site, place):
     executor = own_executor(KILN_DRAIN_TIMEOUT_MS="0")
-    attempt = executor.attempt(site.repository(), agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; echo x >x")).assign()
+    attempt = executor.attempt(site.repository(), agents.write(waiting(place, "echo x >x"))).assign()
     attempt.phase("agent")
     for _ in range(2):
         executor.service.send("worker.drain", executor.addressee())
@@ -230,7 +231,7 @@ def test_a_draining_worker_removes_the_fence_of_what_is_released_to_it(own_execu
     executor = own_executor()
     repository = site.repository()
     _, done = executor.run(repository, agents.write(MAKE))
-    running_on = executor.attempt(repository, agents.write(f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done")).assign()
+    running_on = executor.attempt(repository, agents.write(waiting(place, "true"))).assign()
     running_on.phase("agent")
     executor.service.send("worker.drain", executor.addressee())
     executor.service.wait(type="worker.draining", **executor.addressee())

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from executing import EMPTY_ENV, open_files
+from executing import EMPTY_ENV, open_files, waiting
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
 from kiln_testing.waiting import wait_for
-from test_publishing import MAKE, waiting
+from test_publishing import MAKE
 from test_remotes import passes_on, through
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from executing import LOSES_ITS_ANSWER
+from executing import LOSES_ITS_ANSWER, waiting
 from kiln_testing.agents import many_commits
 from kiln_testing.relay import KafkaRelay, Relay
 from kiln_testing.repositories import unused_port
@@ -24,11 +24,6 @@ def push_with(attempt, repository, files, **more):
     """Lets somebody else push while the agent runs."""
     attempt.phase("agent")
     return repository.seed(files, **more)
-
-
-def waiting(place, then):
-    """An agent that goes on when the test says so."""
-    return f"cat >/dev/null; while [ ! -e {place}/go ]; do sleep 0.02; done; {then}"
 
 
 def hangs_in(place, until="go"):

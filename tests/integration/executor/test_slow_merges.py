@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from executing import waiting
 from kiln_testing.waiting import wait_for
 
 # Of one digit each, by chance: how two such files fit best is looked for until a processor has worked for half a minute. And
@@ -17,8 +18,7 @@ def overtaken(agents, site, place):
     def begin(executor):
         dice = random.Random(1)
         repository = site.repository(digits="\n".join(dice.choices("0123456789", k=LINES)))
-        command = agents.write(f"cat >/dev/null; shuf -r -n {LINES} -i 0-9 >digits; while [ ! -e {place}/go ]; do sleep 0.02; done")
-        attempt = executor.attempt(repository, command).assign()
+        attempt = executor.attempt(repository, agents.write(waiting(place, f"shuf -r -n {LINES} -i 0-9 >digits"))).assign()
         attempt.phase("agent")
         other = repository.seed({"digits": "\n".join(dice.choices("0123456789", k=LINES))})
         (place / "go").touch()

@@ -8,13 +8,14 @@ import stat
 
 import pytest
 
+from executing import waiting
 from kiln_testing.hostile import hostile  # noqa: F401  pylint: disable=unused-import
 from kiln_testing.private_ca import PrivateCa
 from kiln_testing.services import tree
 from kiln_testing.sshd import SshServer, make_key, public_key
 from kiln_testing.system import free_folder
 from kiln_testing.waiting import wait_for
-from test_publishing import hangs_in, waiting
+from test_publishing import hangs_in
 from test_remotes import passes_on, through
 
 MAKE = "cat >/dev/null; cat a.txt; echo made >made.txt"
