@@ -117,11 +117,12 @@ int page_sequence(struct request *request, enum cursor_kind kind, int64_t *ret_a
 {
 	char cursor[CURSOR_MAX + 1], tag[CURSOR_TAG_SIZE];
 	struct error err = ERROR_INIT;
+	*ret_after = request->query.after > 0 ? request->query.after : 0;
+	if (request->query.cursor[0] == '\0')
+		return 0;
 	memcpy(cursor, request->query.cursor, sizeof(cursor)); /* page_link looks at the original */
 	cursor_tag(request->param, strlen(request->param), tag);
-	*ret_after = request->query.after > 0 ? request->query.after : 0;
-	if (cursor[0] != '\0' &&
-		(cursor_take_tag(cursor, tag, &err) < 0 || cursor_read_sequence(cursor, kind, ret_after, &err) < 0))
+	if (cursor_take_tag(cursor, tag, &err) < 0 || cursor_read_sequence(cursor, kind, ret_after, &err) < 0)
 		return problem_answer(request, PROBLEM_BAD_REQUEST, "%s.", err.message);
 	return 0;
 }

@@ -89,13 +89,13 @@ char *commit_subject(const char *prompt)
 	return xstrndup(line, utf8_cut(line, strcspn(line, "\r\n"), SUBJECT_BYTES));
 }
 
-/* 1: the commit says it, as *ret_base (zero: on nothing), 0: it does not. */
-static int told_base(git_repository *repo, git_commit *commit, git_oid *ret_base)
+/* Whether the commit says it, as *ret_base (zero: on nothing). */
+static bool told_base(git_repository *repo, git_commit *commit, git_oid *ret_base)
 {
 	size_t len = 0;
 	const char *text = trailers_find(git_commit_message(commit), "Kiln-Base", &len);
 	if (text == NULL || len != GIT_OID_HEXSZ || git_oid_fromstrn(ret_base, text, len) < 0)
-		return 0;
+		return false;
 	/* Whoever may push may write anything. */
 	return git_oid_is_zero(ret_base) || git_graph_descendant_of(repo, git_commit_id(commit), ret_base) == 1;
 }
@@ -106,7 +106,7 @@ int commit_base(git_repository *repo, const git_oid *commit, git_oid *ret_base, 
 	git_oid base;
 	if (git_commit_lookup(&object, repo, commit) < 0)
 		return git_library_error(err, ERR_INTERNAL, "reading a commit");
-	bool told = told_base(repo, object, &base) != 0, has_parent = git_commit_parentcount(object) > 0;
+	bool told = told_base(repo, object, &base), has_parent = git_commit_parentcount(object) > 0;
 	if (!told && has_parent)
 		base = *git_commit_parent_id(object, 0);
 	*ret_has = told ? !git_oid_is_zero(&base) : has_parent;
