@@ -2,11 +2,11 @@
  * "Is there such a build?", answered by Postgres' row, else by the gateway's own tail, else by a proof of absence
  * (docs/contract.md, Read your writes):
  *
- *   The end E of the id's request partition is read first. 404 then takes one Postgres snapshot that has no row of the
- *   build, and in which all records below E are applied; or those below some N, while the tail has seen all from N to
- *   E.
- *   Until there is one the request waits, a second at most; then it is answered with 503. So it is at once while others
- *   have waited in vain, and enough of them wait again (wait_limit.h).
+ *   The end E of the id's request partition is found by a record of our own (read_barrier.h). 404 takes one Postgres
+ *   snapshot that has no row of the build, and in which all records below E are applied; or those below some N, while
+ *   the tail has seen all from N to E. Postgres and the tail are looked at meanwhile: the build may appear.
+ *   Until there is one the request waits, a second at most (for E half of one), and is 503 then; it is 503 at once
+ *   while others have waited in vain, and enough of them wait again (wait_limit.h).
  *
  * The tail's word is "pending", and counts beside a Postgres that answers and has no row. While Postgres does not, the
  * build may have been applied, and shown by another gateway as more: nothing is shown of it but 503, for a status once
@@ -38,8 +38,8 @@ int build_lookup_taking(struct request *request, struct db *ret_db, struct build
 int build_lookup_to_wish(struct request *request, struct db *ret_db, struct build_found *ret_found) MUST_CHECK;
 
 /*
- * Worker. Every build that was accepted before this call is a row when it returns 0: waits for the ends of all request
- * partitions to be applied, one second at most. -1: request->answer is 503.
+ * Worker. Every build that was accepted before this call is a row when it returns 0: waits for all request partitions
+ * to be applied up to their ends (barriers count for nothing), one second at most. -1: request->answer is 503.
  */
 int build_lookup_wait_applied(struct request *request, struct db *db) MUST_CHECK;
 

@@ -23,6 +23,7 @@ struct guesses;
 struct key_index;
 struct key_lookups;
 struct own_records;
+struct read_barriers;
 struct recent_builds;
 struct shared_map;
 struct streams;
@@ -53,9 +54,10 @@ struct gateway {
 	struct cors *cors; /* NULL: off */
 	struct tls *tls;   /* NULL: off */
 	struct kafka_producer *producer;
-	struct bursts *bursts;         /* of build requests, before the producer */
-	struct list_node acknowledged; /* accept.c */
-	struct own_records *own;       /* of accept.c, for the tail */
+	struct bursts *bursts;          /* of build requests, before the producer */
+	struct list_node acknowledged;  /* accept.c */
+	struct own_records *own;        /* of accept.c, for the tail */
+	struct read_barriers *barriers; /* of the requests' partitions */
 	struct caches *caches;
 	struct recent_builds *recent;
 	struct shared_map *build_cache; /* build_cache.h */

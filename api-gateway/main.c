@@ -11,6 +11,7 @@
 #include "api-gateway/own_records.h"
 #include "api-gateway/problem.h"
 #include "api-gateway/rate_limit.h"
+#include "api-gateway/read_barrier.h"
 #include "api-gateway/recent_builds.h"
 #include "api-gateway/routes.h"
 #include "api-gateway/server.h"
@@ -121,6 +122,7 @@ static int start_parts(struct error *err)
 										 .waiting_bytes = MAX_WAITING_BYTES,
 										 .waiting_ms = ACCEPT_DEADLINE_MS};
 	gateway.bursts = bursts_new(gateway.producer, &limits);
+	gateway.barriers = read_barriers_new(gateway.producer);
 	if (caches_start(&gateway, &gateway.caches, err) < 0 ||
 		key_lookups_start(&gateway, &gateway.key_lookups, err) < 0 || tail_start(&gateway, kafka(), err) < 0)
 		return -1;
@@ -223,6 +225,7 @@ static int run(struct error *err)
 	caches_stop(gateway.caches);
 	kafka_producer_free(gateway.producer, PRODUCER_DRAIN_MS);
 	bursts_free(gateway.bursts);
+	read_barriers_free(gateway.barriers);
 	own_records_free(gateway.own);
 	recent_builds_free(gateway.recent);
 	shared_map_free(gateway.build_cache);

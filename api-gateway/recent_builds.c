@@ -26,6 +26,7 @@ struct entry {
 
 struct reach {
 	int64_t floor, position; /* position -1: not begun */
+	int64_t passed;          /* from here on to the position: only barriers */
 	int64_t applied;         /* -1: not known */
 };
 
@@ -144,6 +145,7 @@ void recent_builds_start(struct recent_builds *recent, int32_t partition, int64_
 	if (reach->position != offset) {
 		reach->floor = offset;
 		reach->position = offset;
+		reach->passed = offset;
 	}
 	mutex_unlock(&recent->lock);
 }
@@ -176,6 +178,13 @@ static void insert(struct recent_builds *recent, int32_t partition, int64_t offs
 	metric_add(&kept, 1);
 }
 
+static void advance(struct recent_builds *recent, int32_t partition, int64_t position)
+{
+	recent->reach[partition].position = position;
+	if (recent->waiters > 0)
+		CHECK(pthread_cond_broadcast(&recent->moved) == 0);
+}
+
 void recent_builds_add(struct recent_builds *recent, int32_t partition, int64_t offset, const char *id,
 					   const void *value, size_t value_len)
 {
@@ -183,9 +192,16 @@ void recent_builds_add(struct recent_builds *recent, int32_t partition, int64_t 
 	mutex_lock(&recent->lock);
 	if (id != NULL)
 		insert(recent, partition, offset, id, value, value_len);
-	recent->reach[partition].position = offset + 1;
-	if (recent->waiters > 0)
-		CHECK(pthread_cond_broadcast(&recent->moved) == 0);
+	recent->reach[partition].passed = offset + 1;
+	advance(recent, partition, offset + 1);
+	mutex_unlock(&recent->lock);
+}
+
+void recent_builds_pass(struct recent_builds *recent, int32_t partition, int64_t offset)
+{
+	CHECK(partition >= 0 && (size_t)partition < recent->partitions);
+	mutex_lock(&recent->lock);
+	advance(recent, partition, offset + 1);
 	mutex_unlock(&recent->lock);
 }
 
@@ -244,6 +260,16 @@ bool recent_builds_wait(struct recent_builds *recent, int32_t partition, int64_t
 	bool reached = recent->reach[partition].position >= offset;
 	mutex_unlock(&recent->lock);
 	return reached;
+}
+
+int64_t recent_builds_end(struct recent_builds *recent, int32_t partition, int64_t end)
+{
+	mutex_lock(&recent->lock);
+	const struct reach *reach = &recent->reach[partition];
+	if (reach->position >= end && reach->passed < end)
+		end = reach->passed;
+	mutex_unlock(&recent->lock);
+	return end;
 }
 
 bool recent_builds_cover(struct recent_builds *recent, int32_t partition, int64_t from, int64_t to)

@@ -27,6 +27,9 @@ void recent_builds_start(struct recent_builds *recent, int32_t partition, int64_
 void recent_builds_add(struct recent_builds *recent, int32_t partition, int64_t offset, const char *id,
 					   const void *value, size_t value_len);
 
+/* The record at `offset` was read, and is a barrier (read_barrier.h). */
+void recent_builds_pass(struct recent_builds *recent, int32_t partition, int64_t offset);
+
 struct recent_sight {
 	int64_t offset; /* of its record */
 	bool past;      /* Postgres has, or had, a row of it: "pending" may be a step back */
@@ -43,5 +46,8 @@ int64_t recent_builds_applied_until(struct recent_builds *recent, int32_t partit
 
 /* Waits until the position of the partition has reached `offset`, or until the deadline (clock_boot_ms). */
 bool recent_builds_wait(struct recent_builds *recent, int32_t partition, int64_t offset, int64_t deadline_ms);
+/* `end`, or less: from there on to `end` only barriers lie, which nobody applies anything of. `end` when the tail has not
+ * read that far. */
+int64_t recent_builds_end(struct recent_builds *recent, int32_t partition, int64_t end);
 /* Whether every build requested in [from, to) of the partition is here: the id that is not, is not in that range. */
 bool recent_builds_cover(struct recent_builds *recent, int32_t partition, int64_t from, int64_t to);

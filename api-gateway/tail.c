@@ -26,16 +26,20 @@ int32_t tail_partition(const char *build_id)
 	return topic_partition(topic_find(TOPIC_BUILD_REQUESTS), build_id, strlen(build_id));
 }
 
-static bool is_build_request(const rd_kafka_message_t *message)
+static bool has_type(const rd_kafka_message_t *message, const char *type)
 {
-	static const char type[] = "build.requested";
 	rd_kafka_headers_t *headers;
 	const void *value;
 	size_t len;
-	return message->key_len == UUID_TEXT_SIZE - 1 && uuid_is_valid(message->key, message->key_len) &&
-		   rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+	return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		   rd_kafka_header_get_last(headers, "ce_type", &value, &len) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-		   len == sizeof(type) - 1 && memcmp(value, type, len) == 0;
+		   len == strlen(type) && memcmp(value, type, len) == 0;
+}
+
+static bool is_build_request(const rd_kafka_message_t *message)
+{
+	return message->key_len == UUID_TEXT_SIZE - 1 && uuid_is_valid(message->key, message->key_len) &&
+		   has_type(message, "build.requested");
 }
 
 static void take(void *ctx, size_t slot, const rd_kafka_message_t *message)
@@ -46,8 +50,11 @@ static void take(void *ctx, size_t slot, const rd_kafka_message_t *message)
 	bool is_request = is_own || is_build_request(message);
 	if (is_request && uuid_version(message->key) == 8)
 		key_index_add(gateway->keys, (int32_t)slot, message->offset, message->key, message->payload, message->len);
-	recent_builds_add(gateway->recent, (int32_t)slot, message->offset, is_request ? message->key : NULL,
-					  message->payload, message->len);
+	if (message->key_len == 0 && has_type(message, "read.barrier"))
+		recent_builds_pass(gateway->recent, (int32_t)slot, message->offset);
+	else
+		recent_builds_add(gateway->recent, (int32_t)slot, message->offset, is_request ? message->key : NULL,
+						  message->payload, message->len);
 	key_index_advance(gateway->keys, (int32_t)slot, message->offset + 1);
 }
 
@@ -107,14 +114,4 @@ int tail_start(struct gateway *gateway, const struct kafka_settings *settings, s
 void tail_stop(struct gateway *gateway)
 {
 	topic_tail_stop(gateway->tail);
-}
-
-int tail_end_offsets(struct topic_tail *tail, const int32_t *partitions, size_t count, int timeout_ms,
-					 int64_t *ret_offsets, struct error *err)
-{
-	struct kafka_position positions[TOPIC_TAIL_SLOTS_MAX];
-	CHECK(count <= TOPIC_TAIL_SLOTS_MAX);
-	for (size_t i = 0; i < count; i++)
-		positions[i] = (struct kafka_position){.topic = TOPIC_BUILD_REQUESTS, .partition = partitions[i]};
-	return topic_tail_ends(tail, positions, count, timeout_ms, ret_offsets, err);
 }

@@ -18,6 +18,3 @@ void tail_stop(struct gateway *gateway);
 
 /* The partition of a build's requests. */
 int32_t tail_partition(const char *build_id);
-/* The ends of some partitions, asked of the brokers. Any thread. ERR_UNAVAILABLE. */
-int tail_end_offsets(struct topic_tail *tail, const int32_t *partitions, size_t count, int timeout_ms,
-					 int64_t *ret_offsets, struct error *err) MUST_CHECK;

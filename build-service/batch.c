@@ -209,21 +209,24 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, struct erro
 
 bool batch_may_be_optimistic(const struct batch *batch, const struct inbox_record *const *records, size_t count)
 {
-	if (!direct_has_room(&batch->direct, count))
-		return false;
+	size_t builds = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(records[i]->topic, TOPIC_BUILD_REQUESTS) != 0 ||
-			strcmp(records[i]->event.type, "build.requested") != 0)
+		const char *type = records[i]->event.type;
+		bool is_build = strcmp(type, "build.requested") == 0;
+		if (strcmp(records[i]->topic, TOPIC_BUILD_REQUESTS) != 0 || (!is_build && strcmp(type, "read.barrier") != 0))
 			return false;
+		builds += is_build;
 	}
-	return true;
+	return direct_has_room(&batch->direct, builds);
 }
 
 /* Nothing but new builds that direct.c knows enough about? */
-static bool may_be_optimistic(struct batch *batch, size_t count)
+static bool may_be_optimistic(struct batch *batch)
 {
 	/* A build with a key may have been there and be pruned, which only the way of several round trips looks at. */
-	if (batch->requests_len != count || batch->provisional.len > 0 || batch->keyed_ids.len > 0)
+	size_t count = batch->requests_len;
+	if (count == 0 || batch->reports_len > 0 || batch->events_len > 0 || batch->provisional.len > 0 ||
+		batch->keyed_ids.len > 0)
 		return false;
 	const char **projects = arena_alloc(&batch->set.arena, (count + 1) * sizeof(*projects));
 	for (size_t i = 0; i < count; i++) {
@@ -251,7 +254,7 @@ int batch_apply(struct batch *batch, struct pg_conn *tx, const struct inbox_reco
 	begin(batch);
 	if (batch_read_records(batch, records, count, err) < 0)
 		return -1;
-	if (may_be_optimistic(batch, count))
+	if (may_be_optimistic(batch))
 		return apply_optimistically(batch, tx, err);
 	if (load_workers(batch, tx, err) < 0 || load_and_apply(batch, tx, err) < 0)
 		return -1;

@@ -265,7 +265,7 @@ int direct_look(struct direct *direct, struct pg_conn *conn, struct error *err)
 
 void direct_committed(struct direct *direct, const struct build_set *set)
 {
-	direct->look_due = direct->guessed;
+	direct->look_due = direct->look_due || direct->guessed; /* a batch without a guess may follow before the look */
 	if (direct->assigned_len == 0)
 		return;
 	CLEANUP(buffer_release_p) struct buffer body;

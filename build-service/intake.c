@@ -68,7 +68,7 @@ static bool asks_first(void *ctx, const struct inbox_record *const *records, siz
 static bool is_urgent(void *ctx, const struct inbox_record *record)
 {
 	const struct intake *intake = ctx;
-	static const char *const patient[] = {"attempt.accepted", "attempt.phase", "worker.heartbeat"};
+	static const char *const patient[] = {"attempt.accepted", "attempt.phase", "worker.heartbeat", "read.barrier"};
 	if (strcmp(record->event.type, "attempt.finished") == 0)
 		return atomic_load(&intake->service->waiting);
 	for (size_t i = 0; i < ARRAY_LEN(patient); i++) {

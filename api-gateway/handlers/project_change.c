@@ -203,10 +203,12 @@ bool project_delete(struct request *request)
 {
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
+	CLEANUP(project_unref_p) struct project *project = NULL;
 	if (db_take(request, &db) < 0)
 		return true;
-	/* A build that was accepted before this request must count, also when its row is still to come. */
-	if (build_lookup_wait_applied(request, &db) < 0)
+	/* A build that was accepted before this request must count, also when its row is still to come. That costs records,
+	 * which are not written for whoever names no project. */
+	if (handler_project_of_now(request, &db, &project) < 0 || build_lookup_wait_applied(request, &db) < 0)
 		return true;
 	if (lock_project(request, &db, &rows) < 0 || delete_locked(request, &db, rows) < 0)
 		pg_rollback(db.conn);

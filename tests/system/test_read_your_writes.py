@@ -12,6 +12,7 @@ from kiln_testing.access_log import gateway_seconds
 from kiln_testing.agents import WAITS, spec, waiting_spec
 from kiln_testing.client import slug
 from kiln_testing.kafka_quota import slow_consumer
+from kiln_testing.kafka_topics import refusing_writes
 from kiln_testing.kiln import Kiln
 from kiln_testing.services import ready_gateway
 from kiln_testing.streams import EventStream
@@ -120,6 +121,29 @@ def test_absence_is_proved_by_the_tail_while_postgres_lags(own_kiln, second):
             decided(client, nobody(), 404)
 
 
+def test_the_word_of_a_leader_that_acknowledges_nothing_proves_nothing(own_kiln):
+    """It tells an end as it always did: a broker that has lost its partitions without knowing does the same."""
+    decided(own_kiln.api, nobody(), 404)
+    with refusing_writes(own_kiln.system.brokers, "kiln.build.requests"):
+
+        def undecidable():
+            answer = own_kiln.api.get(nobody(), expect=(404, 503))
+            return answer.status_code == 503 and slug(answer) == "undecidable"
+
+        wait_for(lambda: all(undecidable() for _ in range(5)), "the broker to apply the setting")
+    wait_for(lambda: own_kiln.api.get(nobody(), expect=(404, 503)).status_code == 404, "proofs again")
+
+
+def test_a_project_can_be_deleted_while_the_build_service_is_away(own_kiln):
+    """What proofs have written since is no build that it would have to apply."""
+    project = own_kiln.project()
+    own_kiln.wait_applied("kiln-build-service", "kiln.build.requests")
+    with own_kiln.system.frozen("BUILD_SERVICE"):
+        for _ in range(5):
+            decided(own_kiln.api, nobody(), 404)
+        own_kiln.api.delete(f"/projects/{project['id']}", headers={"If-Match": "*"}, expect=204)
+
+
 def test_a_restarted_gateway_knows_what_the_one_before_has_accepted(own_kiln):
     project = own_kiln.project()
     with own_kiln.system.frozen("BUILD_SERVICE"):
@@ -195,6 +219,27 @@ def test_behind_a_slow_tail_postgres_proves_and_what_it_cannot_prove_is_503(own_
         task = wait_for(behind, "a build behind the tail")
     wait_for(lambda: there.get(f"/builds/{task}", expect=(200, 503)).status_code == 200, "the build to be applied")
     decided(there, nobody(), 404)
+
+
+def test_what_appears_is_found_while_no_end_is_told(own_kiln, slow):
+    """A proof that does not come is no reason not to look."""
+    project, there = own_kiln.project(), own_kiln.at(slow)
+
+    def refused():
+        return slug(own_kiln.api.get(nobody(), expect=(404, 503))) == "undecidable"
+
+    def appears():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(own_kiln.system.frozen("BUILD_SERVICE"))
+            task = own_kiln.post(project, waiting_spec())
+            stack.enter_context(refusing_writes(own_kiln.system.brokers, "kiln.build.requests"))
+            wait_for(refused, "the broker to apply the setting")
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+            answer = pool.submit(there.get, f"/builds/{task}", expect=(200, 503))
+            own_kiln.system.signal("BUILD_SERVICE", signal.SIGCONT)
+            return answer.result(120).status_code == 200
+
+    wait_for(appears, "a build that its row tells of")
 
 
 def test_behind_a_slow_tail_a_key_is_not_decided_and_makes_one_build(own_kiln, slow):

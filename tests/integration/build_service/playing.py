@@ -108,6 +108,10 @@ class Sender:
         self.producer.produce(topic, value=body, key=key, headers=cloudevents.headers(type, self.source, key, **changes))
         self.producer.poll(0)
 
+    def send_barrier(self, topic, partition):
+        headers = cloudevents.headers("read.barrier", self.source, None)
+        self.producer.produce(topic, value=json.dumps({"partition": partition}).encode(), partition=partition, headers=headers)
+
     def flush(self):
         assert self.producer.flush(60) == 0
 
@@ -168,6 +172,10 @@ class Gateway:
         self.posted.append(data["build_id"])
         self.sender.send(REQUESTS, data["build_id"], "build.requested", data)
         self.sender.flush()
+
+    def barrier(self, key):
+        """In the partition of the key, on its way only."""
+        self.sender.send_barrier(REQUESTS, partition_of(key.encode(), 12))
 
     def cancel(self, build):
         self.sender.send(REQUESTS, build, "build.cancel_requested", {"build_id": build, "requested_by": self.token, "requested_at": now()})

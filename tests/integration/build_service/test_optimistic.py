@@ -106,6 +106,24 @@ def test_a_result_that_came_before_its_build_is_not_forgotten(known, gateway, sh
     assert known.wrong() > wrong
 
 
+def test_a_barrier_beside_it_is_passed_over(known, gateway, shared_database):
+    def counts():
+        return [known.service.metric(f"kiln_{name}_total") for name in ("inbox_records", "inbox_batches", "optimistic_batches")]
+
+    def guessed():
+        """Both in one batch, which took one round trip."""
+        before = counts()
+        request = gateway.request(known.project)
+        gateway.barrier(request["build_id"])
+        gateway.send(request)
+        known.executor.assigned(request["build_id"])
+        return [now - then for now, then in zip(counts(), before)] == [2, 1, 1] and request["build_id"]
+
+    build = wait_for(guessed, "a build beside a barrier", poll=0.1)
+    gateway.wait_applied(REQUESTS, build)
+    assert shared_database.sql("select count(*) from dead_letters where topic = %s", REQUESTS) == [(0,)]
+
+
 def test_it_goes_directly_although_a_build_waits_that_nobody_can_run(known, gateway):
     stuck = gateway.post(known.project, labels=["nobody-has-this"])
     gateway.wait_phase(stuck, "queued")

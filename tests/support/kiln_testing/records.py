@@ -9,7 +9,7 @@ from . import jsonschemas
 
 # topic: (headers' schema, types, field of data that is the key)
 TOPICS = {
-    "kiln.build.requests": ("message", ("build.requested", "build.cancel_requested"), "build_id"),
+    "kiln.build.requests": ("message", ("build.requested", "build.cancel_requested", "read.barrier"), "build_id"),
     "kiln.build.assignments": (
         "message",
         ("attempt.assign", "attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced", "worker.drain"),
@@ -38,6 +38,7 @@ TOPICS = {
     ),
     "kiln.project.events": ("project_event", ("project.created", "project.changed", "project.deleted"), "project.id"),
 }
+KEYLESS = ("read.barrier",)  # lies where the sender wants it
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
 DEAD_LETTERS = "kiln.dead-letters"
 RESERVED = "kiln.ci.events"  # empty
@@ -122,6 +123,9 @@ class Judge:
             yield from jsonschemas.problems("kafka-headers.json#/$defs/dead_letter", record.headers, strictly=False)
             return
         shape, types, key_field = TOPICS[record.topic]
+        keyless = record.type in KEYLESS
+        if keyless:
+            shape, key_field = "keyless", None
         if record.type not in types:
             yield f"type {record.type} does not belong on {record.topic}"
             return
@@ -135,6 +139,10 @@ class Judge:
             # All lines are alike and were looked at: the validator need not see each of a hundred thousand.
             data = {**data, "lines": data["lines"][:3] + data["lines"][-3:]} if isinstance(data.get("lines"), list) else data
         yield from jsonschemas.problems(f"events/{record.type}.json", data)
+        if keyless:
+            if record.key or record.headers.get("ce_subject") or data.get("partition") != record.partition:
+                yield "a record without a key names one, or another partition"
+            return
         key = data
         for part in key_field.split("."):
             key = key.get(part) if isinstance(key, dict) else None

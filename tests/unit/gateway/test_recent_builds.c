@@ -144,6 +144,25 @@ TEST(beginning_again_further_back_forgets_the_builds_from_there_on)
 	assert_string_equal(found.data, "4");
 }
 
+TEST(only_barriers_at_the_end_are_passed_over)
+{
+	recent_builds_start(recent, 0, 5);
+	assert_int_equal(recent_builds_end(recent, 0, 5), 5);
+	recent_builds_pass(recent, 0, 5);
+	recent_builds_pass(recent, 0, 6);
+	assert_int_equal(recent_builds_end(recent, 0, 7), 5); /* what lies below its beginning it does not know */
+	assert_int_equal(recent_builds_end(recent, 0, 8), 8); /* not read yet */
+	recent_builds_add(recent, 0, 7, A, "1", 1);
+	recent_builds_pass(recent, 0, 8);
+	assert_int_equal(recent_builds_end(recent, 0, 9), 8);
+	assert_int_equal(recent_builds_end(recent, 0, 7), 7);
+	recent_builds_add(recent, 0, 9, NULL, NULL, 0); /* a cancel */
+	assert_int_equal(recent_builds_end(recent, 0, 10), 10);
+	recent_builds_start(recent, 0, 6);
+	assert_int_equal(recent_builds_end(recent, 0, 9), 9);
+	assert_int_equal(recent_builds_end(recent, 0, 6), 6);
+}
+
 TEST(waiting_ends_at_the_deadline_or_at_the_offset)
 {
 	recent_builds_start(recent, 0, 0);
@@ -166,6 +185,7 @@ int main(void)
 		T(a_build_too_large_to_keep_is_not_covered),
 		T(beginning_again_elsewhere_forgets_what_was_covered),
 		T(beginning_again_further_back_forgets_the_builds_from_there_on),
+		T(only_barriers_at_the_end_are_passed_over),
 		T(waiting_ends_at_the_deadline_or_at_the_offset),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
