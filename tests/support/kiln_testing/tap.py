@@ -20,9 +20,10 @@ class Tap:
                 "group.id": "kiln-test-tap",  # never joined: partitions are assigned
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                # Several suites read all topics of one broker, for which a fetch of many records is as cheap as one of one.
+                # Several suites read all topics of one broker, for which a fetch of many records is as cheap as one of one, and one
+                # of none, of all partitions, costs it milliseconds.
                 "fetch.min.bytes": 1024 * 1024,
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 250,
                 "reconnect.backoff.max.ms": 500,
                 "fetch.message.max.bytes": 8 * 1024 * 1024,
                 "log_level": 0,
