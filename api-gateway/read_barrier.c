@@ -1,5 +1,6 @@
 #include "api-gateway/read_barrier.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +24,11 @@ struct line {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct kafka_op op;
-	uint64_t sent;  /* the last one */
-	uint64_t ended; /* is `sent` unless it is under way */
-	uint64_t acked; /* the last one that was */
-	int64_t end;    /* where that lies */
-	int64_t sent_ms;
+	uint64_t sent;           /* the last one */
+	uint64_t ended;          /* is `sent` unless it is under way */
+	uint64_t acked;          /* the last one that was */
+	int64_t end;             /* where that lies */
+	int64_t sent_ms;         /* 0: none was, and the machine runs for longer than a pause */
 	enum error_kind outcome; /* of `ended` */
 	char reason[128];
 };
@@ -53,7 +54,6 @@ struct read_barriers *read_barriers_new(struct kafka_producer *producer)
 		struct line *line = &barriers->lines[i];
 		mutex_init(&line->lock);
 		cond_init(&line->changed);
-		line->sent_ms = -READ_BARRIER_PAUSE_MS;
 	}
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CHECK(pthread_once(&once, register_metric) == 0);
@@ -87,7 +87,7 @@ static void delivered(void *ctx, const struct kafka_delivery *delivery)
 }
 
 /* With the lock, which the report waits for. */
-static int send_one(struct read_barriers *barriers, struct line *line, int64_t now_ms, struct error *err)
+static int send_one(struct read_barriers *barriers, struct line *line, struct error *err)
 {
 	char id[UUID_TEXT_SIZE], data[32];
 	int32_t partition = (int32_t)(line - barriers->lines);
@@ -100,31 +100,26 @@ static int send_one(struct read_barriers *barriers, struct line *line, int64_t n
 	if (kafka_produce_op(barriers->producer, &message, &line->op, err) < 0)
 		return -1;
 	line->sent++;
-	line->sent_ms = now_ms;
+	line->sent_ms = clock_boot_ms();
 	metric_add(&sent_total, 1);
 	return 0;
 }
 
-/* With the lock. Sends the next one if that may be; else *ret_wait_ms is when to look again at the latest. */
-static int send_if_due(struct read_barriers *barriers, struct line *line, int *ret_wait_ms, struct error *err)
+/* With the lock: when the next one may be sent, from now. */
+static int due_ms(const struct line *line)
 {
-	int64_t now_ms = clock_boot_ms(), due_ms = line->sent_ms + READ_BARRIER_PAUSE_MS;
-	if (line->ended == line->sent && due_ms <= now_ms)
-		return send_one(barriers, line, now_ms, err);
-	if (line->ended == line->sent && due_ms - now_ms < *ret_wait_ms)
-		*ret_wait_ms = (int)(due_ms - now_ms);
-	return 0;
+	return line->ended < line->sent ? INT_MAX : clock_left_ms(line->sent_ms + READ_BARRIER_PAUSE_MS);
 }
 
 struct read_barrier read_barrier_ask(struct read_barriers *barriers, int32_t partition)
 {
 	CHECK(partition >= 0 && partition < barriers->len);
 	struct line *line = &barriers->lines[partition];
-	int wait_ms = READ_BARRIER_PAUSE_MS;
 	struct error ignored = ERROR_INIT; /* who waits tries again, and is told */
 	mutex_lock(&line->lock);
 	struct read_barrier barrier = {.partition = partition, .ticket = line->sent + 1};
-	(void)send_if_due(barriers, line, &wait_ms, &ignored);
+	if (due_ms(line) <= 0)
+		(void)send_one(barriers, line, &ignored);
 	mutex_unlock(&line->lock);
 	return barrier;
 }
@@ -134,12 +129,13 @@ static int wait_ended(struct read_barriers *barriers, struct line *line, uint64_
 					  struct error *err)
 {
 	while (line->ended < ticket) {
-		int wait_ms = clock_left_ms(deadline_ms);
-		if (line->sent < ticket && send_if_due(barriers, line, &wait_ms, err) < 0)
+		int next_ms = line->sent < ticket ? due_ms(line) : INT_MAX;
+		if (next_ms <= 0 && send_one(barriers, line, err) < 0)
 			return -1;
-		if (wait_ms <= 0)
+		int left_ms = clock_left_ms(deadline_ms);
+		if (left_ms <= 0)
 			return 0;
-		struct timespec until = cond_deadline(wait_ms);
+		struct timespec until = cond_deadline(next_ms > 0 && next_ms < left_ms ? next_ms : left_ms);
 		(void)cond_wait_until(&line->changed, &line->lock, &until); /* looked at above */
 	}
 	return 1;

@@ -223,8 +223,8 @@ bool batch_may_be_optimistic(const struct batch *batch, const struct inbox_recor
 /* Nothing but new builds that direct.c knows enough about? */
 static bool may_be_optimistic(struct batch *batch)
 {
-	/* A build with a key may have been there and be pruned, which only the way of several round trips looks at. */
 	size_t count = batch->requests_len;
+	/* A build with a key may have been there and be pruned, which only the way of several round trips looks at. */
 	if (count == 0 || batch->reports_len > 0 || batch->events_len > 0 || batch->provisional.len > 0 ||
 		batch->keyed_ids.len > 0)
 		return false;

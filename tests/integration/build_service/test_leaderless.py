@@ -4,9 +4,10 @@ import signal
 import uuid
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from databases import Database
+from kiln_testing.kafka_topics import set_settings
 from kiln_testing.records import partition_of
 from kiln_testing.system import System, free_folder
 from kiln_testing.waiting import stays, wait_for
@@ -40,10 +41,7 @@ def make_topics(admin):
 
 def take_one_replica(admin):
     """kiln-migrate asks for two of three."""
-    entry = ConfigEntry("min.insync.replicas", "1", incremental_operation=AlterConfigOpType.SET)
-    changes = [ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry]) for topic in ALONE]
-    for made in admin.incremental_alter_configs(changes).values():
-        made.result(60)
+    set_settings(admin, ALONE, min_insync_replicas="1")
 
 
 def coordinator(admin, group):

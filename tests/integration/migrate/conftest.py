@@ -2,6 +2,7 @@ import confluent_kafka
 import confluent_kafka.admin
 import pytest
 
+from kiln_testing.kafka_topics import set_settings
 from kiln_testing.waiting import wait_for
 
 
@@ -37,12 +38,7 @@ class Topics:
         return {entry.name: entry.value for entry in entries.values() if entry.source == dynamic}
 
     def set(self, name, **values):
-        change = [
-            confluent_kafka.admin.ConfigEntry(key.replace("_", "."), value, incremental_operation=confluent_kafka.admin.AlterConfigOpType.SET)
-            for key, value in values.items()
-        ]
-        resource = confluent_kafka.admin.ConfigResource(confluent_kafka.admin.ResourceType.TOPIC, name, incremental_configs=change)
-        self.admin.incremental_alter_configs([resource])[resource].result(60)
+        set_settings(self.admin, [name], **values)
 
 
 @pytest.fixture

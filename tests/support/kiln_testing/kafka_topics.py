@@ -1,16 +1,16 @@
-"""A topic whose leader answers what it is asked and acknowledges nothing."""
+"""Settings of topics, and a topic whose leader answers what it is asked and acknowledges nothing."""
 
 import contextlib
 
-SETTING = "max.message.bytes"
 
-
-def _set(client, topic, value):
+def set_settings(client, topics, **values):
+    """Of each topic; max_message_bytes is max.message.bytes. Others stay."""
     from confluent_kafka import admin
 
-    entry = admin.ConfigEntry(SETTING, value, incremental_operation=admin.AlterConfigOpType.SET)
-    change = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    client.incremental_alter_configs([change])[change].result(60)
+    entries = [admin.ConfigEntry(name.replace("_", "."), value, incremental_operation=admin.AlterConfigOpType.SET) for name, value in values.items()]
+    changes = [admin.ConfigResource(admin.ConfigResource.Type.TOPIC, topic, incremental_configs=entries) for topic in topics]
+    for made in client.incremental_alter_configs(changes).values():
+        made.result(60)
 
 
 @contextlib.contextmanager
@@ -20,9 +20,9 @@ def refusing_writes(brokers, topic):
 
     client = admin.AdminClient({"bootstrap.servers": brokers})  # must outlive its futures
     resource = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, topic)
-    before = client.describe_configs([resource])[resource].result(60)[SETTING].value
-    _set(client, topic, "1")
+    before = client.describe_configs([resource])[resource].result(60)["max.message.bytes"].value
+    set_settings(client, [topic], max_message_bytes="1")
     try:
         yield
     finally:
-        _set(client, topic, before)
+        set_settings(client, [topic], max_message_bytes=before)
