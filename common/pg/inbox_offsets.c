@@ -16,8 +16,10 @@
 /* A new leader is found in less. Then those that have none do not hold up the others any more. */
 #define UNTOLD_PATIENCE_MS 10000
 #define UNTOLD_TIMEOUT_MS 1000 /* for one of them: more than a fetch under way keeps the connection for */
-#define UNTOLD_MAX 64          /* that take turns */
+#define UNTOLD_MAX 64          /* that take turns, with those that are too short */
 #define UNTOLD_ASKED 2         /* in a look */
+/* A broker that stood still takes itself for the leader for a moment, and tells the end that it had known. */
+#define TOO_SHORT_LOOK_MS 1000
 
 static void show_stopped(struct inbox *inbox)
 {
@@ -35,8 +37,22 @@ void inbox_stop_partition(struct inbox *inbox, struct inbox_partition *partition
 			  inbox->topics[partition->topic].name, "partition", LOG_INT(partition->partition), "next_offset",
 			  LOG_INT(partition->next), "reason", reason, NULL);
 	partition->state = INBOX_STOPPED;
-	partition->verify = false;
+	partition->verify = partition->too_short = false;
 	show_stopped(inbox);
+}
+
+static void look_soon(struct inbox *inbox, struct inbox_partition *partition, int64_t high)
+{
+	partition->too_short = high < partition->next;
+	int64_t soon_ms = clock_boot_ms() + TOO_SHORT_LOOK_MS;
+	if (partition->too_short && soon_ms < inbox->stopped_look_ms)
+		inbox->stopped_look_ms = soon_ms;
+}
+
+/* Without a record to compare with, nothing would tell another log from this one. */
+static bool is_long_again(const struct inbox_partition *partition, int64_t high)
+{
+	return partition->too_short && partition->last_ce_id[0] != '\0' && high >= partition->next;
 }
 
 /* The place of a partition, made when it is seen first. NULL when the topic is not ours. */
@@ -108,9 +124,9 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 	char text[256];
 	bool was_mine = partition->state != INBOX_FOREIGN;
 	/* What stopped it is still so, as long as nobody has touched the row. */
-	bool still =
-		partition->state == INBOX_STOPPED && (row < 0 || (partition->next == pg_int(rows, row, "next_offset", 0) &&
-														  same_ce_id(partition, pg_text(rows, row, "last_ce_id"))));
+	bool still = partition->state == INBOX_STOPPED && !is_long_again(partition, high) &&
+				 (row < 0 || (partition->next == pg_int(rows, row, "next_offset", 0) &&
+							  same_ce_id(partition, pg_text(rows, row, "last_ce_id"))));
 	position->offset = KAFKA_OFFSET_STOP;
 	if (low < 0) {
 		if (row >= 0)
@@ -128,6 +144,7 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 		const char *reason = judge(partition, pg_text(rows, row, "cluster_id"), cluster, low, high, text, sizeof(text));
 		if (reason != NULL) {
 			inbox_stop_partition(inbox, partition, reason);
+			look_soon(inbox, partition, high);
 		} else {
 			/* The record before the offset tells whether this is still the same log. Log start = offset: nothing to
 			 * compare. */
@@ -159,13 +176,24 @@ static int read_each_log(struct inbox *inbox, const struct kafka_position *posit
 	return 0;
 }
 
-static size_t find_untold(const struct inbox *inbox, const struct inbox_partition **ret_untold, size_t max)
+static bool is_untold(const struct inbox_partition *partition)
+{
+	return partition->state == INBOX_UNTOLD;
+}
+
+static bool waits_for_its_log(const struct inbox_partition *partition)
+{
+	return is_untold(partition) || (partition->state == INBOX_STOPPED && partition->too_short);
+}
+
+static size_t find(const struct inbox *inbox, bool (*is_it)(const struct inbox_partition *),
+				   const struct inbox_partition **ret_found, size_t max)
 {
 	size_t len = 0;
 	for (size_t t = 0; t < inbox->options.topics_len; t++) {
 		for (int32_t p = 0; p < inbox->topics[t].len && len < max; p++) {
-			if (inbox->topics[t].partitions[p].state == INBOX_UNTOLD)
-				ret_untold[len++] = &inbox->topics[t].partitions[p];
+			if (is_it(&inbox->topics[t].partitions[p]))
+				ret_found[len++] = &inbox->topics[t].partitions[p];
 		}
 	}
 	return len;
@@ -175,7 +203,7 @@ static int read_logs(struct inbox *inbox, const struct kafka_position *positions
 					 int64_t *highs, struct error *err)
 {
 	const struct inbox_partition *one;
-	if (find_untold(inbox, &one, 1) > 0) /* what asks for all at once would wait for it in vain */
+	if (find(inbox, is_untold, &one, 1) > 0) /* what asks for all at once would wait for it in vain */
 		return read_each_log(inbox, positions, count, lows, highs, err);
 	if (kafka_watermarks_of(inbox->consumer, positions, count, BROKER_TIMEOUT_MS, lows, highs, err) == 0) {
 		inbox->untold_since_ms = 0;
@@ -211,22 +239,23 @@ int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, si
 	return 0;
 }
 
-static bool is_told(struct inbox *inbox, const struct inbox_partition *partition)
+static bool has_its_log(struct inbox *inbox, const struct inbox_partition *partition)
 {
 	const struct kafka_position position = {.topic = inbox->topics[partition->topic].name,
 											.partition = partition->partition};
 	int64_t low, high;
 	struct error err = ERROR_INIT;
-	return kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) == 0;
+	return kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) == 0 &&
+		   (is_untold(partition) || is_long_again(partition, high));
 }
 
 /* Some of them a look, each in its turn: a question keeps the thread. */
-static bool one_is_told_again(struct inbox *inbox)
+static bool one_has_its_log(struct inbox *inbox)
 {
-	const struct inbox_partition *untold[UNTOLD_MAX];
-	size_t len = find_untold(inbox, untold, UNTOLD_MAX);
+	const struct inbox_partition *waiting[UNTOLD_MAX];
+	size_t len = find(inbox, waits_for_its_log, waiting, UNTOLD_MAX);
 	for (size_t i = 0; i < len && i < UNTOLD_ASKED; i++) {
-		if (is_told(inbox, untold[inbox->untold_turn++ % len]))
+		if (has_its_log(inbox, waiting[inbox->untold_turn++ % len]))
 			return true;
 	}
 	return false;
@@ -258,7 +287,7 @@ void inbox_look_at_stopped(struct inbox *inbox)
 	if (inbox->stopped == 0 || clock_boot_ms() < inbox->stopped_look_ms || !pg_connected(inbox->conn))
 		return;
 	inbox->stopped_look_ms = clock_boot_ms() + STOPPED_LOOK_MS;
-	if (has_changed_row(inbox) || one_is_told_again(inbox))
+	if (has_changed_row(inbox) || one_has_its_log(inbox))
 		inbox_retake(inbox, 0);
 }
 

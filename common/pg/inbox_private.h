@@ -14,7 +14,7 @@ enum inbox_state {
 	INBOX_FOREIGN, /* not mine */
 	INBOX_MINE,
 	INBOX_STOPPED, /* mine, but the log and the stored offset do not belong together: not read until its offset row
-					  changes */
+					  changes; or, when the log was too short, until it is long enough */
 	INBOX_UNTOLD,  /* mine, but no broker says where its log begins and ends: not read until one does */
 };
 
@@ -24,11 +24,12 @@ struct inbox_partition {
 	int32_t topic; /* index */
 	int32_t partition;
 	enum inbox_state state;
-	int64_t next; /* as in the database, by what we know: the offset to compare with */
-	int64_t read; /* the next record to take from Kafka; ahead of `next` by the records in hand */
-	int64_t gap;  /* a record was missing before this offset in the last reading; -1 = none */
-	bool verify;  /* the record at next-1 is still to be compared with last_ce_id */
-	bool urgent;  /* somebody waits for a record in hand: set while those are looked for */
+	int64_t next;   /* as in the database, by what we know: the offset to compare with */
+	int64_t read;   /* the next record to take from Kafka; ahead of `next` by the records in hand */
+	int64_t gap;    /* a record was missing before this offset in the last reading; -1 = none */
+	bool verify;    /* the record at next-1 is still to be compared with last_ce_id */
+	bool too_short; /* INBOX_STOPPED, because its log ended below `next` */
+	bool urgent;    /* somebody waits for a record in hand: set while those are looked for */
 	char last_ce_id[INBOX_CE_ID_SIZE];
 
 	/* During a transaction. */
@@ -119,8 +120,8 @@ int inbox_read_offsets(struct inbox *inbox, struct kafka_position *positions, si
 					   struct error *err) MUST_CHECK;
 /* Stops it, with an alarm. */
 void inbox_stop_partition(struct inbox *inbox, struct inbox_partition *partition, const char *reason);
-/* Looks whether the row of a stopped partition has changed (kiln-migrate rewind), or an untold one has a leader;
- * retakes then. */
+/* Looks whether the row of a stopped partition has changed (kiln-migrate rewind), an untold one has a leader, or one
+ * that was too short has grown; retakes then. */
 void inbox_look_at_stopped(struct inbox *inbox);
 /* Begins a transaction with the compare-and-set for the touched partitions; `step` is what travels, to be released when
  * the transaction is over. A row that is not as expected fails it: inbox_moved. `ahead`: as in struct pg_opening. */

@@ -360,6 +360,55 @@ static void a_log_that_ends_below_the_offset_stops_the_partition(void **state)
 	member_stop(&member);
 }
 
+static int64_t applied_of(int partition)
+{
+	char *sql = xasprintf("SELECT count(*) FROM applied WHERE partition = %d", partition);
+	int64_t rows = test_sql_int(&database, sql);
+	free(sql);
+	return rows;
+}
+
+/* As when a broker that stood still has told the end that it had known. */
+static void a_log_that_is_as_long_as_the_offset_again_is_read_on(void **state)
+{
+	(void)state;
+	struct member member;
+	for (int i = 0; i < 4 * PARTITIONS; i++)
+		send_next("x");
+	set_offset(1, 6, "r16");
+	start(&member);
+	assert_becomes(why_not_ready(&member, "stopped"), 60000);
+	for (int i = 0; i < 3 * PARTITIONS; i++)
+		send_next("x");
+	assert_becomes(applied_of(1) == 1, 60000);
+	assert_int_equal(test_sql_int(&database, "SELECT record_offset FROM applied WHERE ce_id = 'r19'"), 6);
+	assert_becomes(inbox_ready(member.inbox, NULL), 60000);
+	member_stop(&member);
+}
+
+static void a_log_that_is_as_long_again_with_another_record_or_none_to_compare_stays_stopped(void **state)
+{
+	(void)state;
+	struct member member;
+	for (int i = 0; i < 4 * PARTITIONS; i++)
+		send_next("x");
+	set_offset(0, 6, "somebody-else");
+	set_offset(1, 6, NULL);
+	set_offset(2, 6, "r17");
+	start(&member);
+	assert_becomes(why_not_ready(&member, "stopped"), 60000);
+	for (int i = 0; i < 3 * PARTITIONS; i++)
+		send_next("x");
+	/* All three were looked at when the third one is read. */
+	assert_becomes(applied_of(2) == 1, 60000);
+	for (int i = 0; i < PARTITIONS; i++)
+		send_next("x");
+	assert_becomes(applied_of(2) == 2, 60000);
+	assert_int_equal(applied_of(0) + applied_of(1), 0);
+	assert_true(why_not_ready(&member, "stopped"));
+	member_stop(&member);
+}
+
 static void a_log_that_starts_above_the_offset_stops_the_partition(void **state)
 {
 	(void)state;
@@ -487,6 +536,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_record_whose_headers_grow_when_they_are_written_is_poison_too, set_up,
 										tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_ends_below_the_offset_stops_the_partition, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_log_that_is_as_long_as_the_offset_again_is_read_on, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_log_that_is_as_long_again_with_another_record_or_none_to_compare_stays_stopped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_starts_above_the_offset_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_log_in_the_same_place_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(retention_up_to_the_offset_is_no_reason_to_stop, set_up, tear_down),
