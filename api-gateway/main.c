@@ -107,6 +107,7 @@ static int start_parts(struct error *err)
 		.message_timeout_ms = ACCEPT_MESSAGE_TIMEOUT_MS,
 		.linger_ms = 0,
 		.max_queued_messages = MAX_QUEUED_MESSAGES,
+		.unhurried = true,
 		.reported = accept_reported,
 		.reported_ctx = &gateway,
 	};

@@ -1,6 +1,10 @@
 #include "common/base/thread.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <string.h>
+
+#include "common/base/log.h"
 
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*function)(void *arg), void *arg,
 				 struct error *err)
@@ -25,4 +29,11 @@ void thread_join(pthread_t thread)
 void thread_detach(pthread_t thread)
 {
 	CHECK(pthread_detach(thread) == 0);
+}
+
+void thread_may_preempt(bool may)
+{
+	const struct sched_param none = {.sched_priority = 0};
+	if (sched_setscheduler(0, may ? SCHED_OTHER : SCHED_BATCH, &none) < 0)
+		log_warn("a thread's scheduling policy stays as it is", "error", strerror(errno), NULL);
 }

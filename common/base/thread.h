@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/compiler.h"
@@ -21,3 +22,9 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, vo
 void thread_join(pthread_t thread);
 /* Nobody will wait for it. */
 void thread_detach(pthread_t thread);
+
+/* May the calling thread, and those that it starts from now on (libraries' too), take a processor from a thread that
+ * runs, just because it has woken up? They may until they are told not to: then they wait for their turn (SCHED_BATCH;
+ * sched(7)), and find more to do in one go. Their share of the processors stays. A system that refuses it is told to
+ * the log, once a call. */
+void thread_may_preempt(bool may);

@@ -273,6 +273,17 @@ static void release(struct kafka_producer *producer)
 	free(producer);
 }
 
+/* Threads, librdkafka's and that of the reports. */
+static int start(struct kafka_producer *producer, struct error *err)
+{
+	if (open_handle(producer, err) < 0)
+		return -1;
+	if (thread_start(&producer->thread, "kafka-producer", THREAD_STACK_BYTES, run, producer, err) == 0)
+		return 0;
+	close_handle(producer);
+	return -1;
+}
+
 int kafka_producer_new(const struct kafka_settings *settings, const struct kafka_producer_options *options,
 					   struct kafka_producer **ret_producer, struct error *err)
 {
@@ -287,12 +298,12 @@ int kafka_producer_new(const struct kafka_settings *settings, const struct kafka
 	producer->options = *options;
 	producer->has_id = !options->idempotent;
 	kafka_probe_init(&producer->probe);
-	if (open_handle(producer, err) < 0) {
-		release(producer);
-		return -1;
-	}
-	if (thread_start(&producer->thread, "kafka-producer", THREAD_STACK_BYTES, run, producer, err) < 0) {
-		close_handle(producer);
+	if (options->unhurried)
+		thread_may_preempt(false); /* they inherit it */
+	int result = start(producer, err);
+	if (options->unhurried)
+		thread_may_preempt(true);
+	if (result < 0) {
 		release(producer);
 		return -1;
 	}

@@ -27,6 +27,9 @@ struct kafka_producer_options {
 	bool gapless; /* for the outbox relay: a message that fails takes down the handle instead of leaving a gap that
 					 later ones pass */
 	int max_queued_messages; /* queue.buffering.max.messages */
+	/* Its threads do not take a processor from those that fill its queue (thread_may_preempt): they are woken by the
+	 * first message, and would send it without those that come right behind it. For a queue that many fill at once. */
+	bool unhurried;
 	/* NULL, or called on the producer's thread whenever it has given some reports and there are no more yet. */
 	void (*reported)(void *ctx);
 	void *reported_ctx;

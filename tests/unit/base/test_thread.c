@@ -100,6 +100,31 @@ TEST(a_thread_that_cannot_be_is_an_error_with_its_name)
 	assert_non_null(strstr(err.message, "vast"));
 }
 
+static void *tell_policy(void *arg)
+{
+	*(int *)arg = sched_getscheduler(0);
+	return NULL;
+}
+
+static int policy_of_a_new_thread(void)
+{
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	int policy;
+	assert_int_equal(thread_start(&thread, "tells", 0, tell_policy, &policy, &err), 0);
+	thread_join(thread);
+	return policy;
+}
+
+TEST(what_a_thread_may_is_what_those_may_that_it_starts)
+{
+	thread_may_preempt(false);
+	int policy = policy_of_a_new_thread();
+	thread_may_preempt(true);
+	assert_int_equal(policy, SCHED_BATCH);
+	assert_int_equal(policy_of_a_new_thread(), SCHED_OTHER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -107,6 +132,7 @@ int main(void)
 		cmocka_unit_test(a_wait_ends_at_its_deadline_and_not_before),
 		cmocka_unit_test(a_thread_has_the_name_and_the_stack_that_it_was_given),
 		cmocka_unit_test(a_thread_that_cannot_be_is_an_error_with_its_name),
+		cmocka_unit_test(what_a_thread_may_is_what_those_may_that_it_starts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
