@@ -31,9 +31,12 @@ void thread_detach(pthread_t thread)
 	CHECK(pthread_detach(thread) == 0);
 }
 
-void thread_may_preempt(bool may)
+bool thread_may_preempt(bool may)
 {
 	const struct sched_param none = {.sched_priority = 0};
-	if (sched_setscheduler(0, may ? SCHED_OTHER : SCHED_BATCH, &none) < 0)
+	int before = sched_getscheduler(0), after = may ? SCHED_OTHER : SCHED_BATCH;
+	bool is_ours = before == SCHED_OTHER || before == SCHED_BATCH;
+	if (is_ours && before != after && sched_setscheduler(0, after, &none) < 0)
 		log_warn("a thread's scheduling policy stays as it is", "error", strerror(errno), NULL);
+	return before != SCHED_BATCH;
 }

@@ -298,11 +298,10 @@ int kafka_producer_new(const struct kafka_settings *settings, const struct kafka
 	producer->options = *options;
 	producer->has_id = !options->idempotent;
 	kafka_probe_init(&producer->probe);
-	if (options->unhurried)
-		thread_may_preempt(false); /* they inherit it */
+	bool might_preempt = !options->unhurried || thread_may_preempt(false); /* its threads inherit it */
 	int result = start(producer, err);
 	if (options->unhurried)
-		thread_may_preempt(true);
+		(void)thread_may_preempt(might_preempt); /* it is as it was before */
 	if (result < 0) {
 		release(producer);
 		return -1;

@@ -118,11 +118,33 @@ static int policy_of_a_new_thread(void)
 
 TEST(what_a_thread_may_is_what_those_may_that_it_starts)
 {
-	thread_may_preempt(false);
+	bool might = thread_may_preempt(false);
 	int policy = policy_of_a_new_thread();
-	thread_may_preempt(true);
+	assert_false(thread_may_preempt(might));
+	assert_true(might);
 	assert_int_equal(policy, SCHED_BATCH);
 	assert_int_equal(policy_of_a_new_thread(), SCHED_OTHER);
+}
+
+static void *try_idle(void *arg)
+{
+	const struct sched_param none = {.sched_priority = 0};
+	int *policies = arg;
+	CHECK(sched_setscheduler(0, SCHED_IDLE, &none) == 0);
+	policies[0] = thread_may_preempt(false) ? sched_getscheduler(0) : -1;
+	policies[1] = thread_may_preempt(true) ? sched_getscheduler(0) : -1;
+	return NULL;
+}
+
+TEST(a_policy_of_the_operators_stays)
+{
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	int policies[2];
+	assert_int_equal(thread_start(&thread, "idle", 0, try_idle, policies, &err), 0);
+	thread_join(thread);
+	assert_int_equal(policies[0], SCHED_IDLE);
+	assert_int_equal(policies[1], SCHED_IDLE);
 }
 
 int main(void)
@@ -133,6 +155,7 @@ int main(void)
 		cmocka_unit_test(a_thread_has_the_name_and_the_stack_that_it_was_given),
 		cmocka_unit_test(a_thread_that_cannot_be_is_an_error_with_its_name),
 		cmocka_unit_test(what_a_thread_may_is_what_those_may_that_it_starts),
+		cmocka_unit_test(a_policy_of_the_operators_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
