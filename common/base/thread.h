@@ -25,6 +25,7 @@ void thread_detach(pthread_t thread);
 
 /* May the calling thread, and those that it starts from now on (libraries' too), take a processor from a thread that
  * runs, just because it has woken up? They may until they are told not to: then they wait for their turn (SCHED_BATCH;
- * sched(7)), and find more to do in one go. Their share of the processors stays. Returns whether they might before, to be
- * given back. Another policy than these two is the operator's, and stays; a system that refuses is told to the log. */
+ * sched(7)), and find more to do in one go. Their share of the processors stays. Returns whether they might before, to
+ * be given back. Another policy than these two is the operator's, and stays; a system that refuses is told to the log.
+ */
 bool thread_may_preempt(bool may);

@@ -237,7 +237,7 @@ bool inbox_owns(const struct inbox *inbox, const char *topic, int32_t partition)
 bool inbox_reads(const struct inbox *inbox, const char *topic, int32_t partition)
 {
 	const struct inbox_partition *found = inbox_find(inbox, topic, partition);
-	return found != NULL && found->state == INBOX_MINE;
+	return found != NULL && found->state == INBOX_MINE && !found->verify; /* not yet known to be the same log */
 }
 
 int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t partition)

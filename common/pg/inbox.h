@@ -7,10 +7,9 @@
  *  - On taking partitions: reads consumer_offsets (consumer, topic, partition) → next_offset, last_ce_id, cluster_id;
  *    looks at the watermarks. A log that starts above the offset or ends below it, another cluster id, or another ce_id
  *    at offset-1 stops that partition with an alarm (log error + metric kiln_inbox_stopped_partitions); an offset is
- *    never reset. One that ended below it goes on by itself once it is as long as the offset and has the record that was
- *    applied last at offset-1: a broker that stood still takes itself for the leader for a moment, and tells the end
- *    that it had known. When no broker tells of some of the logs for 10 s (they have no leader), the others are read without
- *    them; they follow when one does.
+ *    never reset. One that ended below it goes on by itself once it is as long as the offset and has the record that
+ *    was applied last at offset-1. When no broker tells of some of the logs for 10 s (they have no leader), the others
+ *    are read without them; they follow when one does.
  *  - Batches: up to max_records or max_bytes; `urgent` and linger_ms say when. BEGIN; first statement: compare-and-set
  *    of the offset rows, locked in (topic, partition) order; then handler->apply; COMMIT; then handler->committed. When
  *    the compare-and-set does not find all rows, the batch fails: the offsets are read again, the consumer seeks there
@@ -113,7 +112,7 @@ void inbox_wake(struct inbox *inbox);
 
 /* On the inbox's thread only: is (topic, partition) mine now? */
 bool inbox_owns(const struct inbox *inbox, const char *topic, int32_t partition);
-/* The same, and is it not stopped? */
+/* The same, and is its log read, and known to be the one that was? */
 bool inbox_reads(const struct inbox *inbox, const char *topic, int32_t partition);
 /* On the inbox's thread: what was applied of an own partition (next offset), -1 when it is not mine. */
 int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t partition);

@@ -37,22 +37,14 @@ void inbox_stop_partition(struct inbox *inbox, struct inbox_partition *partition
 			  inbox->topics[partition->topic].name, "partition", LOG_INT(partition->partition), "next_offset",
 			  LOG_INT(partition->next), "reason", reason, NULL);
 	partition->state = INBOX_STOPPED;
-	partition->verify = partition->too_short = false;
+	partition->verify = false;
 	show_stopped(inbox);
 }
 
-static void look_soon(struct inbox *inbox, struct inbox_partition *partition, int64_t high)
+/* Is it, with the record before the offset, by which it is told from another log? */
+static bool is_long_again(const struct inbox_partition *partition, int64_t low, int64_t high)
 {
-	partition->too_short = high < partition->next;
-	int64_t soon_ms = clock_boot_ms() + TOO_SHORT_LOOK_MS;
-	if (partition->too_short && soon_ms < inbox->stopped_look_ms)
-		inbox->stopped_look_ms = soon_ms;
-}
-
-/* Without a record to compare with, nothing would tell another log from this one. */
-static bool is_long_again(const struct inbox_partition *partition, int64_t high)
-{
-	return partition->too_short && partition->last_ce_id[0] != '\0' && high >= partition->next;
+	return partition->too_short && low < partition->next && high >= partition->next;
 }
 
 /* The place of a partition, made when it is seen first. NULL when the topic is not ours. */
@@ -95,7 +87,7 @@ static void take_row(struct inbox_partition *partition, const PGresult *rows, in
 	const char *ce_id = pg_text(rows, row, "last_ce_id");
 	partition->next = pg_int(rows, row, "next_offset", 0);
 	partition->read = partition->next;
-	partition->verify = false;
+	partition->verify = partition->too_short = false;
 	(void)snprintf(partition->last_ce_id, sizeof(partition->last_ce_id), "%s",
 				   ce_id == NULL ? "" : ce_id); /* was written by us */
 }
@@ -115,6 +107,9 @@ static const char *judge(struct inbox_partition *partition, const char *stored_c
 					   next);
 	else
 		return NULL;
+	/* Without an id to compare with it stays stopped. */
+	partition->too_short = low <= next && high < next && partition->last_ce_id[0] != '\0' &&
+						   (stored_cluster == NULL || strcmp(stored_cluster, cluster) == 0);
 	return text;
 }
 
@@ -124,7 +119,7 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 	char text[256];
 	bool was_mine = partition->state != INBOX_FOREIGN;
 	/* What stopped it is still so, as long as nobody has touched the row. */
-	bool still = partition->state == INBOX_STOPPED && !is_long_again(partition, high) &&
+	bool still = partition->state == INBOX_STOPPED && !is_long_again(partition, low, high) &&
 				 (row < 0 || (partition->next == pg_int(rows, row, "next_offset", 0) &&
 							  same_ce_id(partition, pg_text(rows, row, "last_ce_id"))));
 	position->offset = KAFKA_OFFSET_STOP;
@@ -144,7 +139,8 @@ static void start_partition(struct inbox *inbox, struct inbox_partition *partiti
 		const char *reason = judge(partition, pg_text(rows, row, "cluster_id"), cluster, low, high, text, sizeof(text));
 		if (reason != NULL) {
 			inbox_stop_partition(inbox, partition, reason);
-			look_soon(inbox, partition, high);
+			if (partition->too_short)
+				inbox->stopped_look_ms = clock_boot_ms() + TOO_SHORT_LOOK_MS;
 		} else {
 			/* The record before the offset tells whether this is still the same log. Log start = offset: nothing to
 			 * compare. */
@@ -245,8 +241,16 @@ static bool has_its_log(struct inbox *inbox, const struct inbox_partition *parti
 											.partition = partition->partition};
 	int64_t low, high;
 	struct error err = ERROR_INIT;
-	return kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) == 0 &&
-		   (is_untold(partition) || is_long_again(partition, high));
+	if (kafka_watermarks_of(inbox->consumer, &position, 1, UNTOLD_TIMEOUT_MS, &low, &high, &err) < 0)
+		return false;
+	if (is_untold(partition))
+		return true;
+	if (!is_long_again(partition, low, high))
+		return false;
+	log_info("inbox: a log that ended below its offset does not any more, and is read on if it is still the same",
+			 "consumer", inbox->options.consumer, "topic", position.topic, "partition", LOG_INT(position.partition),
+			 NULL);
+	return true;
 }
 
 /* Some of them a look, each in its turn: a question keeps the thread. */

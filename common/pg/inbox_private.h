@@ -14,7 +14,7 @@ enum inbox_state {
 	INBOX_FOREIGN, /* not mine */
 	INBOX_MINE,
 	INBOX_STOPPED, /* mine, but the log and the stored offset do not belong together: not read until its offset row
-					  changes; or, when the log was too short, until it is long enough */
+					  changes; or, when the log was too short, until it is long enough and the same */
 	INBOX_UNTOLD,  /* mine, but no broker says where its log begins and ends: not read until one does */
 };
 
@@ -28,7 +28,7 @@ struct inbox_partition {
 	int64_t read;   /* the next record to take from Kafka; ahead of `next` by the records in hand */
 	int64_t gap;    /* a record was missing before this offset in the last reading; -1 = none */
 	bool verify;    /* the record at next-1 is still to be compared with last_ce_id */
-	bool too_short; /* INBOX_STOPPED, because its log ended below `next` */
+	bool too_short; /* INBOX_STOPPED, because its log ended below `next`, and there is an id to compare with */
 	bool urgent;    /* somebody waits for a record in hand: set while those are looked for */
 	char last_ce_id[INBOX_CE_ID_SIZE];
 

@@ -177,7 +177,7 @@ class Rig:
 
     def warm_up(self, project, body):
         """A Java broker that has just started compiles itself: its first seconds say nothing, whatever they answer."""
-        sim = self.sim(4, 128)
+        sim = self.sim(4, 128, drain=True)
         for connections in (8, 32, 64):
             self.load(project, body, 2000, connections=connections).wait(120)
         self.wait_until_idle()

@@ -1,13 +1,16 @@
 /* The producer against a real Kafka; a dead or frozen broker is a port of our own. */
 #include "services.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/alloc.h"
+#include "common/base/thread.h"
 #include "common/kafka/kafka_private.h"
 #include "common/kafka/topics.h"
 
@@ -339,6 +342,38 @@ static void every_message_has_one_report_also_across_a_fatal_error(void **state)
 	kafka_producer_free(producer, 1000);
 }
 
+/* How many threads of this process wait for their turn. */
+static int unhurried_threads(void)
+{
+	int count = 0;
+	DIR *tasks = opendir("/proc/self/task");
+	assert_non_null(tasks);
+	for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+		pid_t id = (pid_t)strtol(task->d_name, NULL, 10);
+		count += id > 0 && sched_getscheduler(id) == SCHED_BATCH;
+	}
+	(void)closedir(tasks);
+	return count;
+}
+
+static void an_unhurried_producers_threads_do_not_preempt(void **state)
+{
+	(void)state;
+	const struct kafka_settings kafka = test_kafka();
+	const struct kafka_producer_options options = {.message_timeout_ms = 10000, .unhurried = true};
+	struct kafka_producer *producer;
+	struct error err = ERROR_INIT;
+	bool might = thread_may_preempt(true); /* whatever this test was started with */
+	assert_int_equal(unhurried_threads(), 0);
+	assert_ok(kafka_producer_new(&kafka, &options, &producer, &err), err);
+	int own = sched_getscheduler(0);
+	/* That of the reports, librdkafka's main one and one for each broker at least. */
+	assert_becomes(unhurried_threads() >= 3, 60000);
+	kafka_producer_free(producer, 1000);
+	(void)thread_may_preempt(might);
+	assert_int_equal(own, SCHED_OTHER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +388,7 @@ int main(void)
 		cmocka_unit_test(a_fatal_error_replaces_the_handles_of_our_topics),
 		cmocka_unit_test(a_series_of_reports_has_an_end),
 		cmocka_unit_test(every_message_has_one_report_also_across_a_fatal_error),
+		cmocka_unit_test(an_unhurried_producers_threads_do_not_preempt),
 	};
 	cmocka_set_test_filter(getenv("KILN_TEST_FILTER")); /* a pattern, or all */
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -409,6 +409,32 @@ static void a_log_that_is_as_long_again_with_another_record_or_none_to_compare_s
 	member_stop(&member);
 }
 
+/* What came meanwhile may be another log's, and nothing is left to compare. */
+static void a_log_that_is_as_long_again_without_the_record_before_the_offset_stays_stopped(void **state)
+{
+	(void)state;
+	struct member member;
+	for (int i = 0; i < 4 * PARTITIONS; i++)
+		send_next("x");
+	set_offset(1, 6, "somebody-else");
+	set_offset(2, 6, "r17");
+	start(&member);
+	assert_becomes(why_not_ready(&member, "stopped"), 60000);
+	for (int i = 0; i < 2 * PARTITIONS; i++)
+		send_next("x");
+	test_delete_records(topic, 1, 6);
+	for (int i = 0; i < PARTITIONS; i++)
+		send_next("x");
+	/* Both were looked at when the other one is read. */
+	assert_becomes(applied_of(2) == 1, 60000);
+	for (int i = 0; i < PARTITIONS; i++)
+		send_next("x");
+	assert_becomes(applied_of(2) == 2, 60000);
+	assert_int_equal(applied_of(1), 0);
+	assert_true(why_not_ready(&member, "stopped"));
+	member_stop(&member);
+}
+
 static void a_log_that_starts_above_the_offset_stops_the_partition(void **state)
 {
 	(void)state;
@@ -539,6 +565,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_log_that_is_as_long_as_the_offset_again_is_read_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_log_that_is_as_long_again_with_another_record_or_none_to_compare_stays_stopped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_log_that_is_as_long_again_without_the_record_before_the_offset_stays_stopped,
+										set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_log_that_starts_above_the_offset_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_log_in_the_same_place_stops_the_partition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(retention_up_to_the_offset_is_no_reason_to_stop, set_up, tear_down),
