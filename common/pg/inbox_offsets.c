@@ -97,19 +97,18 @@ static const char *judge(struct inbox_partition *partition, const char *stored_c
 						 int64_t low, int64_t high, char *text, size_t size)
 {
 	long long next = partition->next;
-	if (stored_cluster != NULL && strcmp(stored_cluster, cluster) != 0)
+	if (stored_cluster != NULL && strcmp(stored_cluster, cluster) != 0) {
 		(void)snprintf(text, size, "cluster %s, but the offset is of cluster %s", cluster, stored_cluster);
-	else if (low > next)
+	} else if (low > next) {
 		(void)snprintf(text, size, "log start %lld is above the offset %lld: records were lost unread", (long long)low,
 					   next);
-	else if (high < next)
+	} else if (high < next) {
 		(void)snprintf(text, size, "log end %lld is below the offset %lld: the log was truncated", (long long)high,
 					   next);
-	else
+		partition->too_short = partition->last_ce_id[0] != '\0'; /* without one to compare with it stays stopped */
+	} else {
 		return NULL;
-	/* Without an id to compare with it stays stopped. */
-	partition->too_short = low <= next && high < next && partition->last_ce_id[0] != '\0' &&
-						   (stored_cluster == NULL || strcmp(stored_cluster, cluster) == 0);
+	}
 	return text;
 }
 
@@ -182,8 +181,8 @@ static bool waits_for_its_log(const struct inbox_partition *partition)
 	return is_untold(partition) || (partition->state == INBOX_STOPPED && partition->too_short);
 }
 
-static size_t find(const struct inbox *inbox, bool (*is_it)(const struct inbox_partition *),
-				   const struct inbox_partition **ret_found, size_t max)
+static size_t find_partitions(const struct inbox *inbox, bool (*is_it)(const struct inbox_partition *),
+							  const struct inbox_partition **ret_found, size_t max)
 {
 	size_t len = 0;
 	for (size_t t = 0; t < inbox->options.topics_len; t++) {
@@ -199,7 +198,7 @@ static int read_logs(struct inbox *inbox, const struct kafka_position *positions
 					 int64_t *highs, struct error *err)
 {
 	const struct inbox_partition *one;
-	if (find(inbox, is_untold, &one, 1) > 0) /* what asks for all at once would wait for it in vain */
+	if (find_partitions(inbox, is_untold, &one, 1) > 0) /* what asks for all at once would wait for it in vain */
 		return read_each_log(inbox, positions, count, lows, highs, err);
 	if (kafka_watermarks_of(inbox->consumer, positions, count, BROKER_TIMEOUT_MS, lows, highs, err) == 0) {
 		inbox->untold_since_ms = 0;
@@ -257,7 +256,7 @@ static bool has_its_log(struct inbox *inbox, const struct inbox_partition *parti
 static bool one_has_its_log(struct inbox *inbox)
 {
 	const struct inbox_partition *waiting[UNTOLD_MAX];
-	size_t len = find(inbox, waits_for_its_log, waiting, UNTOLD_MAX);
+	size_t len = find_partitions(inbox, waits_for_its_log, waiting, UNTOLD_MAX);
 	for (size_t i = 0; i < len && i < UNTOLD_ASKED; i++) {
 		if (has_its_log(inbox, waiting[inbox->untold_turn++ % len]))
 			return true;

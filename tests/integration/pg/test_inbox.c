@@ -66,6 +66,13 @@ static void send_next(const char *say)
 	sent++;
 }
 
+/* So many to each partition. */
+static void send_rounds(int rounds)
+{
+	for (int i = 0; i < rounds * PARTITIONS; i++)
+		send_next("x");
+}
+
 static void on_sent(void *ctx, const struct kafka_delivery *delivery)
 {
 	*(_Atomic int *)ctx += delivery->outcome == ERR_NONE;
@@ -103,6 +110,14 @@ static int64_t stored_offsets(void)
 	int64_t sum = test_sql_int(&database, sql);
 	free(sql);
 	return sum;
+}
+
+static int64_t applied_of(int partition)
+{
+	char *sql = xasprintf("SELECT count(*) FROM applied WHERE partition = %d", partition);
+	int64_t rows = test_sql_int(&database, sql);
+	free(sql);
+	return rows;
 }
 
 static void set_offset(int partition, int64_t next, const char *ce_id)
@@ -224,8 +239,7 @@ static void moved_offsets_are_read_again(void **state)
 	settings.idle_in_transaction_timeout_ms = 60000;
 	struct pg_conn *other = pg_conn_new(&settings);
 	struct error err = ERROR_INIT;
-	for (int i = 0; i < PARTITIONS; i++)
-		send_next("x");
+	send_rounds(1);
 	start(&member);
 	assert_becomes(stored_offsets() == PARTITIONS, 60000);
 	/* Another instance applies the records 1 to 3 of partition 0; its lock keeps the inbox from being first. */
@@ -235,8 +249,7 @@ static void moved_offsets_are_read_again(void **state)
 		consumer);
 	assert_ok(pg_run(other, sql, &err), err);
 	free(sql);
-	for (int i = 0; i < 6 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(6);
 	assert_ok(pg_commit(other, &err), err);
 	pg_conn_free(other);
 	test_drop_role(&database, role);
@@ -340,18 +353,16 @@ static void a_log_that_ends_below_the_offset_stops_the_partition(void **state)
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	set_offset(1, 100, "r298");
 	start(&member);
 	assert_becomes(applied_rows(&database) == 8, 60000);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 1"), 0);
+	assert_int_equal(applied_of(1), 0);
 	/* New records do not bring it back to life. */
-	for (int i = 0; i < 3 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(3);
 	assert_becomes(applied_rows(&database) == 14, 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 1"), 0);
+	assert_int_equal(applied_of(1), 0);
 	/* kiln-migrate rewind does. */
 	set_offset(1, 0, NULL);
 	assert_becomes(applied_rows(&database) == 21, 60000);
@@ -360,26 +371,16 @@ static void a_log_that_ends_below_the_offset_stops_the_partition(void **state)
 	member_stop(&member);
 }
 
-static int64_t applied_of(int partition)
-{
-	char *sql = xasprintf("SELECT count(*) FROM applied WHERE partition = %d", partition);
-	int64_t rows = test_sql_int(&database, sql);
-	free(sql);
-	return rows;
-}
-
 /* As when a broker that stood still has told the end that it had known. */
 static void a_log_that_is_as_long_as_the_offset_again_is_read_on(void **state)
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	set_offset(1, 6, "r16");
 	start(&member);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
-	for (int i = 0; i < 3 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(3);
 	assert_becomes(applied_of(1) == 1, 60000);
 	assert_int_equal(test_sql_int(&database, "SELECT record_offset FROM applied WHERE ce_id = 'r19'"), 6);
 	assert_becomes(inbox_ready(member.inbox, NULL), 60000);
@@ -390,19 +391,16 @@ static void a_log_that_is_as_long_again_with_another_record_or_none_to_compare_s
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	set_offset(0, 6, "somebody-else");
 	set_offset(1, 6, NULL);
 	set_offset(2, 6, "r17");
 	start(&member);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
-	for (int i = 0; i < 3 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(3);
 	/* All three were looked at when the third one is read. */
 	assert_becomes(applied_of(2) == 1, 60000);
-	for (int i = 0; i < PARTITIONS; i++)
-		send_next("x");
+	send_rounds(1);
 	assert_becomes(applied_of(2) == 2, 60000);
 	assert_int_equal(applied_of(0) + applied_of(1), 0);
 	assert_true(why_not_ready(&member, "stopped"));
@@ -414,21 +412,17 @@ static void a_log_that_is_as_long_again_without_the_record_before_the_offset_sta
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	set_offset(1, 6, "somebody-else");
 	set_offset(2, 6, "r17");
 	start(&member);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
-	for (int i = 0; i < 2 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(2);
 	test_delete_records(topic, 1, 6);
-	for (int i = 0; i < PARTITIONS; i++)
-		send_next("x");
+	send_rounds(1);
 	/* Both were looked at when the other one is read. */
 	assert_becomes(applied_of(2) == 1, 60000);
-	for (int i = 0; i < PARTITIONS; i++)
-		send_next("x");
+	send_rounds(1);
 	assert_becomes(applied_of(2) == 2, 60000);
 	assert_int_equal(applied_of(1), 0);
 	assert_true(why_not_ready(&member, "stopped"));
@@ -439,13 +433,12 @@ static void a_log_that_starts_above_the_offset_stops_the_partition(void **state)
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	test_delete_records(topic, 2, 2);
 	start(&member);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
 	assert_becomes(applied_rows(&database) == 8, 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 2"), 0);
+	assert_int_equal(applied_of(2), 0);
 	member_stop(&member);
 }
 
@@ -453,16 +446,15 @@ static void another_log_in_the_same_place_stops_the_partition(void **state)
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	/* The log was shorter for a while and has grown again: the record before the offset is another one. */
 	set_offset(0, 2, "somebody-else");
 	set_offset(1, 2, "r4");
 	start(&member);
 	assert_becomes(why_not_ready(&member, "stopped"), 60000);
 	assert_becomes(applied_rows(&database) == 6, 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 0"), 0);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 1"), 2);
+	assert_int_equal(applied_of(0), 0);
+	assert_int_equal(applied_of(1), 2);
 	member_stop(&member);
 }
 
@@ -470,13 +462,12 @@ static void retention_up_to_the_offset_is_no_reason_to_stop(void **state)
 {
 	(void)state;
 	struct member member;
-	for (int i = 0; i < 4 * PARTITIONS; i++)
-		send_next("x");
+	send_rounds(4);
 	test_delete_records(topic, 0, 3);
 	set_offset(0, 3, "was-deleted");
 	start(&member);
 	assert_becomes(applied_rows(&database) == 9, 60000);
-	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM applied WHERE partition = 0"), 1);
+	assert_int_equal(applied_of(0), 1);
 	member_stop(&member);
 }
 
