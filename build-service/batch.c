@@ -277,6 +277,8 @@ void batch_committed(struct batch *batch)
 	direct_committed(&batch->direct, &batch->set);
 	bool refilled = refill_committed(&batch->refill);
 	atomic_fetch_add(&batch->service->batches, 1);
+	if (!refill_has_unparked(&batch->refill))
+		vacancies_add_set(&batch->service->vacancies, &batch->set);
 	if (batch->set.queued)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
 	/* Who has been queued just now is in no look that was made without the match's lock. */

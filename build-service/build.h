@@ -126,7 +126,8 @@ struct build {
 	struct queue_place queue;
 	bool was_waiting; /* has a row in build_queue */
 	bool queue_changed;
-	bool slot_released; /* its place in the project is free */
+	bool has_place;     /* in its project, which has a limit */
+	bool slot_released; /* its place in the project, if it has one, is free */
 };
 
 static inline bool build_ended(const struct build *build)

@@ -10,7 +10,7 @@ enum column {
 	COL_ID, COL_PROJECT_ID, COL_PROJECT_NAME, COL_STATUS, COL_PHASE, COL_CANCEL_REQUESTED, COL_ATTEMPTS_USED, COL_LOSSES, COL_MASS_LOSSES,
 	COL_MAX_ATTEMPTS, COL_CLASS, COL_PRIORITY, COL_QUEUE_TIMEOUT, COL_SETTLING, COL_SETTLE_END, COL_SETTLE_AGE, COL_BASE_SHA, COL_BRANCH,
 	COL_PUSHING_SEEN, COL_METADATA, COL_TRACEPARENT, COL_CREATED_AT, COL_LAST_SEQUENCE, COL_LAST_HASH, COL_ATTEMPT, COL_LEASE_ID,
-	COL_WORKER_ID, COL_INCARNATION, COL_NONCE, COL_MODE, COL_STATE, COL_ATTEMPT_PHASE, COL_COMMIT_SHA,
+	COL_WORKER_ID, COL_INCARNATION, COL_NONCE, COL_MODE, COL_STATE, COL_ATTEMPT_PHASE, COL_COMMIT_SHA, COL_HAS_PLACE,
 	COL_COUNT
 };
 
@@ -18,7 +18,7 @@ static const char *const column_names[COL_COUNT] = {
 	"id", "project_id", "project_name", "status", "phase", "cancel_requested", "attempts_used", "losses", "mass_losses",
 	"max_attempts", "class", "priority", "queue_timeout_s", "settling", "settle_end", "settle_age_ms", "base_sha", "branch",
 	"pushing_seen", "metadata", "traceparent", "created_at", "last_sequence", "last_hash", "attempt", "lease_id",
-	"worker_id", "incarnation", "nonce", "mode", "state", "attempt_phase", "commit_sha",
+	"worker_id", "incarnation", "nonce", "mode", "state", "attempt_phase", "commit_sha", "has_place",
 };
 /* clang-format on */
 
@@ -101,6 +101,7 @@ void build_rows_read(const PGresult *rows, int row, struct arena *arena, struct 
 	const char *hash = text(rows, row, COL_LAST_HASH);
 	CHECK(hash != NULL && hex_decode(hash, strlen(hash), build->last_hash, sizeof(build->last_hash)) == 0);
 	read_attempt(rows, row, &build->attempt);
+	build->has_place = boolean(rows, row, COL_HAS_PLACE);
 	build->was_waiting = build->phase == PHASE_QUEUED;
 	build->queue = (struct queue_place){.waiting = build->was_waiting, .settling = build->settling};
 }

@@ -28,6 +28,7 @@ void build_set_init(struct build_set *set)
 	rows_init_for(&set->enqueued, &sql_enqueue, QUEUE_INSERT_COLUMNS);
 	rows_init_for(&set->dequeued, &sql_dequeue, 1);
 	rows_init_for(&set->released, &sql_release_slots, 1);
+	rows_init(&set->vacated, 1);
 }
 
 void build_set_release(struct build_set *set)
@@ -38,7 +39,7 @@ void build_set_release(struct build_set *set)
 	free(set->builds);
 	struct rows *const all[] = {&set->id_rows,      &set->new_builds,       &set->new_requests, &set->changed_builds,
 								&set->new_attempts, &set->changed_attempts, &set->trail_rows,   &set->enqueued,
-								&set->dequeued,     &set->released};
+								&set->dequeued,     &set->released,         &set->vacated};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		rows_release(all[i]);
 	outbox_names_release(&set->names);
@@ -46,9 +47,9 @@ void build_set_release(struct build_set *set)
 
 static void clear_rows(struct build_set *set)
 {
-	struct rows *const all[] = {&set->new_builds,   &set->new_requests,     &set->changed_builds,
-								&set->new_attempts, &set->changed_attempts, &set->trail_rows,
-								&set->enqueued,     &set->dequeued,         &set->released};
+	struct rows *const all[] = {&set->new_builds,       &set->new_requests, &set->changed_builds, &set->new_attempts,
+								&set->changed_attempts, &set->trail_rows,   &set->enqueued,       &set->dequeued,
+								&set->released,         &set->vacated};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		rows_clear(all[i]);
 	outbox_names_clear(&set->names);
@@ -191,6 +192,8 @@ static void store_released(struct build_set *set, const struct build *build)
 	if (!build->slot_released)
 		return;
 	rows_text(&set->released, build->id);
+	if (build->has_place)
+		rows_text(&set->vacated, build->project_id);
 	set->woke_dispatch = true;
 }
 

@@ -51,23 +51,37 @@ static int read_epoch(struct dispatcher *dispatcher, struct error *err)
 
 static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *err)
 {
+	struct vacancies *vacancies = &dispatcher->service->vacancies;
+	unsigned generation = dispatcher->listening_generation;
 	/* Before the look, like the clearing of the wake-up. */
 	if (pg_listen(dispatcher->conn, "kiln_caches", &dispatcher->listening_generation, err) < 0)
 		return -1;
+	if (dispatcher->listening_generation != generation)
+		vacancies_add_all(vacancies); /* what was told meanwhile is lost */
 	int64_t now_ms = clock_boot_ms();
 	if (now_ms >= *timer_ms) {
 		*timer_ms = now_ms + dispatcher->service->config->dispatch_timer_ms;
+		vacancies_add_all(vacancies); /* of an instance that ended behind its commit */
 		if (timeouts_run(&dispatcher->timeouts, err) < 0)
 			return -1;
 	}
 	return match_all(dispatcher, err);
 }
 
+/* A project's settings were changed: its limit, perhaps. */
+static void take_notification(void *ctx, const char *payload UNUSED)
+{
+	struct dispatcher *dispatcher = ctx;
+	vacancies_add_all(&dispatcher->service->vacancies);
+}
+
 static void *dispatch_thread(void *arg)
 {
 	struct dispatcher *dispatcher = arg;
-	/* Notified: a project's settings were changed, its limit perhaps; a look is cheap. */
-	const struct pg_notified wait = {.wakeup = &dispatcher->service->dispatch, .stop = &dispatcher->stopping};
+	const struct pg_notified wait = {.wakeup = &dispatcher->service->dispatch,
+									 .stop = &dispatcher->stopping,
+									 .each = take_notification,
+									 .ctx = dispatcher};
 	int64_t timer_ms = 0;
 	struct backoff backoff = {.min_ms = BACKOFF_MIN_MS, .max_ms = BACKOFF_MAX_MS};
 	bool knows_epoch = false;

@@ -231,6 +231,7 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 				 due->worker_id, "lost", LOG_INT(lost), NULL);
 	leases_forget_due(expiry->leases, due);
 	metric_add(&counter_leases_expired, (int64_t)lost);
+	vacancies_add_set(&expiry->service->vacancies, &expiry->set);
 	build_set_committed(&expiry->set, expiry->service->relay);
 	commands_send(expiry->service->commands, &expiry->commands);
 	wakeup_signal(&expiry->service->dispatch);

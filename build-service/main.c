@@ -131,6 +131,7 @@ static void stop(struct parts *parts)
 	pg_watch_free(service->watch);
 	schema_set_free(service->schemas);
 	wakeup_release(&service->dispatch);
+	vacancies_release(&service->vacancies);
 }
 
 static void fill(struct service *service, const struct service_config *config, const char *url)
@@ -148,6 +149,7 @@ static void fill(struct service *service, const struct service_config *config, c
 	service->policy.backoff_ms = config->retry_backoff_ms;
 	service->policy.settle_limit_ms = config->settle_limit_s * 1000;
 	wakeup_init(&service->dispatch);
+	vacancies_init(&service->vacancies);
 }
 
 /* What a busy time needed goes back to the system when it is over. */

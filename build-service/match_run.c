@@ -16,6 +16,10 @@
  * (common/kafka/producer.c), and the last of them may be larger. */
 #define MATCH_BYTES "33554432"
 
+/* Builds that come back into the line at once: an UPDATE of some milliseconds. */
+#define UNPARK_MAX 500
+#define UNPARK_MAX_TEXT "500"
+
 void match_run_init(struct match_run *run, struct service *service, struct pg_conn *conn)
 {
 	*run = (struct match_run){.service = service, .conn = conn, .tries = conn == NULL};
@@ -25,6 +29,7 @@ void match_run_init(struct match_run *run, struct service *service, struct pg_co
 	rows_init(&run->chosen_workers, 1);
 	rows_init(&run->claims, 3);
 	rows_init(&run->parked, 1);
+	rows_init(&run->vacated, 1);
 }
 
 void match_run_release(struct match_run *run)
@@ -35,6 +40,7 @@ void match_run_release(struct match_run *run)
 	rows_release(&run->chosen_workers);
 	rows_release(&run->claims);
 	rows_release(&run->parked);
+	rows_release(&run->vacated);
 }
 
 /* --- the look --- */
@@ -46,31 +52,59 @@ static struct match_result match_read(struct match_run *run, const PGresult *slo
 	return match(run->workers, run->workers_len, run->candidates, run->candidates_len, slots, len);
 }
 
-/* Most wake-ups find that nobody waits: a slot was given back. They see it without the lock, which new builds try
- * (direct.h): who begins to wait after this look wakes a turn of his own, which sees that slot too. */
-static int anybody_waits(struct match_run *run, bool *ret_waits, struct error *err)
+static void plan_unpark(struct rows *projects, struct pg_pipeline *pipeline)
 {
-	CLEANUP(pg_result_p) PGresult *row = NULL;
-	if (pg_query(run->conn, &sql_match_anybody, NULL, 0, &row, err) < 0)
-		return -1;
-	*ret_waits = pg_bool(row, 0, "waits");
-	atomic_store(&run->service->waiting, *ret_waits);
-	return 0;
+	pg_pipeline_add(pipeline, &sql_unpark, PG_PARAMS(NULL, UNPARK_MAX_TEXT), 2);
+	if (projects->len > 0)
+		rows_params(projects, pipeline, 0);
 }
 
-void match_run_plan(struct match_run *run, struct pg_pipeline *pipeline)
+/* Most wake-ups find that nobody waits: a slot was given back. They see it without the lock, which new builds try
+ * (direct.h): who begins to wait after this look wakes a turn of his own, which sees that slot too. Neither do builds
+ * need the lock that come back into the line (vacancies.h). *ret_more: not all of them came. */
+static int anybody_waits(struct match_run *run, bool *ret_waits, bool *ret_more, struct error *err)
+{
+	struct service *service = run->service;
+	struct pg_pipeline pipeline;
+	PGresult *results[PG_PIPELINE_MAX];
+	bool all = vacancies_take(&service->vacancies, &run->vacated);
+	bool unparks = all || run->vacated.len > 0;
+	pg_pipeline_init(&pipeline, run->conn);
+	if (unparks)
+		plan_unpark(&run->vacated, &pipeline);
+	pg_pipeline_add(&pipeline, &sql_match_anybody, NULL, 0);
+	int rc = pg_pipeline_run(&pipeline, results, err);
+	if (rc == 0) {
+		const PGresult *anybody = results[pipeline.len - 1];
+		*ret_more = unparks && pg_int(results[0], 0, "unparked", 0) >= UNPARK_MAX;
+		*ret_waits = pg_bool(anybody, 0, "waits");
+		atomic_store(&service->waiting, *ret_waits);
+		atomic_store(&service->parked, pg_bool(anybody, 0, "parked"));
+	}
+	if (rc < 0 || *ret_more)
+		vacancies_add_all(&service->vacancies);
+	pg_results_clear(results);
+	return rc;
+}
+
+void match_run_plan(struct match_run *run, struct rows *vacated, struct pg_pipeline *pipeline)
 {
 	build_set_begin(&run->set);
 	run->candidates_len = run->assigned = 0;
-	run->cut = false;
+	run->unparked = 0;
+	run->cut = run->locked = false;
 	run->found = (struct match_result){.assigned = 0};
 	(void)snprintf(run->fresh_ms, sizeof(run->fresh_ms), "%lld",
 				   (long long)run->service->config->worker_fresh_ms); /* these fit */
 	(void)snprintf(run->max, sizeof(run->max), "%d", MATCH_MAX);
 	(void)snprintf(run->past_text, sizeof(run->past_text), "%d", run->past);
 	const char *const params[] = {run->fresh_ms, run->max, run->past_text};
-	run->first = (int)pipeline->len;
+	run->lock = (int)pipeline->len;
 	pg_pipeline_add(pipeline, run->tries ? &sql_match_try_lock : &sql_match_lock, NULL, 0);
+	run->unpark = vacated != NULL && vacated->len > 0 ? (int)pipeline->len : -1;
+	if (run->unpark >= 0)
+		plan_unpark(vacated, pipeline);
+	run->looks = (int)pipeline->len;
 	pg_pipeline_add(pipeline, &sql_match_workers, params, 1);
 	pg_pipeline_add(pipeline, &sql_match_slots, NULL, 0);
 	pg_pipeline_add(pipeline, &sql_match_candidates, params, 3);
@@ -79,9 +113,12 @@ void match_run_plan(struct match_run *run, struct pg_pipeline *pipeline)
 /* What there is under the lock. */
 static void see(struct match_run *run, PGresult *const *results)
 {
-	enum { LOCK, WORKERS, SLOTS, CANDIDATES };
-	PGresult *const *of = results + run->first;
-	if (run->tries && !pg_bool(of[LOCK], 0, "locked"))
+	enum { WORKERS, SLOTS, CANDIDATES };
+	PGresult *const *of = results + run->looks;
+	run->locked = !run->tries || pg_bool(results[run->lock], 0, "locked");
+	if (run->unpark >= 0)
+		run->unparked = pg_int(results[run->unpark], 0, "unparked", 0);
+	if (!run->locked)
 		return;
 	run->workers = match_workers_read(of[WORKERS], &run->set.arena, &run->workers_len);
 	run->candidates = match_candidates_read(of[CANDIDATES], &run->set.arena, &run->candidates_len);
@@ -99,7 +136,7 @@ static void choose(struct match_run *run)
 	rows_clear(&run->parked);
 	for (size_t i = 0; i < run->candidates_len; i++) {
 		const struct match_candidate *candidate = &run->candidates[i];
-		if (candidate->full && !candidate->parked)
+		if (candidate->full)
 			rows_text(&run->parked, candidate->build_id);
 		if (candidate->worker == NULL)
 			continue;
@@ -148,8 +185,8 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
 		if (applied == APPLIED)
 			run->assigned++;
-		else if (claimed)
-			build->slot_released = true; /* and nothing else: it may be locked by somebody who changes it */
+		else if (claimed) /* and nothing else: it may be locked by somebody who changes it */
+			build->has_place = build->slot_released = true;
 	}
 }
 
@@ -207,6 +244,17 @@ void match_run_pipeline_store(struct match_run *run, struct pg_pipeline *pipelin
 	rows_pipeline(&run->parked, pipeline, &sql_match_park, NULL);
 }
 
+/* In which places were claimed and handed back, or builds parked. */
+static void note_vacancies(struct match_run *run)
+{
+	struct vacancies *vacancies = &run->service->vacancies;
+	vacancies_add_set(vacancies, &run->set);
+	for (size_t i = 0; run->parked.len > 0 && i < run->candidates_len; i++) {
+		if (run->candidates[i].full)
+			vacancies_add(vacancies, run->candidates[i].project_id);
+	}
+}
+
 static void send_all(struct match_run *run)
 {
 	CLEANUP(buffer_release_p) struct buffer body;
@@ -229,6 +277,7 @@ void match_run_committed(struct match_run *run)
 {
 	if (run->assignments != NULL)
 		send_all(run);
+	note_vacancies(run);
 	forget(run);
 	build_set_publish(&run->set, run->service->relay);
 }
@@ -236,6 +285,7 @@ void match_run_committed(struct match_run *run)
 void match_run_failed(struct match_run *run, const struct error *err)
 {
 	forget(run);
+	vacancies_add_all(&run->service->vacancies); /* it may have been committed */
 	for (size_t i = 0; err->kind == ERR_UNKNOWN && run->assigned > 0 && i < run->set.ids_len; i++) {
 		const struct build *build = &run->set.builds[i];
 		if (build->attempt.is_new)
@@ -248,6 +298,11 @@ bool match_run_is_complete(const struct match_run *run)
 {
 	return run->assigned > 0 && run->assigned == run->found.assigned && run->found.full == 0 &&
 		   run->candidates_len < MATCH_MAX;
+}
+
+bool match_run_has_unparked(const struct match_run *run)
+{
+	return run->locked && run->unpark >= 0 && run->unparked < UNPARK_MAX;
 }
 
 /* --- a transaction of its own --- */
@@ -272,7 +327,7 @@ static int look(struct match_run *run, struct error *err)
 	struct pg_pipeline pipeline;
 	PGresult *results[PG_PIPELINE_MAX];
 	pg_pipeline_init(&pipeline, run->conn);
-	match_run_plan(run, &pipeline);
+	match_run_plan(run, NULL, &pipeline);
 	int rc = pg_pipeline_run(&pipeline, results, err);
 	if (rc == 0)
 		rc = match_run_take(run, results, err);
@@ -289,19 +344,24 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
 	*ret_again = parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	*ret_again |= run->cut && run->assigned > 0;
+	/* Others of these projects may be parked. Not for ever by one that nobody can be given. */
+	bool handed_back = run->set.vacated.len > 0;
+	*ret_again |= handed_back && (run->assigned > 0 || !run->handed_back);
+	run->handed_back = handed_back;
 	return rc;
 }
 
 int match_run_once(struct match_run *run, bool *ret_again, struct error *err)
 {
 	int64_t began_us = clock_boot_us();
-	bool waits = false;
+	bool waits = false, more = false;
 	*ret_again = false;
-	if (anybody_waits(run, &waits, err) < 0)
+	if (anybody_waits(run, &waits, &more, err) < 0)
 		return -1;
 	if (!waits)
 		return 0;
 	int rc = match_in_transaction(run, ret_again, err);
+	*ret_again |= more;
 	if (rc < 0) {
 		match_run_failed(run, err);
 		pg_rollback(run->conn);

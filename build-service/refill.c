@@ -23,14 +23,21 @@ void refill_begin(struct refill *refill)
 	refill->may = clock_boot_ms() >= refill->not_before_ms;
 }
 
-bool refill_plan(struct refill *refill, const struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline)
+/* Its slots are wanted, or its places in projects. */
+static bool is_wanted(const struct service *service, const struct build_set *set)
+{
+	return (set->released.len > 0 && atomic_load(&service->waiting)) ||
+		   (set->vacated.len > 0 && atomic_load(&service->parked));
+}
+
+bool refill_plan(struct refill *refill, struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline)
 {
 	const struct service *service = refill->run.service;
-	if (set->released.len == 0 || !refill->may || !atomic_load(&service->waiting) || atomic_load(&service->epoch) < 0)
+	if (!refill->may || !is_wanted(service, set) || atomic_load(&service->epoch) < 0)
 		return false;
 	refill->run.conn = tx;
 	refill->tried = true;
-	match_run_plan(&refill->run, pipeline);
+	match_run_plan(&refill->run, &set->vacated, pipeline);
 	return true;
 }
 
@@ -53,8 +60,15 @@ bool refill_committed(struct refill *refill)
 	bool complete = match_run_is_complete(&refill->run);
 	metric_add(&counter_refilled, (int64_t)refill->run.assigned);
 	metric_add(&counter_refill_misses, !complete);
+	if (refill->run.unparked > 0)
+		atomic_store(&refill->run.service->waiting, true); /* until the dispatcher has looked */
 	match_run_committed(&refill->run);
 	return complete;
+}
+
+bool refill_has_unparked(const struct refill *refill)
+{
+	return refill->tried && match_run_has_unparked(&refill->run);
 }
 
 void refill_failed(struct refill *refill, const struct error *err)

@@ -27,11 +27,14 @@ void refill_release(struct refill *refill);
 /* Forgets the batch before. */
 void refill_begin(struct refill *refill);
 
-/* Adds the match's statements behind those of the set's store, when that frees slots and somebody waits; false: not. */
-bool refill_plan(struct refill *refill, const struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline);
+/* Adds the match's statements behind those of the set's store, when that frees slots and somebody waits for one, or a
+ * place in a project for which somebody may be parked; false: not. */
+bool refill_plan(struct refill *refill, struct build_set *set, struct pg_conn *tx, struct pg_pipeline *pipeline);
 /* The rest of the match, and COMMIT. `results`: of the pipeline that refill_plan added to. */
 int refill_commit(struct refill *refill, PGresult *const *results, struct error *err) MUST_CHECK;
 /* Sends the assignments. Returns whether another match has nothing to do for the slots that the batch freed. */
 bool refill_committed(struct refill *refill);
+/* Whether parked builds have come back for which the batch gave places back; otherwise it is to be noted. */
+bool refill_has_unparked(const struct refill *refill);
 /* Also of a batch in which nothing was tried. */
 void refill_failed(struct refill *refill, const struct error *err);

@@ -8,6 +8,7 @@
 
 #include "build-service/config.h"
 #include "build-service/retries.h"
+#include "build-service/vacancies.h"
 #include "common/base/wakeup.h"
 #include "common/json/schema.h"
 #include "common/kafka/producer.h"
@@ -37,5 +38,7 @@ struct service {
 	_Atomic int32_t epoch;    /* of the deployment; -1 = not read yet, or a restore is being caught up with */
 	_Atomic uint64_t batches; /* committed; tells main whether the service is idle */
 	_Atomic bool waiting;     /* builds waited for a slot at the last look: a slot that is given back is wanted now */
-	struct wakeup dispatch;   /* signalled after each commit that queued a build or freed a slot */
+	_Atomic bool parked;      /* or for a place in their project: that is */
+	struct vacancies vacancies;
+	struct wakeup dispatch; /* signalled after each commit that queued a build or freed a slot */
 };

@@ -193,6 +193,7 @@ static int strike(struct strikes *strikes, struct pg_conn *conn, struct error *e
 	if (store_and_commit(strikes, conn, err) < 0)
 		return -1;
 	metric_add(&counter_accept_timeouts, (int64_t)struck);
+	vacancies_add_set(&strikes->service->vacancies, &strikes->set);
 	build_set_committed(&strikes->set, strikes->service->relay);
 	commands_send(strikes->service->commands, &strikes->commands);
 	wakeup_signal(&strikes->service->dispatch);

@@ -69,6 +69,7 @@ static int expire(struct timeouts *timeouts, const PGresult *expired, struct err
 		build_set_want(&timeouts->set, pg_text(expired, row, "build_id"));
 	if (pg_begin(timeouts->conn, err) < 0 || load_and_apply(timeouts, err) < 0 || store_and_commit(timeouts, err) < 0)
 		return -1;
+	vacancies_add_set(&timeouts->service->vacancies, &timeouts->set);
 	build_set_committed(&timeouts->set, timeouts->service->relay);
 	return 0;
 }

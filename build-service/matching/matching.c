@@ -64,7 +64,6 @@ struct match_candidate *match_candidates_read(const PGresult *rows, struct arena
 		copy_uuid(candidate->project_id, pg_text(rows, row, "project_id"));
 		candidate->class_name = arena_strdup(arena, pg_text(rows, row, "class"));
 		candidate->limit = (int32_t)pg_int(rows, row, "concurrency", 0);
-		candidate->parked = pg_bool(rows, row, "parked");
 	}
 	*ret_len = len;
 	return candidates;
@@ -200,7 +199,7 @@ struct match_result match(struct match_worker *workers, size_t workers_len, stru
 			place = free_place(project, candidate->limit < MAX_LIMIT ? candidate->limit : MAX_LIMIT);
 			if (place == 0) {
 				candidate->full = true;
-				result.full += !candidate->parked;
+				result.full++;
 				continue;
 			}
 		}

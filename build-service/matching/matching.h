@@ -34,7 +34,6 @@ struct match_candidate {
 	char project_id[UUID_TEXT_SIZE];
 	const char *class_name; /* "agent,label,…", "*" = any worker */
 	int32_t limit;          /* of its project; 0 = none */
-	bool parked;            /* in its project's own line already */
 	/* Found: */
 	bool full;                         /* its project is */
 	const struct match_worker *worker; /* NULL = it has to wait */
@@ -49,7 +48,7 @@ struct match_slot {
 
 struct match_result {
 	size_t assigned;
-	size_t full; /* candidates of full projects that are not parked: others behind them may run */
+	size_t full; /* candidates of full projects: others behind them may run */
 };
 
 /* Rows of match_candidates.sql and match_slots.sql, in the arena. */

@@ -5,7 +5,8 @@ SELECT
 	b.class, b.priority, b.queue_timeout_s, b.settling, b.settle_end,
 	(extract(epoch FROM now() - b.settle_since) * 1000)::bigint AS settle_age_ms,
 	b.base_sha, b.branch, b.pushing_seen, b.metadata, b.traceparent, b.created_at, b.last_sequence, encode(b.last_hash, 'hex') AS last_hash,
-	b.attempt, a.lease_id, a.worker_id, a.incarnation, a.nonce, a.mode, a.state, a.phase AS attempt_phase, a.commit_sha
+	b.attempt, a.lease_id, a.worker_id, a.incarnation, a.nonce, a.mode, a.state, a.phase AS attempt_phase, a.commit_sha,
+	EXISTS (SELECT FROM project_slots s WHERE s.build_id = b.id) AS has_place
 FROM build_audit b LEFT JOIN build_attempts a ON a.build_id = b.id AND a.attempt = b.attempt
 WHERE b.id = ANY ($1::uuid[])
 ORDER BY b.id

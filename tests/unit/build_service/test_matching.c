@@ -142,12 +142,11 @@ TEST(a_lowered_limit_counts_the_places_above_it)
 	assert_int_equal(one->slot, 1);
 }
 
-TEST(a_full_project_is_told_though_no_slot_is_free_and_only_of_builds_that_are_not_parked)
+TEST(a_full_project_is_told_though_no_slot_is_free)
 {
 	worker("", 0);
 	taken("p", 1);
 	build("command", "p", 1);
-	build("command", "p", 1)->parked = true;
 	const struct match_candidate *other = build("command", "q", 1);
 	assert_int_equal(run().full, 1);
 	assert_false(other->full);
@@ -200,8 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(load_spreads_over_equal_workers, begin, end),
 		cmocka_unit_test_setup_teardown(a_project_stays_within_its_limit_and_others_go_on, begin, end),
 		cmocka_unit_test_setup_teardown(a_lowered_limit_counts_the_places_above_it, begin, end),
-		cmocka_unit_test_setup_teardown(
-			a_full_project_is_told_though_no_slot_is_free_and_only_of_builds_that_are_not_parked, begin, end),
+		cmocka_unit_test_setup_teardown(a_full_project_is_told_though_no_slot_is_free, begin, end),
 		cmocka_unit_test_setup_teardown(no_limit_needs_no_place, begin, end),
 		cmocka_unit_test_setup_teardown(no_build_waits_beside_a_slot_that_could_run_it, begin, end),
 	};
