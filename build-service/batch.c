@@ -7,6 +7,7 @@
 #include "build-service/batch_private.h"
 #include "build-service/counters.h"
 #include "build-service/deadlines.h"
+#include "build-service/dispatch.h"
 #include "build-service/releases.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
@@ -201,6 +202,7 @@ static int store_and_commit(struct batch *batch, struct pg_conn *tx, struct erro
 	if (rc < 0) {
 		direct_failed(&batch->direct, err);
 		refill_failed(&batch->refill, err);
+		dispatch_after_failure(batch->service, err);
 	}
 	return rc;
 }
@@ -277,12 +279,13 @@ void batch_committed(struct batch *batch)
 	direct_committed(&batch->direct, &batch->set);
 	bool refilled = refill_committed(&batch->refill);
 	atomic_fetch_add(&batch->service->batches, 1);
-	if (!refill_has_unparked(&batch->refill))
+	bool brought_back = batch->set.vacated.len == 0 || refill_has_unparked(&batch->refill);
+	if (!brought_back)
 		vacancies_add_set(&batch->service->vacancies, &batch->set);
 	if (batch->set.queued)
 		atomic_store(&batch->service->waiting, true); /* until the dispatcher has looked */
 	/* Who has been queued just now is in no look that was made without the match's lock. */
-	bool seen = refilled && !batch->set.queued;
+	bool seen = refilled && brought_back && !batch->set.queued;
 	if ((batch->set.woke_dispatch || batch->workers_changed) && !seen)
 		wakeup_signal(&batch->service->dispatch);
 	build_set_committed(&batch->set, batch->service->relay);

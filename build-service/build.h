@@ -128,6 +128,7 @@ struct build {
 	bool queue_changed;
 	bool has_place;     /* in its project, which has a limit */
 	bool slot_released; /* its place in the project, if it has one, is free */
+	bool vacated;       /* others of its project may have room by what was stored of it last */
 };
 
 static inline bool build_ended(const struct build *build)

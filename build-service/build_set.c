@@ -192,9 +192,17 @@ static void store_released(struct build_set *set, const struct build *build)
 	if (!build->slot_released)
 		return;
 	rows_text(&set->released, build->id);
-	if (build->has_place)
-		rows_text(&set->vacated, build->project_id);
 	set->woke_dispatch = true;
+}
+
+/* It gives its place in the project back, or leaves the line without having been given one: who came back into the line
+ * keeps those behind from coming (unpark.sql). */
+static void store_vacated(struct build_set *set, struct build *build)
+{
+	bool left = build->changed && build->queue_changed && build->was_waiting && !build->attempt.is_new;
+	build->vacated = left || (build->slot_released && build->has_place);
+	if (build->vacated)
+		rows_text(&set->vacated, build->project_id);
 }
 
 static void store_trail(struct build_set *set)
@@ -228,6 +236,7 @@ void build_set_pipeline_store(struct build_set *set, struct pg_pipeline *pipelin
 		if (set->builds[i].changed)
 			store_build(set, &set->builds[i]);
 		store_released(set, &set->builds[i]);
+		store_vacated(set, &set->builds[i]);
 		outbox_names_add(&set->names, &set->builds[i]);
 	}
 	store_trail(set);

@@ -33,7 +33,7 @@ struct build_set {
 
 	struct rows new_builds, new_requests, changed_builds, new_attempts, changed_attempts, trail_rows, enqueued,
 		dequeued, released;
-	struct rows vacated; /* the projects in which the last store gave places back; one may be there often */
+	struct rows vacated; /* projects whose parked builds may have room by the last store; one may be there often */
 	struct outbox_names names;
 	bool queued;        /* the last store queued a build */
 	bool woke_dispatch; /* it did, or gave a slot back */

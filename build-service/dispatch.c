@@ -1,6 +1,7 @@
 #include "build-service/dispatch.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,14 @@ struct dispatcher {
 	pthread_t thread;
 	_Atomic bool stopping;
 };
+
+void dispatch_after_failure(struct service *service, const struct error *err)
+{
+	if (err->kind != ERR_UNKNOWN)
+		return;
+	vacancies_add_all(&service->vacancies);
+	wakeup_signal(&service->dispatch);
+}
 
 static int match_all(struct dispatcher *dispatcher, struct error *err)
 {
@@ -68,11 +77,14 @@ static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *
 	return match_all(dispatcher, err);
 }
 
-/* A project's settings were changed: its limit, perhaps. */
-static void take_notification(void *ctx, const char *payload UNUSED)
+/* A project's settings were changed: its limit, perhaps. Its id comes first; other changes tell none. */
+static void take_notification(void *ctx, const char *payload)
 {
 	struct dispatcher *dispatcher = ctx;
-	vacancies_add_all(&dispatcher->service->vacancies);
+	char id[UUID_TEXT_SIZE];
+	(void)snprintf(id, sizeof(id), "%s", payload); /* cut off behind the id */
+	if (uuid_is_valid(id, strlen(id)))
+		vacancies_add(&dispatcher->service->vacancies, id);
 }
 
 static void *dispatch_thread(void *arg)

@@ -12,6 +12,10 @@
 
 struct dispatcher;
 
+/* For who may have committed what a match should see, and was not told: all is looked at. Nothing when `err` says that
+ * it was not committed. Any thread. */
+void dispatch_after_failure(struct service *service, const struct error *err);
+
 int dispatcher_start(struct service *service, struct dispatcher **ret_dispatcher, struct error *err) MUST_CHECK;
 /* Ends the thread after the match under way, and frees it. Not NULL. */
 void dispatcher_stop(struct dispatcher *dispatcher);

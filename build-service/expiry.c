@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "build-service/counters.h"
+#include "build-service/dispatch.h"
 #include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
@@ -200,7 +201,10 @@ static int store_and_commit(struct expiry *expiry, struct pg_conn *conn, struct 
 	pg_pipeline_init(&pipeline, conn);
 	worker_set_pipeline_store(&expiry->workers, &pipeline);
 	build_set_pipeline_store(&expiry->set, &pipeline);
-	return pg_pipeline_commit(&pipeline, err);
+	int rc = pg_pipeline_commit(&pipeline, err);
+	if (rc < 0)
+		dispatch_after_failure(expiry->service, err);
+	return rc;
 }
 
 static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *due, struct pg_conn *conn,

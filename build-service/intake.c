@@ -70,7 +70,7 @@ static bool is_urgent(void *ctx, const struct inbox_record *record)
 	const struct intake *intake = ctx;
 	static const char *const patient[] = {"attempt.accepted", "attempt.phase", "worker.heartbeat", "read.barrier"};
 	if (strcmp(record->event.type, "attempt.finished") == 0)
-		return atomic_load(&intake->service->waiting);
+		return atomic_load(&intake->service->waiting) || atomic_load(&intake->service->parked);
 	for (size_t i = 0; i < ARRAY_LEN(patient); i++) {
 		if (strcmp(record->event.type, patient[i]) == 0)
 			return false;

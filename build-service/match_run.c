@@ -185,8 +185,11 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
 		if (applied == APPLIED)
 			run->assigned++;
-		else if (claimed) /* and nothing else: it may be locked by somebody who changes it */
+		else if (claimed) {
+			/* And nothing else: it may be locked by somebody who changes it, or be gone. */
 			build->has_place = build->slot_released = true;
+			memcpy(build->project_id, candidate->project_id, UUID_TEXT_SIZE);
+		}
 	}
 }
 
@@ -344,10 +347,11 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
 	*ret_again = parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	*ret_again |= run->cut && run->assigned > 0;
-	/* Others of these projects may be parked. Not for ever by one that nobody can be given. */
-	bool handed_back = run->set.vacated.len > 0;
-	*ret_again |= handed_back && (run->assigned > 0 || !run->handed_back);
-	run->handed_back = handed_back;
+	*ret_again |= run->set.vacated.len > 0; /* others may have the place that was handed back */
+	/* But not for ever because of builds that cannot be given to anybody. */
+	bool in_vain = run->found.assigned > 0 && run->assigned == 0;
+	*ret_again &= !(in_vain && run->in_vain);
+	run->in_vain = in_vain;
 	return rc;
 }
 

@@ -30,8 +30,8 @@ struct match_run {
 	struct build_set set;
 	struct transition_context context;
 	struct rows chosen, chosen_workers, claims, parked, vacated;
-	int past;         /* how many more builds to look at: the last match met some of full projects */
-	bool handed_back; /* the last match gave a place in a project back that it had claimed */
+	int past;     /* how many more builds to look at: the last match met some of full projects */
+	bool in_vain; /* the last match could assign nothing of what it had found */
 
 	/* Of the match under way; in the set's arena, but for the result. */
 	int lock, unpark, looks; /* its statements: unpark -1 = there is none; looks: the first of three */

@@ -77,4 +77,5 @@ void refill_failed(struct refill *refill, const struct error *err)
 		return;
 	refill->not_before_ms = clock_boot_ms() + PAUSE_MS;
 	match_run_failed(&refill->run, err);
+	wakeup_signal(&refill->run.service->dispatch); /* others passed over what it had locked */
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "build-service/counters.h"
+#include "build-service/dispatch.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
@@ -172,7 +173,10 @@ static int store_and_commit(struct strikes *strikes, struct pg_conn *conn, struc
 	pg_pipeline_init(&pipeline, conn);
 	rows_pipeline(&strikes->held_back, &pipeline, &sql_hold_back_workers, NULL);
 	build_set_pipeline_store(&strikes->set, &pipeline);
-	return pg_pipeline_commit(&pipeline, err);
+	int rc = pg_pipeline_commit(&pipeline, err);
+	if (rc < 0)
+		dispatch_after_failure(strikes->service, err);
+	return rc;
 }
 
 static int strike(struct strikes *strikes, struct pg_conn *conn, struct error *err)

@@ -1,8 +1,9 @@
 /*
- * Projects whose parked builds may have room now: a place was given back, or a limit was raised. Whoever commits that
- * notes it, and wakes the dispatcher, which brings as many builds back into the common line as there is room for
- * (sql/unpark.sql). It looks without the match's lock: a match under way may park a build of such a project after that
- * look. So who parks a build notes its project, too, behind his commit: of the two looks, the later one sees both.
+ * Projects whose parked builds may have room now: a place was given back, a build that had come back into the line has
+ * left it, or a limit was raised. Whoever commits that notes it, and wakes the dispatcher, which brings as many builds
+ * back into the common line as there is room for (sql/unpark.sql). It looks without the match's lock: a match under way
+ * may park a build of such a project after that look. So who parks a build notes its project, too, behind his commit: of
+ * the two looks, the later one sees both (tests/model/parked.pml).
  *
  * What is lost with the process, the dispatcher's timer finds: it looks at all projects.
  *
@@ -12,19 +13,17 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "build-service/build_set.h"
-#include "common/base/ids.h"
+#include "common/base/map.h"
 #include "common/pg/rows.h"
 
 /* Projects that are kept by name. With more of them, all projects are looked at. */
-#define VACANCIES_MAX 256
+#define VACANCIES_MAX 1024
 
 struct vacancies {
 	pthread_mutex_t lock;
-	char projects[VACANCIES_MAX][UUID_TEXT_SIZE];
-	size_t len;
+	struct map *projects; /* by id; the values say nothing */
 	bool all;
 };
 
@@ -33,7 +32,7 @@ void vacancies_release(struct vacancies *vacancies);
 
 /* A project's id. */
 void vacancies_add(struct vacancies *vacancies, const char *project_id);
-/* Those in which the set's last store gave places back: after its commit. */
+/* Those of the set's last store: after its commit. */
 void vacancies_add_set(struct vacancies *vacancies, const struct build_set *set);
 void vacancies_add_all(struct vacancies *vacancies);
 

@@ -1,5 +1,5 @@
 -- Builds that want a slot from now on. "Ages one level every five minutes" comes to: ordered by creation minus five minutes for each level of priority.
--- Those of a project that a restore has not brought back are parked with it: nobody gives them out, and they are in nobody's way (match_candidates.sql).
+-- Those of a project that a restore has not brought back are parked with it: nobody gives them out, and they are in nobody's way (unpark.sql).
 -- Lists find them also by branch and template (migrations/0026_queue_lists.sql): of a new build they are given, of one that waits `again` looked up.
 INSERT INTO build_queue (build_id, project_id, class, parked, queue_key, not_before, deadline, created_at, own_class, branch, template)
 SELECT

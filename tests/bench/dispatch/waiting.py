@@ -52,7 +52,7 @@ class Side:
 
     def compile(self):
         receipts = self.record()
-        sim = self.rig.sim(WORKERS, SLOTS, job="50", record=receipts)
+        sim = self.rig.sim(WORKERS, SLOTS, job="50", record=receipts, drain=True)
         done = self.rig.let_broker_compile(lambda: ours(self.rig, self.project, self.rig.body(), receipts, 100, 300, []))
         sim.stop()
         return done

@@ -3,9 +3,8 @@ import uuid
 
 import psycopg
 
-from kiln_testing import places
 from kiln_testing.waiting import stays, wait_for
-from playing import WORKER_EVENTS, Gateway, Service, Worker, now, skip_old_records
+from playing import WORKER_EVENTS, now
 
 SETTINGS = {"KILN_WORKER_FRESH_MS": "60000"}  # a test may silence its worker for as long as its steps take
 
@@ -16,35 +15,6 @@ def assigned_order(executor):
 
 def times(gateway, build, kind):
     return gateway.sql("select time from build_events where build_id = %s and type = %s order by sequence limit 1", build, kind)[0][0]
-
-
-# The first one: later the module's instance runs, in the same group, and takes half of the partitions.
-def test_a_patch_that_raises_a_limit_wakes_the_dispatcher(database, tmp_path):
-    """Nothing else does: its timer is ten minutes, no worker says anything, and no deadline ends. By the very statement of the gateway's PATCH."""
-    database.migrate()
-    skip_old_records(database)
-    patient = {"KILN_LEASE_MS": "600000", "KILN_ACCEPT_DEADLINE_MS": "600000", "KILN_WORKER_FRESH_MS": "600000"}
-    gateway, service, workers = Gateway(database), Service(database, tmp_path, KILN_DISPATCH_TIMER_MS="600000", **patient), []
-    try:
-        service.start()
-        executor = Worker(database, slots=10)
-        workers.append(executor)
-        project = gateway.project(concurrency=1)
-        builds = [gateway.post(project) for _ in range(3)]
-        wait_for(lambda: gateway.sql("select count(*) from build_queue where parked") == [(2,)], "two builds to be parked")
-        executor.quieten()
-        stays(lambda: gateway.sql("select count(*) from build_queue where parked") == [(2,)], "the queue", 1)
-        patch = (places.ROOT / "api-gateway" / "sql" / "project-update.sql").read_text(encoding="utf-8")
-        raw = psycopg.RawCursor(gateway.connection)
-        assert raw.execute(patch, [project["id"], None, "main", None, None, None, "{}", None]).rowcount == 1
-        for build in builds:
-            executor.assigned(build, deadline=60)
-    finally:
-        for worker in workers:
-            worker.stop()
-            worker.bye()
-        assert service.stop() == 0
-        gateway.connection.close()
 
 
 def test_a_build_that_need_not_wait_is_assigned_in_the_transaction_that_creates_it(gateway, worker):

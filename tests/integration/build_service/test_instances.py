@@ -423,6 +423,34 @@ def test_of_two_whose_accepts_are_overdue_only_the_one_that_sent_none_is_held_ba
     assert len(gateway.attempts(missed)) == 1 and len(gateway.attempts(taken)) == 1
 
 
+HOLD_PARKING = """
+create function hold_parking() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$;
+create trigger hold_parking before update on build_queue for each row when (new.parked) execute function hold_parking();
+"""
+
+
+def test_a_place_that_the_other_instance_gives_back_while_a_build_is_being_parked_is_not_forgotten(place):
+    """That instance has looked for parked builds before it was one, and no timer helps."""
+    settings = {name: "600000" for name in ("KILN_DISPATCH_TIMER_MS", "KILN_LEASE_MS", "KILN_ACCEPT_DEADLINE_MS", "KILN_WORKER_FRESH_MS")}
+    two_instances(place, settings, settings)
+    gateway, executor = place.gateway, place.worker(works=False)
+    wait_for(lambda: gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
+    executor.quieten()
+    project = gateway.project(concurrency=1)
+    running = executor.assigned(gateway.post(project, build=id_in_half(0)))
+    place.database.sql(HOLD_PARKING)
+    with psycopg.connect(place.database.url) as parking:
+        parking.execute("select pg_advisory_xact_lock(4711)")
+        build = gateway.post(project, build=id_in_half(1))
+        waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
+        wait_for(lambda: sessions(place, waiting), "the build to be parked")
+        executor.run(running)
+        gateway.wait(running["build_id"], "completed")
+        wait_for(lambda: sessions(place, "wait_event_type = 'Lock' and query like '%%kiln.match%%'"), "the other instance to want to match")
+    executor.run(executor.assigned(build))
+    gateway.wait(build, "completed")
+
+
 def sessions(place, condition, columns="pid"):
     """The process ids of the build services' sessions that are like this."""
     return place.gateway.sql(f"select {columns} from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")

@@ -1,5 +1,6 @@
 """Every statement of build-service/sql, and those of the outbox that read or change much, as the service's role may run it, and by index whatever the statistics say."""
 import concurrent.futures
+import contextlib
 import pathlib
 import re
 
@@ -14,6 +15,7 @@ from playing import new_id
 SQL = pathlib.Path(__file__).resolve().parents[3] / "build-service" / "sql"
 FILES = sorted([*SQL.glob("*.sql"), *(SQL.parent / "matching" / "sql").glob("*.sql"), *(SQL.parents[1] / "common" / "pg" / "sql").glob("outbox_[rs]*.sql")])
 CANDIDATES = SQL.parent / "matching" / "sql" / "match_candidates.sql"
+UNPARK = SQL / "unpark.sql"
 LINES = 200  # of builds that are parked: one for each project
 QUEUE = (
     "insert into projects (id, name, concurrency, webhook_secret) select gen_random_uuid(), 'line-' || i, 1, '' from generate_series(1, %(lines)s) as i",
@@ -21,7 +23,7 @@ QUEUE = (
     "insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class, parked)"
     " select gen_random_uuid(), id, 'command', now(), now(), 'command', true from projects",
     "insert into workers (id, partition, incarnation, nonce, slots, read_offset, hello_at, heartbeat_at, state, agents)"
-    " values (gen_random_uuid(), 0, 1, gen_random_uuid(), 4, 0, now(), now(), 'active', '{%(agent)s}')",
+    " values (gen_random_uuid(), 0, 1, gen_random_uuid(), 4, 0, now(), now(), 'active', '{command}')",
 )
 # Tables that grow with the number of builds; the others are as small as the fleet, or the queue's front.
 LARGE = ("build_audit", "build_attempts", "build_events", "build_queue", "build_logs")
@@ -41,29 +43,79 @@ def test_a_statement_is_allowed_and_goes_by_index(session, file):
     lines = plan.splitlines()
     for number, line in enumerate(lines):
         assert not re.search(rf"Seq Scan on ({'|'.join(LARGE)})\b", line), plan
-        # match_anybody.sql asks for any row at all.
-        if file.stem != "match_anybody" and re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events|build_queue)\b", line):
+        if re.search(r"Index.* Scan using \S+_pkey on (build_audit|build_attempts|build_events|build_queue)\b", line):
             assert "Index Cond" in lines[number + 1], plan
         assert not re.search(r"Index.* Scan using build_audit_project\w* on build_audit", line), f"all builds of a project:\n{plan}"
 
 
-def rows_of_a_match(database, agent):
-    """That are read in all when the only worker has four free slots for that agent, and every project is full."""
+@contextlib.contextmanager
+def full_projects(database):
+    """Each has a running build and one that is parked; the only worker has four free slots."""
     with plans.session(database.url) as connection, connection.transaction(force_rollback=True):
         for statement in QUEUE:
-            connection.execute((statement % {"lines": LINES, "agent": agent}).encode())
-        found, plan = plans.run(connection, CANDIDATES.read_text(encoding="utf-8"), 8000, 500, 0)
-        assert found == []
-        return sum(map(plans.rows_read, plans.nodes(plan)))
+            connection.execute((statement % {"lines": LINES}).encode())
+        yield connection
 
 
-def test_a_match_looks_at_each_line_of_parked_builds_once(shared_database):
+def text_of(file):
+    return file.read_text(encoding="utf-8")
+
+
+def rows_of(plan):
+    return sum(map(plans.rows_read, plans.nodes(plan)))
+
+
+def test_a_match_does_not_look_at_builds_that_are_parked(shared_database):
+    with full_projects(shared_database) as connection:
+        found, plan = plans.run(connection, text_of(CANDIDATES), 8000, 500, 0)
+        assert found == [] and rows_of(plan) < 20
+
+
+def test_who_looks_at_all_projects_looks_at_each_once(shared_database):
     """Not at each once for each: the sessions' joins compare pair by pair."""
-    assert rows_of_a_match(shared_database, "command") < 20 * LINES
+    with full_projects(shared_database) as connection:
+        found, plan = plans.run(connection, text_of(UNPARK), None, 500)
+        assert found == [(0,)] and rows_of(plan) < 20 * LINES
 
 
-def test_a_match_leaves_lines_alone_that_no_free_slot_can_serve(shared_database):
-    assert rows_of_a_match(shared_database, "claude-code") < LINES
+def test_who_looks_at_one_project_looks_at_no_other(shared_database):
+    with full_projects(shared_database) as connection:
+        [(project,)] = connection.execute("select id from projects limit 1").fetchall()
+        connection.execute("delete from project_slots where project_id = %s", (project,))
+        found, plan = plans.run(connection, text_of(UNPARK), [project], 500)
+        assert found == [(1,)] and rows_of(plan) < 50
+
+
+def unpark(connection, projects=None, most=500):
+    return connection.execute(re.sub(r"\$(\d)", r"%(p\1)s", text_of(UNPARK).replace("%", "%%")).encode(), {"p1": projects, "p2": most}).fetchall()[0][0]
+
+
+def test_no_more_come_back_than_there_is_room_for_in_each_line(shared_database):
+    """The first ones, and those that came back before count, by class."""
+    with full_projects(shared_database) as connection:
+        [(project,)] = connection.execute("update projects set concurrency = 3 where id = (select id from projects limit 1) returning id").fetchall()
+        connection.execute(
+            "insert into build_queue (build_id, project_id, class, queue_key, created_at, own_class, parked)"
+            " select gen_random_uuid(), %s, class, now() + i * interval '1 s', now(), class, true from generate_series(1, 3) as i, unnest('{command,other}'::text[]) as class",
+            (project,),
+        )
+        assert unpark(connection) == 4 and unpark(connection) == 0
+        counts = "select class, parked, count(*), max(queue_key) <= now() + interval '2 s' from build_queue where project_id = %s group by 1, 2 order by 1, 2"
+        assert connection.execute(counts, (project,)).fetchall() == [("command", False, 2, True), ("command", True, 2, False), ("other", False, 2, True), ("other", True, 1, False)]
+        connection.execute("delete from build_queue where project_id = %s and class = 'other' and not parked", (project,))
+        assert unpark(connection) == 1
+
+
+def test_of_a_project_without_a_limit_so_many_come_back_at_once(shared_database):
+    with full_projects(shared_database) as connection:
+        connection.execute("update projects set concurrency = null")
+        assert [unpark(connection, most=150) for _ in range(3)] == [150, LINES - 150, 0]
+
+
+def test_nobody_comes_back_to_a_project_that_is_gone(shared_database):
+    with full_projects(shared_database) as connection:
+        connection.execute("delete from projects")
+        assert unpark(connection) == 0
 
 
 def test_a_match_looks_at_no_worker_that_is_not_there(shared_database):
@@ -73,7 +125,7 @@ def test_a_match_looks_at_no_worker_that_is_not_there(shared_database):
             " select gen_random_uuid(), 0, 1, gen_random_uuid(), 1, 0, now(), now(), 'lost' from generate_series(1, 1000)"
         )
         _, plan = plans.run(connection, (CANDIDATES.parent / "match_workers.sql").read_text(encoding="utf-8"), 8000)
-        assert sum(map(plans.rows_read, plans.nodes(plan))) < 1000
+        assert rows_of(plan) < 1000
 
 
 def test_the_mark_of_removed_log_lines_goes_with_their_build(shared_database):
