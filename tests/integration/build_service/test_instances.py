@@ -429,26 +429,38 @@ create trigger hold_parking before update on build_queue for each row when (new.
 """
 
 
-def test_a_place_that_the_other_instance_gives_back_while_a_build_is_being_parked_is_not_forgotten(place):
-    """That instance has looked for parked builds before it was one, and no timer helps."""
+def place_of_the_other(place):
+    """A build of one instance has its project's only place, no timer helps, and no worker says anything: (project, worker, its assignment)."""
     settings = {name: "600000" for name in ("KILN_DISPATCH_TIMER_MS", "KILN_LEASE_MS", "KILN_ACCEPT_DEADLINE_MS", "KILN_WORKER_FRESH_MS")}
     two_instances(place, settings, settings)
-    gateway, executor = place.gateway, place.worker(works=False)
-    wait_for(lambda: gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
+    executor = place.worker(works=False)
+    wait_for(lambda: place.gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
     executor.quieten()
-    project = gateway.project(concurrency=1)
-    running = executor.assigned(gateway.post(project, build=id_in_half(0)))
+    project = place.gateway.project(concurrency=1)
+    return project, executor, executor.assigned(place.gateway.post(project, build=id_in_half(0)))
+
+
+def test_a_place_that_one_instance_gives_back_goes_to_whom_the_other_has_parked(place):
+    project, executor, running = place_of_the_other(place)
+    build = place.gateway.post(project, build=id_in_half(1))
+    wait_for(lambda: place.gateway.sql("select parked from build_queue") == [(True,)], "the build to be parked")
+    executor.run(running)
+    executor.assigned(build)
+
+
+def test_a_place_that_is_given_back_while_the_other_instance_parks_a_build_is_not_forgotten(place):
+    """Who gives it back has looked for parked builds before it was one."""
+    project, executor, running = place_of_the_other(place)
     place.database.sql(HOLD_PARKING)
     with psycopg.connect(place.database.url) as parking:
         parking.execute("select pg_advisory_xact_lock(4711)")
-        build = gateway.post(project, build=id_in_half(1))
+        build = place.gateway.post(project, build=id_in_half(1))
         waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
         wait_for(lambda: sessions(place, waiting), "the build to be parked")
         executor.run(running)
-        gateway.wait(running["build_id"], "completed")
+        place.gateway.wait(running["build_id"], "completed")
         wait_for(lambda: sessions(place, "wait_event_type = 'Lock' and query like '%%kiln.match%%'"), "the other instance to want to match")
-    executor.run(executor.assigned(build))
-    gateway.wait(build, "completed")
+    executor.assigned(build)
 
 
 def sessions(place, condition, columns="pid"):
