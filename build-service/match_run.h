@@ -56,7 +56,7 @@ void match_run_release(struct match_run *run);
 int match_run_once(struct match_run *run, bool *ret_again, struct error *err) MUST_CHECK;
 
 /* Adds the lock and the look: up to five statements. `vacated`: projects in which this transaction gives places back,
- * whose parked builds come back into the line under the lock; NULL or empty: none. They stay until the pipeline ran. */
+ * whose parked builds come back into the line before the look; NULL or empty: none. They stay until the pipeline ran. */
 void match_run_plan(struct match_run *run, struct rows *vacated, struct pg_pipeline *pipeline);
 /* Chooses, locks what was chosen, decides. `results`: of the pipeline that match_run_plan added to. */
 int match_run_take(struct match_run *run, PGresult *const *results, struct error *err) MUST_CHECK;
