@@ -40,6 +40,7 @@ void dispatch_after_failure(struct service *service, const struct error *err)
 static int match_all(struct dispatcher *dispatcher, struct error *err)
 {
 	bool again = true;
+	dispatcher->run.in_vain = false;
 	while (again && !atomic_load(&dispatcher->stopping)) {
 		if (match_run_once(&dispatcher->run, &again, err) < 0)
 			return -1;
@@ -77,7 +78,7 @@ static int turn(struct dispatcher *dispatcher, int64_t *timer_ms, struct error *
 	return match_all(dispatcher, err);
 }
 
-/* A project's settings were changed: its limit, perhaps. Its id comes first; other changes tell none. */
+/* A project's settings were changed: its limit, perhaps. Its id comes first; tokens and templates tell none. */
 static void take_notification(void *ctx, const char *payload)
 {
 	struct dispatcher *dispatcher = ctx;

@@ -185,11 +185,8 @@ static void assign(struct match_run *run, const PGresult *workers, const PGresul
 			applied = assignment_decide(run->service, &run->context, build, &candidate->worker->address);
 		if (applied == APPLIED)
 			run->assigned++;
-		else if (claimed) {
-			/* And nothing else: it may be locked by somebody who changes it, or be gone. */
-			build->has_place = build->slot_released = true;
-			memcpy(build->project_id, candidate->project_id, UUID_TEXT_SIZE);
-		}
+		else if (claimed)
+			build->slot_released = true; /* and nothing else: it may be locked by somebody who changes it */
 	}
 }
 
@@ -247,11 +244,11 @@ void match_run_pipeline_store(struct match_run *run, struct pg_pipeline *pipelin
 	rows_pipeline(&run->parked, pipeline, &sql_match_park, NULL);
 }
 
-/* In which places were claimed and handed back, or builds parked. */
+/* In which builds were parked. (A place that was claimed and handed back was never seen as taken by others; who was
+ * parked because of it is among these.) */
 static void note_vacancies(struct match_run *run)
 {
 	struct vacancies *vacancies = &run->service->vacancies;
-	vacancies_add_set(vacancies, &run->set);
 	for (size_t i = 0; run->parked.len > 0 && i < run->candidates_len; i++) {
 		if (run->candidates[i].full)
 			vacancies_add(vacancies, run->candidates[i].project_id);
@@ -288,7 +285,8 @@ void match_run_committed(struct match_run *run)
 void match_run_failed(struct match_run *run, const struct error *err)
 {
 	forget(run);
-	vacancies_add_all(&run->service->vacancies); /* it may have been committed */
+	/* It may have been committed; and others have passed over the rows that it had locked. */
+	vacancies_add_all(&run->service->vacancies);
 	for (size_t i = 0; err->kind == ERR_UNKNOWN && run->assigned > 0 && i < run->set.ids_len; i++) {
 		const struct build *build = &run->set.builds[i];
 		if (build->attempt.is_new)
@@ -347,8 +345,8 @@ static int match_in_transaction(struct match_run *run, bool *ret_again, struct e
 	int rc = writes ? write_and_commit(run, &parked, err) : pg_commit(run->conn, err);
 	*ret_again = parked || (run->found.assigned > 0 && run->candidates_len >= MATCH_MAX);
 	*ret_again |= run->cut && run->assigned > 0;
-	*ret_again |= run->set.vacated.len > 0; /* others may have the place that was handed back */
-	/* But not for ever because of builds that cannot be given to anybody. */
+	/* But not for ever because of a build that cannot be given to anybody: those behind it would be parked and come back
+	 * without end. */
 	bool in_vain = run->found.assigned > 0 && run->assigned == 0;
 	*ret_again &= !(in_vain && run->in_vain);
 	run->in_vain = in_vain;

@@ -31,7 +31,7 @@ struct match_run {
 	struct transition_context context;
 	struct rows chosen, chosen_workers, claims, parked, vacated;
 	int past;     /* how many more builds to look at: the last match met some of full projects */
-	bool in_vain; /* the last match could assign nothing of what it had found */
+	bool in_vain; /* the last match of this turn could assign nothing of what it had found */
 
 	/* Of the match under way; in the set's arena, but for the result. */
 	int lock, unpark, looks; /* its statements: unpark -1 = there is none; looks: the first of three */

@@ -5,7 +5,8 @@
  * may park a build of such a project after that look. So who parks a build notes its project, too, behind his commit: of
  * the two looks, the later one sees both (tests/model/parked.pml).
  *
- * What is lost with the process, the dispatcher's timer finds: it looks at all projects.
+ * What is lost with the process, or cannot be known (the outcome of a commit, a project that a restore has not brought
+ * back yet), the dispatcher's timer finds: it looks at all projects.
  *
  * Any thread.
  */

@@ -1,5 +1,5 @@
 -- A parked build comes back into the common line when its project has room (build-service/sql/unpark.sql). Those that have come back and still wait are found by
--- their project, so that no more come than there is room for.
+-- their project, so that about as many come as there is room for.
 ALTER TABLE build_queue ADD COLUMN unparked boolean NOT NULL DEFAULT false;
 CREATE INDEX build_queue_unparked ON build_queue (project_id, class, queue_key, build_id) WHERE unparked AND NOT parked;
 

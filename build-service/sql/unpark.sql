@@ -1,6 +1,7 @@
 -- Brings builds that are parked back into the common line of their class, where every match meets them: of each project that has room the first ones of each
--- class, as many as there is room for, less those before them that came back earlier and still wait. Whether a worker is free for them is not asked.
--- Rows that somebody else has locked are passed over: who locks one ends it, or brings it back.
+-- class, as many as there is room for, less those before them that came back earlier and still wait. (Now and then one too many, who is parked again when he is
+-- met.) Whether a worker is free for them is not asked.
+-- Rows that somebody else has locked are passed over: who locks one ends it or brings it back, and looks once more when his transaction fails.
 -- $1 project ids; NULL: of all projects. $2 builds at most
 WITH RECURSIVE project AS (
 	(
@@ -39,9 +40,11 @@ WITH RECURSIVE project AS (
 	FROM line
 		CROSS JOIN LATERAL (
 			-- Those that came back and stand before them. Without a limit nobody counts.
-			SELECT count(*) AS n FROM build_queue u
-			WHERE u.unparked AND NOT u.parked AND u.project_id = line.id AND u.class = line.class
-				AND (u.queue_key, u.build_id) < (line.queue_key, line.build_id) AND line.places IS NOT NULL) AS back
+			SELECT count(*) AS n FROM (
+				SELECT FROM build_queue u
+				WHERE u.unparked AND NOT u.parked AND u.project_id = line.id AND u.class = line.class
+					AND (u.queue_key, u.build_id) < (line.queue_key, line.build_id) AND line.places IS NOT NULL
+				LIMIT line.places) AS u) AS back
 		CROSS JOIN LATERAL (
 			SELECT queue.build_id FROM build_queue queue
 			WHERE queue.parked AND queue.project_id = line.id AND queue.class = line.class AND queue.not_before <= now()

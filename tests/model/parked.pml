@@ -103,11 +103,11 @@ inline match() {
 			noted = true
 #endif
 		:: found != NOBODY && !taken ->
-			d_step { /* COMMIT; of one that was cancelled meanwhile the place is handed back */
+			d_step { /* COMMIT; of one that was cancelled meanwhile the place is handed back, and was never seen as taken */
 				assert(M8 || holder == NOBODY);
 				if
 				:: IN_LINE(found) -> state[found] = HELD; holder = found
-				:: else -> noted = true
+				:: else
 				fi;
 				matcher = 0;
 				found = NOBODY
@@ -133,18 +133,11 @@ inline end_and_refill() {
 		:: true /* it is taken, or something else stands in the way */
 		fi
 	};
-#ifdef REFILL_UNLOCKED
 	d_step { first_parked() };
+#ifdef REFILL_UNLOCKED
 	looked = true;
 #else
-	d_step {
-		parked = NOBODY;
-		if
-		:: mine -> first_parked()
-		:: else
-		fi;
-		looked = mine
-	};
+	looked = mine;
 #endif
 	d_step {
 		found = NOBODY;
