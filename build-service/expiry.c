@@ -177,7 +177,7 @@ static size_t apply(struct expiry *expiry, const struct lease_due *due, struct w
 		const struct occurrence occurrence = {
 			.what = HAPPENED_LOSS,
 			.token = held->token,
-			.loss = {.reason = reason_of(due, worker, orphaned), .mass = accepted > 1}};
+			.loss = {.reason = reason_of(due, worker, orphaned), .mass = accepted > 1 || due->rest}};
 		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
 			continue;
 		if (orphaned)

@@ -24,6 +24,7 @@ struct worker_lease {
 	int32_t partition;
 	int64_t heard_ms;
 	uint64_t round;
+	int64_t cut_ms;     /* when some of what was due was left for the next time */
 	struct map *tokens; /* lease_id → struct lease */
 };
 
@@ -184,11 +185,15 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 	due->over = has_over(worker, leases->ended) ? leases->ended : 0;
 	if (due->silent)
 		return true;
-	for (struct map_iter it = {0}; map_next(worker->tokens, &it) && due->tokens_len < ARRAY_LEN(due->tokens);) {
+	for (struct map_iter it = {0}; !due->cut && map_next(worker->tokens, &it);) {
 		const struct lease *lease = it.value;
-		if (lease->over == 0 && now_ms - lease->listed_ms >= leases->lease_ms && lease->lacking > 0)
+		if (lease->over != 0 || now_ms - lease->listed_ms < leases->lease_ms || lease->lacking == 0)
+			continue;
+		due->cut = due->tokens_len == ARRAY_LEN(due->tokens);
+		if (!due->cut)
 			due->tokens[due->tokens_len++] = lease->token;
 	}
+	due->rest = worker->cut_ms != 0 && now_ms - worker->cut_ms < leases->lease_ms;
 	return due->over != 0 || due->tokens_len > 0;
 }
 
@@ -252,6 +257,7 @@ void leases_forget_due(struct leases *leases, const struct lease_due *due)
 		(void)map_remove(leases->workers, due->worker_id, strlen(due->worker_id)); /* is there */
 		return;
 	}
+	worker->cut_ms = due->cut ? clock_boot_ms() : 0;
 	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
 		const struct lease *lease = it.value;
 		if (is_over(lease, due->over) || lease_due_has(due, &lease->token))

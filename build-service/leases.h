@@ -47,6 +47,8 @@ struct lease_due {
 	uint64_t over;     /* those that leases_end was called for by then; 0: none */
 	size_t tokens_len; /* those that its heartbeats lack, some of them */
 	struct fencing_token tokens[8];
+	bool cut;  /* more of them are due: the next time */
+	bool rest; /* of what was cut the last time */
 };
 /* Whether this attempt is part of it, as silent or lacking. */
 bool lease_due_has(const struct lease_due *due, const struct fencing_token *token);

@@ -80,7 +80,9 @@ bool template_create(struct request *request)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *body = NULL;
 	CLEANUP(db_give) struct db db = {0};
-	if (handler_body(request, request->gateway->bodies.template_create, false, &body) == 0)
+	/* All projects use them. */
+	if (handler_all_projects(request) == 0 &&
+		handler_body(request, request->gateway->bodies.template_create, false, &body) == 0)
 		create(request, &db, body);
 	return true;
 }

@@ -156,7 +156,9 @@ bool worker_drain(struct request *request)
 	CLEANUP(db_give) struct db db = {0};
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
 	struct once once;
-	if (handler_no_body(request) < 0 || once_begin(request, NULL, &db, &once) < 0 || find(request, &db, &rows) < 0)
+	/* It runs builds of all projects. */
+	if (handler_all_projects(request) < 0 || handler_no_body(request) < 0 ||
+		once_begin(request, NULL, &db, &once) < 0 || find(request, &db, &rows) < 0)
 		return true;
 	drain(request, rows);
 	bool sent = request->answer.status == 202;

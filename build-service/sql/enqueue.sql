@@ -7,7 +7,8 @@ SELECT
 	NOT new.settling AND (SELECT p.id FROM projects p WHERE p.id = new.project_id) IS NULL,
 	CASE WHEN new.settling THEN '-infinity' ELSE new.created_at - new.priority * interval '5 minutes' END,
 	CASE WHEN new.wait_ms > 0 THEN now() + new.wait_ms * interval '1 millisecond' ELSE '-infinity' END,
-	CASE WHEN NOT new.settling THEN now() + new.queue_timeout_s * interval '1 second' END,
+	-- Its time in the queue begins when it may be taken.
+	CASE WHEN NOT new.settling THEN now() + greatest(new.wait_ms, 0) * interval '1 millisecond' + new.queue_timeout_s * interval '1 second' END,
 	new.created_at, new.class, coalesce(known.branch, new.branch), coalesce(known.template, new.template)
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::smallint[], $7::bigint[], $8::integer[], $9::boolean[], $10::text[], $11::text[])
 AS new (build_id, project_id, class, settling, created_at, priority, wait_ms, queue_timeout_s, again, branch, template)

@@ -207,7 +207,7 @@ static int run_round(struct outbox_relay *relay, const char *shards, bool *ret_m
 	if (outbox_batch_load(&batch, relay->conn, shards, relay->options.batch, bytes, err) < 0)
 		return -1;
 	size_t count = batch.len;
-	bool whole = count < relay->options.batch && held_len == 0;
+	bool whole = count < relay->options.batch && !batch.cut && held_len == 0;
 	bool full = count >= relay->options.batch / 2 || batch.cut;
 	*ret_more = false;
 	if (show_backlog(relay, count, whole, err) < 0)

@@ -148,6 +148,12 @@ def test_a_limited_token_makes_no_project_of_another_name(kiln):
     kiln.api.get(f"/projects/{name}", expect=404)
 
 
+def test_a_limited_token_changes_nothing_that_all_projects_use(kiln):
+    client = kiln.token(["templates:write", "workers:write"], projects=[kiln.project()["name"]])
+    assert slug(client.post("/templates", {"name": kiln.name(), "text": "{{prompt}}"}, expect=403)) == "forbidden"
+    assert slug(client.post(f"/workers/{uuid.uuid4()}/drain", expect=403)) == "forbidden"
+
+
 @pytest.mark.parametrize("agent", [None, {"provider": "command", "command": "none"}], ids=["without", "with"])
 def test_create_and_build_tells_a_limited_token_nothing_of_a_foreign_project(kiln, agent):
     mine, foreign = kiln.project(), kiln.project(agent=agent)

@@ -1,4 +1,8 @@
 """Retries, settling, time-outs."""
+import datetime
+
+import psycopg
+
 from kiln_testing.waiting import stays, wait_for
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
@@ -95,6 +99,18 @@ def test_a_build_that_waits_too_long_fails(gateway):
     row = gateway.wait(build)
     assert row["status"] == "failed" and row["error_class"] == "queue_timeout"
     assert gateway.types(build) == ["build.pending", "build.failed"]
+
+
+def test_time_in_the_queue_begins_behind_the_pause_before_another_try(gateway, worker, shared_database):
+    executor = worker()
+    build, assign = running(gateway, executor, queue_timeout_s=86400)
+    with psycopg.connect(shared_database.url) as other:
+        other.execute("select pg_advisory_xact_lock(hashtext('kiln.match'))")  # it stays in the queue
+        executor.finish(assign, "failed", retryable=True)
+        [(left,)] = wait_for(lambda: gateway.sql("select deadline - not_before from build_queue where build_id = %s", build), "it to wait again")
+    assert left == datetime.timedelta(days=1)
+    executor.run(executor.assigned(build, attempt=2))
+    gateway.wait(build, "completed")
 
 
 def test_time_in_the_queue_counts_only_there(gateway, worker):

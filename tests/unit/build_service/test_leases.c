@@ -85,6 +85,49 @@ TEST(a_worker_that_became_silent_later_is_not_still_due)
 	leases_free(leases);
 }
 
+enum { ATTEMPTS = 9 }; /* more than one round takes */
+
+/* All lack at once, until as many as a round takes are due. */
+static bool a_round_is_full(struct leases *leases, struct lease_due *due)
+{
+	struct fencing_token one = token;
+	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
+		leases_heard(leases, worker, 0);
+		for (size_t i = 0; i < ATTEMPTS; i++) {
+			one.lease_id[UUID_TEXT_SIZE - 2] = (char)('0' + i);
+			(void)leases_listed(leases, worker, &one, false);
+		}
+		if (leases_due(leases, 0, due, 1) == 1 && !due->silent && due->tokens_len == ARRAY_LEN(due->tokens) && due->cut)
+			return true;
+	}
+	return false;
+}
+
+TEST(what_is_left_for_the_next_round_is_known_to_be_of_the_last)
+{
+	/* Again when the machine stood still for as long as a lease lasts. */
+	for (int i = 0; i < TRIES; i++) {
+		struct leases *leases = leases_new(LEASE_MS);
+		struct lease_due due, rest, none;
+		assert_true(a_round_is_full(leases, &due));
+		assert_false(due.rest);
+		int64_t began_ms = clock_boot_ms();
+		leases_forget_due(leases, &due);
+		size_t left = leases_due(leases, 0, &rest, 1);
+		leases_forget_due(leases, &rest);
+		size_t more = leases_due(leases, 0, &none, 1);
+		bool stood_still = clock_boot_ms() - began_ms >= LEASE_MS / 2 || rest.silent;
+		leases_free(leases);
+		if (!stood_still) {
+			assert_int_equal(left, 1);
+			assert_true(rest.tokens_len == 1 && rest.rest && !rest.cut);
+			assert_int_equal(more, 0);
+			return;
+		}
+	}
+	fail_msg("the machine never gave two looks within a lease");
+}
+
 TEST(only_attempts_that_were_due_are_still_due)
 {
 	/* Again when the machine stood still between two looks for as long as a lease lasts: then the worker is silent. */
@@ -172,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_attempt_that_heartbeats_lack_is_due_when_its_lease_is_over),
+		cmocka_unit_test(what_is_left_for_the_next_round_is_known_to_be_of_the_last),
 		cmocka_unit_test(the_lease_begins_anew_with_the_accept_once),
 		cmocka_unit_test(an_attempt_that_is_not_minded_here_is_no_news),
 		cmocka_unit_test(a_worker_that_became_silent_later_is_not_still_due),
