@@ -67,6 +67,15 @@ static struct match_candidate match_alone(const struct explain_input *input)
 	return alone;
 }
 
+/* One that is parked comes back into the line for a place in its project, after those before it. */
+static bool comes_back(const struct explain_input *input)
+{
+	int64_t places = input->limit;
+	for (size_t i = 0; i < input->slots_len; i++)
+		places -= strcmp(input->slots[i].project_id, input->project_id) == 0;
+	return input->limit == 0 || input->project_ahead < places;
+}
+
 /* As the dispatcher would do it now. */
 static bool match_all(const struct explain_input *input)
 {
@@ -91,7 +100,7 @@ static unsigned find_blockers(const struct explain_input *input, size_t fitting)
 		return blockers | EXPLAIN_NO_WORKER;
 	if (!any(input, fitting, EXPLAIN_FREE))
 		return blockers | (any(input, fitting, EXPLAIN_BUSY) ? EXPLAIN_SLOTS_BUSY : EXPLAIN_WORKERS_AWAY);
-	if (blockers == 0 && !match_all(input))
+	if (blockers == 0 && !(input->parked ? comes_back(input) : match_all(input)))
 		blockers |= EXPLAIN_BEHIND_OTHERS;
 	return blockers;
 }

@@ -55,6 +55,7 @@ struct explain_input {
 	int32_t limit;     /* of its project; 0 = none */
 	bool project_gone; /* and a place in it is needed */
 	bool delayed;      /* its time has not come */
+	bool parked;       /* met while its project was full: no candidate until it has come back into the line */
 	int64_t now_us, not_before_us;
 	int64_t project_ahead; /* builds of its project whose turn comes before */
 	/* The dispatcher's: matching.h. The workers and candidates are written to. */

@@ -43,7 +43,6 @@ static void read_build(struct explain_snapshot *snapshot)
 	snapshot->project_id = pg_text(row, 0, "project_id");
 	snapshot->project_name = pg_text(row, 0, "project_name");
 	snapshot->worker_id = pg_text(row, 0, "worker_id");
-	snapshot->parked = pg_bool(row, 0, "parked");
 	snapshot->concurrency_used = pg_int(row, 0, "taken", 0);
 	snapshot->queued_us = pg_int(row, 0, "queued_us", -1);
 	snapshot->deadline_us = pg_int(row, 0, "deadline_us", -1);
@@ -53,6 +52,7 @@ static void read_build(struct explain_snapshot *snapshot)
 	input->limit = (int32_t)pg_int(row, 0, "concurrency", 0);
 	input->project_gone = pg_bool(row, 0, "project_gone");
 	input->delayed = pg_bool(row, 0, "delayed");
+	input->parked = pg_bool(row, 0, "parked");
 	input->now_us = pg_int(row, 0, "now_us", 0);
 	input->not_before_us = pg_int(row, 0, "not_before_us", -1);
 	input->project_ahead = pg_int(row, 0, "project_ahead", 0);

@@ -11,7 +11,6 @@ struct explain_snapshot {
 	const char *status, *phase; /* NULL: ended */
 	const char *project_id, *project_name;
 	const char *worker_id;          /* of its attempt; NULL: none */
-	bool parked;                    /* in its project's own line */
 	int64_t concurrency_used;       /* places taken in its project, which counts them when it has a limit */
 	int64_t queued_us, deadline_us; /* -1: none */
 	int64_t durations;              /* builds that mean_ms is of */

@@ -70,7 +70,9 @@ int assignment_write(struct buffer *buf, const struct assignment *assignment)
 static void delivered(void *ctx, const struct kafka_delivery *delivery)
 {
 	if (delivery->outcome != ERR_NONE)
-		log_warn("assignment not acknowledged, heartbeats will repeat it", "reason", delivery->reason, NULL);
+		log_warn("assignment not acknowledged, heartbeats will repeat it", "build_id", deadline_token(ctx)->build_id,
+				 "attempt", LOG_INT(deadline_token(ctx)->attempt), "worker_id", deadline_worker(ctx)->worker_id,
+				 "reason", delivery->reason, NULL);
 	deadline_sent(ctx);
 }
 

@@ -73,6 +73,16 @@ static void forget(struct deadline *deadline)
 	free(deadline);
 }
 
+const struct fencing_token *deadline_token(const struct deadline *deadline)
+{
+	return &deadline->token;
+}
+
+const struct addressee *deadline_worker(const struct deadline *deadline)
+{
+	return &deadline->worker;
+}
+
 void deadline_sent(struct deadline *deadline)
 {
 	struct deadlines *deadlines = deadline->owner;

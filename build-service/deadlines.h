@@ -22,6 +22,9 @@ struct deadline *deadlines_add(struct deadlines *deadlines, const struct fencing
 /* The producer's report (or its refusal, `sent` false): the time runs from now on. Without a report it runs as well:
  * the assignment may have been written. */
 void deadline_sent(struct deadline *deadline);
+/* While it is in flight: whose it is. */
+const struct fencing_token *deadline_token(const struct deadline *deadline);
+const struct addressee *deadline_worker(const struct deadline *deadline);
 /* The producer had no room for it: nobody was told, and no time runs until deadlines_again. */
 void deadline_unsent(struct deadline *deadline);
 /* Copies the tokens of up to `max` of those. */

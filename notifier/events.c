@@ -88,11 +88,14 @@ static int apply_terminal(struct events *events, struct pg_conn *tx, const struc
 	CLEANUP(pg_result_p) PGresult *found = NULL;
 	struct rows rows;
 	size_t lost = 0;
+	const char *last_lost = NULL;
 	int result = find_callbacks(tx, terminal, count, &found, err);
 
 	rows_init_for(&rows, &sql_insert_deliveries, COLUMNS);
 	for (size_t i = 0; i < count && result == 0; i++) {
-		lost += pg_bool(found, (int)i, "lost");
+		bool is_lost = pg_bool(found, (int)i, "lost");
+		lost += is_lost;
+		last_lost = is_lost ? terminal[i]->key : last_lost;
 		if (pg_bool(found, (int)i, "wanted"))
 			result = add_row(&rows, terminal[i], err);
 	}
@@ -102,7 +105,7 @@ static int apply_terminal(struct events *events, struct pg_conn *tx, const struc
 	/* A build's row is there before its events are. */
 	if (result == 0 && lost > 0)
 		log_error("terminal events of builds that are not in the database: no webhook for them", "count", LOG_INT(lost),
-				  NULL);
+				  "build_id", last_lost, NULL);
 	return result;
 }
 

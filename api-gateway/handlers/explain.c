@@ -152,7 +152,7 @@ static void write_queue(struct json_writer *w, const struct explain_snapshot *sn
 	const struct explain_input *input = &snapshot->input;
 	json_object_begin(w, "queue");
 	write_labels(w, input->class_name);
-	json_bool(w, "parked", snapshot->parked);
+	json_bool(w, "parked", input->parked);
 	json_int(w, "position", found->position);
 	json_string(w, "line", found->in_project_line ? "project" : "workers");
 	write_time(w, "queued_at", snapshot->queued_us);

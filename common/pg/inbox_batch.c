@@ -150,9 +150,9 @@ static enum outcome bury(struct inbox *inbox, struct inbox_item *const *items, c
 						 struct error *err)
 {
 	const struct inbox_record *record = &items[0]->record;
-	log_error("inbox: dead letter", "topic", record->topic, "partition", LOG_INT(record->partition), "offset",
-			  LOG_INT(record->offset), "ce_id", record->event.id, "error", reason->message, "sqlstate",
-			  reason->sqlstate, NULL);
+	log_error("inbox: dead letter", "consumer", inbox->options.consumer, "topic", record->topic, "partition",
+			  LOG_INT(record->partition), "offset", LOG_INT(record->offset), "ce_id", record->event.id, "error",
+			  reason->message, "sqlstate", reason->sqlstate, NULL);
 	enum outcome outcome = transact(inbox, items, 1, reason, err);
 	if (outcome == APPLIED)
 		metric_add(&inbox_dead_letters_total, 1);

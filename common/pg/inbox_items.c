@@ -147,9 +147,9 @@ void inbox_take_message(struct inbox *inbox, rd_kafka_message_t *message)
 	if (message->offset > partition->read && partition->gap != message->offset) {
 		/* No topic of ours has gaps (no compaction, no transactions). Skipping records is the one thing that must not
 		 * happen: read again, and take it only when the log says the same twice. */
-		log_warn("inbox: gap in the log, reading again", "topic", inbox->topics[partition->topic].name, "partition",
-				 LOG_INT(partition->partition), "expected", LOG_INT(partition->read), "got", LOG_INT(message->offset),
-				 NULL);
+		log_warn("inbox: gap in the log, reading again", "consumer", inbox->options.consumer, "topic",
+				 inbox->topics[partition->topic].name, "partition", LOG_INT(partition->partition), "expected",
+				 LOG_INT(partition->read), "got", LOG_INT(message->offset), NULL);
 		partition->gap = message->offset;
 		rd_kafka_message_destroy(message);
 		inbox_retake(inbox, 0);

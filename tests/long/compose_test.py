@@ -173,6 +173,11 @@ def sandboxed_job(compose, docker):
         docker.docker("rm", "-f", container)
 
 
+def reaches(docker, compose, service, host):
+    """Whether it knows that host at all: they share a network."""
+    return "found" in docker.docker("exec", compose.containers(service)[0], "sh", "-c", f"getent hosts {host} > /dev/null && echo found || echo none")
+
+
 def test(docker, folder):
     compose = Compose(docker, folder)
     try:
@@ -183,6 +188,7 @@ def test(docker, folder):
             wait_for(lambda name=service: compose.healthy(name), f"{service} to be healthy", deadline=120, poll=0.5)
         say("all containers healthy")
         assert len(compose.containers("executor")) == 2
+        assert reaches(docker, compose, "executor", "kafka") and not reaches(docker, compose, "executor", "postgres")
         for service in SERVICES:
             for container in compose.containers(service):
                 assert docker.docker("exec", container, "id", "-u").strip() == "10001"

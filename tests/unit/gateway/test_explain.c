@@ -305,6 +305,23 @@ TEST(a_settling_build_takes_any_worker)
 
 #define ONE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+TEST(a_parked_build_whose_project_has_room_starts_with_the_next_match)
+{
+	add_worker("a", "gpu", 2, 1, EXPLAIN_FREE);
+	fill_project(2, 1);
+	input.parked = true;
+	assert_int_equal(explain(&input).blockers, 0);
+}
+
+TEST(a_parked_build_is_behind_those_of_its_project_that_get_the_places_before)
+{
+	add_worker("a", "gpu", 2, 1, EXPLAIN_FREE);
+	fill_project(2, 1);
+	input.parked = true;
+	input.project_ahead = 1;
+	assert_int_equal(explain(&input).blockers, EXPLAIN_BEHIND_OTHERS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +340,8 @@ int main(void)
 		ONE(an_unknown_duration_makes_no_estimate),
 		ONE(a_project_that_is_gone_is_in_the_way_whatever_is_free),
 		ONE(a_settling_build_takes_any_worker),
+		ONE(a_parked_build_whose_project_has_room_starts_with_the_next_match),
+		ONE(a_parked_build_is_behind_those_of_its_project_that_get_the_places_before),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
