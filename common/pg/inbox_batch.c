@@ -14,6 +14,8 @@
 /* Conflicts (deadlock, lock time-out, statement time-out) are tried again in place this often; then the offsets are
  * read again. */
 #define MAX_CONFLICTS 5
+/* A batch whose statement takes too long is tried again this often before it is halved: it may have been the hour. */
+#define MAX_TIMEOUTS 2
 #define LAG_ALARM_EVERY_MS 60000
 /* A batch of so many records is followed by the next one so much later, or when that is full: each batch costs its
  * transaction, and what it causes costs requests to the broker, however small it is. */
@@ -65,7 +67,8 @@ static void unmark(struct inbox *inbox, struct inbox_item *const *items, size_t 
 		if (!applied)
 			continue;
 		partition->next = partition->step_next;
-		partition->gap = -1;
+		if (partition->gap < partition->next) /* another half may begin there */
+			partition->gap = -1;
 		(void)snprintf(partition->last_ce_id, sizeof(partition->last_ce_id), "%s",
 					   partition->step_ce_id); /* same size */
 	}
@@ -159,6 +162,13 @@ static enum outcome bury(struct inbox *inbox, struct inbox_item *const *items, c
 	return outcome;
 }
 
+/* Too much for one transaction, or one of them is poison. */
+static bool goes_by_halves(enum outcome outcome, int conflicts, size_t len, const struct error *err)
+{
+	bool takes_too_long = outcome == CONFLICT && err->kind == ERR_TIMEOUT && conflicts >= MAX_TIMEOUTS;
+	return len > 1 && (outcome == POISON || takes_too_long);
+}
+
 /* All of the items, in order. Anything but APPLIED: what is not applied must be read again. */
 static enum outcome apply(struct inbox *inbox, struct inbox_item *const *items, size_t len, struct error *err)
 {
@@ -169,7 +179,7 @@ static enum outcome apply(struct inbox *inbox, struct inbox_item *const *items, 
 			committed(inbox, items, len);
 			return APPLIED;
 		}
-		if (outcome == POISON && len > 1) {
+		if (goes_by_halves(outcome, conflicts, len, err)) {
 			outcome = apply(inbox, items, len / 2, err);
 			return outcome != APPLIED ? outcome : apply(inbox, items + len / 2, len - len / 2, err);
 		}

@@ -10,6 +10,8 @@ void member_tables(const struct test_database *database)
 {
 	test_sql(database,
 			 "CREATE TABLE applied (topic text, partition int, record_offset bigint, ce_id text, say text);"
+			 "CREATE FUNCTION take_too_long() RETURNS void LANGUAGE plpgsql AS "
+			 "$$ BEGIN RAISE EXCEPTION 'it takes too long' USING ERRCODE = '57014'; END $$;"
 			 "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
 			 "$$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;"
 			 "CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON applied DEFERRABLE INITIALLY DEFERRED "
@@ -21,6 +23,8 @@ static const struct pg_statement insert = {
 	.sql = "INSERT INTO applied SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[])"};
 static const struct pg_statement poison = {.name = "poison",
 										   .sql = "SELECT 'x'::text::int FROM applied WHERE say = $1"};
+
+static const struct pg_statement too_much = {.name = "too_much", .sql = "SELECT take_too_long()"};
 
 static void freeze_once(void)
 {
@@ -41,6 +45,7 @@ static int apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const
 	const char *bad_sql = NULL;
 	bool invalid = false;
 	bool freeze = false;
+	size_t large = 0;
 	for (size_t i = 0; i < count; i++) {
 		pg_array_add(&columns[0], records[i]->topic);
 		pg_array_add_int(&columns[1], records[i]->partition);
@@ -50,6 +55,7 @@ static int apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const
 		if (strcmp(records[i]->data, SAY_POISON_SQL) == 0)
 			bad_sql = SAY_POISON_SQL;
 		invalid |= strcmp(records[i]->data, SAY_POISON_INVALID) == 0 || !records[i]->legible;
+		large += strcmp(records[i]->data, SAY_TOO_MUCH) == 0;
 		freeze |= strcmp(records[i]->data, SAY_FREEZE) == 0;
 	}
 	const char *params[5];
@@ -62,6 +68,8 @@ static int apply(void *ctx, struct pg_conn *tx, const struct inbox_record *const
 		result = pg_query(tx, &poison, PG_PARAMS(bad_sql), 1, NULL, err);
 	if (result == 0 && invalid)
 		result = error_set(err, ERR_INVALID, "says that it is invalid");
+	if (result == 0 && large > 1)
+		result = pg_query(tx, &too_much, NULL, 0, NULL, err);
 	if (freeze)
 		freeze_once();
 	member->applied += (int)count;

@@ -11,6 +11,7 @@
 /* What a record may say. */
 #define SAY_POISON_SQL "poison-sql"         /* fails with SQLSTATE 22P02 */
 #define SAY_POISON_INVALID "poison-invalid" /* fails with ERR_INVALID */
+#define SAY_TOO_MUCH "too-much"             /* several in one transaction fail with SQLSTATE 57014 */
 #define SAY_SLOW_COMMIT "slow-commit"       /* the COMMIT takes longer than the connection waits for its answer */
 #define SAY_URGENT "urgent"                 /* somebody waits for it, where member_start_patient was called */
 #define SAY_FREEZE "freeze" /* the process stops itself (SIGSTOP) inside of the transaction, the first time */

@@ -299,6 +299,21 @@ static void poison_is_isolated_and_becomes_a_dead_letter(void **state)
 	free(expected);
 }
 
+static void a_batch_that_takes_too_long_is_applied_in_parts(void **state)
+{
+	(void)state;
+	struct member member;
+	for (int i = 0; i < 12; i++) {
+		sent = i * PARTITIONS; /* in one partition: what is read once is read together again */
+		send_next(SAY_TOO_MUCH);
+	}
+	start(&member);
+	assert_becomes(stored_offsets() == 12, 60000);
+	assert_int_equal(applied_distinct(&database), 12);
+	assert_int_equal(test_sql_int(&database, "SELECT count(*) FROM dead_letters"), 0);
+	member_stop(&member);
+}
+
 static void a_record_without_headers_is_poison_too(void **state)
 {
 	(void)state;
@@ -549,6 +564,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connections_that_die_all_the_time_change_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(moved_offsets_are_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(poison_is_isolated_and_becomes_a_dead_letter, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_batch_that_takes_too_long_is_applied_in_parts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_record_without_headers_is_poison_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_record_whose_headers_grow_when_they_are_written_is_poison_too, set_up,
 										tear_down),
