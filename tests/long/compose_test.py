@@ -134,7 +134,7 @@ def run_build(compose, project, build):
 
 def main_job(compose, docker):
     """One build from POST to commit and webhook."""
-    network = docker.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", f"{PROJECT}_default").strip()
+    network = docker.docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", f"{PROJECT}_data").strip()
     receiver = Receiver()
     callback = f"http://{network}:{receiver.server_port}/done"
     accepted, build = run_build(compose, {"name": "hello", "agent": DEMO_AGENT}, {"auto_commit": True, "auto_push": True, "callback_url": callback})
@@ -162,7 +162,7 @@ def sandboxed_job(compose, docker):
     options += [f"--security-opt={one}" for one in yaml.safe_load(SANDBOX.read_text(encoding="utf-8"))["services"]["executor"]["security_opt"]]
     agents = f"{ROOT}/deploy/dev/agents:/etc/kiln/agents:ro"
     credentials = f"{ROOT}/deploy/compose/credentials:/etc/kiln/credentials:ro"
-    container = docker.docker("run", "-d", "--init", f"--network={PROJECT}_default", "-v", agents, "-v", credentials, *options,
+    container = docker.docker("run", "-d", "--init", f"--network={PROJECT}_work", "-v", agents, "-v", credentials, *options,
                               "--env=KILN_SANDBOX=bwrap", "--env=KILN_LABELS=sandboxed", "kiln/executor").strip()  # fmt: skip
     try:
         run_build(compose, {"name": "sandboxed", "agent": DEMO_AGENT}, {"labels": ["sandboxed"]})
