@@ -26,8 +26,9 @@ struct http_request {
 };
 
 struct http_response {
-	/* ERR_NONE when an answer came (whatever its status). ERR_DENIED: address guard. ERR_TIMEOUT, ERR_UNAVAILABLE
-	 * (resolve, connect, TLS, reset), ERR_CANCELLED (client freed). */
+	/* ERR_NONE when an answer came (whatever its status). ERR_DENIED: address guard. ERR_INVALID: a URL that no
+	 * request can be made of, nobody was asked. ERR_TIMEOUT, ERR_UNAVAILABLE (resolve, connect, TLS, reset, an answer
+	 * that is no HTTP), ERR_CANCELLED (client freed). */
 	struct error error;
 	int status;       /* 0: none came; there may be one with an error: then its body did not end, or not well */
 	const char *body; /* NUL-terminated, valid during the callback */

@@ -208,7 +208,9 @@ static int classify(const struct exchange *exchange, CURLcode code, struct error
 		return error_set(err, ERR_UNAVAILABLE, "the answer's headers are longer than %lu bytes", MAX_HEADER_BYTES);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return error_set(err, ERR_TIMEOUT, "%s", why);
-	if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+	/* With a connection it is the answer that libcurl does not understand, which the next one may be: it has the same
+	 * codes for that. */
+	if (!exchange->tried && (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL))
 		return error_set(err, ERR_INVALID, "%s", why);
 	return error_set(err, ERR_UNAVAILABLE, "%s", why);
 }

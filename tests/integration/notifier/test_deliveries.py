@@ -191,6 +191,16 @@ def test_a_2xx_is_delivered_however_its_body_ends(builds, bot, at_once):
     assert len(bot.calls) == 1
 
 
+def test_an_answer_that_is_no_http_is_tried_again(builds, bot):
+    at_once = threading.Event()
+    at_once.set()
+    bot.plan = [(b"SSH-2.0-OpenSSH_9.2\r\n", at_once)]
+    build, _ = builds.ended(bot.url())
+    builds.wait_state(build, "delivered")
+    [first, second] = builds.attempts(build)
+    assert first[1] is None and first[2].startswith("unreachable: ") and second == (2, 204, None)
+
+
 def test_nobody_there_is_tried_again(builds):
     build, _ = builds.ended("http://127.0.0.1:1/hook")
     delivery = builds.wait_state(build, "exhausted")

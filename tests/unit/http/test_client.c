@@ -189,6 +189,20 @@ TEST(endless_headers_are_refused)
 	assert_int_equal(outcome.error.kind, ERR_UNAVAILABLE);
 }
 
+/* ERR_INVALID says that no later attempt can go better. */
+TEST(an_answer_that_is_no_http_is_no_fault_of_the_request)
+{
+	static const char *const answers[] = {"garbage\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/3.0 503 x\r\n\r\n",
+										  "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 0\r\n\r\n"};
+	struct outcome outcome;
+
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+		post_to(answers[i], strlen(answers[i]), PATIENT_MS, &outcome, NULL);
+		if (outcome.error.kind != ERR_UNAVAILABLE)
+			fail_msg("%s: %d, status %d, %s", answers[i], outcome.error.kind, outcome.status, outcome.error.message);
+	}
+}
+
 TEST(private_addresses_are_denied_and_nothing_is_sent)
 {
 	struct fixture fixture;
@@ -302,6 +316,7 @@ int main(void)
 		cmocka_unit_test(a_silent_server_is_a_timeout),
 		cmocka_unit_test(a_status_is_told_although_its_body_does_not_end),
 		cmocka_unit_test(endless_headers_are_refused),
+		cmocka_unit_test(an_answer_that_is_no_http_is_no_fault_of_the_request),
 		cmocka_unit_test(private_addresses_are_denied_and_nothing_is_sent),
 		cmocka_unit_test(a_reused_connection_is_checked_again),
 		cmocka_unit_test(other_schemes_are_refused),
