@@ -19,6 +19,8 @@
 
 /* Bodies in memory at once. */
 #define MAX_BYTES (16UL * 1024 * 1024)
+/* Of one host, which may answer slowly: the others are to have room. At least one body, whatever its size. */
+#define MAX_HOST_BYTES (MAX_BYTES / 4)
 /* A claim lives so much longer than its attempt may. */
 #define CLAIM_EXTRA_MS 45000
 /* Claims of dead instances, and what other instances had no room for, are looked for this often. */
@@ -172,6 +174,7 @@ static int claim_due(struct deliveries *deliveries)
 			.rows = options->in_flight - deliveries->under_way_len,
 			.bytes = MAX_BYTES - deliveries->under_way_bytes,
 			.per_host = options->per_host,
+			.host_bytes = MAX_HOST_BYTES,
 			.claim_ms = options->timeout_ms + CLAIM_EXTRA_MS,
 		};
 		if (store_claim(deliveries->conn, &limits, &deliveries->under_way, &deliveries->walk, &claim, &err) < 0) {

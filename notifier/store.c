@@ -10,13 +10,19 @@
 
 #define MAX_ARRAY_BYTES (4UL * 1024 * 1024)
 
-static size_t count_host(const struct list_node *under_way, const char *host)
+static void count_host(const struct list_node *under_way, const char *host, size_t *ret_len, size_t *ret_bytes)
 {
-	size_t len = 0;
+	size_t len = 0, bytes = 0;
 
-	LIST_FOR_EACH (node, under_way)
-		len += str_equal(LIST_ITEM(node, struct delivery, node)->host, host) ? 1 : 0;
-	return len;
+	LIST_FOR_EACH (node, under_way) {
+		const struct delivery *delivery = LIST_ITEM(node, struct delivery, node);
+		if (!str_equal(delivery->host, host))
+			continue;
+		len++;
+		bytes += delivery->body_len;
+	}
+	*ret_len = len;
+	*ret_bytes = bytes;
 }
 
 static bool is_first_of_host(const struct list_node *under_way, const struct delivery *delivery)
@@ -31,19 +37,19 @@ static bool is_first_of_host(const struct list_node *under_way, const struct del
 	return true;
 }
 
-/* Hosts with deliveries under way and their number, and those that have no room for another one. */
-static void fill_hosts(const struct list_node *under_way, size_t per_host, struct pg_array *full,
-					   struct pg_array *hosts, struct pg_array *counts)
+/* Hosts with deliveries under way, how many, and their bodies' bytes. */
+static void fill_hosts(const struct list_node *under_way, struct pg_array *hosts, struct pg_array *counts,
+					   struct pg_array *bytes)
 {
 	LIST_FOR_EACH (node, under_way) {
 		const struct delivery *delivery = LIST_ITEM(node, struct delivery, node);
+		size_t host_len, host_bytes;
 		if (!is_first_of_host(under_way, delivery))
 			continue;
-		size_t len = count_host(under_way, delivery->host);
-		if (len >= per_host)
-			pg_array_add(full, delivery->host);
+		count_host(under_way, delivery->host, &host_len, &host_bytes);
 		pg_array_add(hosts, delivery->host);
-		pg_array_add_int(counts, (int64_t)len);
+		pg_array_add_int(counts, (int64_t)host_len);
+		pg_array_add_int(bytes, (int64_t)host_bytes);
 	}
 }
 
@@ -99,20 +105,20 @@ int store_claim(struct pg_conn *conn, const struct store_limits *limits, const s
 				struct store_claim *ret_claim, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	struct pg_array full, hosts, counts;
+	struct pg_array hosts, counts, bytes;
 
-	pg_array_init(&full, MAX_ARRAY_BYTES);
 	pg_array_init(&hosts, MAX_ARRAY_BYTES);
 	pg_array_init(&counts, MAX_ARRAY_BYTES);
-	fill_hosts(under_way, limits->per_host, &full, &hosts, &counts);
+	pg_array_init(&bytes, MAX_ARRAY_BYTES);
+	fill_hosts(under_way, &hosts, &counts, &bytes);
 	int result = pg_query(conn, &sql_claim,
 						  PG_PARAMS(LOG_INT(limits->rows), LOG_INT(limits->bytes), LOG_INT(limits->per_host),
-									LOG_INT(limits->claim_ms), pg_array_text(&full), pg_array_text(&hosts),
-									pg_array_text(&counts), *walk != NULL ? *walk : ""),
-						  8, &rows, err);
+									LOG_INT(limits->host_bytes), LOG_INT(limits->claim_ms), pg_array_text(&hosts),
+									pg_array_text(&counts), pg_array_text(&bytes), *walk != NULL ? *walk : ""),
+						  9, &rows, err);
+	pg_array_release(&bytes);
 	pg_array_release(&counts);
 	pg_array_release(&hosts);
-	pg_array_release(&full);
 	if (result < 0)
 		return -1;
 	free(*walk);

@@ -12,10 +12,11 @@
 #include "notifier/delivery.h"
 
 struct store_limits {
-	size_t rows;      /* at most so many */
-	size_t bytes;     /* of bodies, but at least one row */
-	size_t per_host;  /* with those under way */
-	int64_t claim_ms; /* how long nobody else takes them */
+	size_t rows;       /* at most so many */
+	size_t bytes;      /* of bodies, but at least one row */
+	size_t per_host;   /* with those under way */
+	size_t host_bytes; /* of one host's bodies, with those under way, but at least one */
+	int64_t claim_ms;  /* how long nobody else takes them */
 };
 
 struct store_claim {

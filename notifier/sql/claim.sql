@@ -1,19 +1,24 @@
--- Takes due deliveries as attempts that begin now. $1 rows, $2 bytes of bodies, $3 attempts under way to one host, $4 claim in ms;
--- hosts: $5 those without room, $6 and $7 those with attempts under way and how many, $8 the last that the walk has come to.
--- Gives a row for each, or one without a delivery, and in each `walk`, the next call's $8, and `ms` until that has something to do (NULL: nothing waits).
+-- Takes due deliveries as attempts that begin now. $1 rows, $2 bytes of bodies, $3 attempts and $4 bytes under way to one host, $5 claim in ms;
+-- hosts: $6 those with attempts under way, $7 how many and $8 their bytes, $9 the last that the walk has come to.
+-- Gives a row for each, or one without a delivery, and in each `walk`, the next call's $9, and `ms` until that has something to do (NULL: nothing waits).
 --
--- The oldest 512 are looked at; who is not among them is after those hosts are full. When they are all of full hosts, what waits for these must be in
--- nobody's way, so the walk goes from one host to the next along its index, 512 hosts in each call, for none of them may have anything due. SKIP LOCKED is right
+-- A host has room for one body, however large, and for more while they all have at most $4; each host's are taken in their order. The oldest 512 are looked at; who is not
+-- among them is after those hosts are full. When they are all of hosts without room for their next one, what waits for these must be in nobody's way, so the walk goes from one host to the next along its index, 512 hosts in each call, for none of them may have anything due. SKIP LOCKED is right
 -- here: whoever holds a row is about to deliver it.
-WITH RECURSIVE oldest AS MATERIALIZED (
+WITH RECURSIVE busy AS MATERIALIZED (
+	SELECT * FROM unnest($6::text[], $7::integer[], $8::bigint[]) AS busy (host, attempts, bytes)
+), oldest AS MATERIALIZED (
 	SELECT id, next_attempt_at, octet_length(body) AS bytes, kiln_webhook_host(url) AS host
 	FROM webhook_deliveries
 	WHERE state = 'pending' AND next_attempt_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
 	ORDER BY next_attempt_at
 	LIMIT 512
+), with_room AS (
+	SELECT FROM (SELECT DISTINCT ON (host) host, bytes FROM oldest ORDER BY host, next_attempt_at, id) AS first LEFT JOIN busy USING (host)
+	WHERE busy.host IS NULL OR busy.attempts < $3::integer AND busy.bytes + first.bytes <= $4::bigint
 ), walk AS (
-	SELECT 0 AS n, $8::text AS host, NULL::timestamptz AS first_at
-	WHERE (SELECT count(*) = 512 AND bool_and(host = ANY ($5::text[])) FROM oldest)
+	SELECT 0 AS n, $9::text AS host, NULL::timestamptz AS first_at
+	WHERE (SELECT count(*) = 512 FROM oldest) AND NOT EXISTS (SELECT FROM with_room)
 	UNION ALL
 	SELECT walk.n + 1, next.host, next.first_at
 	FROM walk CROSS JOIN LATERAL (
@@ -25,7 +30,7 @@ WITH RECURSIVE oldest AS MATERIALIZED (
 	) AS next
 	WHERE walk.n < 512
 ), due AS (
-	SELECT id, next_attempt_at, bytes, host FROM oldest WHERE host <> ALL ($5::text[])
+	SELECT id, next_attempt_at, bytes, host FROM oldest
 	UNION ALL
 	SELECT line.id, line.next_attempt_at, line.bytes, walk.host
 	FROM walk CROSS JOIN LATERAL (
@@ -36,14 +41,16 @@ WITH RECURSIVE oldest AS MATERIALIZED (
 		ORDER BY next_attempt_at
 		LIMIT 8
 	) AS line
-	WHERE walk.first_at <= now() AND walk.host <> ALL ($5::text[])
+	WHERE walk.first_at <= now() AND NOT EXISTS (SELECT FROM busy WHERE busy.host = walk.host AND busy.attempts >= $3::integer)
 ), ranked AS (
-	SELECT due.id, due.host, next_attempt_at, bytes,
-		row_number() OVER (PARTITION BY due.host ORDER BY next_attempt_at, due.id) + coalesce(busy.attempts, 0) AS rank
-	FROM due LEFT JOIN unnest($6::text[], $7::integer[]) AS busy (host, attempts) ON busy.host = due.host
+	SELECT due.id, due.host, next_attempt_at, due.bytes,
+		row_number() OVER of_host + coalesce(busy.attempts, 0) AS rank,
+		sum(due.bytes) OVER of_host + coalesce(busy.bytes, 0) AS host_bytes
+	FROM due LEFT JOIN busy ON busy.host = due.host
+	WINDOW of_host AS (PARTITION BY due.host ORDER BY next_attempt_at, due.id)
 ), fitting AS (
 	SELECT id, host, next_attempt_at, bytes, sum(bytes) OVER (ORDER BY next_attempt_at, id) AS bytes_so_far
-	FROM ranked WHERE rank <= $3::integer
+	FROM ranked WHERE rank <= $3::integer AND (rank = 1 OR host_bytes <= $4::bigint)
 ), wanted AS (
 	SELECT id, host FROM fitting
 	WHERE bytes_so_far <= $2::bigint OR bytes_so_far = bytes
@@ -57,7 +64,7 @@ WITH RECURSIVE oldest AS MATERIALIZED (
 		AND (delivery.claimed_until IS NULL OR delivery.claimed_until <= now())
 ), claimed AS (
 	UPDATE webhook_deliveries AS delivery
-	SET claimed_until = now() + $4::bigint * interval '1 millisecond', attempts = delivery.attempts + 1
+	SET claimed_until = now() + $5::bigint * interval '1 millisecond', attempts = delivery.attempts + 1
 	FROM locked WHERE delivery.id = locked.id
 	RETURNING delivery.*, locked.host
 ), begun AS (
@@ -65,15 +72,18 @@ WITH RECURSIVE oldest AS MATERIALIZED (
 	SELECT id, attempts, clock_timestamp() FROM claimed
 	ON CONFLICT DO NOTHING
 ), later AS (
-	-- The next one of a host with room, or when to look whether there is one behind 512 of full hosts.
-	SELECT coalesce(min(next_at) FILTER (WHERE host <> ALL ($5::text[])), CASE count(*) WHEN 512 THEN max(next_at) END) AS next_at
+	-- The next one that its host has room for, or when to look whether there is one behind 512 that have none.
+	SELECT coalesce(
+		min(next_at) FILTER (WHERE busy.host IS NULL OR busy.attempts < $3::integer AND busy.bytes + next.bytes <= $4::bigint),
+		CASE count(*) WHEN 512 THEN max(next_at) END
+	) AS next_at
 	FROM (
-		SELECT next_attempt_at AS next_at, kiln_webhook_host(url) AS host
+		SELECT next_attempt_at AS next_at, octet_length(body) AS bytes, kiln_webhook_host(url) AS host
 		FROM webhook_deliveries
 		WHERE state = 'pending' AND next_attempt_at > now() AND claimed_until IS NULL
 		ORDER BY next_attempt_at
 		LIMIT 512
-	) AS next
+	) AS next LEFT JOIN busy USING (host)
 ), next_call AS (
 	SELECT coalesce((SELECT host FROM walk WHERE n = 512), '') AS walk,
 		CASE

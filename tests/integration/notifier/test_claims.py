@@ -9,17 +9,18 @@ from kiln_testing import plans
 
 CLAIM = (pathlib.Path(__file__).resolve().parents[3] / "notifier" / "sql" / "claim.sql").read_text(encoding="utf-8")
 FULL = "crowded.example:8080"  # a host with as many attempts under way as it may have
+HOST_BYTES = 4194304  # of the bodies that one host may have under way
 SLICE = 512  # of deliveries, and of hosts
 COLUMNS = ("walk", "ms", "id", "event_id", "event_type", "build_id", "url", "host")
 
 
 @pytest.fixture
 def claim(own_builds):
-    """Claims of an instance with eight attempts under way at FULL, all of them rolled back."""
+    """Claims of an instance with eight attempts under way at FULL, or others, of one byte each or others; all of them rolled back."""
 
-    def claims(walk=""):
+    def claims(walk="", attempts=8, under_way=8):
         """(rows, how many deliveries were looked at)"""
-        rows, plan = plans.run(session, CLAIM, 64, 16777216, 8, 60000, f"{{{FULL}}}", f"{{{FULL}}}", "{8}", walk)
+        rows, plan = plans.run(session, CLAIM, 64, 16777216, 8, HOST_BYTES, 60000, f"{{{FULL}}}", f"{{{attempts}}}", f"{{{under_way}}}", walk)
         scans = [node for node in plans.nodes(plan) if node.get("Relation Name") == "webhook_deliveries" and node["Node Type"] != "ModifyTable"]
         assert all(node["Node Type"] == "Index Scan" for node in scans), json.dumps(plan, indent=1)
         # A look that finds nothing is one as well.
@@ -93,3 +94,33 @@ def test_the_next_claim_is_not_later_than_what_it_has_looked_at(own_builds, clai
     [row], seen = claim()
     assert 3_000_000 < row["ms"] <= 3_600_001
     assert seen < SLICE + 50
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["without statistics", "with statistics"])
+def test_a_claim_gets_past_a_host_without_room_for_its_next_body(own_builds, claim, analyzed):
+    own_builds.waiting(f"http://{FULL}/", 10_000, "-1 hour", body="xx")
+    own_builds.waiting("http://other.example/", 1, "-1 second")
+    if analyzed:
+        analyze(own_builds)
+    rows, seen = claim(attempts=1, under_way=HOST_BYTES - 1)
+    assert [(row["host"], row["walk"], row["ms"]) for row in rows] == [("other.example", "", 0)]
+    assert seen < SLICE + 50
+
+
+def test_a_host_gets_bodies_as_long_as_they_fit(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 7, "-1 hour", body="x" * 1000)
+    rows, _ = claim(attempts=1, under_way=HOST_BYTES - 2999)
+    assert [row["host"] for row in rows] == [FULL] * 2
+
+
+def test_a_host_without_any_under_way_gets_one_body_however_large(own_builds, claim):
+    own_builds.waiting("http://other.example/", 2, "-1 hour", body="x" * (HOST_BYTES + 1))
+    rows, _ = claim()
+    assert [row["host"] for row in rows] == ["other.example"]
+
+
+def test_the_next_claim_is_for_what_comes_due_and_fits(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 10, "1 hour", body="xx")
+    own_builds.waiting("http://other.example/", 1, "2 hours")
+    [row], _ = claim(attempts=1, under_way=HOST_BYTES - 1)
+    assert row["ms"] > 7_000_000

@@ -96,6 +96,19 @@ def test_what_waits_behind_all_that_waits_for_a_full_host_is_delivered(own_build
         hang.set()
 
 
+def test_large_bodies_for_a_slow_host_leave_room_for_the_others(own_builds, instance, bot, another_bot):
+    hang = bot.default = threading.Event()
+    own_builds.waiting(bot.url(), 8, "-1 hour", body="x" * (9 << 18))  # 18 MiB: more than an instance has in memory
+    try:
+        instance(KILN_WEBHOOK_TIMEOUT_MS="60000")
+        bot.wait(1)
+        build, _ = own_builds.ended(another_bot.url())
+        own_builds.wait_state(build, "delivered", deadline=30)
+        assert len(bot.calls) == 1
+    finally:
+        hang.set()
+
+
 def test_connections_that_break_are_made_again(own_builds, instance, bot):
     one = instance()
     for _ in range(3):
