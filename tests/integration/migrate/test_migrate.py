@@ -198,6 +198,24 @@ def test_what_waits_in_an_older_outbox_stays_in_its_place(database):
         assert connection.execute("select events from outbox order by id").fetchall() == [(1,), (1,), (1,), (2,)]
 
 
+def test_webhooks_that_wait_are_found_by_their_hosts_new_name(database):
+    spellings = ["http://Evil.Example/", "http://evil.example.:080/x", "https://evil.example:443", "http://evil.example:8080/"]
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        migration = applied_before(connection, "0030_webhook_host_names.sql")
+        connection.execute(
+            "insert into webhook_deliveries (id, build_id, project_id, event_id, event_type, url, body, state, next_attempt_at)"
+            " select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'e', 'build.completed', url, '{}', 'pending', now() from unnest(%s::text[]) url",
+            [spellings],
+        )
+        connection.execute(migration)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("set enable_seqscan = off")
+        found = "select url from webhook_deliveries where state = 'pending' and kiln_webhook_host(url) = 'evil.example'"
+        [[[plan]]] = connection.execute(f"explain (format json) {found}").fetchall()
+        assert "webhook_deliveries_host" in str(plan) and "Index Cond" in str(plan)
+        assert sorted(url for [url] in connection.execute(found)) == sorted(spellings[:3])
+
+
 def test_a_changed_file_is_refused_by_name(database):
     database.migrate()
     database.sql("update schema_migrations set checksum = sha256('x') where name = '0003_builds.sql'")

@@ -124,3 +124,27 @@ def test_the_next_claim_is_for_what_comes_due_and_fits(own_builds, claim):
     own_builds.waiting("http://other.example/", 1, "2 hours")
     [row], _ = claim(attempts=1, under_way=HOST_BYTES - 1)
     assert row["ms"] > 7_000_000
+
+
+@pytest.mark.parametrize(
+    "authority, host",
+    [
+        ("http://Evil.EXAMPLE", "evil.example"),
+        ("http://evil.example.", "evil.example"),
+        ("http://evil.example:80", "evil.example"),
+        ("http://evil.example.:080", "evil.example"),
+        ("HTTPS://evil.example:00443", "evil.example"),
+        ("https://evil.example:80", "evil.example:80"),
+        ("http://evil.example:443", "evil.example:443"),
+        ("http://evil.example:08080", "evil.example:8080"),
+        ("http://127.0.0.1.:80", "127.0.0.1"),
+        ("http://[2001:DB8::80]", "[2001:db8::80]"),
+        ("http://[2001:db8::80]:080", "[2001:db8::80]"),
+        ("http://[2001:db8::80]:8443", "[2001:db8::80]:8443"),
+        ("http://:80", "?"),
+        ("evil.example", "?"),
+    ],
+)
+def test_a_host_is_the_same_however_it_is_spelled(shared_database, authority, host):
+    for rest in ["", "/a:80/", "?a:80", "#a:80/"]:
+        assert shared_database.sql("select kiln_webhook_host(%s)", authority + rest) == [(host,)], rest
