@@ -44,6 +44,7 @@ struct delivery {
 	char *body;
 	size_t body_len;
 	int64_t attempt; /* this one's number, from 1 */
+	int64_t claim;   /* this claim's, and no later one's of the delivery */
 
 	/* The outcome. */
 	enum delivery_state state;

@@ -82,6 +82,7 @@ static struct delivery *delivery_of_row(const PGresult *rows, int row)
 	delivery->traceparent = xstrdup(pg_text(rows, row, "traceparent"));
 	delivery->request_id = xstrdup(pg_text(rows, row, "request_id"));
 	delivery->attempt = pg_int(rows, row, "attempt", 1);
+	delivery->claim = pg_int(rows, row, "claim", 0);
 	delivery->body = from_hex(pg_text(rows, row, "body"), &delivery->body_len);
 	if (secret != NULL)
 		delivery->secret = from_hex(secret, &delivery->secret_len);
@@ -129,7 +130,7 @@ int store_claim(struct pg_conn *conn, const struct store_limits *limits, const s
 
 int store_record(struct pg_conn *conn, const struct list_node *finished, struct error *err)
 {
-	struct pg_array columns[7]; /* id, attempt, state, delay_ms, status, error, duration_ms */
+	struct pg_array columns[8]; /* id, attempt, state, delay_ms, status, error, duration_ms, claim */
 
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 		pg_array_init(&columns[i], MAX_ARRAY_BYTES);
@@ -142,12 +143,13 @@ int store_record(struct pg_conn *conn, const struct list_node *finished, struct 
 		pg_array_add(&columns[4], delivery->status != 0 ? LOG_INT(delivery->status) : NULL);
 		pg_array_add(&columns[5], delivery->error[0] != '\0' ? delivery->error : NULL);
 		pg_array_add_int(&columns[6], delivery->duration_ms);
+		pg_array_add_int(&columns[7], delivery->claim);
 	}
 	int result = pg_query(conn, &sql_record,
 						  PG_PARAMS(pg_array_text(&columns[0]), pg_array_text(&columns[1]), pg_array_text(&columns[2]),
 									pg_array_text(&columns[3]), pg_array_text(&columns[4]), pg_array_text(&columns[5]),
-									pg_array_text(&columns[6])),
-						  7, NULL, err);
+									pg_array_text(&columns[6]), pg_array_text(&columns[7])),
+						  8, NULL, err);
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 		pg_array_release(&columns[i]);
 	return result;

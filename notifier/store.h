@@ -30,5 +30,6 @@ struct store_claim {
 int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way, char **walk,
 				struct store_claim *ret_claim, struct error *err) MUST_CHECK;
 
-/* Writes the outcomes of deliveries linked by finished_node and gives their claims back. */
+/* Writes the outcomes of deliveries linked by finished_node and gives their claims back. After an error it may be
+ * called again with the same ones, also when the first call was committed. */
 int store_record(struct pg_conn *conn, const struct list_node *finished, struct error *err) MUST_CHECK;

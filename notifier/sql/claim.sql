@@ -94,7 +94,8 @@ WITH RECURSIVE busy AS MATERIALIZED (
 )
 SELECT next_call.walk, next_call.ms, claimed.id, claimed.event_id, claimed.event_type, claimed.build_id, claimed.url, claimed.host, claimed.traceparent,
 	left(request.origin ->> 'request_id', 65) AS request_id, -- one more than an id may have: longer is none
-	claimed.attempts AS attempt, encode(claimed.body, 'hex') AS body, encode(project.webhook_secret, 'hex') AS secret
+	claimed.attempts AS attempt, (extract(epoch FROM claimed.claimed_until) * 1000000)::bigint AS claim, -- µs: exact
+	encode(claimed.body, 'hex') AS body, encode(project.webhook_secret, 'hex') AS secret
 FROM next_call LEFT JOIN claimed ON true LEFT JOIN projects AS project ON project.id = claimed.project_id
 	LEFT JOIN LATERAL ( -- by its key, too
 		SELECT origin FROM build_requests WHERE build_id = claimed.build_id OFFSET 0

@@ -68,6 +68,33 @@ def test_an_attempt_that_the_drain_broke_off_does_not_count(own_builds, instance
     assert own_builds.attempts(build) == [(1, 204, None)]
 
 
+def test_an_attempt_that_is_released_again_leaves_the_next_claim_alone(own_builds):
+    """As after a COMMIT whose answer was lost: another instance has the delivery by then, with the number that was given back."""
+    text = {name: (ROOT / "notifier" / "sql" / f"{name}.sql").read_bytes() for name in ("claim", "record")}
+    own_builds.waiting("http://some.example/", 1, "-1 second")
+    with psycopg.connect(own_builds.database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]), autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
+        for name in text:
+            connection.execute(f"prepare {name} as ".encode() + text[name])
+
+        def claim():
+            [row] = connection.execute("execute claim (64, 16777216, 8, 4194304, 60000, '{}', '{}', '{}', '')").fetchall()
+            return row
+
+        def release(row):
+            connection.execute("execute record ('{%s}', '{%d}', '{released}', '{0}', '{null}', '{null}', '{1}', '{%d}')" % (row["id"], row["attempt"], row["claim"]))
+
+        first = claim()
+        release(first)
+        second = claim()
+        assert second["id"] == first["id"] and second["attempt"] == first["attempt"] == 1
+        release(first)
+        assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(1, True)]
+        assert own_builds.database.sql("select attempt from webhook_attempts") == [(1,)]
+        release(second)
+        assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(0, False)]
+        assert own_builds.database.sql("select attempt from webhook_attempts") == []
+
+
 def test_what_was_due_while_nobody_ran_is_delivered_at_start(own_builds, instance, bot):
     one = instance(KILN_WEBHOOK_SCHEDULE="0,3600")
     bot.default = (500, {})
