@@ -81,14 +81,6 @@ static enum step later(struct publication *p, const struct error *err)
 	return STEP_AGAIN;
 }
 
-/* A ref that was listed and then not there to be fetched: it is being changed. */
-static enum step again_if_gone(struct publication *p, struct error *err)
-{
-	if (err->kind == ERR_CONFLICT)
-		err->kind = ERR_UNAVAILABLE;
-	return later(p, err);
-}
-
 static enum step look(struct publication *p)
 {
 	struct attempt *attempt = p->attempt;
@@ -107,7 +99,7 @@ static enum step look(struct publication *p)
 						   "this build was closed by another attempt"); /* the step says it */
 		return STEP_OVER;
 	case FOUND_ERROR:
-		return again_if_gone(p, &err);
+		return later(p, &err);
 	}
 	return STEP_OVER;
 }
@@ -177,7 +169,7 @@ static enum step rebase(struct publication *p)
 	struct error err = ERROR_INIT;
 	git_oid tip;
 	if (mirror_fetch(&attempt->mirror, &attempt->remote, attempt->branch_ref, attempt->refs.tip, &tip, &err) < 0)
-		return again_if_gone(p, &err);
+		return later(p, &err);
 	if (git_oid_streq(&tip, attempt->refs.tip) != 0) /* it came with the fetch: a commit of ours may be below it */
 		return moved_on(p, "");
 	struct commit_made made;

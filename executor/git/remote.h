@@ -14,9 +14,9 @@
 #define GIT_REF_SIZE 256
 
 /* Kind of failure (struct error's kind) of all three: ERR_NOT_FOUND the repository does not exist; ERR_DENIED
- * credentials; ERR_UNAVAILABLE the network, the server, and what is not understood; ERR_TIMEOUT; ERR_CANCELLED;
- * ERR_INVALID the URL is not allowed, or a fetch has hit the remote's limits; ERR_LIMIT the disk is full; ERR_CONFLICT a
- * ref that was to be fetched is gone; ERR_INTERNAL our own repository is broken. */
+ * credentials; ERR_UNAVAILABLE the network, the server, a ref that was to be fetched and is gone, and what is not
+ * understood; ERR_TIMEOUT; ERR_CANCELLED; ERR_INVALID the URL is not allowed, or a fetch has hit the remote's limits;
+ * ERR_LIMIT the disk is full; ERR_INTERNAL our own repository is broken. */
 
 struct remote_refs {
 	bool missing;                   /* there is no such repository (the other fields are empty) */

@@ -19,7 +19,8 @@ static const struct {
 	{"corrupt loose object", ERR_INTERNAL},
 	{"did not send all necessary objects", ERR_INTERNAL},
 	{"does not point to a valid object", ERR_INTERNAL},
-	{"couldn't find remote ref", ERR_CONFLICT},
+	/* It was listed, so it is being changed, or the remote's servers do not agree yet: nothing of ours collides. */
+	{"couldn't find remote ref", ERR_UNAVAILABLE},
 	{"Authentication failed", ERR_DENIED},
 	{"could not read Username", ERR_DENIED},
 	{"could not read Password", ERR_DENIED},

@@ -106,6 +106,43 @@ def test_a_push_that_is_too_large_for_a_server_in_between_is_push_rejected(execu
     assert repository.tip() == base
 
 
+def listed_but_not_there(site, repository, tip):
+    """What a server does whose first listing shows a branch that is gone by the second, which a fetch begins with, and back by the third."""
+    steps = [lambda: None, lambda: site.server_git(repository, "update-ref", "-d", "refs/heads/main"), lambda: site.server_git(repository, "update-ref", "refs/heads/main", tip)]
+    pass_on = passes_on(site)
+
+    def changing(handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        handler.rfile = io.BytesIO(body)
+        if b"command=ls-refs" in body and steps:
+            steps.pop(0)()
+        pass_on(handler)
+
+    return changing, steps
+
+
+def test_a_branch_that_is_listed_and_then_not_there_before_the_agent_runs_is_tried_again(executor, agents, site, hostile):  # noqa: F811
+    repository = site.repository()
+    changing, steps = listed_but_not_there(site, repository, repository.tip())
+    url, git_fields = through(hostile(changing), site, repository)
+    finished, attempt = executor.run(url, agents.write(READ), git_fields=git_fields)
+    assert len(steps) == 1 and "agent" not in attempt.phases()
+    assert finished["result"]["error"]["class"] == "git_unreachable" and finished["retryable"], finished
+
+
+def test_settling_looks_again_when_a_branch_is_listed_and_then_not_there(executor, agents, site, hostile):  # noqa: F811
+    repository = site.repository()
+    base = repository.tip()
+    changing, steps = listed_but_not_there(site, repository, base)
+    url, git_fields = through(hostile(changing), site, repository)
+    end = {"status": "failed", "error": {"class": "worker_lost", "message": "gone"}}
+    finished, _ = executor.run(
+        url, agents.write(READ), git_fields=git_fields, attempt=2, mode="settle", base_sha=base, base_branch="main",
+        earlier=[{"attempt": 1, "commit_sha": "1" * 40}], settle_end=end,
+    )  # fmt: skip
+    assert not steps and finished["closed"] and finished["result"]["error"]["class"] == "worker_lost", finished
+
+
 def test_without_fences_a_tip_that_came_with_the_fetch_is_looked_at_before_anything_stands_on_it(executor, agents, site, hostile, place):  # noqa: F811
     """A push whose answer was lost comes to light between a look and the fetch for the rebase, merged by others and taken back."""
     repository = site.repository()

@@ -48,6 +48,11 @@ TEST(what_the_server_says_is_not_taken_for_gits_words)
 					 ERR_DENIED);
 }
 
+TEST(a_ref_that_was_listed_and_is_gone_may_come_back)
+{
+	assert_int_equal(remote_error_kind("fatal: couldn't find remote ref refs/heads/x\n"), ERR_UNAVAILABLE);
+}
+
 TEST(our_own_side)
 {
 	assert_int_equal(remote_error_kind(
@@ -55,14 +60,16 @@ TEST(our_own_side)
 					 ERR_LIMIT);
 	assert_int_equal(remote_error_kind("error: refs/kiln/x does not point to a valid object!\n"), ERR_INTERNAL);
 	assert_int_equal(remote_error_kind("fatal: loose object 1 (stored in x) is corrupt\n"), ERR_INTERNAL);
-	assert_int_equal(remote_error_kind("fatal: couldn't find remote ref refs/heads/x\n"), ERR_CONFLICT);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(credentials),  cmocka_unit_test(repositories_that_are_not_there),
-		cmocka_unit_test(the_network),  cmocka_unit_test(what_the_server_says_is_not_taken_for_gits_words),
+		cmocka_unit_test(credentials),
+		cmocka_unit_test(repositories_that_are_not_there),
+		cmocka_unit_test(the_network),
+		cmocka_unit_test(what_the_server_says_is_not_taken_for_gits_words),
+		cmocka_unit_test(a_ref_that_was_listed_and_is_gone_may_come_back),
 		cmocka_unit_test(our_own_side),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
