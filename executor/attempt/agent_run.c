@@ -199,6 +199,42 @@ static void take_model_lines(struct running *running)
 		ask_to_end(running, AGENT_PRINTED_TOO_MUCH);
 }
 
+/* Whether it is to end, by anything but what it prints. */
+static void keep_limits(struct running *running, int64_t now_ms)
+{
+	const struct agent_run *run = running->run;
+	if (run->link->cancelled) /* whoever sends or waits takes it in */
+		ask_to_end(running, AGENT_CANCELLED);
+	if (!running->ended && now_ms >= running->deadline_ms)
+		ask_to_end(running, AGENT_TIMED_OUT);
+	if (!running->ended && now_ms >= silence_ends_ms(running))
+		ask_to_end(running, AGENT_MADE_NO_PROGRESS);
+	char why[WHY_BYTES];
+	/* Also while it is asked to end: that is a time like any other. */
+	if (now_ms < running->kill_ms && watch_look(&running->watch, now_ms, why, sizeof(why))) {
+		if (running->kill_ms == INT64_MAX)
+			agent_report_fail(run->report, NULL, false, "%s", why);
+		ask_to_end(running, AGENT_STOPPED); /* unless it was before */
+		running->kill_ms = now_ms;          /* no grace: it would take more meanwhile */
+	}
+}
+
+/* While what it has printed waits for room in the log, in the middle of a turn: nobody waits for Kafka with its limits. */
+static void keep_limits_meanwhile(void *ctx)
+{
+	struct running *running = ctx;
+	if (!running->ended)
+		(void)descendants_reap(running->sandboxed.pid, &running->status, &running->ended); /* others are killed later */
+	if (running->ended)
+		return;
+	int64_t now_ms = clock_boot_ms();
+	running->heard_ms = now_ms; /* it cannot be heard */
+	keep_limits(running, now_ms);
+	if (now_ms >= running->kill_ms)
+		(void)descendants_kill(now_ms + KILL_TIMEOUT_MS, running->sandboxed.pid, &running->status,
+							   &running->ended); /* whoever is left is killed after the turn */
+}
+
 /* One turn of the loop: waits for whatever comes first. */
 static void turn(struct running *running)
 {
@@ -226,27 +262,17 @@ static void turn(struct running *running)
 	}
 	if (count > 0 && ready[4].revents != 0)
 		take_model_lines(running);
-	if (count > 0 && ready[1].revents != 0 && daemon_link_receive(run->link))
-		ask_to_end(running, AGENT_CANCELLED);
+	if (count > 0 && ready[1].revents != 0)
+		(void)daemon_link_receive(run->link); /* a cancel is looked at below */
 	if (count > 0 && ready[0].revents != 0)
 		(void)descendants_reap(running->sandboxed.pid, &running->status, &running->ended); /* others are killed below */
 	int64_t now_ms = clock_boot_ms();
 	attempt_log_tick(run->log, now_ms);
-	if (now_ms >= running->deadline_ms)
-		ask_to_end(running, AGENT_TIMED_OUT);
-	if (now_ms >= silence_ends_ms(running))
-		ask_to_end(running, AGENT_MADE_NO_PROGRESS);
-	char why[WHY_BYTES];
-	/* Also while it is asked to end: that is a time like any other. */
-	if (now_ms < running->kill_ms && watch_look(&running->watch, now_ms, why, sizeof(why))) {
-		if (running->kill_ms == INT64_MAX)
-			agent_report_fail(run->report, NULL, false, "%s", why);
-		ask_to_end(running, AGENT_STOPPED); /* unless it was before */
-		running->kill_ms = now_ms;          /* no grace: it would take more meanwhile */
-	}
+	keep_limits(running, now_ms);
 }
 
-/* What the pipes still hold. Their writers are dead, so this ends. */
+/* What the pipes still hold. Their writers are dead, so this ends: there is no more of it than pipes hold, and what has
+ * no room in the log does not wait for ever (log.h). */
 static void read_the_rest(struct running *running)
 {
 	for (int which = 0; which < 2; which++) {
@@ -274,12 +300,16 @@ int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error
 	buffer_init(&running.shown, CHUNK_BYTES + SECRETS_WAITING_BYTES);
 	agent_lines_init(&running.lines, run->agent, run->report, run->log);
 	int rc = start(&running, err);
-	if (rc == 0)
+	if (rc == 0) {
 		watch_init(&running.watch, run->sandbox, run->sandbox_spec, &running.sandboxed);
+		run->log->meanwhile = keep_limits_meanwhile;
+		run->log->meanwhile_ctx = &running;
+	}
 	if (rc == 0 && daemon_link_receive(run->link)) /* it came while we were not polling */
 		ask_to_end(&running, AGENT_CANCELLED);
 	while (rc == 0 && !running.ended && clock_boot_ms() < running.kill_ms)
 		turn(&running);
+	run->log->meanwhile = NULL;
 	/* The agent has ended, or its grace has: whatever of it is left dies now, also what it put into the background. */
 	bool none_left =
 		descendants_kill(clock_boot_ms() + KILL_TIMEOUT_MS, running.sandboxed.pid, &running.status, &running.ended);

@@ -13,8 +13,8 @@
 #include "executor/descendants.h"
 
 #define UNACKED_WINDOW_BYTES ((size_t)512 * 1024)
-/* Above it nothing more is read from the agent; one more chunk of it makes no more than 8 frames, which still have
- * room. */
+/* Above it nothing more is read from the agent. What was read last may be lines for more frames than there is room for
+ * (64 KiB of newlines are 72, a line of a protocol may be a thousand): those wait (log.h). */
 #define UNACKED_WINDOW_FRAMES 40
 #define KEPT_FOR_PHASES 8
 #define KILL_TIMEOUT_MS 10000

@@ -14,7 +14,8 @@
 #define RECORD_BYTES ((size_t)60 * 1024) /* of lines; with the frame around them at most 64 KiB */
 #define BATCH_BYTES (RECORD_BYTES + (size_t)128 * 1024)
 #define BATCH_MS 50
-#define FULL_WAIT_MS 600000 /* Kafka away: the daemon's dead-man rule ends the wait long before */
+#define FULL_WAIT_MS 600000 /* where all of Kafka is away the daemon's dead-man rule ends the wait long before */
+#define MEANWHILE_MS 100
 
 void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct fencing_token *token)
 {
@@ -32,6 +33,23 @@ void attempt_log_release(struct attempt_log *log)
 	secrets_release(&log->secrets);
 }
 
+/* False: it has waited in vain. One record waits for all: each in its turn, what a pipe holds could take a day. */
+static bool wait_for_room(struct attempt_log *log)
+{
+	struct error err = ERROR_INIT;
+	int64_t now_ms = clock_boot_ms(), deadline_ms = log->in_vain ? now_ms : now_ms + FULL_WAIT_MS;
+	bool room = daemon_link_has_room(log->link);
+	while (!room && now_ms < deadline_ms) {
+		int64_t step_ms = log->meanwhile != NULL ? now_ms + MEANWHILE_MS : deadline_ms;
+		room = daemon_link_wait_acked(log->link, 0, step_ms < deadline_ms ? step_ms : deadline_ms, &err) == 0;
+		if (!room && log->meanwhile != NULL)
+			log->meanwhile(log->meanwhile_ctx);
+		now_ms = clock_boot_ms();
+	}
+	log->in_vain = !room;
+	return room;
+}
+
 void attempt_log_flush(struct attempt_log *log)
 {
 	if (log->batch.len == 0)
@@ -45,11 +63,7 @@ void attempt_log_flush(struct attempt_log *log)
 	(void)buffer_append(&record, log->batch.data, log->batch.len);                      /* as above */
 	(void)buffer_append_str(&record, "]}");                                             /* as above */
 	CHECK(buffer_ok(&record));
-	struct error err = ERROR_INIT;
-	if (!daemon_link_has_room(log->link) &&
-		daemon_link_wait_acked(log->link, 0, clock_boot_ms() + FULL_WAIT_MS, &err) < 0)
-		log->batch.len = 0; /* ten minutes without Kafka: this attempt is over in any case */
-	else
+	if (wait_for_room(log)) /* else the record is left out: the build must come to an end without it */
 		(void)daemon_link_send(log->link, FRAME_LOG, record.data, record.len, true); /* nobody waits for this one */
 	buffer_clear(&log->batch);
 	log->batch_line = log->next_line;

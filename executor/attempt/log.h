@@ -2,7 +2,9 @@
  * An attempt's log: lines of the agent's standard output and error and Kiln's own, collected into build.log records of
  * up to 64 KiB or 50 ms and sent to the daemon. What is not UTF-8 is made so; a line over 16 KiB becomes several.
  * Memory is bounded: when the daemon (Kafka) does not keep up, attempt_log_blocked says so, and the caller stops
- * reading from the agent.
+ * reading from the agent. What it has read already may be more lines than there is room for: then whatever adds them
+ * waits, up to ten minutes without an acknowledgement, and `meanwhile` is called. Then records are left out, until
+ * there is room again.
  */
 #pragma once
 
@@ -26,7 +28,12 @@ struct attempt_log {
 	int64_t next_line, batch_line; /* numbers from 1 */
 	int64_t due_ms;                /* when the batch must go, INT64_MAX when it is empty */
 	bool quiet;                    /* nothing is sent */
-	struct secrets secrets;        /* what is shown nowhere: added by whoever learns of one */
+	bool in_vain;                  /* the last wait for room was */
+	/* Called each 100 ms of a wait for room, for what must not wait so long; NULL: there is nothing. It adds nothing to
+	 * this log. */
+	void (*meanwhile)(void *ctx);
+	void *meanwhile_ctx;
+	struct secrets secrets; /* what is shown nowhere: added by whoever learns of one */
 };
 
 void attempt_log_init(struct attempt_log *log, struct daemon_link *link, const struct fencing_token *token);

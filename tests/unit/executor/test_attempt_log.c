@@ -16,8 +16,32 @@ static struct daemon_link log_link;
 static struct attempt_log the_log;
 static struct buffer received;
 
+/* While nobody acknowledges: waits end at once, and the clock with them where they would have ended. */
+static bool unanswered;
+static int64_t ahead_ms;
+
+int64_t __real_clock_boot_ms(void);
+int64_t __wrap_clock_boot_ms(void);
+int __real_daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadline_ms, struct error *err);
+int __wrap_daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadline_ms, struct error *err);
+
+int64_t __wrap_clock_boot_ms(void)
+{
+	return __real_clock_boot_ms() + ahead_ms;
+}
+
+int __wrap_daemon_link_wait_acked(struct daemon_link *link, uint64_t id, int64_t deadline_ms, struct error *err)
+{
+	if (!unanswered)
+		return __real_daemon_link_wait_acked(link, id, deadline_ms, err);
+	ahead_ms = deadline_ms - __real_clock_boot_ms();
+	return error_set(err, ERR_TIMEOUT, "nobody has answered");
+}
+
 static int begin(void **state UNUSED)
 {
+	unanswered = false;
+	ahead_ms = 0;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -1;
 	int size = 4 * 1024 * 1024;
@@ -227,6 +251,24 @@ TEST(too_much_that_is_not_acknowledged_blocks)
 	free(text);
 }
 
+TEST(what_has_no_room_waits_ten_minutes_and_not_once_for_each_record)
+{
+	unanswered = true;
+	for (int i = 0; i < 100; i++) {
+		attempt_log_output(&the_log, STREAM_STDOUT, "x\n", 2);
+		attempt_log_flush(&the_log);
+	}
+	assert_in_range(ahead_ms, 600000, 660000);
+	while (log_link.unacked_len > 0) {
+		acknowledge(log_link.unacked[0].id);
+		(void)daemon_link_receive(&log_link);
+	}
+	uint64_t last_id = log_link.last_id;
+	attempt_log_output(&the_log, STREAM_STDOUT, "y\n", 2);
+	attempt_log_flush(&the_log);
+	assert_int_equal(log_link.last_id, last_id + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(kilns_own_lines_show_no_secret, begin, end),
 		cmocka_unit_test_setup_teardown(a_batch_is_due_50_ms_after_its_first_line, begin, end),
 		cmocka_unit_test_setup_teardown(too_much_that_is_not_acknowledged_blocks, begin, end),
+		cmocka_unit_test_setup_teardown(what_has_no_room_waits_ten_minutes_and_not_once_for_each_record, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
