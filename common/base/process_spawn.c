@@ -176,6 +176,8 @@ static int wait_for_exec(const struct process_options *options, pid_t pid, int r
 		return error_set(err, ERR_INTERNAL, "%s: no report from the child", options->argv[0]);
 	if (str_equal(failure.step, "chdir"))
 		return error_set_errno(err, failure.errnum, "%s: working directory %s", options->argv[0], options->cwd);
+	if (options->ret_exec_failed != NULL && str_equal(failure.step, "exec"))
+		*options->ret_exec_failed = true;
 	return error_set_errno(err, failure.errnum, "%s: %s", options->argv[0], failure.step);
 }
 

@@ -39,5 +39,6 @@ enum agent_end {
 	AGENT_STOPPED, /* it was over a limit or lost: report->message tells */
 };
 
-/* -1 only when it could not be started (ERR_UNAVAILABLE: the sandbox), or its processes cannot be killed. */
+/* -1 only when it could not be started, or its processes cannot be killed. ERR_INVALID: its program cannot be run;
+ * ERR_UNAVAILABLE: the sandbox does not start; any other: something of ours. */
 int agent_run(const struct agent_run *run, enum agent_end *ret_end, struct error *err) MUST_CHECK;

@@ -112,6 +112,15 @@ static int fail_agent(struct outcome *outcome)
 						"%s", report->message);
 }
 
+/* Nothing is the agent's fault but that its program cannot be run. */
+static int fail_to_run(struct outcome *outcome, const struct error *err)
+{
+	const char *error_class = err->kind == ERR_INVALID       ? "agent_failed"
+							  : err->kind == ERR_UNAVAILABLE ? "sandbox_unavailable"
+															 : "internal";
+	return outcome_fail(outcome, error_class, err->kind != ERR_INVALID, "%s", err->message);
+}
+
 static int judge_agent(struct attempt *attempt, enum agent_end end)
 {
 	struct outcome *outcome = &attempt->outcome;
@@ -192,11 +201,8 @@ static int run_agent(struct attempt *attempt, const struct code_agent *agent, co
 	if (rc == 0)
 		attempt_keep_session(attempt, agent);
 	log_info("agent ended", "build_id", token->build_id, "attempt", LOG_INT(token->attempt), NULL);
-	if (rc < 0 && err.kind == ERR_UNAVAILABLE)
-		return outcome_fail(&attempt->outcome, "sandbox_unavailable", true, "%s", err.message);
 	if (rc < 0)
-		return outcome_fail(&attempt->outcome, err.kind == ERR_INTERNAL ? "internal" : "agent_failed",
-							err.kind == ERR_INTERNAL, "%s", err.message);
+		return fail_to_run(&attempt->outcome, &err);
 	rc = judge_agent(attempt, end);
 	if (rc == 0)
 		(void)attempt_phase(attempt, "committing", NULL); /* nobody waits for it */

@@ -47,6 +47,9 @@ int outcome_cancel(struct outcome *outcome)
 
 int outcome_fail_git(struct outcome *outcome, const struct error *err)
 {
+	/* A system call of ours: what a remote says, or has not, is no errno. */
+	if (err->sys_errno != 0)
+		return outcome_fail(outcome, "internal", true, "%s", err->message);
 	switch (err->kind) {
 	case ERR_CANCELLED:
 		return outcome_cancel(outcome);

@@ -39,7 +39,7 @@ void outcome_release(struct outcome *outcome);
 /* Sets the failure; the first one stays. Returns -1, so that a step can end with it. */
 int outcome_fail(struct outcome *outcome, const char *error_class, bool retryable, const char *format, ...)
 	PRINTF_LIKE(4, 5);
-/* From an error of git/: its kind decides class and retryable. */
+/* From an error of git/: its kind decides class and retryable, but that one with an errno is this machine's. */
 int outcome_fail_git(struct outcome *outcome, const struct error *err);
 int outcome_cancel(struct outcome *outcome);
 

@@ -345,6 +345,7 @@ static int spawn(const struct sandbox_spec *spec, const struct process_options *
 	plan_release(&plan);
 	if (rc < 0) {
 		sandboxed_release(&sandboxed);
+		err->kind = ERR_UNAVAILABLE; /* the agent's program comes later: whatever is missing until then is ours */
 		return -1;
 	}
 	*ret = sandboxed;

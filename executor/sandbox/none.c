@@ -27,12 +27,14 @@ static int spawn(const struct sandbox_spec *spec, const struct process_options *
 {
 	struct process_options limited = *options;
 	struct sandboxed sandboxed = {.status_fd = -1};
+	bool exec_failed = false;
 	limited.cwd = spec->files;
 	limited.limit_nofile = sandbox_limit(RLIMIT_NOFILE, MAX_OPEN_FILES);
 	limited.limit_fsize_bytes = sandbox_limit(RLIMIT_FSIZE, spec->config->agent_max_file_bytes);
 	limited.limit_nproc = sandbox_limit(RLIMIT_NPROC, spec->config->agent_max_processes);
+	limited.ret_exec_failed = &exec_failed;
 	if (process_spawn(&limited, &sandboxed.pid, err) < 0)
-		return -1;
+		return exec_failed ? sandbox_exec_failed(err) : -1;
 	*ret = sandboxed;
 	return 0;
 }

@@ -24,6 +24,13 @@ const struct sandbox *sandbox_find(const char *name)
 	return NULL;
 }
 
+int sandbox_exec_failed(struct error *err)
+{
+	if (err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED)
+		err->kind = ERR_INVALID;
+	return -1;
+}
+
 int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *ret_status, struct error *err)
 {
 	struct sandbox_report report = {.kind = 0};
@@ -48,7 +55,8 @@ int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *r
 		*ret_status = report.value;
 		return 0;
 	case SANDBOX_EXEC_FAILED:
-		return error_set_errno(err, report.value, "the agent's program cannot be run in the sandbox");
+		(void)error_set_errno(err, report.value, "the agent's program cannot be run in the sandbox"); /* told below */
+		return sandbox_exec_failed(err);
 	case SANDBOX_SET_UP_FAILED:
 		break;
 	}

@@ -53,8 +53,9 @@ struct sandbox {
 	/* What can be done in an attempt's process before there is an attempt. */
 	void (*warm_up)(const struct executor_config *config);
 	struct sandbox_view (*view)(const struct sandbox_spec *spec);
-	/* Starts the agent. `options` say what and with which descriptors; adapters set working directory and limits. What
-	 * process_spawn returns, or ERR_UNAVAILABLE. */
+	/* Starts the agent. `options` say what and with which descriptors; adapters set working directory and limits.
+	 * ERR_INVALID: the agent's program cannot be run (sandbox_exec_failed); ERR_UNAVAILABLE and any other: what it was to
+	 * be run in, or by, failed, which is not the agent's fault. */
 	int (*spawn)(const struct sandbox_spec *spec, const struct process_options *options, struct sandboxed *ret,
 				 struct error *err);
 };
@@ -65,9 +66,13 @@ const struct sandbox *sandbox_find(const char *name);
 extern const struct sandbox sandbox_none;
 extern const struct sandbox sandbox_bwrap;
 
-/* After the child's end (wait status): the agent's own wait status. ERR_UNAVAILABLE: the agent never ran. */
+/* After the child's end (wait status): the agent's own wait status. ERR_UNAVAILABLE: the agent never ran; as of
+ * sandbox_exec_failed: its program cannot be run. */
 int sandboxed_status(const struct sandboxed *sandboxed, int child_status, int *ret_status,
 					 struct error *err) MUST_CHECK;
+/* Exec of the agent's program has failed with what `err` says. ERR_INVALID when it is the program, which is not there or
+ * may not be run; else it was the machine, and the kind stays. Returns -1. */
+int sandbox_exec_failed(struct error *err);
 /* When nothing of it runs any more. Accepts {.status_fd = -1}. */
 void sandboxed_release(struct sandboxed *sandboxed);
 

@@ -111,6 +111,20 @@ def test_printing_without_end_is_output_limit_with_bounded_memory(own_executor, 
     wait_for(lambda: sum(len(line) + 1 for line in attempt.lines("stdout")) >= 20_000_000, "all of the log")
 
 
+def test_a_sandbox_that_cannot_be_started_is_not_the_agents_fault(own_executor, agents, site, place):
+    bwrap = place / "bwrap"
+    bwrap.symlink_to("/usr/bin/bwrap")
+    executor = own_executor(KILN_SANDBOX="bwrap", KILN_BWRAP_PROGRAM=str(bwrap))
+    bwrap.unlink()
+    finished, _ = executor.run(site.repository(), agents.write("cat >/dev/null"))
+    assert error_of(finished) == "sandbox_unavailable" and finished["retryable"], finished
+
+
+def test_an_agent_whose_program_cannot_be_run_has_failed(executor, agents, site):
+    finished, _ = executor.run(site.repository(), agents.write("#!/no/such/interpreter\n"))
+    assert error_of(finished) == "agent_failed" and not finished["retryable"], finished
+
+
 def test_long_and_odd_lines_are_cut_and_made_utf8(executor, agents, site):
     script = r"""
         cat >/dev/null

@@ -84,12 +84,12 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* A shell's script as an agent whose log is not acknowledged before it is gone. */
-static enum agent_end run_unheard(const char *script, int64_t timeout_ms, int64_t withheld_ms, bool *ret_was_gone)
+/* What agent_run returns for this program in the folder `files`. */
+static int run_program(const char *files, const char *const *argv, int64_t timeout_ms, struct other_end *other,
+					   enum agent_end *ret_end, struct error *err)
 {
-	struct executor_config config = {
-		.agent_output_limit_bytes = INT64_MAX / 2, .kill_grace_ms = 100, .agent_path = (char[]){"/usr/bin:/bin"}};
-	const struct sandbox_spec spec = {.config = &config, .files = folder, .home = folder, .tmp = folder};
+	struct executor_config config = {.agent_output_limit_bytes = INT64_MAX / 2, .kill_grace_ms = 100};
+	const struct sandbox_spec spec = {.config = &config, .files = files, .home = files, .tmp = files};
 	const struct fencing_token token = {.attempt = 1};
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
@@ -101,9 +101,8 @@ static enum agent_end run_unheard(const char *script, int64_t timeout_ms, int64_
 	daemon_link_init(&link, ends[0]);
 	attempt_log_init(&log, &link, &token);
 	agent_report_init(&report);
-	agent_program_arg_copy(&program, "/bin/sh");
-	agent_program_arg_copy(&program, "-c");
-	agent_program_arg_copy(&program, script);
+	for (size_t i = 0; argv[i] != NULL; i++)
+		agent_program_arg_copy(&program, argv[i]);
 	const struct agent_run run = {.config = &config,
 								  .agent = &code_agent_command,
 								  .program = &program,
@@ -116,16 +115,12 @@ static enum agent_end run_unheard(const char *script, int64_t timeout_ms, int64_
 								  .link = &link,
 								  .output = &output,
 								  .report = &report};
-	struct other_end other = {.fd = ends[1], .not_before_ms = clock_boot_ms() + withheld_ms};
-	enum agent_end end = AGENT_EXITED;
-	struct error err = ERROR_INIT;
 	pthread_t thread;
-	assert_int_equal(pthread_create(&thread, NULL, serve, &other), 0);
-	int rc = agent_run(&run, &end, &err);
-	atomic_store(&other.over, true);
+	other->fd = ends[1];
+	assert_int_equal(pthread_create(&thread, NULL, serve, other), 0);
+	int rc = agent_run(&run, ret_end, err);
+	atomic_store(&other->over, true);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(rc, 0);
-	*ret_was_gone = other.agent_was_gone;
 	agent_program_release(&program);
 	agent_report_release(&report);
 	output_tail_release(&output);
@@ -133,7 +128,28 @@ static enum agent_end run_unheard(const char *script, int64_t timeout_ms, int64_
 	daemon_link_release(&link);
 	(void)close(ends[0]);
 	(void)close(ends[1]);
+	return rc;
+}
+
+/* A shell's script as an agent whose log is not acknowledged before it is gone, nor within withheld_ms. */
+static enum agent_end run_unheard(const char *script, int64_t timeout_ms, int64_t withheld_ms, bool *ret_was_gone)
+{
+	struct other_end other = {.not_before_ms = clock_boot_ms() + withheld_ms};
+	enum agent_end end = AGENT_EXITED;
+	struct error err = ERROR_INIT;
+	const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+	assert_int_equal(run_program(folder, argv, timeout_ms, &other, &end, &err), 0);
+	*ret_was_gone = other.agent_was_gone;
 	return end;
+}
+
+static enum error_kind not_run(const char *files, const char *program)
+{
+	struct other_end other = {.not_before_ms = 0};
+	enum agent_end end = AGENT_EXITED;
+	struct error err = ERROR_INIT;
+	assert_int_equal(run_program(files, (const char *const[]){program, NULL}, PATIENCE_MS, &other, &end, &err), -1);
+	return err.kind;
 }
 
 TEST(an_agent_is_ended_at_its_time_while_its_lines_wait_for_room_in_the_log)
@@ -157,6 +173,16 @@ TEST(an_agent_that_ended_by_itself_has_not_run_on_because_its_lines_waited)
 	fail();
 }
 
+TEST(only_a_program_that_cannot_be_run_is_the_agents_fault)
+{
+	folder_write("not-executable", "");
+	char path[256];
+	(void)snprintf(path, sizeof(path), "%s/not-executable", folder);
+	assert_int_equal(not_run(folder, "/no/such/program"), ERR_INVALID);
+	assert_int_equal(not_run(folder, path), ERR_INVALID);
+	assert_int_not_equal(not_run("/no/such/workspace", "/bin/true"), ERR_INVALID);
+}
+
 static int begin(void **state)
 {
 	return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 ? folder_make(state) : -1;
@@ -169,6 +195,7 @@ int main(void)
 										folder_remove),
 		cmocka_unit_test_setup_teardown(an_agent_that_ended_by_itself_has_not_run_on_because_its_lines_waited, begin,
 										folder_remove),
+		cmocka_unit_test_setup_teardown(only_a_program_that_cannot_be_run_is_the_agents_fault, begin, folder_remove),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,21 @@ TEST(errors_of_git_have_their_classes)
 	git_error_becomes(ERR_CANCELLED, "cancelled", false);
 }
 
+TEST(what_a_system_call_of_ours_says_is_not_the_remotes)
+{
+	static const int errnums[] = {EACCES, ENOENT, EMFILE, EIO};
+	for (size_t i = 0; i < ARRAY_LEN(errnums); i++) {
+		struct outcome outcome;
+		struct error err = ERROR_INIT;
+		outcome_init(&outcome);
+		(void)error_set_errno(&err, errnums[i], "file for ssh");
+		assert_int_equal(outcome_fail_git(&outcome, &err), -1);
+		assert_string_equal(outcome.error_class, "internal");
+		assert_true(outcome.retryable);
+		outcome_release(&outcome);
+	}
+}
+
 TEST(a_cancel_is_its_own_outcome)
 {
 	struct outcome outcome;
@@ -144,6 +159,7 @@ int main(void)
 		cmocka_unit_test(a_completed_outcome),
 		cmocka_unit_test(the_first_failure_stays_and_names_no_commit),
 		cmocka_unit_test(errors_of_git_have_their_classes),
+		cmocka_unit_test(what_a_system_call_of_ours_says_is_not_the_remotes),
 		cmocka_unit_test(a_cancel_is_its_own_outcome),
 		cmocka_unit_test(no_secret_is_in_output_and_error),
 		cmocka_unit_test(what_no_message_can_hold_is_told_as_a_failure),
