@@ -43,8 +43,9 @@ static int make_proxy(struct attempt *attempt, const struct code_agent *agent)
 	if (attempt->sandbox->confines)
 		attempt->model_socket = xasprintf("%s/" SOCKET_NAME, attempt->workspace.root);
 	options.socket_path = attempt->model_socket;
+	/* As what the proxy answers to a call then: the file may be about to be replaced, or another worker's be well. */
 	if (options.api.base_url != NULL && look_at_key(attempt, options.api.key_file, &err) < 0)
-		return outcome_fail(&attempt->outcome, "agent_failed", false, "%s", err.message);
+		return outcome_fail(&attempt->outcome, "model_unavailable", true, "%s", err.message);
 	if (model_proxy_new(&options, &attempt->model_proxy, &err) < 0)
 		return outcome_fail(&attempt->outcome, "internal", true, "%s", err.message);
 	secrets_add(&attempt->log.secrets, model_proxy_token(attempt->model_proxy));

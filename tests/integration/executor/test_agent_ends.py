@@ -125,6 +125,16 @@ def test_an_agent_whose_program_cannot_be_run_has_failed(executor, agents, site)
     assert error_of(finished) == "agent_failed" and not finished["retryable"], finished
 
 
+def test_a_key_file_without_a_key_before_the_agent_starts_is_model_unavailable_and_tried_again(own_executor, infra, site, place):
+    key = place / "key"
+    key.write_text("", encoding="ascii")
+    infra.give(key, 0o600)
+    executor = own_executor(KILN_CLAUDE_CODE_PROGRAM="/bin/true", KILN_CLAUDE_CODE_KEY_FILE=str(key))
+    agent = {"provider": "claude-code", "model": None, "command": None, "max_turns": None, "max_tokens": None, "budget_usd": None}
+    finished, attempt = executor.run(site.repository(), agent=agent)
+    assert error_of(finished) == "model_unavailable" and finished["retryable"] and "agent" not in attempt.phases(), finished
+
+
 def test_long_and_odd_lines_are_cut_and_made_utf8(executor, agents, site):
     script = r"""
         cat >/dev/null
