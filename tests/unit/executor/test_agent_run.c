@@ -12,7 +12,7 @@
 
 #define PATIENCE_MS 20000
 #define LOOK_MS 10
-#define MAX_FRAMES 4096
+#define MAX_FRAMES ((size_t)4096)
 #define READ_BYTES 65536
 
 /* The other end of the link: it reads all, and acknowledges nothing before its time. */
