@@ -225,9 +225,11 @@ static void keep_limits_meanwhile(void *ctx)
 	struct running *running = ctx;
 	if (!running->ended)
 		(void)descendants_reap(running->sandboxed.pid, &running->status, &running->ended); /* others are killed later */
-	if (running->ended)
-		return;
 	int64_t now_ms = clock_boot_ms();
+	if (running->ended) { /* what it has left behind dies with it, and not when the turn is over */
+		(void)descendants_kill(now_ms + KILL_TIMEOUT_MS, running->sandboxed.pid, &running->status, &running->ended);
+		return;
+	}
 	running->heard_ms = now_ms; /* it cannot be heard */
 	keep_limits(running, now_ms);
 	if (now_ms >= running->kill_ms)

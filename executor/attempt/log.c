@@ -33,18 +33,29 @@ void attempt_log_release(struct attempt_log *log)
 	secrets_release(&log->secrets);
 }
 
+/* Also of waits that were short, one behind the other. */
+static int64_t look_meanwhile(struct attempt_log *log)
+{
+	if (log->meanwhile != NULL && clock_boot_ms() >= log->meanwhile_ms) {
+		log->meanwhile(log->meanwhile_ctx);
+		log->meanwhile_ms = clock_boot_ms() + MEANWHILE_MS;
+	}
+	return clock_boot_ms();
+}
+
 /* False: it has waited in vain. One record waits for all: each in its turn, what a pipe holds could take a day. */
 static bool wait_for_room(struct attempt_log *log)
 {
 	struct error err = ERROR_INIT;
+	if (daemon_link_has_room(log->link))
+		return true;
+	(void)daemon_link_receive(log->link); /* there may be room by what has come; a cancel stays noted */
 	int64_t now_ms = clock_boot_ms(), deadline_ms = log->in_vain ? now_ms : now_ms + FULL_WAIT_MS;
 	bool room = daemon_link_has_room(log->link);
 	while (!room && now_ms < deadline_ms) {
 		int64_t step_ms = log->meanwhile != NULL ? now_ms + MEANWHILE_MS : deadline_ms;
 		room = daemon_link_wait_acked(log->link, 0, step_ms < deadline_ms ? step_ms : deadline_ms, &err) == 0;
-		if (!room && log->meanwhile != NULL)
-			log->meanwhile(log->meanwhile_ctx);
-		now_ms = clock_boot_ms();
+		now_ms = look_meanwhile(log);
 	}
 	log->in_vain = !room;
 	return room;

@@ -33,6 +33,7 @@ struct attempt_log {
 	 * this log. */
 	void (*meanwhile)(void *ctx);
 	void *meanwhile_ctx;
+	int64_t meanwhile_ms;   /* when it is due */
 	struct secrets secrets; /* what is shown nowhere: added by whoever learns of one */
 };
 

@@ -26,8 +26,11 @@ const struct sandbox *sandbox_find(const char *name)
 
 int sandbox_exec_failed(struct error *err)
 {
-	if (err->kind == ERR_NOT_FOUND || err->kind == ERR_DENIED)
-		err->kind = ERR_INVALID;
+	static const int programs[] = {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENOEXEC, E2BIG};
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		if (err->sys_errno == programs[i])
+			err->kind = ERR_INVALID;
+	}
 	return -1;
 }
 
