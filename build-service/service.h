@@ -37,9 +37,9 @@ struct service {
 	struct outbox_relay *relay;
 	_Atomic int32_t epoch;    /* of the deployment; -1 = not read yet, or a restore is being caught up with */
 	_Atomic uint64_t batches; /* committed; tells main whether the service is idle */
-	_Atomic bool waiting;     /* builds waited for a slot at the last look: a slot that is given back is wanted now */
-	_Atomic bool
-		parked; /* builds were parked at the last look: a place in a project that is given back is wanted now */
+	/* At the dispatcher's last look builds waited for a slot, or were parked: a slot that is given back, or a place in a
+	 * project, is wanted now. */
+	_Atomic bool waiting, parked;
 	struct vacancies vacancies;
 	struct wakeup dispatch; /* signalled after each commit that queued a build or freed a slot */
 };

@@ -29,9 +29,8 @@ struct process_options {
 	bool new_session;     /* setsid; otherwise setpgid: the child always leads its own group */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL, with the getppid() check (docs/protocol.md section 5) */
 	uint64_t limit_nofile, limit_fsize_bytes, limit_nproc, limit_data_bytes; /* 0 = unchanged */
-	int cgroup_fd; /* of a cgroup.procs that the child joins before exec; <= 0 = none. The caller's. */
-	bool *
-		ret_exec_failed; /* set when it is exec that fails, and so the program, not what comes before; NULL = not told */
+	int cgroup_fd;         /* of a cgroup.procs that the child joins before exec; <= 0 = none. The caller's. */
+	bool *ret_exec_failed; /* NULL, or set when exec itself fails: the program's fault, not that of what comes before */
 };
 
 /* argv[0] without a slash is looked up in PATH of envp, else in /usr/local/bin:/usr/bin:/bin. ERR_NOT_FOUND,

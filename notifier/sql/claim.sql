@@ -72,7 +72,7 @@ WITH RECURSIVE busy AS MATERIALIZED (
 	SELECT id, attempts, clock_timestamp() FROM claimed
 	ON CONFLICT DO NOTHING
 ), later AS (
-	-- The next one that its host has room for, or when to look whether there is one behind 512 that have none.
+	-- The next one that its host has room for, though another of that host may come before, or when to look whether there is one behind 512 that have none.
 	SELECT coalesce(
 		min(next_at) FILTER (WHERE busy.host IS NULL OR busy.attempts < $3::integer AND busy.bytes + next.bytes <= $4::bigint),
 		CASE count(*) WHEN 512 THEN max(next_at) END
