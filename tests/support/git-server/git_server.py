@@ -235,7 +235,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     print(f"listening on http://{host}:{server.server_port}", flush=True)
-    server.serve_forever(poll_interval=60)
+    server.serve_forever(poll_interval=1)  # a signal that came to another thread is looked at in this one's next turn
 
 
 if __name__ == "__main__":
