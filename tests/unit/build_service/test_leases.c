@@ -108,7 +108,7 @@ TEST(what_is_left_for_the_next_round_is_known_to_be_of_the_last)
 	/* Again when the machine stood still for as long as a lease lasts. */
 	for (int i = 0; i < TRIES; i++) {
 		struct leases *leases = leases_new(LEASE_MS);
-		struct lease_due due, rest = {.silent = true}, none;
+		struct lease_due due = {.silent = true}, rest = due, none;
 		assert_true(a_round_is_full(leases, &due));
 		assert_false(due.rest);
 		int64_t began_ms = clock_boot_ms();
