@@ -18,6 +18,7 @@ from kiln_testing.waiting import TooLate, wait_for
 
 REQUESTS, ASSIGNMENTS, RESULTS = "kiln.build.requests", "kiln.build.assignments", "kiln.build.results"
 WORKER_EVENTS, EVENTS, LOGS = "kiln.worker.events", "kiln.build.events", "kiln.build.logs"
+LOCK_MATCH = "select pg_advisory_xact_lock(hashtext('kiln.match'))"  # in a transaction: no other match begins before its end
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 

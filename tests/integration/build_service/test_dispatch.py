@@ -4,7 +4,7 @@ import uuid
 import psycopg
 
 from kiln_testing.waiting import stays, wait_for
-from playing import WORKER_EVENTS, now
+from playing import LOCK_MATCH, WORKER_EVENTS, now
 
 SETTINGS = {"KILN_WORKER_FRESH_MS": "60000"}  # a test may silence its worker for as long as its steps take
 
@@ -174,7 +174,7 @@ def test_a_match_waits_for_its_turn_and_sees_what_came_meanwhile(gateway, worker
     wait_for(lambda: gateway.sql("select 1 from workers where id = %s", executor.id), "the worker")
     executor.quieten()
     with psycopg.connect(shared_database.url) as other:
-        other.execute("select pg_advisory_xact_lock(hashtext('kiln.match'))")
+        other.execute(LOCK_MATCH)
         builds = [gateway.post(gateway.project(), labels=["turn"]) for _ in range(2)]
         for build in builds:
             gateway.wait_phase(build, "queued")

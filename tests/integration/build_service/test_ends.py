@@ -4,6 +4,7 @@ import datetime
 import psycopg
 
 from kiln_testing.waiting import stays, wait_for
+from playing import LOCK_MATCH
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
 
@@ -105,7 +106,7 @@ def test_time_in_the_queue_begins_behind_the_pause_before_another_try(gateway, w
     executor = worker()
     build, assign = running(gateway, executor, queue_timeout_s=86400)
     with psycopg.connect(shared_database.url) as other:
-        other.execute("select pg_advisory_xact_lock(hashtext('kiln.match'))")  # it stays in the queue
+        other.execute(LOCK_MATCH)  # it stays in the queue
         executor.finish(assign, "failed", retryable=True)
         [(left,)] = wait_for(lambda: gateway.sql("select deadline - not_before from build_queue where build_id = %s", build), "it to wait again")
     assert left == datetime.timedelta(days=1)

@@ -423,10 +423,18 @@ def test_of_two_whose_accepts_are_overdue_only_the_one_that_sent_none_is_held_ba
     assert len(gateway.attempts(missed)) == 1 and len(gateway.attempts(taken)) == 1
 
 
-HOLD_PARKING = """
-create function hold_parking() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$;
-create trigger hold_parking before update on build_queue for each row when (new.parked) execute function hold_parking();
-"""
+def sessions(place, condition, columns="pid"):
+    """The process ids of the build services' sessions that are like this."""
+    return place.gateway.sql(f"select {columns} from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
+
+
+HOLD = "select pg_advisory_xact_lock(4711)"  # what make_held has made wait, until the end of this transaction
+HELD = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
+
+
+def make_held(place, change):
+    """Before such a change a session waits for who has the lock of HOLD."""
+    place.database.sql(f"create function hold() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$; create trigger hold before {change} execute function hold()")
 
 
 def place_of_the_other(place):
@@ -455,27 +463,15 @@ def test_a_place_that_one_instance_gives_back_goes_to_whom_the_other_has_parked(
 def test_a_place_that_is_given_back_while_the_other_instance_parks_a_build_is_not_forgotten(place):
     """Who gives it back has looked for parked builds before it was one."""
     project, executor, running = place_of_the_other(place)
-    place.database.sql(HOLD_PARKING)
+    make_held(place, "update on build_queue for each row when (new.parked)")
     with psycopg.connect(place.database.url) as parking:
-        parking.execute("select pg_advisory_xact_lock(4711)")
+        parking.execute(HOLD)
         build = place.gateway.post(project, build=id_in_half(1))
-        waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
-        wait_for(lambda: sessions(place, waiting), "the build to be parked")
+        wait_for(lambda: sessions(place, HELD), "the build to be parked")
         executor.run(running)
         place.gateway.wait(running["build_id"], "completed")
         wait_for(lambda: sessions(place, "wait_event_type = 'Lock' and query like '%%kiln.match%%'"), "the other instance to want to match")
     executor.assigned(build)
-
-
-def sessions(place, condition, columns="pid"):
-    """The process ids of the build services' sessions that are like this."""
-    return place.gateway.sql(f"select {columns} from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
-
-
-HOLD_STARTS = """
-create function hold_start() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$;
-create trigger hold_start before insert on build_events for each row when (new.type = 'build.started') execute function hold_start();
-"""
 
 
 def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
@@ -484,9 +480,9 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
     services, executor, build, assign = in_halves(place, **settings)
     executor.drop.add("attempt.assign")  # it is sent again and again
     token = executor.held.pop(assign["lease_id"])
-    place.database.sql(HOLD_STARTS)
+    make_held(place, "insert on build_events for each row when (new.type = 'build.started')")
     with psycopg.connect(place.database.url) as worker, psycopg.connect(place.database.url) as starts, psycopg.connect(place.database.url) as results:
-        starts.execute("select pg_advisory_xact_lock(4711)")
+        starts.execute(HOLD)
         hold_results(results, build)
         executor.phase({**assign, "lease_id": new_id()}, "preparing")  # stale: something that is to be applied before the lease may end
         looks = set()  # the first is before the ends are read
@@ -495,8 +491,7 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
         worker.execute("select from workers where id = %s for update", (executor.id,))
         executor.accept(assign)
         results.rollback()
-        waiting = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
-        [(holder,)] = wait_for(lambda: sessions(place, waiting), "the accept to be applied")
+        [(holder,)] = wait_for(lambda: sessions(place, HELD), "the accept to be applied")
         worker.rollback()
         wait_for(lambda: sessions(place, f"{holder} = any(pg_blocking_pids(pid))"), "the end of the lease to wait for the build")
         executor.held[assign["lease_id"]] = token

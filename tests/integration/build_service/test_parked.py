@@ -3,9 +3,9 @@ import psycopg
 
 from kiln_testing import places
 from kiln_testing.waiting import stays, wait_for
+from playing import LOCK_MATCH
 
 SETTINGS = {name: "600000" for name in ("KILN_DISPATCH_TIMER_MS", "KILN_LEASE_MS", "KILN_ACCEPT_DEADLINE_MS", "KILN_WORKER_FRESH_MS")}
-LOCK = "select pg_advisory_xact_lock(hashtext('kiln.match'))"
 
 
 def parked(gateway, project):
@@ -66,7 +66,7 @@ def test_a_place_that_is_given_back_while_a_match_is_under_way_is_not_forgotten(
     executor = quiet(gateway, worker)
     _, running, (first, second) = line(gateway, executor, 2)
     with psycopg.connect(shared_database.url) as other:
-        other.execute(LOCK)
+        other.execute(LOCK_MATCH)
         executor.run(running)
         gateway.wait(running["build_id"], "completed")
         stays(lambda: not executor.was_assigned(first), "the wait", 0.2)

@@ -3,9 +3,9 @@ import psycopg
 import pytest
 
 from kiln_testing.waiting import stays, wait_for
+from playing import LOCK_MATCH
 
 SETTINGS = {"KILN_WORKER_FRESH_MS": "60000"}  # a test may silence its worker for as long as its steps take
-LOCK = "select pg_advisory_xact_lock(hashtext('kiln.match'))"
 
 
 class Line:
@@ -71,7 +71,7 @@ def test_the_slot_of_an_ended_build_goes_to_the_next_in_one_transaction(line):
 
 def test_while_a_match_is_under_way_the_dispatcher_gives_the_slot_on(line, shared_database):
     with psycopg.connect(shared_database.url) as other:
-        other.execute(LOCK)
+        other.execute(LOCK_MATCH)
         line.finishes_without_waiting()
     line.executor.assigned(line.waiting)
 
