@@ -9,7 +9,7 @@
 #include "api-gateway/own_records.h"
 #include "api-gateway/record_send.h"
 #include "api-gateway/request_key.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"

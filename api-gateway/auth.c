@@ -4,7 +4,7 @@
 #include "api-gateway/fill.h"
 #include "api-gateway/rate_limit.h"
 #include "api-gateway/scopes.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 

@@ -23,7 +23,7 @@ struct auth_digest {
 enum auth_outcome {
 	AUTH_GRANTED, /* request->token is set */
 	AUTH_REFUSED, /* request->answer is 401, 403, or 429 or 503 by a limit (rate_limit.h) */
-	AUTH_WAITS,   /* the token is being looked up; dispatch_again follows */
+	AUTH_WAITS,   /* the token is being looked up; request_again follows */
 };
 
 /* Loop. `header` is the value of Authorization. */

@@ -1,9 +1,10 @@
 #include "api-gateway/build_reads.h"
 
-#include "api-gateway/handlers/common.h"
+#include "api-gateway/build_answer.h"
 #include "api-gateway/lend.h"
 #include "api-gateway/lookups.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
+#include "api-gateway/workers.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/metrics.h"

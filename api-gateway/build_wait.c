@@ -5,13 +5,13 @@
 
 #include "api-gateway/caches.h"
 #include "api-gateway/config.h"
-#include "api-gateway/dispatch.h"
 #include "api-gateway/fill.h"
-#include "api-gateway/handlers/common.h"
+#include "api-gateway/build_answer.h"
 #include "api-gateway/representation.h"
 #include "api-gateway/scopes.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/stream_private.h"
+#include "api-gateway/workers.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 
@@ -135,7 +135,7 @@ static void begin_anew(struct build_wait *wait)
 	request->filled &= ~(unsigned)FILL_TOKEN;
 	request->wait_s = 0;
 	answer_clear(&request->answer);
-	dispatch_again(request);
+	request_again(request);
 	request_unref(request);
 	free(wait);
 }

@@ -9,7 +9,7 @@
 #include "api-gateway/fields.h"
 #include "api-gateway/framing.h"
 #include "api-gateway/problem.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/tls.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -270,7 +270,7 @@ static void set_unread(struct loop *loop, size_t bytes)
 
 static bool others_have_larger(struct loop *loop, size_t bytes)
 {
-	for (struct loop *other = server_next_loop(loop); other != loop; other = server_next_loop(other)) {
+	for (struct loop *other = loop_next(loop); other != loop; other = loop_next(other)) {
 		if (atomic_load(&other->connections.largest_unread) > bytes)
 			return true;
 	}
@@ -328,7 +328,7 @@ void connections_init(struct loop *loop)
 	h2o_timeout_init(loop->ctx.loop, &connections->sweep_timeout, (uint64_t)every_ms);
 	h2o_timeout_init(loop->ctx.loop, &connections->write_timeout, (uint64_t)config->write_timeout_ms);
 	connections->sweep.cb = on_sweep;
-	size_t lingers_max = LINGERS_MAX / server_loops(loop->server);
+	size_t lingers_max = LINGERS_MAX / loop->all->len;
 	lingers_init(&connections->lingers, loop->ctx.loop, lingers_max > 0 ? lingers_max : 1);
 }
 
@@ -372,7 +372,7 @@ static int find_offer(h2o_req_t *h2o, void *data)
 /* With those that leave gone; those of other loops count as long as they are there. */
 static bool is_full(const struct loop *loop)
 {
-	return open_gauge.value - (int64_t)loop->connections.leaving >= (int64_t)server_connections_max(loop->server);
+	return open_gauge.value - (int64_t)loop->connections.leaving >= (int64_t)loop->all->connections_max;
 }
 
 /* A connection in TLS's handshake is in none of h2o's lists yet. */

@@ -7,7 +7,7 @@
 #include "api-gateway/negotiate.h"
 #include "api-gateway/prefer.h"
 #include "api-gateway/representation.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/target.h"
 #include "api-gateway/workers.h"
 #include "common/base/str.h"
@@ -184,15 +184,10 @@ void dispatch_new(struct loop *loop, h2o_req_t *h2o)
 		return;
 	fields_trim(h2o);
 	struct request *request = request_new(loop, h2o);
+	request->again = check_caller;
 	if (read_head(request) < 0) {
 		request_send(request);
 		return;
 	}
 	check_caller(request);
-}
-
-void dispatch_again(struct request *request)
-{
-	if (request->h2o != NULL)
-		check_caller(request);
 }

@@ -6,5 +6,3 @@
 
 /* Loop: h2o's callback. */
 void dispatch_new(struct loop *loop, h2o_req_t *h2o);
-/* Loop: after a fill; begins again at the token. */
-void dispatch_again(struct request *request);

@@ -7,7 +7,7 @@
 #include "api-gateway/range.h"
 #include "api-gateway/representation.h"
 #include "api-gateway/request.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -256,7 +256,7 @@ static void on_unopened(h2o_timeout_entry_t *entry)
 	request_send(request);
 }
 
-void download_begin(struct request *request)
+static void begin(struct request *request)
 {
 	if (request->answered || request->h2o == NULL)
 		return;
@@ -265,6 +265,15 @@ void download_begin(struct request *request)
 	else
 		request_send(request);
 }
+
+/* Closing may take as long as reading. */
+static void release(struct request *request)
+{
+	request->download->request = NULL;
+	push(request->download);
+}
+
+static const struct responder responder = {.begin = begin, .release = release};
 
 /* ---- plans */
 
@@ -294,16 +303,8 @@ int download_plan(struct request *request, const char *sha256, int64_t size)
 	memcpy(download->token_hash, request->token->hash, sizeof(download->token_hash));
 	metric_add(&open_gauge, 1);
 	request->download = download;
+	request->responder = &responder;
 	return 0;
-}
-
-/* Closing may take as long as reading. */
-void download_free(struct download *download)
-{
-	if (download == NULL)
-		return;
-	download->request = NULL;
-	push(download);
 }
 
 int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, struct error *err)

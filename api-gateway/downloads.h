@@ -18,7 +18,6 @@
 
 #define DOWNLOAD_CHUNK_BYTES ((size_t)128 * 1024)
 
-struct download;
 struct downloads;
 struct request;
 
@@ -27,10 +26,8 @@ int downloads_start(struct gateway *gateway, struct downloads **ret_downloads, s
 void downloads_stop(struct downloads *downloads);
 
 /* Worker: request->answer, a 200 without a body, will have this content for one, a SHA-256 in hex and its size. -1: too
- * many are under way, and the answer is a problem. */
+ * many are under way, and the answer is a problem.
+ *
+ * The loop answers then, as far as the answer is still a 200: whole, by range, or (HEAD) its head; 304 or 412 by its
+ * conditions; 404 when it is not kept any more, 500 when it cannot be read or has another size. */
 int download_plan(struct request *request, const char *sha256, int64_t size) MUST_CHECK;
-/* Loop: answers a request that has one, as far as the answer is still a 200: whole, by range, or (HEAD) its head; 304
- * or 412 by its conditions; 404 when it is not kept any more, 500 when it cannot be read or has another size. */
-void download_begin(struct request *request);
-/* The request that it belongs to is done with it; NULL is fine. */
-void download_free(struct download *download);

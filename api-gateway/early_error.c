@@ -2,7 +2,7 @@
 
 #include "api-gateway/cors.h"
 #include "api-gateway/request.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 
 struct replacement {
 	h2o_ostream_t super;

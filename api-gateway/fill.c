@@ -1,7 +1,6 @@
 #include "api-gateway/fill.h"
 
 #include "api-gateway/caches.h"
-#include "api-gateway/dispatch.h"
 #include "api-gateway/rate_limit.h"
 #include "api-gateway/workers.h"
 
@@ -38,7 +37,7 @@ static void fill_done(struct request *request)
 		if (request->answer.status != 0)
 			request_send(request);
 		else
-			dispatch_again(request);
+			request_again(request);
 	}
 	request_unref(request);
 }

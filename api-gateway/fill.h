@@ -12,5 +12,5 @@ enum fill_kind {
 	FILL_TEMPLATE = 4, /* by request->template_ref → request->template */
 };
 
-/* Loop: the caller must not answer; the request comes back through dispatch_again, or is answered with 503. */
+/* Loop: the caller must not answer; the request comes back through request_again, or is answered with 503. */
 void fill_begin(struct request *request, enum fill_kind kind);

@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/alloc.h"
 
 struct handover {
@@ -19,21 +19,22 @@ static void on_handover(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 		next = link->next;
 		h2o_linklist_unlink(link);
 		atomic_fetch_sub(&loop->handovers.len, 1);
-		connection_take(loop, h2o_evloop_socket_create(loop->ctx.loop, handover->fd, 0), handover->asked);
+		loop->handovers.take(loop, h2o_evloop_socket_create(loop->ctx.loop, handover->fd, 0), handover->asked);
 		free(handover);
 	}
 }
 
-void handovers_init(struct loop *loop)
+void handovers_init(struct loop *loop, handover_take_fn *take)
 {
+	loop->handovers.take = take;
 	h2o_multithread_register_receiver(loop->ctx.queue, &loop->handovers.receiver, on_handover);
 }
 
 bool handover_send(struct loop *loop, h2o_socket_t *sock, size_t asked)
 {
-	if (asked + 1 >= server_loops(loop->server))
+	if (asked + 1 >= loop->all->len)
 		return false;
-	struct loop *next = server_next_loop(loop);
+	struct loop *next = loop_next(loop);
 	if (atomic_fetch_add(&next->handovers.len, 1) >= HANDOVERS_MAX) {
 		atomic_fetch_sub(&next->handovers.len, 1);
 		return false;

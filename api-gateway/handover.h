@@ -15,14 +15,18 @@
 
 struct loop;
 
+/* What gets a connection that another loop has had no room for; `asked`: so many have had none. */
+typedef void handover_take_fn(struct loop *loop, h2o_socket_t *sock, size_t asked);
+
 /* A loop's: what comes to it. */
 struct handovers {
 	h2o_multithread_receiver_t receiver;
+	handover_take_fn *take;
 	atomic_size_t len;
 };
 
 /* Before any loop runs. */
-void handovers_init(struct loop *loop);
+void handovers_init(struct loop *loop, handover_take_fn *take);
 /* `asked`: how many loops have had no room before this one. True: the socket is gone, and the next loop's
- * connection_take gets its connection. */
+ * `take` gets its connection. */
 bool handover_send(struct loop *loop, h2o_socket_t *sock, size_t asked);

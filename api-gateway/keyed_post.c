@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "api-gateway/caches.h"
-#include "api-gateway/dispatch.h"
 #include "api-gateway/recent_builds.h"
 #include "api-gateway/tail.h"
 #include "common/base/alloc.h"
@@ -48,7 +47,7 @@ static bool ask(struct keyed_post *keyed, int64_t until_ms, void (*then)(struct 
 static void go_on(struct request *request)
 {
 	if (!request->answered)
-		dispatch_again(request);
+		request_again(request);
 	request_unref(request);
 }
 
@@ -72,11 +71,6 @@ int keyed_post_begin(struct request *request, const char *build_id, const uint8_
 		return 0;
 	*ret_waits = false;
 	return too_many(request);
-}
-
-void keyed_post_free(struct keyed_post *keyed)
-{
-	free(keyed);
 }
 
 void keyed_post_delivered(struct request *request, const struct kafka_delivery *delivery)

@@ -27,7 +27,7 @@ struct keyed_post {
 
 /*
  * Loop, when the body is read and nothing was decided yet. The first time it asks, and the request comes back through
- * dispatch_again, unless it is answered by then (the caller's deadline): *ret_waits. Then the verdict of what is known:
+ * request_again, unless it is answered by then (the caller's deadline): *ret_waits. Then the verdict of what is known:
  * KEY_SAME and KEY_OTHER are final; otherwise the record is to be produced. -1: request->answer is a problem.
  */
 int keyed_post_begin(struct request *request, const char *build_id, const uint8_t hash[SHA256_SIZE], bool *ret_waits,
@@ -42,7 +42,6 @@ void keyed_post_delivered(struct request *request, const struct kafka_delivery *
 void keyed_post_confirm(struct request *request, void (*confirmed)(struct request *request, enum key_verdict verdict));
 /* Loop: the deadline has passed and the request is answered. */
 void keyed_post_give_up(struct request *request);
-void keyed_post_free(struct keyed_post *keyed);
 
 /* Worker: the same two steps for a handler that may wait. -1: request->answer is a problem. */
 int keyed_post_find(struct request *request, struct db *db, const char *build_id, const uint8_t hash[SHA256_SIZE],

@@ -1,7 +1,6 @@
 #include "api-gateway/lend.h"
 
-#include "api-gateway/downloads.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
@@ -103,10 +102,8 @@ void request_lend_refused(struct request *request)
 
 static void come_back(struct request *request)
 {
-	if (request->plan != NULL)
-		stream_begin(request);
-	else if (request->download != NULL)
-		download_begin(request);
+	if (request->responder != NULL)
+		request->responder->begin(request);
 	else
 		request_send(request);
 	request_unref(request);

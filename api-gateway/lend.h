@@ -23,5 +23,5 @@ int lend_take_effect(struct request *request, struct error *err) MUST_CHECK;
 void request_lend_refused(struct request *request);
 /* Any thread that works on it: it would have to go on to somebody who cannot take it. 503 by the loop. */
 void request_return_refused(struct request *request);
-/* Any thread that works on it: the loop sends the answer, or begins the stream, and drops the reference. */
+/* Any thread that works on it: the loop sends the answer, or has its responder begin, and drops the reference. */
 void request_return(struct request *request);

@@ -3,13 +3,11 @@
 #include <h2o/http1.h>
 
 #include "api-gateway/cors.h"
-#include "api-gateway/downloads.h"
 #include "api-gateway/fields.h"
-#include "api-gateway/keyed_post.h"
 #include "api-gateway/negotiate.h"
 #include "api-gateway/rate_limit.h"
 #include "api-gateway/routes.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/metrics.h"
@@ -175,14 +173,14 @@ void request_unref(struct request *request)
 {
 	if (--request->refs > 0)
 		return;
-	download_free(request->download);
+	if (request->responder != NULL)
+		request->responder->release(request);
 	api_token_unref(request->token);
 	project_unref(request->project);
 	template_unref(request->template);
-	keyed_post_free(request->keyed);
+	free(request->keyed);
 	query_release(&request->query);
 	free(request->copies);
-	free(request->plan);
 	give_spare(request);
 }
 
@@ -217,6 +215,12 @@ void request_post(struct request *request, void (*on_loop)(struct request *reque
 {
 	request->on_loop = on_loop;
 	h2o_multithread_send_message(&request->loop->requests, &request->message);
+}
+
+void request_again(struct request *request)
+{
+	if (request->h2o != NULL)
+		request->again(request);
 }
 
 static void add_head(struct request *request, const struct answer *answer)

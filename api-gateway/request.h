@@ -37,6 +37,13 @@
 
 struct loop;
 struct keyed_post;
+struct request;
+
+/* Who answers a request instead of request_send, when what works on it is done: an event stream, a file's bytes. */
+struct responder {
+	void (*begin)(struct request *request);   /* loop, once at most */
+	void (*release)(struct request *request); /* loop: the request is done with what it has planned */
+};
 
 struct request {
 	struct gateway *gateway;
@@ -70,20 +77,23 @@ struct request {
 	struct template *template; /* a reference */
 	char template_ref[80];     /* NAME or NAME@VERSION to look up */
 
-	struct keyed_post *keyed; /* of a build with an Idempotency-Key (keyed_post.h); owned */
+	struct keyed_post *keyed; /* of a build with an Idempotency-Key (keyed_post.h); one block of memory, owned */
 
 	/* In h2o's memory at first; request_detach moves them into `copies`. */
 	struct slice body, content_type, content_encoding, if_match, if_none_match, idempotency_key, last_event_id;
 	struct slice rest, range, if_range; /* of routes with ROUTE_FILE */
 	char *copies;
 
-	struct stream_plan *plan;  /* the answer is a stream (streams.h); NULL: it is `answer` */
-	struct download *download; /* its body is a file (downloads.h); NULL: it is the answer's own */
+	const struct responder *responder; /* NULL: nobody else */
+	struct stream_plan *plan;          /* the answer is a stream (streams.h); NULL: it is `answer` */
+	struct download *download;         /* its body is a file (downloads.h); NULL: it is the answer's own */
 
 	int64_t started_us;            /* clock_boot_us */
 	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
 	bool lent;                     /* loop: another thread has it (lend.h), which may write build_id */
 	_Atomic enum stage stage;      /* while it is lent */
+
+	void (*again)(struct request *request); /* request_again; dispatch.c */
 
 	/* The hand-over between threads; one at a time. */
 	h2o_multithread_message_t message;
@@ -123,6 +133,8 @@ void request_set_build(struct request *request, const char *build_id);
 void request_detach(struct request *request);
 /* Any thread: gives the request back; the loop calls on_loop(request). */
 void request_post(struct request *request, void (*on_loop)(struct request *request));
+/* Loop, after something that it needed was looked up: it begins again at the token, unless its client has gone. */
+void request_again(struct request *request);
 /* Loop: sends request->answer (once; later calls and requests whose client has gone do nothing). */
 void request_send(struct request *request);
 /* Loop: sends the head of request->answer; h2o_send and `generator` are to bring a body of that length

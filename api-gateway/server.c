@@ -5,15 +5,17 @@
 #include <unistd.h>
 
 #include "api-gateway/build_wait.h"
-#include "common/http/chunks.h"
 #include "api-gateway/dispatch.h"
 #include "api-gateway/early_error.h"
+#include "api-gateway/loop.h"
+#include "api-gateway/streams.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/listen.h"
 #include "common/base/log.h"
 #include "common/base/thread.h"
+#include "common/http/chunks.h"
 #include "common/json/json_pool.h"
 
 #define BACKLOG 4096
@@ -30,23 +32,11 @@ struct server {
 	h2o_globalconf_t config;
 	h2o_hostconf_t *host;
 	int listen_fd, port;
-	size_t loops_len, connections_max;
-	struct loop *loops;
+	struct loops loops;
 	struct access_log *logs;
 	h2o_multithread_message_t *leave_messages, *drain_messages; /* one for each loop */
 	pthread_barrier_t started;                                  /* the loops and server_start */
 };
-
-void loop_random(struct loop *loop, void *ret, size_t len)
-{
-	CHECK(len <= LOOP_RANDOM_BYTES);
-	if (loop->random_left < len) {
-		random_bytes(loop->random, sizeof(loop->random));
-		loop->random_left = sizeof(loop->random);
-	}
-	loop->random_left -= len;
-	memcpy(ret, loop->random + loop->random_left, len);
-}
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
@@ -64,22 +54,6 @@ static void set_listening(struct loop *loop, bool listening)
 static void on_pause_over(h2o_timeout_entry_t *entry)
 {
 	set_listening(CONTAINER_OF(entry, struct loop, pause), true);
-}
-
-size_t server_loops(const struct server *server)
-{
-	return server->loops_len;
-}
-
-struct loop *server_next_loop(struct loop *loop)
-{
-	struct server *server = loop->server;
-	return &server->loops[(loop->index + 1) % server->loops_len];
-}
-
-size_t server_connections_max(const struct server *server)
-{
-	return server->connections_max;
 }
 
 /* Out of descriptors: the listener stays readable, so look away for a moment. */
@@ -185,7 +159,7 @@ static void init_loop(struct loop *loop)
 	loop->waits = build_waits_new(loop);
 	build_reads_turn_init(&loop->reads);
 	connections_init(loop);
-	handovers_init(loop);
+	handovers_init(loop, connection_take);
 	buffer_init(&loop->scratch, GATEWAY_WRITTEN_MAX);
 	loop->trees = json_pool_new(JSON_POOL_BYTES);
 	loop->listener = h2o_evloop_socket_create(loop->ctx.loop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -247,8 +221,9 @@ static size_t thread_count(const struct gateway_config *config)
 
 static int start_loop(struct server *server, size_t index, struct error *err)
 {
-	struct loop *loop = &server->loops[index];
+	struct loop *loop = &server->loops.of[index];
 	loop->server = server;
+	loop->all = &server->loops;
 	loop->index = index;
 	loop->gateway = server->gateway;
 	loop->log = access_log_at(server->logs, index);
@@ -273,15 +248,15 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 	configure(server);
 	connections_register_metrics();
 	requests_register_metrics();
-	server->loops_len = thread_count(config);
-	server->connections_max = connections_allowed(config);
-	server->loops = xcalloc(server->loops_len, sizeof(*server->loops));
-	server->leave_messages = xcalloc(server->loops_len, sizeof(*server->leave_messages));
-	server->drain_messages = xcalloc(server->loops_len, sizeof(*server->drain_messages));
-	server->logs = access_logs_start(server->loops_len, config->access_log, &config->common);
-	CHECK(pthread_barrier_init(&server->started, NULL, (unsigned)server->loops_len + 1) == 0);
+	server->loops.len = thread_count(config);
+	server->loops.connections_max = connections_allowed(config);
+	server->loops.of = xcalloc(server->loops.len, sizeof(*server->loops.of));
+	server->leave_messages = xcalloc(server->loops.len, sizeof(*server->leave_messages));
+	server->drain_messages = xcalloc(server->loops.len, sizeof(*server->drain_messages));
+	server->logs = access_logs_start(server->loops.len, config->access_log, &config->common);
+	CHECK(pthread_barrier_init(&server->started, NULL, (unsigned)server->loops.len + 1) == 0);
 	/* From here on a failure ends the process: nothing is taken back. */
-	for (size_t i = 0; i < server->loops_len; i++) {
+	for (size_t i = 0; i < server->loops.len; i++) {
 		if (start_loop(server, i, err) < 0)
 			return -1;
 	}
@@ -297,20 +272,20 @@ int server_port(const struct server *server)
 
 void server_leave(struct server *server)
 {
-	for (size_t i = 0; i < server->loops_len; i++)
-		h2o_multithread_send_message(&server->loops[i].control, &server->leave_messages[i]);
+	for (size_t i = 0; i < server->loops.len; i++)
+		h2o_multithread_send_message(&server->loops.of[i].control, &server->leave_messages[i]);
 }
 
 void server_drain(struct server *server, int64_t deadline_ms)
 {
 	(void)close(server->listen_fd); /* the loops close theirs */
-	for (size_t i = 0; i < server->loops_len; i++) {
-		struct loop *loop = &server->loops[i];
+	for (size_t i = 0; i < server->loops.len; i++) {
+		struct loop *loop = &server->loops.of[i];
 		loop->drain_until_ms = deadline_ms;
 		h2o_multithread_send_message(&loop->control, &server->drain_messages[i]);
 	}
-	for (size_t i = 0; i < server->loops_len; i++)
-		thread_join(server->loops[i].thread);
+	for (size_t i = 0; i < server->loops.len; i++)
+		thread_join(server->loops.of[i].thread);
 	access_logs_stop(server->logs);
 	/* h2o's loops live as long as the process (its destructors are incomplete, libraries.md). */
 }

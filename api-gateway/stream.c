@@ -3,7 +3,7 @@
 
 #include "api-gateway/caches.h"
 #include "api-gateway/config.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/sse.h"
 #include "api-gateway/stream_private.h"
 #include "common/base/clock.h"
@@ -40,7 +40,7 @@ static bool place_now(const struct stream *stream, struct feed_place *ret)
 
 static int64_t log_goal(const struct stream *stream)
 {
-	int64_t position = topic_tail_position(stream->hub->shared->logs, (size_t)streams_log_partition(stream->key));
+	int64_t position = topic_tail_position(stream->hub->shared->logs, (size_t)stream_log_partition(stream->key));
 	return position < 0 ? FOLLOW_UNKNOWN : position;
 }
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "api-gateway/config.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/stream_history.h"
 #include "api-gateway/stream_private.h"
 #include "api-gateway/workers.h"

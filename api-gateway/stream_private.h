@@ -7,6 +7,7 @@
 
 #include "api-gateway/entities.h"
 #include "api-gateway/open_limits.h"
+#include "api-gateway/stream_place.h"
 #include "api-gateway/stream_read.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/topic_tail.h"
@@ -14,7 +15,6 @@
 #include "common/base/list.h"
 
 #define STREAM_LOOPS_MAX 256
-#define STREAM_BUCKETS 4096
 
 /* What a loop's streams want to hear of, by the bucket of the key. */
 enum stream_interest { INTEREST_EVENTS, INTEREST_LOGS, INTEREST_PROJECT, STREAM_INTERESTS };
@@ -97,9 +97,6 @@ struct stream {
 	struct buffer page; /* of the store */
 	struct item_queue out;
 };
-
-/* streams.c */
-uint16_t stream_bucket(const char *key);
 
 enum stream_end { END_CLIENT, END_COMPLETE, END_SLOW, END_REVOKED, END_DRAIN };
 

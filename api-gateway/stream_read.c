@@ -4,6 +4,7 @@
 
 #include "api-gateway/log_lines.h"
 #include "api-gateway/sse.h"
+#include "api-gateway/stream_place.h"
 #include "api-gateway/streams.h"
 #include "api-gateway/topic_tail.h"
 #include "common/base/log.h"
@@ -117,7 +118,7 @@ static int read_lines(struct stream_read *read, struct pg_conn *conn, struct err
 /* The place comes before the rows: they hold everything below it, and are the build's last ones when it had ended. */
 static int read_logs(struct stream_read *read, struct gateway *gateway, struct pg_conn *conn, struct error *err)
 {
-	int32_t partition = streams_log_partition(read->key);
+	int32_t partition = stream_log_partition(read->key);
 	CLEANUP(pg_result_p) PGresult *place = NULL;
 	struct error kafka_err = ERROR_INIT;
 	if (pg_query(conn, &sql_stream_logs_place, PG_PARAMS(read->key, LOG_INT(partition)), 2, &place, err) < 0)

@@ -10,7 +10,7 @@
 #include "api-gateway/config.h"
 #include "api-gateway/request.h"
 #include "api-gateway/scopes.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -258,8 +258,15 @@ void stream_begin(struct request *request)
 	stream_follow(stream, plan);
 }
 
+static void release_plan(struct request *request)
+{
+	free(request->plan);
+}
+
 void stream_plan(struct request *request, const struct stream_plan *plan)
 {
+	static const struct responder responder = {.begin = stream_begin, .release = release_plan};
 	request->plan = xmalloc(sizeof(*plan));
 	*request->plan = *plan;
+	request->responder = &responder;
 }

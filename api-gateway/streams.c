@@ -6,12 +6,11 @@
 
 #include "api-gateway/build_wait.h"
 #include "api-gateway/config.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "api-gateway/stream_history.h"
 #include "api-gateway/stream_private.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/siphash.h"
 #include "common/kafka/topics.h"
 
 #define INBOX_BYTES ((size_t)32 * 1024 * 1024) /* of a loop */
@@ -35,16 +34,6 @@ static struct metric lost_total = {.kind = METRIC_COUNTER,
 								   .help =
 									   "Times that a loop had too many events to send waiting; its streams read "
 									   "them from the store."};
-
-uint16_t stream_bucket(const char *key)
-{
-	return (uint16_t)(siphash(key, strlen(key)) % STREAM_BUCKETS);
-}
-
-int32_t streams_log_partition(const char *build_id)
-{
-	return topic_partition(topic_find(TOPIC_BUILD_LOGS), build_id, strlen(build_id));
-}
 
 /* An item on its way to a loop. */
 struct item_note {

@@ -46,6 +46,3 @@ void stream_head(struct answer *answer);
 void stream_plan(struct request *request, const struct stream_plan *plan);
 /* Loop: answers a request that has a plan. It may still become a problem: limits, drain. */
 void stream_begin(struct request *request);
-
-/* The partition of a build's log records. */
-int32_t streams_log_partition(const char *build_id);

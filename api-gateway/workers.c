@@ -3,7 +3,7 @@
 #include "api-gateway/caches.h"
 #include "api-gateway/lend.h"
 #include "api-gateway/representation.h"
-#include "api-gateway/server.h"
+#include "api-gateway/loop.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"

@@ -61,14 +61,6 @@ int handler_all_projects(struct request *request) MUST_CHECK;
  * has ended and a page holds the rest. */
 bool build_stream(struct request *request, enum stream_kind kind, enum cursor_kind cursor);
 
-/* Worker: makes request->answer as GET /builds/{id} of request->param does. True: the build is there and has ended. */
-bool build_answer(struct request *request);
-/* Worker: the whole answer of GET /builds/{id}. */
-void build_read(struct request *request);
-/* The same from a row of build-rows.sql, read after `read_ms` (clock_boot_ms), by whoever has it. False: the token
- * does not see its project. */
-bool build_read_from_row(struct request *request, const PGresult *rows, int row, int64_t read_ms) MUST_CHECK;
-
 typedef void body_check(struct request *request, const cJSON *body, struct schema_problems *problems);
 
 /* Reads the body and validates it against `schema`. -1: 4xx. */

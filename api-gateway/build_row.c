@@ -1,4 +1,4 @@
-#include "api-gateway/handlers/build_row.h"
+#include "api-gateway/build_row.h"
 
 #include "common/pg/pg.h"
 
