@@ -1,7 +1,7 @@
 #include "api-gateway/config.h"
 
-#include "api-gateway/admission.h"
-#include "api-gateway/cors.h"
+#include "api-gateway/callers/admission.h"
+#include "api-gateway/http/cors.h"
 #include "common/base/alloc.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"

@@ -2,7 +2,7 @@
  * on a worker. */
 #pragma once
 
-#include "api-gateway/request.h"
+#include "api-gateway/requests/request.h"
 
 /* Loop: h2o's callback. */
 void dispatch_new(struct loop *loop, h2o_req_t *h2o);

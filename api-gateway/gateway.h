@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "api-gateway/config.h"
-#include "api-gateway/wait_limit.h"
+#include "api-gateway/requests/wait_limit.h"
 #include "common/base/list.h"
 #include "common/http/address_guard.h"
 #include "common/json/schema.h"

@@ -1,8 +1,8 @@
 #include "api-gateway/routes.h"
 
 #include "api-gateway/handlers.h"
-#include "api-gateway/query.h"
-#include "api-gateway/scopes.h"
+#include "api-gateway/lists/query.h"
+#include "api-gateway/callers/scopes.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
 

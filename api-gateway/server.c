@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "api-gateway/build_wait.h"
+#include "api-gateway/builds/build_wait.h"
 #include "api-gateway/dispatch.h"
-#include "api-gateway/early_error.h"
-#include "api-gateway/loop.h"
-#include "api-gateway/streams.h"
+#include "api-gateway/requests/early_error.h"
+#include "api-gateway/requests/loop.h"
+#include "api-gateway/streams/streams.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"

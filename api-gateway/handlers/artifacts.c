@@ -1,7 +1,7 @@
 /* GET /builds/{taskId}/artifacts/{path}: a content of the artifact store, found by the build's result. The path is only
  * compared with those of the result, and never opened; the content is opened by others (downloads.h). */
-#include "api-gateway/build_lookup.h"
-#include "api-gateway/downloads.h"
+#include "api-gateway/builds/build_lookup.h"
+#include "api-gateway/requests/downloads.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
 #include "common/artifacts/media_type.h"

@@ -2,9 +2,9 @@
  * stand in (migrations/0011_lists.sql); in a project with too many kinds of builds by looking at a bounded number of
  * them. */
 #include "api-gateway/handlers.h"
-#include "api-gateway/build_row.h"
+#include "api-gateway/builds/build_row.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/recent_builds.h"
+#include "api-gateway/builds/recent_builds.h"
 #include "kiln_gateway_sql.h"
 
 /* Runs of one status and class that a page is merged from: 20 us each. */

@@ -1,10 +1,10 @@
 /* GET /builds/{taskId}. */
-#include "api-gateway/build_answer.h"
-#include "api-gateway/build_cache.h"
-#include "api-gateway/build_reads.h"
-#include "api-gateway/build_wait.h"
+#include "api-gateway/builds/build_answer.h"
+#include "api-gateway/builds/build_cache.h"
+#include "api-gateway/builds/build_reads.h"
+#include "api-gateway/builds/build_wait.h"
 #include "api-gateway/handlers.h"
-#include "api-gateway/workers.h"
+#include "api-gateway/requests/workers.h"
 #include "common/base/clock.h"
 
 static bool answer_kept(struct request *request)

@@ -1,6 +1,6 @@
 #include "api-gateway/handlers/common.h"
 
-#include "api-gateway/caches.h"
+#include "api-gateway/callers/caches.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 

@@ -1,10 +1,10 @@
 /* What handlers share: pages of lists, the project of the path, validation of a body. */
 #pragma once
 
-#include "api-gateway/cursor.h"
-#include "api-gateway/once.h"
-#include "api-gateway/request.h"
-#include "api-gateway/workers.h"
+#include "api-gateway/lists/cursor.h"
+#include "api-gateway/requests/once.h"
+#include "api-gateway/requests/request.h"
+#include "api-gateway/requests/workers.h"
 #include "common/base/log.h"
 #include "common/pg/pg.h"
 

@@ -4,12 +4,12 @@
  * applied, and the build service removes one whose request never came (docs/contract.md, When something is away). An
  * existing project is used when every given field equals its own.
  */
-#include "api-gateway/accept.h"
-#include "api-gateway/caches.h"
+#include "api-gateway/builds/accept.h"
+#include "api-gateway/callers/caches.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/keyed_post.h"
-#include "api-gateway/project_row.h"
+#include "api-gateway/builds/keyed_post.h"
+#include "api-gateway/handlers/project_row.h"
 #include "common/base/str.h"
 #include "common/model/project.h"
 #include "kiln_gateway_sql.h"

@@ -1,5 +1,5 @@
 /* GET /builds/{taskId}/events: the trail as stored; `data` are the bytes that were hashed. */
-#include "api-gateway/build_lookup.h"
+#include "api-gateway/builds/build_lookup.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
 #include "kiln_gateway_sql.h"

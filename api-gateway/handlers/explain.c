@@ -1,9 +1,9 @@
 /* GET /builds/{taskId}/explain: what keeps the build from starting, whose turn is before, who could run it, and when.
  */
-#include "api-gateway/build_lookup.h"
-#include "api-gateway/explain_read.h"
+#include "api-gateway/builds/build_lookup.h"
+#include "api-gateway/builds/explain_read.h"
 #include "api-gateway/handlers.h"
-#include "api-gateway/scopes.h"
+#include "api-gateway/callers/scopes.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 

@@ -2,10 +2,10 @@
  * GET /builds/{taskId}/logs. Postgres keeps the executors' records as they came, each with some lines. As JSON a page
  * has `limit` lines; as text a page has up to TEXT_PAGE_BYTES unless a limit is given.
  */
-#include "api-gateway/build_lookup.h"
+#include "api-gateway/builds/build_lookup.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/log_lines.h"
+#include "api-gateway/streams/log_lines.h"
 #include "kiln_gateway_sql.h"
 
 #define TEXT_PAGE_BYTES ((size_t)4 * 1024 * 1024)

@@ -1,6 +1,6 @@
 /* GET /openapi.json and GET /problems/{type}: what this API promises. */
 #include "api-gateway/handlers.h"
-#include "api-gateway/request.h"
+#include "api-gateway/requests/request.h"
 #include "openapi_json.h"
 
 bool openapi_get(struct request *request)

@@ -1,9 +1,9 @@
 /* POST /projects, GET /projects, GET /projects/{id}. Changes are in project_change.c. */
-#include "api-gateway/caches.h"
-#include "api-gateway/etag.h"
+#include "api-gateway/callers/caches.h"
+#include "api-gateway/http/etag.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/project_row.h"
+#include "api-gateway/handlers/project_row.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 

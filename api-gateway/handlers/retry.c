@@ -3,11 +3,11 @@
  * Where its git is, by which credential, and what its agent may reach, is the project's as it is now: a retry is what
  * one does after having put that right.
  */
-#include "api-gateway/accept.h"
-#include "api-gateway/build_lookup.h"
+#include "api-gateway/builds/accept.h"
+#include "api-gateway/builds/build_lookup.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/keyed_post.h"
+#include "api-gateway/builds/keyed_post.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 

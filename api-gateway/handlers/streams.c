@@ -1,9 +1,9 @@
-/* Event streams: who may have them, and from where. What they do then is api-gateway/stream.c. */
-#include "api-gateway/build_lookup.h"
+/* Event streams: who may have them, and from where. What they do then is api-gateway/streams/stream.c. */
+#include "api-gateway/builds/build_lookup.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/sse.h"
-#include "api-gateway/stream_read.h"
+#include "api-gateway/streams/sse.h"
+#include "api-gateway/streams/stream_read.h"
 
 static bool has_last_id(const struct request *request)
 {

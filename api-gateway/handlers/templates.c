@@ -1,8 +1,8 @@
 /* /templates: a POST makes the next version; versions never change. */
-#include "api-gateway/caches.h"
+#include "api-gateway/callers/caches.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/once.h"
+#include "api-gateway/requests/once.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"
 

@@ -1,8 +1,8 @@
 /* /tokens and /me. Nobody gives away more than he has: scopes, projects, priority, life. */
-#include "api-gateway/caches.h"
+#include "api-gateway/callers/caches.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/scopes.h"
+#include "api-gateway/callers/scopes.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "kiln_gateway_sql.h"

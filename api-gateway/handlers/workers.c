@@ -1,8 +1,8 @@
 /* GET /workers, GET /workers/{id}, POST /workers/{id}/drain: the fleet as the build service knows it. */
-#include "api-gateway/accept.h"
+#include "api-gateway/builds/accept.h"
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
-#include "api-gateway/wish.h"
+#include "api-gateway/builds/wish.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "common/kafka/topics.h"

@@ -5,9 +5,9 @@
  */
 #include "fuzz.h"
 
-#include "api-gateway/cursor.h"
-#include "api-gateway/feed_place.h"
-#include "api-gateway/sse.h"
+#include "api-gateway/lists/cursor.h"
+#include "api-gateway/streams/feed_place.h"
+#include "api-gateway/streams/sse.h"
 
 static const enum cursor_kind kinds[] = {CURSOR_BUILDS,    CURSOR_PROJECTS, CURSOR_TOKENS,
 										 CURSOR_TEMPLATES, CURSOR_WORKERS,  CURSOR_QUEUE,

@@ -6,12 +6,12 @@
  */
 #include "fuzz.h"
 
-#include "api-gateway/etag.h"
-#include "api-gateway/forwarded.h"
-#include "api-gateway/idempotency.h"
-#include "api-gateway/negotiate.h"
-#include "api-gateway/prefer.h"
-#include "api-gateway/traceparent.h"
+#include "api-gateway/http/etag.h"
+#include "api-gateway/http/forwarded.h"
+#include "api-gateway/builds/idempotency.h"
+#include "api-gateway/http/negotiate.h"
+#include "api-gateway/http/prefer.h"
+#include "api-gateway/http/traceparent.h"
 
 static void check_key(const char *text, size_t len)
 {

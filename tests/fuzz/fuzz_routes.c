@@ -6,9 +6,9 @@
  */
 #include "fuzz.h"
 
-#include "api-gateway/query.h"
+#include "api-gateway/lists/query.h"
 #include "api-gateway/routes.h"
-#include "api-gateway/target.h"
+#include "api-gateway/http/target.h"
 
 struct span {
 	const char *data;

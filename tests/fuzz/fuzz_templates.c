@@ -8,7 +8,7 @@
  */
 #include "fuzz.h"
 
-#include "api-gateway/template_render.h"
+#include "api-gateway/builds/template_render.h"
 
 /* Cuts the part off that ends before the next "\n--\n", or at the end. */
 static char *next_part(char **rest)

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "api-gateway/read_barrier.h"
+#include "api-gateway/builds/read_barrier.h"
 #include "common/base/ids.h"
 #include "common/kafka/topics.h"
 

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "api-gateway/admission.h"
+#include "api-gateway/callers/admission.h"
 
 #define SECOND INT64_C(1000000)
 

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/build_id.h"
+#include "api-gateway/builds/build_id.h"
 #include "common/base/clock.h"
 #include "common/kafka/topics.h"
 

@@ -1,8 +1,8 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/build_request.h"
+#include "api-gateway/builds/build_request.h"
 #include "api-gateway/config.h"
-#include "api-gateway/request.h"
+#include "api-gateway/requests/request.h"
 #include "common/base/str.h"
 #include "common/model/prices.h"
 #include "kiln_schemas.h"

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/cors.h"
+#include "api-gateway/http/cors.h"
 
 static struct cors *make(const char *origins)
 {

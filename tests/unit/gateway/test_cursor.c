@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/cursor.h"
+#include "api-gateway/lists/cursor.h"
 
 #define TIME "2026-11-23T17:20:00.123456Z"
 #define ID "0198c1de-7a3b-7c4d-8e5f-0123456789ab"

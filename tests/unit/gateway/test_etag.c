@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/etag.h"
+#include "api-gateway/http/etag.h"
 
 static int compare(const char *value, int64_t version, enum etag_comparison comparison)
 {

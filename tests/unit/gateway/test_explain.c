@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/explain.h"
+#include "api-gateway/builds/explain.h"
 #include "common/base/str.h"
 
 /* One fleet and one queue, as a snapshot shows them; the build that is explained is "me" of the project "mine". */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/feed_place.h"
+#include "api-gateway/streams/feed_place.h"
 #include "common/base/str.h"
 
 static struct feed_place some_place(void)

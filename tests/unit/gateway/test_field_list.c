@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/field_list.h"
+#include "api-gateway/http/field_list.h"
 
 static struct slice slice(const char *text)
 {

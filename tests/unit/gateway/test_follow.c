@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "api-gateway/follow.h"
-#include "api-gateway/log_lines.h"
+#include "api-gateway/streams/follow.h"
+#include "api-gateway/streams/log_lines.h"
 #include "common/base/alloc.h"
 #include "tests/unit/build_service/dice.h"
 

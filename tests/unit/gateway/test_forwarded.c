@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/forwarded.h"
+#include "api-gateway/http/forwarded.h"
 #include "common/base/alloc.h"
 
 #define TRUSTED "10.0.0.0/8, 192.0.2.1, 2001:db8:ff::/48, ::1"

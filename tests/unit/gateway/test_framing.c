@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/framing.h"
+#include "api-gateway/http/framing.h"
 
 static enum framing check_1_1(const char *head)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/guesses.h"
+#include "api-gateway/callers/guesses.h"
 
 #define SECOND INT64_C(1000000)
 #define MINUTE (60 * SECOND)

@@ -2,7 +2,7 @@
 
 #include <zlib.h>
 
-#include "api-gateway/gzip.h"
+#include "api-gateway/http/gzip.h"
 
 TEST(a_text_comes_back_as_it_was)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/idempotency.h"
+#include "api-gateway/builds/idempotency.h"
 
 static const uint8_t secret[32] = {1, 2, 3};
 

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "api-gateway/key_index.h"
+#include "api-gateway/builds/key_index.h"
 #include "common/base/clock.h"
 #include "common/base/str.h"
 

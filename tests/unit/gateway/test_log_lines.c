@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/log_lines.h"
+#include "api-gateway/streams/log_lines.h"
 
 #define LINE(text) "{\"time\":\"t\",\"stream\":\"stdout\",\"text\":\"" text "\"}"
 

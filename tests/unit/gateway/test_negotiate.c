@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/negotiate.h"
+#include "api-gateway/http/negotiate.h"
 
 static const char *const offers[] = {"application/json", "text/html", "text/plain", NULL};
 

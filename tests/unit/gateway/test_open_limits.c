@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/open_limits.h"
+#include "api-gateway/requests/open_limits.h"
 
 static const uint8_t a[SHA256_SIZE] = {1}, b[SHA256_SIZE] = {2}, c[SHA256_SIZE] = {3};
 static struct open_limits *limits;

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/own_records.h"
+#include "api-gateway/builds/own_records.h"
 
 #define A "00000000-0000-7000-8000-00000000000a"
 #define B "00000000-0000-7000-8000-00000000000b"

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/prefer.h"
+#include "api-gateway/http/prefer.h"
 
 static int64_t wait_of(const char *value)
 {

@@ -1,10 +1,10 @@
 /* What problems say of a request's effect, and which one an error becomes. */
 #include "tests/unit/unit.h"
 
-#include "api-gateway/accept.h"
-#include "api-gateway/problem.h"
-#include "api-gateway/request.h"
-#include "api-gateway/workers.h"
+#include "api-gateway/builds/accept.h"
+#include "api-gateway/http/problem.h"
+#include "api-gateway/requests/request.h"
+#include "api-gateway/requests/workers.h"
 #include "common/base/str.h"
 #include "kiln_schemas.h"
 

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/query.h"
+#include "api-gateway/lists/query.h"
 #include "common/base/str.h"
 
 #define ALL                                                                                                            \

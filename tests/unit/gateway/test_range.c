@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/range.h"
+#include "api-gateway/http/range.h"
 
 static int64_t first, len;
 

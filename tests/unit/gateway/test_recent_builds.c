@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/recent_builds.h"
+#include "api-gateway/builds/recent_builds.h"
 #include "common/base/clock.h"
 
 #define A "00000000-0000-7000-8000-00000000000a"

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/scopes.h"
+#include "api-gateway/callers/scopes.h"
 
 TEST(names_and_bits_go_together)
 {

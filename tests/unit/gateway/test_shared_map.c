@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/shared_map.h"
+#include "api-gateway/callers/shared_map.h"
 #include "common/base/alloc.h"
 
 struct thing {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/sse.h"
+#include "api-gateway/streams/sse.h"
 
 static struct buffer text;
 

@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "api-gateway/stage.h"
+#include "api-gateway/requests/stage.h"
 
 TEST(who_begins_and_takes_effect_is_not_given_up)
 {

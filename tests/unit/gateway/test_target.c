@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api-gateway/target.h"
+#include "api-gateway/http/target.h"
 
 static void is_read_as(const char *text, const char *path, const char *query)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/template_render.h"
+#include "api-gateway/builds/template_render.h"
 
 static struct buffer out;
 static struct schema_problems problems;

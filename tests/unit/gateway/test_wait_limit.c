@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "api-gateway/wait_limit.h"
+#include "api-gateway/requests/wait_limit.h"
 
 #define PATIENCE_MS 500
 
