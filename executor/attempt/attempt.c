@@ -2,8 +2,6 @@
 #include "executor/attempt/attempt.h"
 
 #include "common/base/alloc.h"
-#include "common/base/buffer.h"
-#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "executor/agents/offers.h"
@@ -13,57 +11,6 @@
 #include "executor/attempt/settle.h"
 #include "executor/git/credentials.h"
 #include "executor/proxy/key.h"
-
-uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *commit_sha)
-{
-	CLEANUP(buffer_release_p) struct buffer text;
-	buffer_init(&text, 2048);
-	struct json_writer w;
-	json_writer_init(&w, &text);
-	json_object_begin(&w, NULL);
-	json_string(&w, "phase", phase);
-	json_string(&w, "base_sha", attempt->base_sha[0] != '\0' ? attempt->base_sha : NULL);
-	json_string(&w, "branch", attempt->branch_ref[0] != '\0' ? attempt->refs.branch : NULL);
-	json_string(&w, "commit_sha", commit_sha);
-	if (str_equal(phase, "agent")) {
-		json_string(&w, "sandbox", attempt->sandbox->name);
-		json_string(&w, "continued", attempt->continued);
-	}
-	json_object_end(&w);
-	CHECK(buffer_ok(&text));
-	return daemon_link_send(attempt->link, FRAME_PHASE, text.data, text.len, true);
-}
-
-void attempt_mark(const struct attempt *attempt, const char *step)
-{
-	log_debug("attempt step", "build_id", attempt->assignment.token.build_id, "step", step, "us",
-			  LOG_INT(clock_boot_us() - attempt->outcome.started_ms * 1000), NULL);
-}
-
-struct aside_limits attempt_aside_limits(const struct attempt *attempt)
-{
-	return (struct aside_limits){.deadline_ms = clock_boot_ms() + attempt->config->publish_timeout_ms,
-								 .memory_bytes = attempt->config->agent_memory_bytes,
-								 .link = attempt->link};
-}
-
-int attempt_check_cancelled(struct attempt *attempt)
-{
-	return daemon_link_receive(attempt->link) ? outcome_cancel(&attempt->outcome) : 0;
-}
-
-struct sandbox_spec attempt_sandbox_spec(const struct attempt *attempt)
-{
-	return (struct sandbox_spec){
-		.config = attempt->config,
-		.lease_id = attempt->assignment.token.lease_id,
-		.files = attempt->workspace.files,
-		.home = attempt->workspace.home,
-		.tmp = attempt->workspace.tmp,
-		.objects = attempt->mirror.objects,
-		.model_socket = attempt->model_socket,
-	};
-}
 
 /* The agent of the spec, and the program that it is here. Before anything is fetched: what cannot run needs no
  * workspace. */

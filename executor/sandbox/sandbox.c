@@ -13,17 +13,6 @@
 #include "executor/sandbox/cgroup.h"
 #include "executor/sandbox/report.h"
 
-static const struct sandbox *const sandboxes[] = {&sandbox_bwrap, &sandbox_none};
-
-const struct sandbox *sandbox_find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++) {
-		if (str_equal(sandboxes[i]->name, name))
-			return sandboxes[i];
-	}
-	return NULL;
-}
-
 int sandbox_exec_failed(struct error *err)
 {
 	static const int programs[] = {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENOEXEC, E2BIG};
