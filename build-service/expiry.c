@@ -14,7 +14,10 @@ void expiry_init(struct expiry *expiry, struct service *service, struct leases *
 	*expiry = (struct expiry){.service = service, .leases = leases};
 	build_set_init(&expiry->set);
 	worker_set_init(&expiry->workers);
-	expiry->context = (struct transition_context){.trail = &expiry->set.trail, .policy = &service->policy};
+	expiry->losses = (struct losses){.leases = leases,
+									 .set = &expiry->set,
+									 .commands = &expiry->commands,
+									 .context = {.trail = &expiry->set.trail, .policy = &service->policy}};
 }
 
 void expiry_release(struct expiry *expiry)
@@ -118,83 +121,6 @@ static int load_builds(struct expiry *expiry, struct pg_conn *conn, struct error
 	return rc;
 }
 
-/* By what its build's lock gives: when the worker's attempts were read, another instance may have been about to commit
- * the accept. */
-static bool is_accepted(const struct build *build, const struct fencing_token *token)
-{
-	struct fencing_token current;
-	build_token(build, &current);
-	return build->exists && build->attempt.state == ATTEMPT_ACCEPTED && fencing_token_equal(&current, token);
-}
-
-/* Whose accept was applied after the last heartbeat, and before this transaction, is not due: its lease has only begun.
- */
-static void spare_accepted(struct expiry *expiry, struct lease_due *due)
-{
-	size_t left = 0;
-	for (size_t i = 0; i < due->tokens_len; i++) {
-		const struct fencing_token *token = &due->tokens[i];
-		const struct build *build = build_set_find(&expiry->set, token->build_id);
-		bool spared =
-			build != NULL && is_accepted(build, token) && leases_accepted(expiry->leases, due->worker_id, token);
-		if (!spared)
-			due->tokens[left++] = *token;
-	}
-	due->tokens_len = left;
-}
-
-/* Of an earlier start of the worker, by what its row's lock gives, too: the hello may not have been committed. */
-static bool is_orphaned(const struct expiry *expiry, const struct lease_due *due, const struct worker *worker,
-						const struct held_attempt *held)
-{
-	return !incarnation_equal(&held->incarnation, &worker->incarnation) &&
-		   leases_due_is_over(expiry->leases, due, &held->token);
-}
-
-static enum loss_reason reason_of(const struct lease_due *due, const struct worker *worker, bool orphaned)
-{
-	if (orphaned)
-		return LOSS_WORKER_RESTARTED;
-	if (!due->silent)
-		return LOSS_NOT_HELD;
-	return worker->state == WORKER_GONE ? LOSS_WORKER_RESTARTED : LOSS_LEASE_EXPIRED;
-}
-
-static size_t apply(struct expiry *expiry, const struct lease_due *due, struct worker *worker)
-{
-	size_t accepted = 0, lost = 0;
-	for (size_t i = 0; i < worker->held_len; i++) {
-		const struct held_attempt *held = &worker->held[i];
-		bool at_stake = lease_due_has(due, &held->token) || is_orphaned(expiry, due, worker, held);
-		accepted += at_stake && is_accepted(build_set_find(&expiry->set, held->token.build_id), &held->token);
-	}
-	for (size_t i = 0; i < worker->held_len; i++) {
-		const struct held_attempt *held = &worker->held[i];
-		bool orphaned = is_orphaned(expiry, due, worker, held);
-		if (!orphaned && !lease_due_has(due, &held->token))
-			continue;
-		struct build *build = build_set_find(&expiry->set, held->token.build_id);
-		const struct occurrence occurrence = {
-			.what = HAPPENED_LOSS,
-			.token = held->token,
-			.loss = {.reason = reason_of(due, worker, orphaned), .mass = accepted > 1 || due->rest}};
-		if (!build->exists || transition_apply(&expiry->context, build, &occurrence) != APPLIED)
-			continue;
-		if (orphaned)
-			continue; /* nobody is left to be told, and no lease ran out */
-		struct command command = {
-			.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token};
-		memcpy(command.to.worker_id, worker->id, UUID_TEXT_SIZE);
-		command_list_add(&expiry->commands, &command);
-		lost++;
-	}
-	if (due->silent && (worker->state == WORKER_ACTIVE || worker->state == WORKER_DRAINING)) {
-		worker->state = WORKER_LOST;
-		worker->changed = true;
-	}
-	return lost;
-}
-
 static int store_and_commit(struct expiry *expiry, struct pg_conn *conn, struct error *err)
 {
 	struct pg_pipeline pipeline;
@@ -222,18 +148,21 @@ static int expire(struct expiry *expiry, struct inbox *inbox, struct lease_due *
 		expiry->undone++;
 		return 0;
 	}
-	for (size_t i = 0; i < worker->held_len; i++)
-		build_set_want(&expiry->set, worker->held[i].token.build_id);
+	losses_want(&expiry->losses, due, worker);
 	if (load_builds(expiry, conn, err) < 0)
 		return -1;
-	spare_accepted(expiry, due);
-	size_t lost = apply(expiry, due, worker);
+	bool more;
+	size_t lost = losses_apply(&expiry->losses, due, worker, &more);
 	if (store_and_commit(expiry, conn, err) < 0)
 		return -1;
 	if (lost > 0 || (due->silent && worker->state != WORKER_GONE))
 		log_warn(due->silent ? "worker not heard of any more" : "attempts not held any more", "worker_id",
 				 due->worker_id, "lost", LOG_INT(lost), NULL);
-	leases_forget_due(expiry->leases, due);
+	if (more)
+		leases_expired_in_part(expiry->leases, due);
+	else
+		leases_forget_due(expiry->leases, due);
+	expiry->undone += more;
 	metric_add(&counter_leases_expired, (int64_t)lost);
 	vacancies_add_set(&expiry->service->vacancies, &expiry->set);
 	build_set_committed(&expiry->set, expiry->service->relay);

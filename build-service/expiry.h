@@ -10,9 +10,9 @@
 #include "build-service/barrier.h"
 #include "build-service/build_set.h"
 #include "build-service/leases.h"
+#include "build-service/losses.h"
 #include "build-service/rounds.h"
 #include "build-service/service.h"
-#include "build-service/transitions.h"
 #include "build-service/workers.h"
 
 #define EXPIRY_ROUND 64
@@ -22,8 +22,8 @@ struct expiry {
 	struct leases *leases;
 	struct build_set set;
 	struct worker_set workers;
-	struct transition_context context;
 	struct command_list commands;
+	struct losses losses;
 
 	/* A round: these wait for the barrier, each for its own partitions. */
 	struct lease_due round[EXPIRY_ROUND];

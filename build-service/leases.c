@@ -183,6 +183,7 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 	*due = (struct lease_due){.partition = worker->partition, .silent = now_ms - worker->heard_ms >= leases->lease_ms};
 	memcpy(due->worker_id, worker->id, sizeof(due->worker_id));
 	due->over = has_over(worker, leases->ended) ? leases->ended : 0;
+	due->rest = worker->cut_ms != 0 && now_ms - worker->cut_ms < leases->lease_ms;
 	if (due->silent)
 		return true;
 	for (struct map_iter it = {0}; !due->cut && map_next(worker->tokens, &it);) {
@@ -193,7 +194,6 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 		if (!due->cut)
 			due->tokens[due->tokens_len++] = lease->token;
 	}
-	due->rest = worker->cut_ms != 0 && now_ms - worker->cut_ms < leases->lease_ms;
 	return due->over != 0 || due->tokens_len > 0;
 }
 
@@ -246,6 +246,13 @@ bool leases_still_due(struct leases *leases, struct lease_due *due)
 	}
 	due->tokens_len = left;
 	return due->over != 0 || left > 0;
+}
+
+void leases_expired_in_part(struct leases *leases, const struct lease_due *due)
+{
+	struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
+	if (worker != NULL)
+		worker->cut_ms = clock_boot_ms();
 }
 
 void leases_forget_due(struct leases *leases, const struct lease_due *due)

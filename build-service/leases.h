@@ -48,7 +48,7 @@ struct lease_due {
 	size_t tokens_len; /* those that its heartbeats lack, some of them */
 	struct fencing_token tokens[8];
 	bool cut;  /* more of them are due: the next time */
-	bool rest; /* of what was cut the last time */
+	bool rest; /* of what was cut the last time, or expired in part */
 };
 /* Whether this attempt is part of it, as silent or lacking. */
 bool lease_due_has(const struct lease_due *due, const struct fencing_token *token);
@@ -60,5 +60,7 @@ size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due,
  * is what still is of it. What ran out since then is not part of it, nor is the silence of a worker that was not silent
  * then: what was waited for meanwhile had been written before. */
 bool leases_still_due(struct leases *leases, struct lease_due *due);
+/* Some of it was expired: what is left stays due. */
+void leases_expired_in_part(struct leases *leases, const struct lease_due *due);
 /* It was expired. A silent worker is minded again when it is heard of. */
 void leases_forget_due(struct leases *leases, const struct lease_due *due);

@@ -115,6 +115,20 @@ def test_several_attempts_lost_at_once_do_not_count_as_losses(gateway, worker):
         assert row["losses"] == 0 and row["mass_losses"] == 1
 
 
+def test_more_than_one_transaction_takes_is_lost_all_the_same(gateway, worker):
+    count = 300  # LOSSES_AT_ONCE is 256
+    silent = worker(slots=count, labels=["many"])
+    project = gateway.project()
+    builds = [gateway.queue(project, labels=["many"]) for _ in range(count)]
+    gateway.sender.flush()
+    states = lambda: gateway.sql("select phase, mass_losses, losses, count(*) from build_audit where id = any(%s::uuid[]) group by 1, 2, 3", builds)  # noqa: E731
+    for build in builds:
+        silent.accept(silent.assigned(build))
+    wait_for(lambda: states() == [("preparing", 0, 0, count)], "all attempts to be accepted")
+    silent.freeze()
+    wait_for(lambda: states() == [("queued", 1, 0, count)], "all attempts to be lost")
+
+
 def test_an_earlier_incarnation_is_fenced(gateway, worker):
     current = worker(counter=5)
     build, _ = running(gateway, current)

@@ -150,6 +150,21 @@ TEST(only_attempts_that_were_due_are_still_due)
 	fail_msg("the machine never gave two looks within a lease");
 }
 
+TEST(a_silent_worker_that_was_expired_in_part_is_still_due_and_the_rest_is_known_to_be_one)
+{
+	struct leases *leases = leases_new(PATIENCE_MS);
+	struct lease_due due, rest, none;
+	leases_run_out(leases, worker, 0);
+	assert_int_equal(leases_due(leases, 0, &due, 1), 1);
+	assert_true(due.silent && !due.rest);
+	leases_expired_in_part(leases, &due);
+	assert_int_equal(leases_due(leases, 0, &rest, 1), 1);
+	assert_true(rest.silent && rest.rest);
+	leases_forget_due(leases, &rest);
+	assert_int_equal(leases_due(leases, 0, &none, 1), 0);
+	leases_free(leases);
+}
+
 /* A worker that lives, whose new start does not list the attempt. */
 static struct leases *after_a_restart(void)
 {
@@ -221,6 +236,7 @@ int main(void)
 		cmocka_unit_test(a_worker_that_became_silent_later_is_not_still_due),
 		cmocka_unit_test(only_attempts_that_were_due_are_still_due),
 		cmocka_unit_test(what_a_new_start_does_not_list_is_due_at_once_until_it_was_expired),
+		cmocka_unit_test(a_silent_worker_that_was_expired_in_part_is_still_due_and_the_rest_is_known_to_be_one),
 		cmocka_unit_test(there_is_no_number_of_workers_that_ends_the_service),
 		cmocka_unit_test(what_a_later_start_does_not_list_waits_for_a_round_of_its_own),
 	};
