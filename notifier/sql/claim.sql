@@ -71,6 +71,11 @@ WITH RECURSIVE busy AS MATERIALIZED (
 	INSERT INTO webhook_attempts (delivery_id, attempt, started_at)
 	SELECT id, attempts, clock_timestamp() FROM claimed
 	ON CONFLICT DO NOTHING
+), lost AS (
+	-- The one before, when its claim has ended without a word. Its outcome may come yet (record.sql).
+	UPDATE webhook_attempts AS attempt SET error = 'lost: the notifier that made it has not told how it ended'
+	FROM claimed
+	WHERE attempt.delivery_id = claimed.id AND attempt.attempt = claimed.attempts - 1 AND attempt.status IS NULL AND attempt.error IS NULL
 ), later AS (
 	-- The next one that its host has room for, though another of that host may come before, or when to look whether there is one behind 512 that have none.
 	SELECT coalesce(

@@ -11,6 +11,11 @@ from kiln_testing.places import ROOT
 from kiln_testing.waiting import wait_for
 
 
+NOT_TOLD = "lost: the notifier that made it has not told how it ended"
+MEANWHILE = "lost: an earlier attempt was delivered meanwhile"
+BROKEN_OFF = "cancelled: the client ends"
+
+
 def test_two_instances_deliver_each_event_once(own_builds, instance, bot):
     instance()
     instance()
@@ -37,7 +42,7 @@ def test_a_killed_instance_loses_nothing(own_builds, instance, bot):
     instance()
     own_builds.wait_state(build, "delivered")
     assert {call["headers"]["webhook-id"] for call in bot.calls} == {event_id}
-    assert own_builds.attempts(build) == [(1, None, None), (2, 204, None)]
+    assert own_builds.attempts(build) == [(1, None, NOT_TOLD), (2, 204, None)]
 
 
 def test_a_drain_lets_attempts_end(own_builds, instance, bot):
@@ -68,31 +73,99 @@ def test_an_attempt_that_the_drain_broke_off_does_not_count(own_builds, instance
     assert own_builds.attempts(build) == [(1, 204, None)]
 
 
-def test_an_attempt_that_is_released_again_leaves_the_next_claim_alone(own_builds):
-    """As after a COMMIT whose answer was lost: another instance has the delivery by then, with the number that was given back."""
-    text = {name: (ROOT / "notifier" / "sql" / f"{name}.sql").read_bytes() for name in ("claim", "record")}
+class Instance:
+    """What an instance does to the rows, statement by statement, for one delivery."""
+
+    def __init__(self, builds):
+        self.builds = builds
+        self.connection = psycopg.connect(builds.database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]), autocommit=True, row_factory=psycopg.rows.dict_row)
+        for name in ("claim", "record"):
+            self.connection.execute(f"prepare {name} as ".encode() + (ROOT / "notifier" / "sql" / f"{name}.sql").read_bytes())
+
+    def claim(self):
+        [row] = self.connection.execute("execute claim (64, 16777216, 8, 4194304, 60000, '{}', '{}', '{}', '')").fetchall()
+        return row
+
+    def claim_after_its_end(self):
+        """What another instance has claimed and told nothing of."""
+        self.builds.database.sql("update webhook_deliveries set claimed_until = now()")
+        return self.claim()
+
+    def record(self, row, state, status, error):
+        values = (row["id"], row["attempt"], state, status, error, row["claim"])
+        self.connection.execute("execute record ('{%s}', '{%d}', '{%s}', '{0}', '{%s}', '{%s}', '{1}', '{%d}')" % values)
+
+    def release(self, row):
+        self.record(row, "released", "null", f'"{BROKEN_OFF}"')
+
+    def deliver(self, row):
+        self.record(row, "delivered", 204, "null")
+
+
+@pytest.fixture
+def two(own_builds):
+    """Two instances, and the only delivery."""
     own_builds.waiting("http://some.example/", 1, "-1 second")
-    with psycopg.connect(own_builds.database.url_as("kiln_notifier", PASSWORDS["kiln_notifier"]), autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
-        for name in text:
-            connection.execute(f"prepare {name} as ".encode() + text[name])
+    both = [Instance(own_builds), Instance(own_builds)]
+    yield both
+    for one in both:
+        one.connection.close()
 
-        def claim():
-            [row] = connection.execute("execute claim (64, 16777216, 8, 4194304, 60000, '{}', '{}', '{}', '')").fetchall()
-            return row
 
-        def release(row):
-            connection.execute("execute record ('{%s}', '{%d}', '{released}', '{0}', '{null}', '{null}', '{1}', '{%d}')" % (row["id"], row["attempt"], row["claim"]))
+def all_attempts(builds):
+    return builds.database.sql("select attempt, status, error from webhook_attempts order by attempt")
 
-        first = claim()
-        release(first)
-        second = claim()
-        assert second["id"] == first["id"] and second["attempt"] == first["attempt"] == 1
-        release(first)
-        assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(1, True)]
-        assert own_builds.database.sql("select attempt from webhook_attempts") == [(1,)]
-        release(second)
-        assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(0, False)]
-        assert own_builds.database.sql("select attempt from webhook_attempts") == []
+
+def test_an_attempt_that_is_released_again_leaves_the_next_claim_alone(own_builds, two):
+    """As after a COMMIT whose answer was lost: another instance has the delivery by then, with the number that was given back."""
+    one, other = two
+    first = one.claim()
+    one.release(first)
+    second = other.claim()
+    assert second["id"] == first["id"] and second["attempt"] == first["attempt"] == 1
+    one.release(first)
+    assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(1, True)]
+    assert all_attempts(own_builds) == [(1, None, None)]
+    other.release(second)
+    assert own_builds.database.sql("select attempts, claimed_until is not null from webhook_deliveries") == [(0, False)]
+    assert all_attempts(own_builds) == []
+
+
+def test_an_attempt_that_is_broken_off_after_an_earlier_one_was_delivered_does_not_stay_open(own_builds, two):
+    one, other = two
+    first = one.claim()
+    second = other.claim_after_its_end()
+    assert all_attempts(own_builds) == [(1, None, NOT_TOLD), (2, None, None)]
+    one.deliver(first)
+    ended = [(1, 204, None), (2, None, MEANWHILE)]
+    assert all_attempts(own_builds) == ended
+    other.release(second)
+    assert all_attempts(own_builds) == ended
+
+
+def test_an_attempt_that_begins_while_an_earlier_one_is_recorded_as_delivered_does_not_stay_open_when_it_is_broken_off(own_builds, two):
+    """The record has taken its snapshot by then, and waits for the claim."""
+    one, other = two
+    first = one.claim()
+    own_builds.database.sql("update webhook_deliveries set claimed_until = now()")
+    with other.connection.transaction():
+        second = other.claim()
+        recording = threading.Thread(target=one.deliver, args=(first,))
+        recording.start()
+        wait_for(lambda: own_builds.database.sql("select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"), "the record to wait")
+    recording.join()
+    assert own_builds.database.sql("select state, attempts from webhook_deliveries") == [("delivered", 2)]
+    other.release(second)
+    assert all_attempts(own_builds) == [(1, 204, None), (2, None, BROKEN_OFF)]
+
+
+def test_an_attempt_whose_claim_was_lost_has_ended_as_it_tells(own_builds, two):
+    one, other = two
+    first = one.claim()
+    second = other.claim_after_its_end()
+    one.record(first, "pending", 500, '"server_error: HTTP status 500"')
+    other.deliver(second)
+    assert all_attempts(own_builds) == [(1, 500, "server_error: HTTP status 500"), (2, 204, None)]
 
 
 def test_what_was_due_while_nobody_ran_is_delivered_at_start(own_builds, instance, bot):
