@@ -1,6 +1,6 @@
 /* Several instances of an inbox, as processes of their own: this program calls itself as `member TOPIC CONSUMER
  * DATABASE-NAME DATABASE-URL`. */
-#include "inbox_member.h"
+#include "inbox_place.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,42 +14,20 @@
 
 #define PARTITIONS 4
 
-static struct test_database database;
-static struct kafka_producer *producer;
-static char *topic;
-static char *consumer;
-static int sent;
-
 static int set_up(void **state)
 {
 	(void)state;
-	test_database_init(&database);
-	member_tables(&database);
-	producer = test_producer();
-	topic = test_name("takeover");
-	consumer = test_name("consumer");
-	test_topic(topic, PARTITIONS, NULL);
-	test_offset_rows(&database, consumer, topic, PARTITIONS);
-	sent = 0;
+	place_open();
+	place_begin(PARTITIONS);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	kafka_producer_free(producer, 1000);
-	test_database_release(&database);
-	free(topic);
-	free(consumer);
+	place_end();
+	place_close();
 	return 0;
-}
-
-static void send_next(const char *say)
-{
-	char id[16];
-	(void)snprintf(id, sizeof(id), "r%d", sent);
-	test_send(producer, topic, sent % PARTITIONS, id, id, "test", say);
-	sent++;
 }
 
 /* Runs until its standard input ends. */
@@ -74,7 +52,8 @@ static struct child start_child(void)
 {
 	int pipe_fds[2];
 	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	char *const argv[] = {(char[]){"test"}, (char[]){"member"}, topic, consumer, database.name, database.url, NULL};
+	char *const argv[] = {(char[]){"test"},    (char[]){"member"}, place.topic, place.consumer,
+						  place.database.name, place.database.url, NULL};
 	pid_t pid = fork();
 	if (pid == 0) {
 		if (dup2(pipe_fds[0], STDIN_FILENO) < 0)
@@ -101,38 +80,33 @@ static bool is_stopped(pid_t pid)
 	return waitpid(pid, &status, WUNTRACED | WNOHANG) == pid && WIFSTOPPED(status);
 }
 
-static int64_t stored_offsets(void)
-{
-	return test_sql_int(&database, "SELECT sum(next_offset) FROM consumer_offsets");
-}
-
 static void an_instance_frozen_in_its_transaction_is_overtaken_and_changes_nothing(void **state)
 {
 	(void)state;
 	/* The first one freezes while its transaction holds the offsets' locks. */
 	struct child frozen = start_child();
 	for (int i = 0; i < 40; i++)
-		send_next("x");
-	assert_becomes(stored_offsets() == 40, 60000);
-	send_next(SAY_FREEZE);
+		place_send("x");
+	assert_becomes(place_stored_offsets() == 40, 60000);
+	place_send(SAY_FREEZE);
 	assert_becomes(is_stopped(frozen.pid), 60000);
 	for (int i = 0; i < 40; i++)
-		send_next("y");
+		place_send("y");
 	/* The second one inherits the partitions when the group has given the first one up, waits for its lock, and ends
 	 * its session. The record that freezes processes must not freeze this one: the test's data is changed by nobody, so
 	 * it is this process that is told to go on. */
 	struct child heir = start_child();
 	assert_becomes(is_stopped(heir.pid), 60000);
 	assert_int_equal(kill(heir.pid, SIGCONT), 0);
-	assert_becomes(stored_offsets() == sent, 60000);
-	assert_int_equal(applied_rows(&database), sent);
+	assert_becomes(place_stored_offsets() == place.sent, 60000);
+	assert_int_equal(applied_rows(&place.database), place.sent);
 	/* The zombie wakes up with a batch in hand. */
 	assert_int_equal(kill(frozen.pid, SIGCONT), 0);
 	for (int i = 0; i < 40; i++)
-		send_next("z");
-	assert_becomes(stored_offsets() == sent, 60000);
-	assert_int_equal(applied_rows(&database), sent);
-	assert_int_equal(applied_distinct(&database), sent);
+		place_send("z");
+	assert_becomes(place_stored_offsets() == place.sent, 60000);
+	assert_int_equal(applied_rows(&place.database), place.sent);
+	assert_int_equal(applied_distinct(&place.database), place.sent);
 	end_child(&frozen);
 	end_child(&heir);
 }
@@ -140,7 +114,7 @@ static void an_instance_frozen_in_its_transaction_is_overtaken_and_changes_nothi
 static int64_t rows_of(const char *ce_id)
 {
 	char *sql = xasprintf("SELECT count(*) FROM applied WHERE ce_id = '%s'", ce_id);
-	int64_t rows = test_sql_int(&database, sql);
+	int64_t rows = test_sql_int(&place.database, sql);
 	free(sql);
 	return rows;
 }
@@ -150,26 +124,26 @@ static void a_zombie_with_records_on_the_way_applies_none_of_them_again(void **s
 	(void)state;
 	struct child zombie = start_child();
 	for (int i = 0; i < PARTITIONS; i++)
-		send_next("x");
-	assert_becomes(stored_offsets() == PARTITIONS, 60000);
+		place_send("x");
+	assert_becomes(place_stored_offsets() == PARTITIONS, 60000);
 	/* The broker answers the fetch that was under way when it was frozen: the answer waits in its socket. */
 	assert_int_equal(kill(zombie.pid, SIGSTOP), 0);
 	for (int i = 0; i < 10 * PARTITIONS; i++)
-		send_next("y");
+		place_send("y");
 	struct child heir = start_child();
-	assert_becomes(stored_offsets() == sent, 60000);
+	assert_becomes(place_stored_offsets() == place.sent, 60000);
 	assert_int_equal(kill(zombie.pid, SIGCONT), 0);
 	for (int i = 0; i < 10 * PARTITIONS; i++)
-		send_next("z");
-	assert_becomes(stored_offsets() == sent, 60000);
+		place_send("z");
+	assert_becomes(place_stored_offsets() == place.sent, 60000);
 	/* Both are members again when the one that is gone has left. */
 	end_child(&heir);
-	send_next("last");
+	place_send("last");
 	char last[16];
-	(void)snprintf(last, sizeof(last), "r%d", sent - 1);
+	(void)snprintf(last, sizeof(last), "r%d", place.sent - 1);
 	assert_becomes(rows_of(last) == 1, 60000);
-	assert_int_equal(applied_rows(&database), sent);
-	assert_int_equal(applied_distinct(&database), sent);
+	assert_int_equal(applied_rows(&place.database), place.sent);
+	assert_int_equal(applied_distinct(&place.database), place.sent);
 	end_child(&zombie);
 }
 
@@ -182,7 +156,7 @@ static void instances_that_come_and_go_apply_each_record_once(void **state)
 	int killed = 0;
 	int64_t until_ms = test_now_ms() + 12000;
 	for (int i = 0; test_now_ms() < until_ms; i++) {
-		send_next("x");
+		place_send("x");
 		if (i % 400 == 399) {
 			/* By turns: gone without a word, and gone with leave. */
 			struct child *child = &children[killed % 3];
@@ -198,10 +172,10 @@ static void instances_that_come_and_go_apply_each_record_once(void **state)
 			killed++;
 		}
 	}
-	assert_becomes(stored_offsets() == sent, 60000);
-	assert_int_equal(applied_rows(&database), sent);
-	assert_int_equal(applied_distinct(&database), sent);
-	printf("# %d records, %d instances replaced\n", sent, killed);
+	assert_becomes(place_stored_offsets() == place.sent, 60000);
+	assert_int_equal(applied_rows(&place.database), place.sent);
+	assert_int_equal(applied_distinct(&place.database), place.sent);
+	printf("# %d records, %d instances replaced\n", place.sent, killed);
 	for (int i = 0; i < 3; i++)
 		end_child(&children[i]);
 }
