@@ -1,6 +1,7 @@
 import pytest
 
 from databases import Database
+from instances import Place
 from playing import Gateway, Service, Worker, skip_old_records
 
 # Leases and accept deadlines that do not run out, also where a step takes its time. A module that wants to see it sets its own in SETTINGS.
@@ -51,3 +52,15 @@ def worker(gateway, shared_database):  # pylint: disable=unused-argument
     for one in made:
         one.stop()
         one.bye()
+
+
+@pytest.fixture
+def place(infra, tmp_path):
+    """A database of its own and what runs on it."""
+    database = Database(infra, tmp_path)
+    database.migrate()
+    skip_old_records(database)
+    one = Place(database, tmp_path)
+    yield one
+    one.end()
+    database.drop()
