@@ -54,11 +54,11 @@ struct git_access {
 };
 
 /* Whether the URL may be spoken to at all, and the remote's credential (left as it is when there is none), which
- * remote->secrets learns. ERR_INVALID, ERR_DENIED. The addresses are for who connects to check. */
+ * remote->secrets learns. ERR_INVALID, and as credential_load. The addresses are for who connects to check. */
 int git_access_check(const struct git_remote *remote, struct credential *ret_credential, struct error *err) MUST_CHECK;
 
 /* ERR_INVALID: this URL or address is not allowed here. ERR_DENIED: the credential. ERR_UNAVAILABLE: the host does not
- * resolve. */
+ * resolve or, with an errno, the credential cannot be read now. */
 int git_access_open(const struct git_remote *remote, int64_t deadline_ms, struct git_access *ret_access,
 					struct error *err) MUST_CHECK;
 /* Closes, unlinks, wipes. */

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "common/base/alloc.h"
 #include "common/base/fd.h"
@@ -27,16 +28,41 @@ void credential_release(struct credential *credential)
 	wipe(&credential->known_hosts);
 }
 
+/* Not what the remote says, and perhaps no more so in a moment: the file may be about to be replaced. */
+static int worker_failed(struct error *err, int errnum, const char *name, const char *what)
+{
+	(void)error_set_errno(err, errnum, "credential \"%s\": %s", name, what); /* its kind is another */
+	err->kind = ERR_UNAVAILABLE;
+	return -1;
+}
+
+/* A folder that cannot be opened, or a link that leads nowhere, says nothing about the name. */
+static int open_file(const char *dir, const char *name, int *ret_fd, struct error *err)
+{
+	struct stat info;
+	CLEANUP(free_p) char *file_name = xasprintf("%s.json", name);
+	CLEANUP(close_p) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir_fd < 0 ? -1 : openat(dir_fd, file_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int errnum = errno;
+	if (fd < 0 && dir_fd >= 0 && errnum == ENOENT && fstatat(dir_fd, file_name, &info, AT_SYMLINK_NOFOLLOW) < 0 &&
+		errno == ENOENT)
+		return error_set(err, ERR_DENIED, "credential \"%s\": there is none of that name on this worker", name);
+	if (fd < 0)
+		return worker_failed(err, errnum, name, "cannot be read");
+	*ret_fd = fd;
+	return 0;
+}
+
 static int read_file(const char *dir, const char *name, char *text, size_t size, size_t *ret_len, struct error *err)
 {
-	CLEANUP(free_p) char *path = xasprintf("%s/%s.json", dir, name);
-	CLEANUP(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(err, ERR_DENIED, "credential \"%s\": %s", name,
-						 errno == ENOENT ? "there is none of that name on this worker" : "cannot be read");
+	CLEANUP(close_p) int fd = -1;
+	if (open_file(dir, name, &fd, err) < 0)
+		return -1;
 	ssize_t got = fd_read_up_to(fd, text, size);
-	if (got < 0 || (size_t)got == size)
-		return error_set(err, ERR_DENIED, "credential \"%s\": cannot be read", name);
+	if (got < 0)
+		return worker_failed(err, errno, name, "cannot be read");
+	if ((size_t)got == size)
+		return error_set(err, ERR_DENIED, "credential \"%s\": the file is too large", name);
 	*ret_len = (size_t)got;
 	return 0;
 }
@@ -99,7 +125,7 @@ static int load_file(const char *dir, const char *name, cJSON **ret_file, struct
 	struct error problem = ERROR_INIT;
 	int rc = read_file(dir, name, text, MAX_FILE_BYTES, &len, err);
 	if (rc == 0 && json_parse(text, len, ret_file, &problem) < 0)
-		rc = error_set(err, ERR_DENIED, "credential \"%s\": the file is no JSON", name);
+		rc = worker_failed(err, EBADMSG, name, len == 0 ? "the file is empty" : "the file is no JSON");
 	explicit_bzero(text, MAX_FILE_BYTES);
 	free(text);
 	return rc;

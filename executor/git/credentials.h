@@ -16,8 +16,9 @@ struct credential {
 	char *ssh_private_key, *known_hosts;
 };
 
-/* ERR_DENIED for everything that keeps it from being used: no such file, not for this URL or project, malformed. The
- * message never quotes the content. */
+/* ERR_DENIED for everything that keeps it from being used: no such file, not for this URL or project, malformed.
+ * ERR_UNAVAILABLE with an errno when this machine cannot tell: the folder or the file cannot be read, or holds no whole
+ * JSON. The message never quotes the content. */
 int credential_load(const char *dir, const char *name, const struct git_url *url, const char *project,
 					struct credential *ret_credential, struct error *err) MUST_CHECK;
 /* Tokens and keys of all credentials in the directory (NULL: there is none), whoever they are for; of the first

@@ -414,6 +414,9 @@ def test_credentials_that_are_missing_wrong_or_for_others_are_git_auth(executor,
         finished, attempt = executor.run(repository, agents.write(MAKE), git_fields={"credential": name})
         assert error_of(finished) == "git_auth" and not finished["retryable"], (name, finished["result"]["error"])
         assert token not in str(finished) and "agent" not in attempt.phases()
+    (site.credentials_dir / "half.json").write_text('{"url_prefix"', encoding="utf-8")  # as while it is written: the worker's, and whole at the next attempt
+    finished, _ = executor.run(repository, agents.write(MAKE), git_fields={"credential": "half"})
+    assert error_of(finished) == "internal" and finished["retryable"], finished["result"]["error"]
     site.credential("this-project", url_prefix=repository.url, username="kiln", token=token, projects=["demo"])
     finished, _ = executor.run(repository, agents.write(MAKE), git_fields={"credential": "this-project"})
     assert finished["published"]
