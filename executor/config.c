@@ -158,7 +158,8 @@ const struct config_option executor_options[] = {
 	{"KILN_ARTIFACTS_MAX_BYTES", CONFIG_INT, AT(artifacts_max_bytes), .fallback = "1073741824", .min = 1,
 	 .max = 1024 * GIB, .help = "bytes that a build's artifacts may have together; what does not fit is left out"},
 	{"KILN_ARTIFACTS_TIMEOUT_MS", CONFIG_INT, AT(artifacts_timeout_ms), .fallback = "60000", .min = 100, .max = DAY_MS,
-	 .help = "milliseconds for finding and copying a build's artifacts; what is not done by then is left out"},
+	 .help = "milliseconds for finding and copying a build's artifacts; what is not done by then is left out, also when the "
+			 "store hangs"},
 	{"KILN_RETENTION_ARTIFACTS_DAYS", CONFIG_INT, AT(artifacts_days), .fallback = "30", .min = 0, .max = 36500,
 	 .help = "days for which artifacts are kept; 0: for ever"},
 
@@ -176,7 +177,7 @@ const struct config_option executor_options[] = {
 	 .help = "milliseconds from the beginning of an attempt to its agent's: the remote, other builds' fetches, the "
 			 "checkout; more than the several KILN_GIT_TIMEOUT_MS that it may have to wait"},
 	{"KILN_COMMIT_TIMEOUT_MS", CONFIG_INT, AT(commit_timeout_ms), .fallback = "600000", .min = 1000, .max = DAY_MS,
-	 .help = "milliseconds from the end of an agent until its commit is made: keeping its artifacts, committing"},
+	 .help = "milliseconds for making the commit of what an agent left, once its artifacts are kept"},
 	{"KILN_PUBLISH_TIMEOUT_MS", CONFIG_INT, AT(publish_timeout_ms), .fallback = "300000", .min = 1000, .max = DAY_MS,
 	 .help = "milliseconds for publishing, with all its repetitions; a rebase on the way may take as many of its own"},
 };

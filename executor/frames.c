@@ -30,7 +30,7 @@ int frame_peek(const struct buffer *in, struct frame *ret_frame)
 	if (in->len < sizeof(header))
 		return 0;
 	memcpy(&header, in->data, sizeof(header));
-	if (header.type < FRAME_ATTEMPT || header.type > FRAME_PUBLISHING || header.len > FRAME_MAX_BYTES)
+	if (header.type < FRAME_ATTEMPT || header.type > FRAME_COMMITTING || header.len > FRAME_MAX_BYTES)
 		return -1;
 	if (in->len < sizeof(header) + header.len)
 		return 0;

@@ -10,8 +10,9 @@
  *   LEASE      the answer to ASK_LEASE with that id: `{"left_ms": n}`; 0: do not push
  * To the daemon:
  *   PHASE      `{phase, base_sha, branch, commit_sha}`
- *   PUBLISHING from here on the remote decides how long it takes, and the child has the deadline; before the phase
- *              `pushing`, which waits for what the remote has
+ *   COMMITTING the artifacts are kept, and the time of a commit begins: in the phase `committing`
+ *   PUBLISHING from here on the remote, or the artifact store for what is not pushed, decides how long it takes, and the
+ *              child has the deadline; before the phase `pushing`, which waits for what the remote has
  *   LOG        a whole build.log record
  *   ASK_LEASE
  *   RESULT     what attempt.finished carries of it; the child's last frame
@@ -37,6 +38,7 @@ enum frame_type {
 	FRAME_RESULT,
 	FRAME_TRACE,
 	FRAME_PUBLISHING,
+	FRAME_COMMITTING,
 };
 
 /* The longest payload: an assignment or result that a Kafka record can hold, with room for escapes. */

@@ -96,7 +96,6 @@ static int check_size(const struct collection *c, const char *path, int64_t size
 
 static int put(const struct collection *c, int fd, const char *path, struct error *err)
 {
-	struct artifact_store *store = c->collect->store;
 	struct artifact_limits limits = {
 		.deadline_ms = c->collect->deadline_ms, .stop = c->collect->stop, .ctx = c->collect->ctx};
 	struct artifact_content content;
@@ -104,7 +103,7 @@ static int put(const struct collection *c, int fd, const char *path, struct erro
 	if (fstat(fd, &info) < 0)
 		return error_set_errno(err, errno, "it cannot be read");
 	if (check_size(c, path, info.st_size, &limits.max_bytes, err) < 0 ||
-		store->put(store, fd, &limits, &content, err) < 0)
+		c->collect->put(c->collect->ctx, fd, &limits, &content, err) < 0)
 		return -1;
 	if (!artifact_list_add(c->list, path, &content, is_own(path)))
 		return error_set(err, ERR_LIMIT, "the list of artifacts has no room for its path");

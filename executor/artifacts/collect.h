@@ -16,7 +16,9 @@
 #define ARTIFACT_WORK_PATCH "kiln/work.patch"
 
 struct collect {
-	struct artifact_store *store;
+	/* Keeps a content, as artifact_store's `put` does. */
+	int (*put)(void *ctx, int source_fd, const struct artifact_limits *limits, struct artifact_content *ret,
+			   struct error *err);
 	const char *files; /* the workspace */
 	struct glob *const *globs;
 	size_t globs_len;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -12,6 +13,9 @@
 #include "common/base/str.h"
 #include "executor/artifacts/collect.h"
 #include "executor/git/export.h"
+
+/* More than a put has: one that is only slow ends by itself, and tidies up behind it. */
+#define HANGING_MS 1000
 
 struct globs {
 	struct glob *items[FIND_MAX_GLOBS];
@@ -36,6 +40,58 @@ static void say(void *ctx, const char *line)
 	attempt_log_kiln(&attempt->log, "%s", line);
 }
 
+struct putting {
+	const char *dir;
+	int source_fd;
+	const struct artifact_limits *limits;
+};
+
+static int put_aside(void *ctx, struct buffer *out, struct error *err)
+{
+	const struct putting *putting = ctx;
+	CLEANUP(artifact_store_free_p) struct artifact_store *store = NULL;
+	struct artifact_limits limits = *putting->limits;
+	struct artifact_content content;
+	memset(&content, 0, sizeof(content)); /* with its padding, for it is handed on as bytes */
+	limits.stop = NULL;                   /* the attempt's: it hears of a cancel itself */
+	if (artifact_directory_new(putting->dir, &store, err) < 0) {
+		/* The operator's path is nothing for a build's log. */
+		(void)error_set_errno(err, err->sys_errno, "the artifact store cannot be opened"); /* its kind is another */
+		err->kind = ERR_UNAVAILABLE;
+		return -1;
+	}
+	if (store->put(store, putting->source_fd, &limits, &content, err) < 0)
+		return -1;
+	return buffer_append(out, &content, sizeof(content));
+}
+
+/* The store may be another machine's that does not answer: opening it and each call of it may hang then, and only a
+ * process can be left alone with that. */
+static int put(void *ctx, int source_fd, const struct artifact_limits *limits, struct artifact_content *ret,
+			   struct error *err)
+{
+	struct attempt *attempt = ctx;
+	struct putting putting = {.dir = attempt->config->artifacts_dir, .source_fd = source_fd, .limits = limits};
+	struct aside_limits aside = attempt_aside_limits(attempt);
+	CLEANUP(buffer_release_p) struct buffer out;
+	buffer_init(&out, sizeof(*ret) + 1);
+	aside.deadline_ms = limits->deadline_ms + HANGING_MS;
+	int rc = -1;
+	if (clock_boot_ms() < limits->deadline_ms)
+		rc = aside_run(&aside, put_aside, &putting, &out, err);
+	else
+		err->kind = ERR_TIMEOUT; /* not even begun */
+	if (rc < 0 && err->kind == ERR_TIMEOUT)
+		(void)error_set(err, ERR_TIMEOUT, "it could not be copied in time"); /* returned below */
+	if (rc < 0 && (err->kind == ERR_TIMEOUT || err->kind == ERR_UNAVAILABLE) && !attempt->store_failed) {
+		attempt->store_failed = true;
+		log_error("artifact store", "error", err->message, NULL);
+	}
+	if (rc == 0)
+		memcpy(ret, out.data, sizeof(*ret));
+	return rc;
+}
+
 /* The gateway has checked them; of an older one, each that is none is told. */
 static void read_globs(struct attempt *attempt, struct globs *globs)
 {
@@ -58,12 +114,12 @@ static void tell_left_out(struct attempt *attempt, const char *path, const char 
 	(void)artifact_list_leave_out(&attempt->outcome.artifacts, path, reason, detail); /* the log has it anyway */
 }
 
-/* The store, and the limits. False: there is none, which was told. `path` is what was to be kept, NULL: many things. */
+/* The limits. False: there is no store, which was told. `path` is what was to be kept, NULL: many things. */
 static bool begin(struct attempt *attempt, const char *path, struct collect *ret_request)
 {
 	const struct executor_config *config = attempt->config;
-	struct error err = ERROR_INIT;
 	*ret_request = (struct collect){
+		.put = put,
 		.files = attempt->workspace.files,
 		.max_files = (size_t)config->artifacts_max_files,
 		.max_file_bytes = config->artifacts_max_file_bytes,
@@ -73,16 +129,9 @@ static bool begin(struct attempt *attempt, const char *path, struct collect *ret
 		.say = say,
 		.ctx = attempt,
 	};
-	if (config->artifacts_dir == NULL) {
+	if (config->artifacts_dir == NULL)
 		tell_left_out(attempt, path, "no_store", "not kept: this worker has no KILN_ARTIFACTS_DIR");
-		return false;
-	}
-	if (artifact_directory_new(config->artifacts_dir, &ret_request->store, &err) < 0) {
-		log_error("artifact store", "error", err.message, NULL);
-		tell_left_out(attempt, path, "store_failed", "not kept: the artifact store cannot be opened");
-		return false;
-	}
-	return true;
+	return config->artifacts_dir != NULL;
 }
 
 void attempt_keep_artifacts(struct attempt *attempt)
@@ -94,7 +143,6 @@ void attempt_keep_artifacts(struct attempt *attempt)
 		request.globs = globs.items;
 		request.globs_len = globs.len;
 		collect_artifacts(&request, &attempt->outcome.artifacts);
-		artifact_store_free(request.store);
 	}
 	attempt_mark(attempt, "artifacts kept");
 }
@@ -164,13 +212,7 @@ static int keep_own(struct attempt *attempt, const char *path, const git_oid *ba
 					struct error *err)
 {
 	struct collect request;
-	if (!begin(attempt, path, &request))
-		return attempt->config->artifacts_dir == NULL
-				   ? 0
-				   : error_set(err, ERR_UNAVAILABLE, "the artifact store cannot be opened");
-	int rc = keep(attempt, &request, path, base, commit, err);
-	artifact_store_free(request.store);
-	return rc;
+	return begin(attempt, path, &request) ? keep(attempt, &request, path, base, commit, err) : 0;
 }
 
 int attempt_keep_commit(struct attempt *attempt, const git_oid *base, const git_oid *commit)

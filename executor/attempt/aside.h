@@ -1,8 +1,8 @@
 /*
- * Work on a repository that nothing can interrupt: libgit2 has no deadline in the merge of two trees or in the
- * difference of two files, and who may push decides how long those are. It is done in a process forked for it, so that
- * a deadline and a cancel can kill it, and so that the attempt outlives what dies of its memory. What the work writes
- * to disk stays; what it changes in memory is lost, but for `out`.
+ * Work that nothing can interrupt: libgit2 has no deadline in the merge of two trees or in the difference of two files,
+ * and who may push decides how long those are; a store of artifacts may hang. It is done in a process forked for it, so
+ * that a deadline and a cancel can kill it, and so that the attempt outlives what dies of its memory. What the work
+ * writes to disk stays; what it changes in memory is lost, but for `out`.
  *
  * From the one thread of an attempt's child. The process has the attempt's lock, and dies with the attempt.
  */

@@ -176,6 +176,7 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 	if (run_agent(attempt, *agent, program) < 0)
 		return -1;
 
+	(void)daemon_link_send(attempt->link, FRAME_COMMITTING, NULL, 0, false); /* nobody asks for its id */
 	if (attempt_commit(attempt, &made) < 0 || attempt_check_cancelled(attempt) < 0)
 		return -1;
 	if (!made.changed) {
@@ -189,10 +190,11 @@ static int run(struct attempt *attempt, const struct code_agent **agent, struct 
 		}
 		return attempt->outcome.completed ? 0 : -1;
 	}
+	/* What the agent left is committed: a remote, or a store, that is slow now is not the agent's fault, and is tried
+	 * again. */
+	(void)daemon_link_send(attempt->link, FRAME_PUBLISHING, NULL, 0, false); /* as above */
 	if (!attempt->assignment.auto_push)
 		return attempt_keep_commit(attempt, attempt->has_start ? &attempt->start : NULL, &made.commit);
-	/* What the agent left is committed: a remote that is slow now is not the agent's fault, and is tried again. */
-	(void)daemon_link_send(attempt->link, FRAME_PUBLISHING, NULL, 0, false); /* nobody asks for its id */
 	return attempt_publish(attempt, &made);
 }
 

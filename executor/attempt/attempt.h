@@ -38,6 +38,8 @@ struct attempt {
 	struct model_proxy *model_proxy; /* NULL: the agent has no model, and no network */
 	char *model_socket;              /* where the proxy listens for a confined agent; else NULL */
 
+	bool store_failed; /* the artifact store, and the worker's log says so */
+
 	struct git_remote remote;
 	struct mirror mirror;
 	struct workspace workspace;

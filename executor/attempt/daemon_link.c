@@ -112,6 +112,7 @@ static bool take_frame(struct daemon_link *link, struct buffer *attempt)
 	case FRAME_ASK_LEASE:
 	case FRAME_RESULT:
 	case FRAME_PUBLISHING:
+	case FRAME_COMMITTING:
 		CHECK(false); /* they go the other way */
 	}
 	frame_consume(&link->in, &frame);

@@ -153,7 +153,8 @@ static void replace(char **text, const char *by)
 	*text = xstrdup(by);
 }
 
-/* The agent's phase is limited by the attempt's child, and publishing has its own deadline. */
+/* The agent's phase is limited by the attempt's child, and publishing has its own deadline. Keeping the artifacts has, too:
+ * what a store takes is not the commit's, which begins with FRAME_COMMITTING. */
 static void limit_phase(struct daemon *daemon, struct held *held, const char *phase)
 {
 	held->preparing = str_equal(phase, "preparing");
@@ -161,7 +162,7 @@ static void limit_phase(struct daemon *daemon, struct held *held, const char *ph
 	if (held->preparing)
 		held->phase_ms = clock_boot_ms() + daemon->config->prepare_timeout_ms;
 	if (str_equal(phase, "committing"))
-		held->phase_ms = clock_boot_ms() + daemon->config->commit_timeout_ms;
+		held->phase_ms = clock_boot_ms() + daemon->config->artifacts_timeout_ms + daemon->config->commit_timeout_ms;
 }
 
 static void end_phase(struct daemon *daemon, struct held *held)
@@ -217,6 +218,9 @@ static void take_frame(struct daemon *daemon, struct held *held, const struct fr
 		return;
 	case FRAME_ASK_LEASE:
 		answer_lease(daemon, held, frame->id);
+		return;
+	case FRAME_COMMITTING:
+		held->phase_ms = clock_boot_ms() + daemon->config->commit_timeout_ms;
 		return;
 	case FRAME_PUBLISHING:
 		held->phase_ms = INT64_MAX;

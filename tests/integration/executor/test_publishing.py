@@ -308,6 +308,24 @@ def test_a_remote_that_is_slow_before_the_first_announcement_is_not_the_agents_f
         assert error_of(finished) == "git_unreachable" and finished["retryable"] and "pushing" not in attempt.phases()
 
 
+def test_the_time_of_a_store_that_hangs_is_not_the_commits(own_executor, agents, site, place):
+    """It is stopped while something is put into it, for longer than committing may take."""
+    executor = own_executor(KILN_COMMIT_TIMEOUT_MS="2000", KILN_ARTIFACTS_TIMEOUT_MS="2000", KILN_ARTIFACTS_DIR=str(place))
+    left = "cat >/dev/null; echo made >made.txt; echo 'big*' >.gitignore; truncate -s 250M big1 big2 big3"
+    attempt = executor.attempt(site.repository(), agents.write(left), artifacts=["big*"]).assign()
+
+    def stop():
+        with contextlib.suppress(ProcessLookupError):  # it may have just ended: three are put
+            for pid in attempt.aside():
+                os.kill(pid, signal.SIGSTOP)
+                return True
+        return False
+
+    wait_for(stop, "something to be put", poll=0.005)
+    finished = attempt.finished()
+    assert finished["published"] and "timeout" in [left["reason"] for left in finished["result"]["artifacts_left_out"]], finished
+
+
 def test_an_answer_that_is_lost_after_the_update_is_found_by_the_fence(executor, agents, site):
     repository = site.repository()
     repository.hook(*LOSES_ITS_ANSWER)
