@@ -21,6 +21,8 @@
 #define MAX_BYTES (16UL * 1024 * 1024)
 /* Of one host, which may answer slowly: the others are to have room. At least one body, whatever its size. */
 #define MAX_HOST_BYTES (MAX_BYTES / 4)
+/* Of one project, all of whose hosts may answer slowly: a half of the places, and of the bytes. */
+#define PROJECT_SHARE 2
 /* A claim lives so much longer than its attempt may. */
 #define CLAIM_EXTRA_MS 45000
 /* Claims of dead instances, and what other instances had no room for, are looked for this often. */
@@ -175,6 +177,8 @@ static int claim_due(struct deliveries *deliveries)
 			.bytes = MAX_BYTES - deliveries->under_way_bytes,
 			.per_host = options->per_host,
 			.host_bytes = MAX_HOST_BYTES,
+			.per_project = (options->in_flight + PROJECT_SHARE - 1) / PROJECT_SHARE,
+			.project_bytes = MAX_BYTES / PROJECT_SHARE,
 			.claim_ms = options->timeout_ms + CLAIM_EXTRA_MS,
 		};
 		if (store_claim(deliveries->conn, &limits, &deliveries->under_way, &deliveries->walk, &claim, &err) < 0) {

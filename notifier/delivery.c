@@ -58,6 +58,7 @@ void delivery_free(struct delivery *delivery)
 	free(delivery->build_id);
 	free(delivery->url);
 	free(delivery->host);
+	free(delivery->project_id);
 	free(delivery->traceparent);
 	free(delivery->request_id);
 	free(delivery->secret);

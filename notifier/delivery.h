@@ -37,7 +37,7 @@ struct delivery {
 	struct list_node node;          /* the deliveries thread's: all that are under way */
 	struct list_node finished_node; /* those whose attempt has ended */
 	char id[UUID_TEXT_SIZE];
-	char *event_id, *event_type, *build_id, *url, *host;
+	char *event_id, *event_type, *build_id, *url, *host, *project_id;
 	char *traceparent, *request_id; /* of the POST that made the build; NULL when not known */
 	void *secret;                   /* the project's, NULL when the project is gone */
 	size_t secret_len;

@@ -10,13 +10,29 @@
 
 #define MAX_ARRAY_BYTES (4UL * 1024 * 1024)
 
-static void count_host(const struct list_node *under_way, const char *host, size_t *ret_len, size_t *ret_bytes)
+/* Who has deliveries under way, hosts or projects: how many, and their bodies' bytes. */
+struct busy {
+	struct pg_array keys, counts, bytes;
+};
+
+static const char *host_of(const struct delivery *delivery)
+{
+	return delivery->host;
+}
+
+static const char *project_of(const struct delivery *delivery)
+{
+	return delivery->project_id;
+}
+
+static void count(const struct list_node *under_way, const char *(*key_of)(const struct delivery *delivery),
+				  const char *key, size_t *ret_len, size_t *ret_bytes)
 {
 	size_t len = 0, bytes = 0;
 
 	LIST_FOR_EACH (node, under_way) {
 		const struct delivery *delivery = LIST_ITEM(node, struct delivery, node);
-		if (!str_equal(delivery->host, host))
+		if (!str_equal(key_of(delivery), key))
 			continue;
 		len++;
 		bytes += delivery->body_len;
@@ -25,32 +41,42 @@ static void count_host(const struct list_node *under_way, const char *host, size
 	*ret_bytes = bytes;
 }
 
-static bool is_first_of_host(const struct list_node *under_way, const struct delivery *delivery)
+static bool is_first(const struct list_node *under_way, const char *(*key_of)(const struct delivery *delivery),
+					 const struct delivery *delivery)
 {
 	LIST_FOR_EACH (node, under_way) {
 		const struct delivery *other = LIST_ITEM(node, struct delivery, node);
 		if (other == delivery)
 			return true;
-		if (str_equal(other->host, delivery->host))
+		if (str_equal(key_of(other), key_of(delivery)))
 			return false;
 	}
 	return true;
 }
 
-/* Hosts with deliveries under way, how many, and their bodies' bytes. */
-static void fill_hosts(const struct list_node *under_way, struct pg_array *hosts, struct pg_array *counts,
-					   struct pg_array *bytes)
+static void busy_init(struct busy *busy, const struct list_node *under_way,
+					  const char *(*key_of)(const struct delivery *delivery))
 {
+	pg_array_init(&busy->keys, MAX_ARRAY_BYTES);
+	pg_array_init(&busy->counts, MAX_ARRAY_BYTES);
+	pg_array_init(&busy->bytes, MAX_ARRAY_BYTES);
 	LIST_FOR_EACH (node, under_way) {
 		const struct delivery *delivery = LIST_ITEM(node, struct delivery, node);
-		size_t host_len, host_bytes;
-		if (!is_first_of_host(under_way, delivery))
+		size_t len, bytes;
+		if (!is_first(under_way, key_of, delivery))
 			continue;
-		count_host(under_way, delivery->host, &host_len, &host_bytes);
-		pg_array_add(hosts, delivery->host);
-		pg_array_add_int(counts, (int64_t)host_len);
-		pg_array_add_int(bytes, (int64_t)host_bytes);
+		count(under_way, key_of, key_of(delivery), &len, &bytes);
+		pg_array_add(&busy->keys, key_of(delivery));
+		pg_array_add_int(&busy->counts, (int64_t)len);
+		pg_array_add_int(&busy->bytes, (int64_t)bytes);
 	}
+}
+
+static void busy_release(struct busy *busy)
+{
+	pg_array_release(&busy->keys);
+	pg_array_release(&busy->counts);
+	pg_array_release(&busy->bytes);
 }
 
 /* Hex digits → bytes, with a NUL behind them. */
@@ -79,6 +105,7 @@ static struct delivery *delivery_of_row(const PGresult *rows, int row)
 	delivery->build_id = xstrdup(pg_text(rows, row, "build_id"));
 	delivery->url = xstrdup(pg_text(rows, row, "url"));
 	delivery->host = xstrdup(pg_text(rows, row, "host"));
+	delivery->project_id = xstrdup(pg_text(rows, row, "project_id"));
 	delivery->traceparent = xstrdup(pg_text(rows, row, "traceparent"));
 	delivery->request_id = xstrdup(pg_text(rows, row, "request_id"));
 	delivery->attempt = pg_int(rows, row, "attempt", 1);
@@ -106,20 +133,20 @@ int store_claim(struct pg_conn *conn, const struct store_limits *limits, const s
 				struct store_claim *ret_claim, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	struct pg_array hosts, counts, bytes;
+	struct busy hosts, projects;
 
-	pg_array_init(&hosts, MAX_ARRAY_BYTES);
-	pg_array_init(&counts, MAX_ARRAY_BYTES);
-	pg_array_init(&bytes, MAX_ARRAY_BYTES);
-	fill_hosts(under_way, &hosts, &counts, &bytes);
-	int result = pg_query(conn, &sql_claim,
-						  PG_PARAMS(LOG_INT(limits->rows), LOG_INT(limits->bytes), LOG_INT(limits->per_host),
-									LOG_INT(limits->host_bytes), LOG_INT(limits->claim_ms), pg_array_text(&hosts),
-									pg_array_text(&counts), pg_array_text(&bytes), *walk != NULL ? *walk : ""),
-						  9, &rows, err);
-	pg_array_release(&bytes);
-	pg_array_release(&counts);
-	pg_array_release(&hosts);
+	busy_init(&hosts, under_way, host_of);
+	busy_init(&projects, under_way, project_of);
+	int result =
+		pg_query(conn, &sql_claim,
+				 PG_PARAMS(LOG_INT(limits->rows), LOG_INT(limits->bytes), LOG_INT(limits->per_host),
+						   LOG_INT(limits->host_bytes), LOG_INT(limits->claim_ms), pg_array_text(&hosts.keys),
+						   pg_array_text(&hosts.counts), pg_array_text(&hosts.bytes), *walk != NULL ? *walk : "",
+						   LOG_INT(limits->per_project), LOG_INT(limits->project_bytes), pg_array_text(&projects.keys),
+						   pg_array_text(&projects.counts), pg_array_text(&projects.bytes)),
+				 14, &rows, err);
+	busy_release(&projects);
+	busy_release(&hosts);
 	if (result < 0)
 		return -1;
 	free(*walk);

@@ -12,11 +12,12 @@
 #include "notifier/delivery.h"
 
 struct store_limits {
-	size_t rows;       /* at most so many */
-	size_t bytes;      /* of bodies, but at least one row */
-	size_t per_host;   /* with those under way */
-	size_t host_bytes; /* of one host's bodies, with those under way, but at least one */
-	int64_t claim_ms;  /* how long nobody else takes them */
+	size_t rows;                       /* at most so many */
+	size_t bytes;                      /* of bodies, but at least one row */
+	size_t per_host;                   /* with those under way */
+	size_t host_bytes;                 /* of one host's bodies, with those under way, but at least one */
+	size_t per_project, project_bytes; /* the same of one project */
+	int64_t claim_ms;                  /* how long nobody else takes them */
 };
 
 struct store_claim {
@@ -25,8 +26,8 @@ struct store_claim {
 	int64_t next_ms; /* until the next claim may find something, INT64_MAX: nothing waits */
 };
 
-/* Claims what is due, oldest first, as attempts that begin now. `under_way` are deliveries whose hosts count. `*walk`
- * (heap, NULL at first) is how far these claims have come in looking past hosts without room. */
+/* Claims what is due, oldest first, as attempts that begin now. `under_way` are deliveries whose hosts and projects count. `*walk`
+ * (heap, NULL at first) is how far these claims have come in looking past those without room. */
 int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way, char **walk,
 				struct store_claim *ret_claim, struct error *err) MUST_CHECK;
 

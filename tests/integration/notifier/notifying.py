@@ -155,13 +155,13 @@ class Builds:
         self.flush()
         return build, event_id
 
-    def waiting(self, url, count, due_in, body="{}"):
+    def waiting(self, url, count, due_in, body="{}", project=None):
         """Deliveries as the notifier would have written them; a # in the URL is the delivery's number."""
         self.database.sql(
             "insert into webhook_deliveries (id, build_id, project_id, event_id, event_type, url, body, state, next_attempt_at)"
             " select gen_random_uuid(), gen_random_uuid(), %s, gen_random_uuid(), 'build.completed', replace(%s, '#', lpad(i::text, 6, '0')), %s::bytea, 'pending',"
             " now() + %s::interval + i * interval '1 microsecond' from generate_series(1, %s) i",
-            self.project, url, body, due_in, count,
+            project or self.project, url, body, due_in, count,
         )  # fmt: skip
 
     # -- what the notifier wrote

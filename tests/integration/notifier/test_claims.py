@@ -11,16 +11,21 @@ CLAIM = (pathlib.Path(__file__).resolve().parents[3] / "notifier" / "sql" / "cla
 FULL = "crowded.example:8080"  # a host with as many attempts under way as it may have
 HOST_BYTES = 4194304  # of the bodies that one host may have under way
 SLICE = 512  # of deliveries, and of hosts
-COLUMNS = ("walk", "ms", "id", "event_id", "event_type", "build_id", "url", "host")
+PER_PROJECT, PROJECT_BYTES = 32, 8388608  # that one project may have under way
+ANOTHER = "00000000-0000-4000-8000-000000000001"  # project
+COLUMNS = ("walk", "ms", "id", "event_id", "event_type", "build_id", "url", "host", "project_id")
 
 
 @pytest.fixture
 def claim(own_builds):
-    """Claims of an instance with eight attempts under way at FULL, or others, of one byte each or others; all of them rolled back."""
+    """Claims of an instance with eight attempts under way at FULL, or others, of one byte each or others, and what its project has; all of them rolled back."""
 
-    def claims(walk="", attempts=8, under_way=8):
+    def claims(walk="", attempts=8, under_way=8, of_project=(0, 0)):
         """(rows, how many deliveries were looked at)"""
-        rows, plan = plans.run(session, CLAIM, 64, 16777216, 8, HOST_BYTES, 60000, f"{{{FULL}}}", f"{{{attempts}}}", f"{{{under_way}}}", walk)
+        busy = (f"{{{own_builds.project}}}", *(f"{{{number}}}" for number in of_project)) if of_project[0] else ("{}", "{}", "{}")
+        rows, plan = plans.run(
+            session, CLAIM, 64, 16777216, 8, HOST_BYTES, 60000, f"{{{FULL}}}", f"{{{attempts}}}", f"{{{under_way}}}", walk, PER_PROJECT, PROJECT_BYTES, *busy
+        )
         scans = [node for node in plans.nodes(plan) if node.get("Relation Name") == "webhook_deliveries" and node["Node Type"] != "ModifyTable"]
         assert all(node["Node Type"] == "Index Scan" for node in scans), json.dumps(plan, indent=1)
         # A look that finds nothing is one as well.
@@ -123,6 +128,30 @@ def test_the_next_claim_is_for_what_comes_due_and_fits(own_builds, claim):
     own_builds.waiting(f"http://{FULL}/", 10, "1 hour", body="xx")
     own_builds.waiting("http://other.example/", 1, "2 hours")
     [row], _ = claim(attempts=1, under_way=HOST_BYTES - 1)
+    assert row["ms"] > 7_000_000
+
+
+@pytest.mark.parametrize("of_project", [(PER_PROJECT, PER_PROJECT), (1, PROJECT_BYTES - 1)], ids=["attempts", "bytes"])
+def test_a_claim_gets_past_a_project_without_room_also_at_the_same_host(own_builds, claim, of_project):
+    own_builds.waiting("http://#.example/", 10_000, "-1 hour", body="xx")
+    own_builds.waiting("http://000300.example/", 1, "-1 second", project=ANOTHER)
+    rows, seen = claim(of_project=of_project)
+    assert [(row["host"], str(row["project_id"])) for row in rows] == [("000300.example", ANOTHER)]
+    assert seen < 3 * SLICE + 50
+
+
+def test_a_project_gets_webhooks_to_many_hosts_as_long_as_it_has_room(own_builds, claim):
+    own_builds.waiting(f"http://{FULL}/", 400, "-2 hours")  # what waits for that host takes none of it
+    own_builds.waiting("http://#.example/", 100, "-1 hour", body="x" * 1000)
+    assert len(claim()[0]) == PER_PROJECT
+    assert len(claim(of_project=(PER_PROJECT - 2, 2))[0]) == 2
+    assert len(claim(of_project=(1, PROJECT_BYTES - 2999))[0]) == 2
+
+
+def test_the_next_claim_is_for_what_comes_due_of_a_project_with_room(own_builds, claim):
+    own_builds.waiting("http://one.example/", 10, "1 hour")
+    own_builds.waiting("http://other.example/", 1, "2 hours", project=ANOTHER)
+    [row], _ = claim(of_project=(PER_PROJECT, PER_PROJECT))
     assert row["ms"] > 7_000_000
 
 

@@ -9,6 +9,7 @@ import pytest
 from databases import PASSWORDS
 from kiln_testing.places import ROOT
 from kiln_testing.waiting import wait_for
+from notifying import Builds
 
 
 NOT_TOLD = "lost: the notifier that made it has not told how it ended"
@@ -83,7 +84,7 @@ class Instance:
             self.connection.execute(f"prepare {name} as ".encode() + (ROOT / "notifier" / "sql" / f"{name}.sql").read_bytes())
 
     def claim(self):
-        [row] = self.connection.execute("execute claim (64, 16777216, 8, 4194304, 60000, '{}', '{}', '{}', '')").fetchall()
+        [row] = self.connection.execute("execute claim (64, 16777216, 8, 4194304, 60000, '{}', '{}', '{}', '', 32, 8388608, '{}', '{}', '{}')").fetchall()
         return row
 
     def claim_after_its_end(self):
@@ -204,6 +205,20 @@ def test_large_bodies_for_a_slow_host_leave_room_for_the_others(own_builds, inst
         bot.wait(1)
         build, _ = own_builds.ended(another_bot.url())
         own_builds.wait_state(build, "delivered", deadline=30)
+        assert len(bot.calls) == 1
+    finally:
+        hang.set()
+
+
+def test_a_project_whose_webhooks_all_hang_leaves_room_for_the_others(own_builds, instance, bot, another_bot):
+    hang = bot.default = threading.Event()
+    own_builds.waiting(bot.url(), 8, "-1 hour")
+    try:
+        instance(KILN_WEBHOOK_TIMEOUT_MS="60000", KILN_WEBHOOK_IN_FLIGHT="2")
+        bot.wait(1)
+        others = Builds(own_builds.database)
+        build, _ = others.ended(another_bot.url())
+        others.wait_state(build, "delivered", deadline=30)
         assert len(bot.calls) == 1
     finally:
         hang.set()
