@@ -15,8 +15,9 @@ struct lease {
 	int64_t listed_ms; /* the last time it was listed, or first seen in the database */
 	int lacking;
 	bool accepted;
-	uint64_t over;  /* the number of its leases_end; 0: it is not */
-	uint64_t round; /* the worker's, when the database last had it */
+	uint64_t over;   /* the number of its leases_end; 0: it is not */
+	int64_t told_ms; /* since then its worker says that Kafka has its result; 0: it does not */
+	uint64_t round;  /* the worker's, when the database last had it */
 };
 
 struct worker_lease {
@@ -79,6 +80,13 @@ void leases_lost(struct leases *leases, int32_t partition)
 bool leases_minds(const struct leases *leases, const char *worker_id)
 {
 	return map_get_str(leases->workers, worker_id) != NULL;
+}
+
+/* NULL: it is not minded here. */
+static struct lease *find_lease(const struct leases *leases, const char *worker_id, const struct fencing_token *token)
+{
+	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
+	return worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
 }
 
 static struct worker_lease *add(struct leases *leases, const char *worker_id, int32_t partition)
@@ -146,16 +154,21 @@ int leases_listed(struct leases *leases, const char *worker_id, const struct fen
 
 void leases_end(struct leases *leases, const char *worker_id, const struct fencing_token *token)
 {
-	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
-	struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	struct lease *lease = find_lease(leases, worker_id, token);
 	if (lease != NULL)
 		lease->over = ++leases->ended;
 }
 
+void leases_told(struct leases *leases, const char *worker_id, const struct fencing_token *token, bool told)
+{
+	struct lease *lease = find_lease(leases, worker_id, token);
+	if (lease != NULL && (!told || lease->told_ms == 0))
+		lease->told_ms = told ? clock_boot_ms() : 0;
+}
+
 bool leases_accepted(struct leases *leases, const char *worker_id, const struct fencing_token *token)
 {
-	const struct worker_lease *worker = map_get_str(leases->workers, worker_id);
-	struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	struct lease *lease = find_lease(leases, worker_id, token);
 	if (lease == NULL || lease->accepted)
 		return false;
 	lease->accepted = true;
@@ -177,6 +190,20 @@ static bool has_over(const struct worker_lease *worker, uint64_t by)
 	return false;
 }
 
+static bool is_told(const struct lease *lease, int64_t by_ms)
+{
+	return lease->told_ms != 0 && lease->told_ms <= by_ms;
+}
+
+static bool has_told(const struct worker_lease *worker, int64_t by_ms)
+{
+	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
+		if (is_told(it.value, by_ms))
+			return true;
+	}
+	return false;
+}
+
 static bool is_due(const struct leases *leases, const struct worker_lease *worker, int64_t now_ms,
 				   struct lease_due *due)
 {
@@ -186,6 +213,7 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 	due->rest = worker->cut_ms != 0 && now_ms - worker->cut_ms < leases->lease_ms;
 	if (due->silent)
 		return true;
+	due->told_ms = has_told(worker, now_ms - leases->lease_ms) ? now_ms - leases->lease_ms : 0;
 	for (struct map_iter it = {0}; !due->cut && map_next(worker->tokens, &it);) {
 		const struct lease *lease = it.value;
 		if (lease->over != 0 || now_ms - lease->listed_ms < leases->lease_ms || lease->lacking == 0)
@@ -194,7 +222,7 @@ static bool is_due(const struct leases *leases, const struct worker_lease *worke
 		if (!due->cut)
 			due->tokens[due->tokens_len++] = lease->token;
 	}
-	return due->over != 0 || due->tokens_len > 0;
+	return due->over != 0 || due->told_ms != 0 || due->tokens_len > 0;
 }
 
 size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max)
@@ -225,9 +253,14 @@ bool lease_due_has(const struct lease_due *due, const struct fencing_token *toke
 
 bool leases_due_is_over(const struct leases *leases, const struct lease_due *due, const struct fencing_token *token)
 {
-	const struct worker_lease *worker = map_get_str(leases->workers, due->worker_id);
-	const struct lease *lease = worker == NULL ? NULL : map_get_str(worker->tokens, token->lease_id);
+	const struct lease *lease = find_lease(leases, due->worker_id, token);
 	return lease != NULL && is_over(lease, due->over);
+}
+
+bool leases_due_is_told(const struct leases *leases, const struct lease_due *due, const struct fencing_token *token)
+{
+	const struct lease *lease = find_lease(leases, due->worker_id, token);
+	return lease != NULL && is_told(lease, due->told_ms);
 }
 
 bool leases_still_due(struct leases *leases, struct lease_due *due)
@@ -237,6 +270,7 @@ bool leases_still_due(struct leases *leases, struct lease_due *due)
 	if (worker == NULL || !is_due(leases, worker, clock_boot_ms(), due))
 		return false;
 	due->over = has_over(worker, then.over) ? then.over : 0;
+	due->told_ms = has_told(worker, then.told_ms) ? then.told_ms : 0;
 	if (due->silent)
 		return then.silent;
 	size_t left = 0;
@@ -245,7 +279,7 @@ bool leases_still_due(struct leases *leases, struct lease_due *due)
 			due->tokens[left++] = due->tokens[i];
 	}
 	due->tokens_len = left;
-	return due->over != 0 || left > 0;
+	return due->over != 0 || due->told_ms != 0 || left > 0;
 }
 
 void leases_expired_in_part(struct leases *leases, const struct lease_due *due)
@@ -267,7 +301,7 @@ void leases_forget_due(struct leases *leases, const struct lease_due *due)
 	worker->cut_ms = due->cut ? clock_boot_ms() : 0;
 	for (struct map_iter it = {0}; map_next(worker->tokens, &it);) {
 		const struct lease *lease = it.value;
-		if (is_over(lease, due->over) || lease_due_has(due, &lease->token))
+		if (is_over(lease, due->over) || is_told(lease, due->told_ms) || lease_due_has(due, &lease->token))
 			(void)map_remove(worker->tokens, it.key, it.key_len); /* is there */
 	}
 }

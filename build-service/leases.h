@@ -35,6 +35,9 @@ int leases_listed(struct leases *leases, const char *worker_id, const struct fen
 /* A new start of the worker does not list this attempt of an earlier one, whose processes are gone: it is due at once.
  * After leases_listed. */
 void leases_end(struct leases *leases, const char *worker_id, const struct fencing_token *token);
+/* Whether its worker says now that Kafka has its result, all that it has sent of it. After leases_listed. For as long as
+ * a lease lasts, without a break: it is due. */
+void leases_told(struct leases *leases, const char *worker_id, const struct fencing_token *token, bool told);
 /* The database says that it was accepted. True when that is news here: then its lease begins anew. For the worker, a
  * lease runs from the newest heartbeat that Kafka acknowledged, which after a late accept is one that does not list it
  * yet; counted from the assignment, it could be over here while the worker still pushes. */
@@ -45,6 +48,7 @@ struct lease_due {
 	int32_t partition;
 	bool silent;       /* the worker itself; otherwise only attempts: */
 	uint64_t over;     /* those that leases_end was called for by then; 0: none */
+	int64_t told_ms;   /* those whose result Kafka has had since then; 0: none */
 	size_t tokens_len; /* those that its heartbeats lack, some of them */
 	struct fencing_token tokens[8];
 	bool cut;  /* more of them are due: the next time */
@@ -54,6 +58,8 @@ struct lease_due {
 bool lease_due_has(const struct lease_due *due, const struct fencing_token *token);
 /* Whether it is part of it because its worker was started anew. */
 bool leases_due_is_over(const struct leases *leases, const struct lease_due *due, const struct fencing_token *token);
+/* Whether it is part of it because Kafka has its result, and it is held all the same. */
+bool leases_due_is_told(const struct leases *leases, const struct lease_due *due, const struct fencing_token *token);
 /* Copies up to `max`, without the first `skip` of them. */
 size_t leases_due(struct leases *leases, size_t skip, struct lease_due *ret_due, size_t max);
 /* Looks again at a worker that was due: false when it has been heard of and its attempts listed since; otherwise *due

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "build-service/result.h"
+#include "common/base/log.h"
+
 /* By what its build's lock gives: when the worker's attempts were read, another instance may have been about to commit
  * the accept. */
 static bool is_accepted(const struct build *build, const struct fencing_token *token)
@@ -19,19 +22,26 @@ static bool is_orphaned(const struct losses *losses, const struct lease_due *due
 		   leases_due_is_over(losses->leases, due, &held->token);
 }
 
-static bool is_at_stake(const struct losses *losses, const struct lease_due *due, const struct worker *worker,
-						const struct held_attempt *held)
+static bool is_unread(const struct losses *losses, const struct lease_due *due, const struct held_attempt *held)
 {
-	return lease_due_has(due, &held->token) || is_orphaned(losses, due, worker, held);
+	return leases_due_is_told(losses->leases, due, &held->token);
+}
+
+static bool is_lost(const struct losses *losses, const struct lease_due *due, const struct worker *worker,
+					const struct held_attempt *held)
+{
+	return !is_unread(losses, due, held) &&
+		   (lease_due_has(due, &held->token) || is_orphaned(losses, due, worker, held));
 }
 
 void losses_want(struct losses *losses, const struct lease_due *due, const struct worker *worker)
 {
 	size_t wanted = 0;
 	for (size_t i = 0; wanted < LOSSES_AT_ONCE && i < worker->held_len; i++) {
-		if (!is_at_stake(losses, due, worker, &worker->held[i]))
+		const struct held_attempt *held = &worker->held[i];
+		if (!is_unread(losses, due, held) && !is_lost(losses, due, worker, held))
 			continue;
-		build_set_want(losses->set, worker->held[i].token.build_id);
+		build_set_want(losses->set, held->token.build_id);
 		wanted++;
 	}
 }
@@ -67,7 +77,7 @@ static bool is_mass(const struct losses *losses, const struct lease_due *due, co
 	size_t accepted = 0;
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_at_stake(losses, due, worker, held))
+		if (!is_lost(losses, due, worker, held))
 			continue;
 		const struct build *build = build_set_find(losses->set, held->token.build_id);
 		accepted += build == NULL ? held->accepted : is_accepted(build, &held->token);
@@ -75,11 +85,54 @@ static bool is_mass(const struct losses *losses, const struct lease_due *due, co
 	return accepted > 1 || due->rest;
 }
 
-static void tell(struct losses *losses, const struct worker *worker, const struct held_attempt *held)
+static void tell(struct losses *losses, const struct worker *worker, struct command command)
 {
-	struct command command = {.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token};
 	memcpy(command.to.worker_id, worker->id, UUID_TEXT_SIZE);
 	command_list_add(losses->commands, &command);
+}
+
+/* Kafka had its result, all of that partition was applied since, and it is held still: nobody here can read it. Its
+ * processes are gone, and nothing better will come. */
+static bool end_unread(struct losses *losses, const struct worker *worker, const struct held_attempt *held,
+					   struct build *build)
+{
+	static const char message[] = "the worker's result cannot be read";
+	const struct occurrence occurrence = {
+		.what = HAPPENED_FINISH,
+		.token = held->token,
+		.finish = {.outcome = OUTCOME_FAILED,
+				   .retryable = build->attempt.mode == MODE_SETTLE,
+				   .result = result_made(losses->set->trail.arena, build, "internal", message),
+				   .error_class = "internal",
+				   .error_message = message}};
+	if (transition_apply(&losses->context, build, &occurrence) != APPLIED)
+		return false;
+	log_error("an attempt ends whose result cannot be read", "build_id", build->id, "attempt",
+			  LOG_INT(held->token.attempt), "worker_id", worker->id, NULL);
+	tell(losses, worker,
+		 (struct command){.kind = COMMAND_RELEASED,
+						  .to = {.incarnation = worker->incarnation},
+						  .token = held->token,
+						  .last = build_ended(build)});
+	return true;
+}
+
+/* Counts it, unless nobody is left to be told, and no lease ran out. */
+static bool lose(struct losses *losses, const struct lease_due *due, const struct worker *worker,
+				 const struct held_attempt *held, struct build *build, bool mass, size_t *lost)
+{
+	bool orphaned = is_orphaned(losses, due, worker, held);
+	const struct occurrence occurrence = {.what = HAPPENED_LOSS,
+										  .token = held->token,
+										  .loss = {.reason = reason_of(due, worker, orphaned), .mass = mass}};
+	if (transition_apply(&losses->context, build, &occurrence) != APPLIED)
+		return false;
+	if (!orphaned) {
+		tell(losses, worker,
+			 (struct command){.kind = COMMAND_ABANDON, .to = {.incarnation = held->incarnation}, .token = held->token});
+		++*lost;
+	}
+	return true;
 }
 
 size_t losses_apply(struct losses *losses, struct lease_due *due, struct worker *worker, bool *ret_more)
@@ -90,24 +143,17 @@ size_t losses_apply(struct losses *losses, struct lease_due *due, struct worker 
 	bool more = false;
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		if (!is_at_stake(losses, due, worker, held))
+		bool unread = is_unread(losses, due, held);
+		if (!unread && !is_lost(losses, due, worker, held))
 			continue;
 		struct build *build = build_set_find(losses->set, held->token.build_id);
 		if (build == NULL || trail_is_full(losses->context.trail)) {
 			more = true;
 			break;
 		}
-		bool orphaned = is_orphaned(losses, due, worker, held);
-		const struct occurrence occurrence = {.what = HAPPENED_LOSS,
-											  .token = held->token,
-											  .loss = {.reason = reason_of(due, worker, orphaned), .mass = mass}};
-		if (!build->exists || transition_apply(&losses->context, build, &occurrence) != APPLIED)
-			continue;
-		applied++;
-		if (orphaned)
-			continue; /* nobody is left to be told, and no lease ran out */
-		tell(losses, worker, held);
-		lost++;
+		if (build->exists)
+			applied +=
+				unread ? end_unread(losses, worker, held, build) : lose(losses, due, worker, held, build, mass, &lost);
 	}
 	if (due->silent && (worker->state == WORKER_ACTIVE || worker->state == WORKER_DRAINING)) {
 		worker->state = WORKER_LOST;

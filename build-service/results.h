@@ -1,7 +1,7 @@
 /*
  * kiln.build.results: what executors report of their attempts. The token decides (docs/protocol.md section 1): a report
- * of any other is ignored and counted. A finished attempt with a legible token is never poison: whatever is wrong with
- * its result, the build ends.
+ * of any other is ignored and counted. A finished attempt with a legible token and worker is never poison: whatever is
+ * wrong with its result, the build ends. Behind one that is poison its attempt is ended by expiry.c.
  */
 #pragma once
 

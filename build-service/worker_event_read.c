@@ -23,7 +23,8 @@ static int read_tokens(struct worker_event *event, const char *key, bool reporte
 	cJSON_ArrayForEach(item, json_get(event->data, key))
 	{
 		struct listed_token *listed = &event->listed[event->listed_len];
-		*listed = (struct listed_token){.reported = reported};
+		*listed =
+			(struct listed_token){.reported = reported, .told = reported && json_get_bool(item, "acknowledged", false)};
 		if (fencing_token_read(item, &listed->token, err) < 0)
 			return error_prefix(err, "%s", key);
 		event->listed_len++;

@@ -47,13 +47,14 @@ static enum standing standing_of(const struct worker *worker, const struct incar
 	return incarnation_equal(incarnation, &worker->incarnation) ? STANDING_CURRENT : STANDING_FENCED;
 }
 
-static bool lists(const struct worker_event *event, const struct fencing_token *token)
+/* NULL: it does not list it. */
+static const struct listed_token *find_listed(const struct worker_event *event, const struct fencing_token *token)
 {
 	for (size_t i = 0; i < event->listed_len; i++) {
 		if (fencing_token_equal(&event->listed[i].token, token))
-			return true;
+			return &event->listed[i];
 	}
-	return false;
+	return NULL;
 }
 
 static void mind_leases(struct worker_decisions *decisions, const struct worker *worker,
@@ -62,7 +63,9 @@ static void mind_leases(struct worker_decisions *decisions, const struct worker 
 	leases_heard(decisions->leases, worker->id, worker->partition);
 	for (size_t i = 0; i < worker->held_len; i++) {
 		const struct held_attempt *held = &worker->held[i];
-		int lacking = leases_listed(decisions->leases, worker->id, &held->token, lists(event, &held->token));
+		const struct listed_token *listed = find_listed(event, &held->token);
+		int lacking = leases_listed(decisions->leases, worker->id, &held->token, listed != NULL);
+		leases_told(decisions->leases, worker->id, &held->token, listed != NULL && listed->told);
 		if (held->accepted)
 			(void)leases_accepted(decisions->leases, worker->id, &held->token); /* news or not */
 		/* Given to an earlier incarnation it would be ignored. */
@@ -78,7 +81,7 @@ static void end_unlisted(struct worker_decisions *decisions, const struct worker
 						 const struct worker_event *event)
 {
 	for (size_t i = 0; i < worker->held_len; i++) {
-		if (!lists(event, &worker->held[i].token))
+		if (find_listed(event, &worker->held[i].token) == NULL)
 			leases_end(decisions->leases, worker->id, &worker->held[i].token);
 	}
 }
@@ -90,7 +93,7 @@ static void answer(struct worker_decisions *decisions, const struct worker_event
 		bool held = listed->fits && (listed->state == ATTEMPT_ASSIGNED || listed->state == ATTEMPT_ACCEPTED);
 		struct command command = {.to = event->from, .token = listed->token, .last = listed->ended};
 		if (listed->reported && held)
-			continue; /* its result is still on its way */
+			continue; /* its result is still on its way, or expiry.c ends it */
 		if (listed->reported)
 			command.kind = COMMAND_RELEASED;
 		else if (held && listed->wants_cancel)

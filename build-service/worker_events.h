@@ -26,6 +26,7 @@ enum worker_event_kind {
 struct listed_token {
 	struct fencing_token token;
 	bool reported; /* otherwise held */
+	bool told;     /* reported, and Kafka has all that was sent of the result */
 	bool fits;     /* the attempt exists with this lease and was given to this worker */
 	enum attempt_state state;
 	bool wants_cancel; /* a running attempt of a build with a cancel wish */

@@ -121,7 +121,7 @@ void messages_finished(struct daemon *daemon, struct reported_item *item, const 
 	join_trace(&sent, text->traceparent);
 	(void)snprintf(sent.key, sizeof(sent.key), "%s", item->token.build_id);
 	(void)snprintf(sent.id, sizeof(sent.id), "%s", text->id);
-	(void)snprintf(item->under_way, sizeof(item->under_way), "%s", text->id);
+	reported_sent(item, text->id);
 	sender_send(&daemon->sender, sent);
 }
 
@@ -150,10 +150,18 @@ static void write_strings(struct json_writer *w, const char *key, char *const *s
 	json_array_end(w);
 }
 
-static void write_token_object(struct json_writer *w, const struct fencing_token *token)
+static void write_held(struct json_writer *w, const struct held *held)
 {
 	json_object_begin(w, NULL);
-	fencing_token_write(w, token);
+	fencing_token_write(w, &held->token);
+	json_object_end(w);
+}
+
+static void write_reported(struct json_writer *w, const struct reported_item *item)
+{
+	json_object_begin(w, NULL);
+	fencing_token_write(w, &item->token);
+	json_bool(w, "acknowledged", item->acknowledged);
 	json_object_end(w);
 }
 
@@ -175,12 +183,12 @@ void messages_write_state(struct daemon *daemon, struct buffer *out)
 	LIST_FOR_EACH (node, &daemon->held) {
 		const struct held *held = LIST_ITEM(node, struct held, node);
 		if (!held->tidy) /* also what is being killed: its processes may run */
-			write_token_object(&w, &held->token);
+			write_held(&w, held);
 	}
 	json_array_end(&w);
 	json_array_begin(&w, "reported");
 	for (size_t i = 0; i < daemon->reported.len; i++)
-		write_token_object(&w, &daemon->reported.items[i].token);
+		write_reported(&w, &daemon->reported.items[i]);
 	json_array_end(&w);
 	json_bool(&w, "draining", daemon->draining);
 	write_time(&w);

@@ -158,11 +158,20 @@ void reported_remove(struct reported *reported, struct reported_item *item)
 	memmove(item, item + 1, (reported->len - index) * sizeof(*item));
 }
 
+void reported_sent(struct reported_item *item, const char *id)
+{
+	(void)snprintf(item->under_way, sizeof(item->under_way), "%s", id); /* a UUID fits */
+	item->acknowledged = false;
+}
+
 void reported_acknowledged(struct reported *reported, const char *id)
 {
 	for (size_t i = 0; i < reported->len; i++) {
-		if (str_equal(reported->items[i].under_way, id))
-			reported->items[i].under_way[0] = '\0';
+		struct reported_item *item = &reported->items[i];
+		if (!str_equal(item->under_way, id))
+			continue;
+		item->under_way[0] = '\0';
+		item->acknowledged = true;
 	}
 }
 

@@ -19,6 +19,7 @@ struct reported_item {
 	struct fencing_token token;
 	char *unsaved;                  /* the file's text, when it could not be written: then it is kept here */
 	char under_way[UUID_TEXT_SIZE]; /* ce_id of the message that Kafka has not acknowledged yet, "" = none */
+	bool acknowledged;              /* by Kafka: it was sent by this daemon, and none is under way */
 	int64_t next_ms;
 	struct backoff backoff;
 };
@@ -55,6 +56,8 @@ int reported_add(struct reported *reported, const struct fencing_token *token, c
 int reported_read(struct reported *reported, const struct reported_item *item, struct reported_text *ret_text,
 				  struct error *err) MUST_CHECK;
 void reported_remove(struct reported *reported, struct reported_item *item);
+/* A message with this ce_id goes to Kafka. */
+void reported_sent(struct reported_item *item, const char *id);
 /* Kafka has the message with this ce_id. */
 void reported_acknowledged(struct reported *reported, const char *id);
 /* The next that is due, with its next time set (doubled, to a minute); NULL = none. */

@@ -34,18 +34,26 @@ def hold_results(connection, build):
 
 
 def test_a_result_that_was_logged_before_its_lease_ended_counts(place):
-    """One instance minds the worker's lease; the other has its result and cannot apply it."""
-    _, executor, build, assign = in_halves(place, KILN_LEASE_MS="3000")
-    executor.accept(assign)
-    place.gateway.wait(build, "running")
+    """One instance minds the workers' leases; the other has their results and cannot apply them. Of one worker nothing more is heard."""
+    _, gone, build, assign = in_halves(place, KILN_LEASE_MS="3000")
+    waits = place.worker(works=False, worker_id=id_in_half(0), labels=["waits"])
+    beside = place.gateway.post(place.gateway.project(), build=id_where(lambda number: number == partition_of(build.encode(), 12)), labels=["waits"])
+    builds = {beside: (waits, waits.assigned(beside)), build: (gone, assign)}
+    for one, (executor, its) in builds.items():
+        executor.accept(its)
+        place.gateway.wait(one, "running")
     with psycopg.connect(place.database.url) as other:
         hold_results(other, build)
-        executor.finish(assign)
-        executor.freeze()
-        stays(lambda: place.gateway.row(build)["status"] == "running", "the attempt", 6)  # twice its lease
-    place.gateway.wait(build, "completed")
-    assert [attempt["state"] for attempt in place.gateway.attempts(build)] == ["finished"]
-    place.check([build])
+        for executor, its in builds.values():  # who waits is due first, and so for no round that the other began
+            executor.finish(its)
+            executor.heartbeat()
+            place.gateway.wait_applied(WORKER_EVENTS, executor.id)
+        gone.freeze()
+        stays(lambda: [place.gateway.row(one)["status"] for one in builds] == ["running"] * 2, "the attempts", 6)  # twice a lease
+    for one in builds:
+        place.gateway.wait(one, "completed")
+        assert [attempt["state"] for attempt in place.gateway.attempts(one)] == ["finished"]
+    place.check([*builds])
 
 
 def test_a_push_that_was_announced_before_a_restart_is_not_forgotten(place):

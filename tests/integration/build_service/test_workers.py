@@ -70,6 +70,46 @@ def test_heartbeats_keep_a_lease_alive(gateway, worker):
     gateway.wait(build, "completed")
 
 
+ILLEGIBLE = {
+    "no JSON": {"value": b"{"},
+    "of nobody": {"worker_id": None},
+    "of no attempt": {"lease_id": "x"},
+    "of a later version": {"headers": {"ce_specversion": "2.0"}},
+    "of an unknown type": {"type": "attempt.ended"},
+}
+
+
+def test_an_attempt_whose_result_kafka_has_and_nobody_can_read_ends_as_failed_and_is_released(gateway, worker):
+    executor = worker(slots=len(ILLEGIBLE) + 1)
+    builds = {name: running(gateway, executor) for name in ILLEGIBLE}
+    late, its = running(gateway, executor)
+    with executor.changed:  # Kafka does not have its result yet
+        executor.reported[its["lease_id"]] = executor.held.pop(its["lease_id"])
+    executor.heartbeat()
+    for name, changes in ILLEGIBLE.items():
+        executor.finish_illegibly(builds[name][1], **changes)
+    for build, _ in builds.values():
+        row = gateway.wait(build)
+        assert row["status"] == "failed" and row["result"]["error"] == {"class": "internal", "message": "the worker's result cannot be read"}
+        assert executor.wait_command("attempt.released", build)["last"] is True
+        assert gateway.first_attempt(build, "state") == "finished" and gateway.types(build)[-1] == "build.failed"
+    assert gateway.row(late)["status"] == "running"
+    executor.finish(its)
+    assert gateway.wait(late)["status"] == "completed"
+
+
+def test_a_push_whose_result_nobody_can_read_is_looked_for(gateway, worker):
+    executor = worker()
+    build, assign = running(gateway, executor)
+    executor.phase(assign, "pushing", commit_sha="b" * 40)
+    executor.finish_illegibly(assign, value=b"{")
+    settle = executor.assigned(build, attempt=2)
+    assert settle["mode"] == "settle" and settle["earlier"] == [{"attempt": 1, "commit_sha": "b" * 40}]
+    executor.finish_illegibly(settle, value=b"{")
+    executor.run(executor.assigned(build, attempt=3))
+    assert gateway.wait(build)["status"] == "completed"
+
+
 def test_a_heartbeat_renews_only_what_it_lists(gateway, worker):
     executor = worker()
     forgotten, assign = running(gateway, executor)

@@ -68,7 +68,7 @@ def test_a_result_is_sent_again_until_it_is_released_also_by_the_next_incarnatio
     executor.kill()
     seen = len(executor.service.seen(type="attempt.finished", **attempt.token))
     executor.start()
-    assert executor.hello["reported"] == [attempt.token] and executor.hello["held"] == []
+    assert executor.hello["reported"] == [attempt.token | {"acknowledged": False}] and executor.hello["held"] == []
     third = executor.service.wait(type="attempt.finished", count=seen + 1, **attempt.token)
     assert third.headers["traceparent"] == attempt.traceparent
     attempt.data |= executor.addressee()

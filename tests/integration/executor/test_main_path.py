@@ -64,7 +64,7 @@ def test_the_fence_ref_is_made_with_the_push_and_goes_with_the_release(executor,
     finished, attempt = executor.run(repository, agents.write(WRITE))
     fence = f"refs/kiln/builds/{attempt.build_id}"
     assert repository.refs()[fence] == finished["result"]["commit_sha"]
-    assert executor.next_heartbeat()["reported"] == [attempt.token]
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [attempt.token | {"acknowledged": True}], "the result to be listed, and to be Kafka's")
     attempt.release(last=True)
     wait_for(lambda: fence not in repository.refs(), "the fence to be deleted")
     wait_for(lambda: executor.next_heartbeat()["reported"] == [], "the result to be forgotten")

@@ -214,6 +214,48 @@ TEST(what_a_later_start_does_not_list_waits_for_a_round_of_its_own)
 	leases_free(leases);
 }
 
+/* A heartbeat that lists the attempt as reported. */
+static void tells(struct leases *leases, bool told)
+{
+	leases_heard(leases, worker, 0);
+	(void)leases_listed(leases, worker, &token, true);
+	leases_told(leases, worker, &token, told);
+}
+
+/* Told so, heartbeat after heartbeat, until it is due. */
+static bool is_told_of(struct leases *leases, struct lease_due *due)
+{
+	for (int64_t end_ms = clock_boot_ms() + PATIENCE_MS; clock_boot_ms() < end_ms;) {
+		tells(leases, true);
+		if (leases_due(leases, 0, due, 1) == 1 && !due->silent && leases_due_is_told(leases, due, &token))
+			return true;
+	}
+	return false;
+}
+
+TEST(whose_result_kafka_has_for_a_lease_is_due_unless_that_is_taken_back)
+{
+	struct leases *leases = leases_new(LEASE_MS);
+	struct lease_due due;
+	int64_t began_ms = clock_boot_ms();
+	assert_true(is_told_of(leases, &due));
+	assert_true(clock_boot_ms() - began_ms >= LEASE_MS);
+	assert_false(lease_due_has(&due, &token));
+	tells(leases, true);
+	assert_true(leases_still_due(leases, &due));
+	assert_true(leases_due_is_told(leases, &due, &token));
+	tells(leases, false);
+	assert_false(leases_still_due(leases, &due));
+	assert_false(leases_due_is_told(leases, &due, &token));
+	tells(leases, true); /* and from then on it takes a lease again */
+	assert_false(leases_still_due(leases, &due));
+	assert_true(is_told_of(leases, &due));
+	leases_forget_due(leases, &due);
+	tells(leases, true);
+	assert_false(leases_still_due(leases, &due));
+	leases_free(leases);
+}
+
 TEST(there_is_no_number_of_workers_that_ends_the_service)
 {
 	struct leases *leases = leases_new(PATIENCE_MS);
@@ -237,6 +279,7 @@ int main(void)
 		cmocka_unit_test(only_attempts_that_were_due_are_still_due),
 		cmocka_unit_test(what_a_new_start_does_not_list_is_due_at_once_until_it_was_expired),
 		cmocka_unit_test(a_silent_worker_that_was_expired_in_part_is_still_due_and_the_rest_is_known_to_be_one),
+		cmocka_unit_test(whose_result_kafka_has_for_a_lease_is_due_unless_that_is_taken_back),
 		cmocka_unit_test(there_is_no_number_of_workers_that_ends_the_service),
 		cmocka_unit_test(what_a_later_start_does_not_list_waits_for_a_round_of_its_own),
 	};

@@ -79,6 +79,24 @@ TEST(it_is_due_again_and_again_with_doubled_intervals)
 	reported_release(&reported);
 }
 
+TEST(what_an_earlier_daemon_left_is_not_acknowledged_before_it_was_sent_again)
+{
+	struct reported reported = opened();
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
+	reported_release(&reported);
+	reported = opened();
+	struct reported_item *item = reported_find(&reported, &token);
+	assert_false(item->acknowledged);
+	reported_sent(item, "33333333-3333-4333-8333-333333333333");
+	assert_false(item->acknowledged);
+	reported_acknowledged(&reported, "33333333-3333-4333-8333-333333333333");
+	assert_true(item->acknowledged);
+	reported_sent(item, "33333333-3333-4333-8333-333333333333");
+	assert_false(item->acknowledged);
+	reported_release(&reported);
+}
+
 TEST(what_is_under_way_is_so_until_its_own_message_is_acknowledged)
 {
 	struct reported reported = opened();
@@ -86,7 +104,7 @@ TEST(what_is_under_way_is_so_until_its_own_message_is_acknowledged)
 	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
 	struct reported_item *item = reported_find(&reported, &token);
 	assert_string_equal(item->under_way, "");
-	(void)snprintf(item->under_way, sizeof(item->under_way), "33333333-3333-4333-8333-333333333333"); /* fits */
+	reported_sent(item, "33333333-3333-4333-8333-333333333333");
 	reported_acknowledged(&reported, "44444444-4444-4444-8444-444444444444");
 	assert_string_equal(item->under_way, "33333333-3333-4333-8333-333333333333");
 	reported_acknowledged(&reported, "33333333-3333-4333-8333-333333333333");
@@ -130,6 +148,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_result_outlives_the_daemon_and_is_due_at_once, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(a_removed_result_is_gone_for_good, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(it_is_due_again_and_again_with_doubled_intervals, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(what_an_earlier_daemon_left_is_not_acknowledged_before_it_was_sent_again, begin,
+										folder_remove),
 		cmocka_unit_test_setup_teardown(what_is_under_way_is_so_until_its_own_message_is_acknowledged, begin,
 										folder_remove),
 		cmocka_unit_test_setup_teardown(broken_and_unfinished_files_are_dropped, begin, folder_remove),
