@@ -98,9 +98,9 @@ static void read_finish(struct report *report, const struct schema_set *schemas,
 	const char *result = canonical_result(data, schemas, arena);
 	enum outcome outcome;
 	if (result == NULL || read_outcome(json_get_string(data, "outcome"), &outcome) < 0) {
-		/* The processes are gone and nothing better will come. */
+		/* The processes are gone and nothing better will come. What was pushed is for settling to find: that it was,
+		 * by this result, would say of no commit which. */
 		occurrence->finish.outcome = OUTCOME_FAILED;
-		occurrence->finish.published = json_get_bool(data, "published", false);
 		occurrence->finish.error_class = "internal";
 		occurrence->finish.error_message = "the worker's result is not valid";
 		return;

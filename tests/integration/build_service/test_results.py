@@ -86,6 +86,19 @@ def test_a_result_that_makes_no_sense_ends_the_build(gateway, worker):
     assert row["status"] == "failed" and row["error_class"] == "internal" and row["result"]["error"]["class"] == "internal"
 
 
+def test_a_push_whose_result_makes_no_sense_is_looked_for(gateway, worker):
+    executor = worker()
+    build = gateway.post(gateway.project())
+    assign = executor.assigned(build)
+    executor.phase(assign, "pushing", commit_sha="b" * 40)
+    agent = {"provider": "of a later version"}
+    executor.finish(assign, published=True, result={**result(commit_sha="b" * 40), "agent": agent})
+    settle = executor.assigned(build, attempt=2)
+    assert settle["mode"] == "settle" and settle["earlier"] == [{"attempt": 1, "commit_sha": "b" * 40}]
+    executor.run(settle)
+    assert gateway.wait(build)["status"] == "completed"
+
+
 @pytest.mark.parametrize("value", [b"{", b'{"build_id": 1}', b"{}"])
 def test_an_illegible_result_is_a_dead_letter(gateway, shared_database, value):
     count = shared_database.sql("select count(*) from dead_letters")[0][0]
