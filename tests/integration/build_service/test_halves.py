@@ -4,7 +4,7 @@ import psycopg
 from instances import PARTITIONS
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import ASSIGNMENTS, RESULTS, id_where, new_id
+from playing import ASSIGNMENTS, RESULTS, WORKER_EVENTS, id_where, new_id
 
 
 def id_in_half(half):
