@@ -1,9 +1,11 @@
 #include "common/base/thread.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*function)(void *arg), void *arg,
@@ -24,6 +26,19 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, vo
 void thread_join(pthread_t thread)
 {
 	CHECK(pthread_join(thread, NULL) == 0);
+}
+
+bool thread_join_until(pthread_t thread, int64_t deadline_ms)
+{
+	/* pthread_timedjoin_np goes by the wall clock, and pthread_clockjoin_np is unknown to ThreadSanitizer. */
+	for (;;) {
+		int64_t now_ms = clock_boot_ms();
+		int code = pthread_tryjoin_np(thread, NULL);
+		CHECK(code == 0 || code == EBUSY);
+		if (code == 0 || now_ms >= deadline_ms)
+			return code == 0;
+		(void)poll(NULL, 0, 1); /* until it has ended */
+	}
 }
 
 void thread_detach(pthread_t thread)

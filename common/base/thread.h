@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
@@ -20,6 +21,8 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, vo
 				 struct error *err) MUST_CHECK;
 /* Returns when the thread's function has. Once for each thread. */
 void thread_join(pthread_t thread);
+/* The same, until then (clock_boot_ms). False: it still runs, and is still to be joined or detached. */
+bool thread_join_until(pthread_t thread, int64_t deadline_ms) MUST_CHECK;
 /* Nobody will wait for it. */
 void thread_detach(pthread_t thread);
 

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/cond.h"
+#include "common/base/mutex.h"
 #include "common/base/thread.h"
 
 struct place {
@@ -49,6 +50,31 @@ TEST(a_wait_ends_when_a_thread_signals)
 		assert_true(cond_wait_until(&place.changed, &place.lock, &until));
 	assert_int_equal(pthread_mutex_unlock(&place.lock), 0);
 	thread_join(thread);
+	place_release(&place);
+}
+
+static void *wait_told(void *arg)
+{
+	struct place *place = arg;
+	mutex_lock(&place->lock);
+	while (!place->said)
+		CHECK(pthread_cond_wait(&place->changed, &place->lock) == 0);
+	mutex_unlock(&place->lock);
+	return NULL;
+}
+
+TEST(a_thread_is_waited_for_until_a_deadline)
+{
+	struct place place;
+	place_init(&place);
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+	assert_int_equal(thread_start(&thread, "waits", 0, wait_told, &place, &err), 0);
+	int64_t began_ms = clock_boot_ms();
+	assert_false(thread_join_until(thread, began_ms + 20));
+	assert_true(clock_boot_ms() >= began_ms + 20);
+	(void)say(&place);
+	assert_true(thread_join_until(thread, clock_boot_ms() + 60000));
 	place_release(&place);
 }
 
@@ -151,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wait_ends_when_a_thread_signals),
+		cmocka_unit_test(a_thread_is_waited_for_until_a_deadline),
 		cmocka_unit_test(a_wait_ends_at_its_deadline_and_not_before),
 		cmocka_unit_test(a_thread_has_the_name_and_the_stack_that_it_was_given),
 		cmocka_unit_test(a_thread_that_cannot_be_is_an_error_with_its_name),
