@@ -97,14 +97,17 @@ static void report(struct daemon *daemon, const struct held *held)
 			 outcome, "class", error_class, "published", json_get_bool(end, "published", false) ? "yes" : "no",
 			 "trace_id", held->trace_id, NULL);
 	executor_metrics_finished(outcome);
-	/* Kept first: were it in the log only when this daemon dies, its successor's hello would not list it, and the
-	 * attempt would be taken for lost before its result is applied (SENT_FIRST of tests/model/leases.pml). */
-	struct error err = ERROR_INIT;
-	if (reported_add(&daemon->reported, &held->token, stored.data, stored.len, clock_boot_ms(), &err) < 0)
-		log_error("a result is kept in memory only", "build_id", held->token.build_id, "error", err.message, "trace_id",
-				  held->trace_id, NULL);
-	struct reported_text text = {.id = id, .finished = finished.data, .traceparent = held->traceparent};
-	messages_finished(daemon, reported_find(&daemon->reported, &held->token), &text);
+	/* Kept first, and sent when MAIL_SAVED comes: were it in the log only when this daemon dies, its successor's hello
+	 * would not list it, and the attempt would be taken for lost before its result is applied (SENT_FIRST of
+	 * tests/model/leases.pml). A disk that has not written it for as long as the dead-man time is one that fails. */
+	const char *lease_id = held->token.lease_id;
+	int64_t now_ms = clock_boot_ms();
+	reported_add(&daemon->reported, &held->token, stored.data, stored.len, now_ms + daemon->config->dead_man_ms);
+	if (!state_writer_save_result(daemon->state_writer, lease_id, stored.data, stored.len)) {
+		log_error("the disk is far behind: a result is kept in memory only", "build_id", held->token.build_id,
+				  "trace_id", held->trace_id, NULL);
+		(void)reported_saved(&daemon->reported, lease_id, false, now_ms); /* it was just added */
+	}
 }
 
 /* The assignment again, as a settling one with the same token: what the dead child announced is among the earlier
@@ -172,14 +175,13 @@ static bool settle(struct daemon *daemon, struct held *held)
 
 void attempts_end(struct daemon *daemon, struct held *held)
 {
-	janitor_discard_workspace(daemon->config->state_dir, held->token.lease_id);
-	janitor_wake(daemon->janitor);
 	packer_want(&daemon->packer);
 	/* Killed by us means that the lease is gone, or that the worker leaves: then the build service has it settled. */
 	bool unsettled = held->result == NULL && held->pushing && held->kill_class == NULL && !held->settling &&
 					 !held->abandoned && !held->tidy;
-	if (unsettled && settle(daemon, held))
+	if (unsettled && settle(daemon, held)) /* in the place of the workspace, and by the same lock */
 		return;
+	state_writer_clear_lease(daemon->state_writer, held->token.lease_id);
 	list_remove(&held->node);
 	daemon->held_len--;
 	if (!held->abandoned && !held->tidy)

@@ -331,7 +331,7 @@ static void reap(struct daemon *daemon)
 			log_warn("the spare child has died", "status", LOG_INT(status), NULL);
 			child_release(&daemon->spare);
 			daemon->has_spare = false;
-			janitor_discard_spare(daemon->config->state_dir, (int)pid);
+			state_writer_clear_spare(daemon->state_writer, (int)pid);
 			daemon->spare_due_ms = clock_boot_ms() + SPARE_RETRY_MS;
 		} else if (daemon->nursery.pid == pid) {
 			log_warn("the nursery has died", "status", LOG_INT(status), NULL);
@@ -341,7 +341,7 @@ static void reap(struct daemon *daemon)
 			if (daemon->packer.died)
 				daemon->sweep_due_ms = clock_boot_ms();
 		} else { /* perhaps of a nursery that was given up: nobody has its pid, but it has a folder */
-			janitor_discard_spare(daemon->config->state_dir, (int)pid);
+			state_writer_clear_spare(daemon->state_writer, (int)pid);
 		}
 	}
 }

@@ -13,8 +13,8 @@ void commands_send_result(struct daemon *daemon, struct reported_item *item)
 {
 	struct reported_text text;
 	struct error err = ERROR_INIT;
-	/* Kafka would get each copy in the end, and until then each is held in memory. */
-	if (item->under_way[0] != '\0')
+	/* Kafka would get each copy in the end, and until then each is held in memory. Or it comes once it is saved. */
+	if (item->under_way[0] != '\0' || item->saving)
 		return;
 	if (reported_read(&daemon->reported, item, &text, &err) < 0) {
 		log_error("a stored result cannot be read", "build_id", item->token.build_id, "error", err.message, NULL);
@@ -84,6 +84,12 @@ void commands_assign(struct daemon *daemon, const struct assigned *assigned)
 						 false); /* without a child it is not accepted: the build service sees that */
 }
 
+static void forget_result(struct daemon *daemon, struct reported_item *item)
+{
+	state_writer_remove_result(daemon->state_writer, item->token.lease_id);
+	reported_remove(&daemon->reported, item);
+}
+
 static void released(struct daemon *daemon, const struct fencing_token *token, bool last)
 {
 	struct reported_item *item = reported_find(&daemon->reported, token);
@@ -96,7 +102,7 @@ static void released(struct daemon *daemon, const struct fencing_token *token, b
 		tidying_want(daemon, token, &text);
 		cJSON_Delete(text.tree);
 	}
-	reported_remove(&daemon->reported, item);
+	forget_result(daemon, item);
 }
 
 static void fenced(struct daemon *daemon, const cJSON *command)
@@ -153,7 +159,7 @@ void commands_handle(struct daemon *daemon, const struct mail *mail)
 		if (held != NULL)
 			attempts_abandon(daemon, held);
 		if (item != NULL)
-			reported_remove(&daemon->reported, item);
+			forget_result(daemon, item);
 	} else {
 		log_debug("an unknown command is ignored", "type", type, NULL);
 	}

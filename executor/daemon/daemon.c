@@ -28,6 +28,7 @@
 #define LEAVE_KILLED_MS 5000 /* for what was killed at the drain's deadline to be gone */
 #define FENCED_MS 10000
 #define FLUSH_MS 3000
+#define THREADS_MS 5000 /* for those that may be waiting for a disk that hangs */
 #define PACKER_MS 10000 /* it is nice, and may be in the kernel, on a disk that hangs */
 #define MAX_QUEUED 20000
 #define RESULTS_LINGER_MS 1 /* what an attempt says at once is one request */
@@ -125,6 +126,15 @@ static void take_delivered(struct daemon *daemon, struct mail *mail)
 	sent_free(sent);
 }
 
+/* resend() sends it. */
+static void take_saved(struct daemon *daemon, const struct mail *mail)
+{
+	bool saved = mail->outcome == ERR_NONE;
+	const struct reported_item *item = reported_saved(&daemon->reported, mail->lease_id, saved, clock_boot_ms());
+	if (!saved && item != NULL)
+		log_error("a result is kept in memory only", "build_id", item->token.build_id, "error", mail->data, NULL);
+}
+
 static void take_mail(struct daemon *daemon)
 {
 	/* Before the mailbox: everything below this offset has been posted. */
@@ -145,6 +155,9 @@ static void take_mail(struct daemon *daemon)
 			break;
 		case MAIL_HEARTBEAT:
 			heartbeats_acked(daemon, mail->value);
+			break;
+		case MAIL_SAVED:
+			take_saved(daemon, mail);
 			break;
 		}
 		mail_free(mail);
@@ -183,8 +196,8 @@ static bool all_is_done(const struct daemon *daemon)
 		   daemon->sender.pending == 0;
 }
 
-/* Draining: running builds may end; at the deadline, which only a signal sets, they are handed back; then the bye. Fence
- * refs are removed for as long as results may be released, and not waited for any longer. */
+/* Draining: running builds may end; at the deadline, which only a signal sets, they are handed back; their results are
+ * kept; then the bye. Fence refs are removed for as long as results may be released, and not waited for any longer. */
 static void drain(struct daemon *daemon, int64_t now_ms)
 {
 	if (!daemon->draining) {
@@ -207,8 +220,9 @@ static void drain(struct daemon *daemon, int64_t now_ms)
 		log_error("processes of attempts cannot be ended", "attempts", LOG_INT((int64_t)running), NULL);
 		daemon_set_state(daemon, DAEMON_OVER);
 	}
-	if (daemon->state == DAEMON_READY && running == 0) {
+	if (daemon->state == DAEMON_READY && running == 0)
 		daemon->drain_deadline_ms = daemon->give_up_ms = INT64_MAX;
+	if (daemon->state == DAEMON_READY && running == 0 && !reported_saving(&daemon->reported)) {
 		if (daemon->leave_ms == INT64_MAX)
 			daemon->leave_ms = now_ms + LEAVE_RELEASE_MS;
 		if (all_is_done(daemon) || now_ms >= daemon->leave_ms) {
@@ -369,8 +383,16 @@ static int start(struct daemon *daemon, struct error *err)
 	if (start_ops(daemon, err) < 0)
 		return -1;
 	daemon->janitor = janitor_start(config, daemon->artifacts);
+	daemon->state_writer = state_writer_start(config->state_dir, daemon->mailbox, daemon->janitor);
 	daemon->assignments = assignments_start(&settings, daemon->producer, daemon->identity.worker_id, daemon->mailbox);
 	return 0;
+}
+
+/* False when the disk hangs: then the threads that wait for it are still there, and what they use must be, too. */
+static bool stop_disk_threads(struct daemon *daemon)
+{
+	int64_t deadline_ms = clock_boot_ms() + THREADS_MS;
+	return state_writer_stop(daemon->state_writer, deadline_ms) && janitor_stop(daemon->janitor, deadline_ms);
 }
 
 static void stop(struct daemon *daemon)
@@ -378,10 +400,15 @@ static void stop(struct daemon *daemon)
 	end_children(daemon);
 	ops_server_stop();
 	assignments_stop(daemon->assignments);
-	janitor_stop(daemon->janitor);
-	artifact_store_free(daemon->artifacts);
+	bool ended = stop_disk_threads(daemon);
 	kafka_producer_free(daemon->producer, FLUSH_MS);
 	kafka_producer_free(daemon->heartbeat_producer, 0);
+	if (!ended) {
+		log_error("executor ends without waiting for its disk any longer", "status", LOG_INT(daemon->exit_status),
+				  NULL);
+		_exit(daemon->exit_status); /* the state directory's lock goes with the last of the threads */
+	}
+	artifact_store_free(daemon->artifacts);
 	sender_release(&daemon->sender);
 	mailbox_free(daemon->mailbox);
 	reported_release(&daemon->reported);
@@ -414,7 +441,7 @@ int daemon_run(const struct executor_config *config)
 	}
 	loop(&daemon, child_signals);
 	if (daemon.has_spare)
-		janitor_discard_spare(config->state_dir, (int)daemon.spare.pid);
+		state_writer_clear_spare(daemon.state_writer, (int)daemon.spare.pid);
 	int status = daemon.exit_status;
 	stop(&daemon);
 	(void)close(child_signals); /* a descriptor without content */

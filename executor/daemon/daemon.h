@@ -1,6 +1,6 @@
 /*
  * The daemon: one main thread that owns everything here, one thread each for the assignments, the two producers, the
- * trash and the ops port. Children are forked by the main thread, which lives as long as the process (PR_SET_PDEATHSIG
+ * state directory, the trash and the ops port. Children are forked by the main thread, which lives as long as the process (PR_SET_PDEATHSIG
  * is about the thread that forked).
  */
 #pragma once
@@ -21,6 +21,7 @@
 #include "executor/daemon/packer.h"
 #include "executor/daemon/reported.h"
 #include "executor/daemon/sender.h"
+#include "executor/daemon/state_writer.h"
 #include "executor/daemon/tidying.h"
 #include "executor/daemon/worker_identity.h"
 
@@ -47,6 +48,7 @@ struct daemon {
 	struct assignments *assignments;
 	struct artifact_store *artifacts; /* NULL: they are not kept */
 	struct janitor *janitor;
+	struct state_writer *state_writer;
 	struct sender sender;
 	struct reported reported;
 	struct over over;

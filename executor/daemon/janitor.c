@@ -18,6 +18,7 @@
 #include "common/base/wakeup.h"
 #include "executor/daemon/mirrors.h"
 #include "executor/remove_tree.h"
+#include "executor/trash.h"
 
 #define IDLE_MS 60000
 #define SLICE_MS 1000 /* then it looks whether it is to stop */
@@ -124,38 +125,15 @@ void janitor_wake(struct janitor *janitor)
 	wakeup_signal(&janitor->wakeup);
 }
 
-void janitor_stop(struct janitor *janitor)
+bool janitor_stop(struct janitor *janitor, int64_t deadline_ms)
 {
 	atomic_store(&janitor->stop, true);
 	wakeup_signal(&janitor->wakeup);
-	thread_join(janitor->thread);
+	if (!thread_join_until(janitor->thread, deadline_ms))
+		return false;
 	wakeup_release(&janitor->wakeup);
 	free(janitor);
-}
-
-static void discard(const char *state_dir, const char *folder, const char *name)
-{
-	char id[UUID_TEXT_SIZE];
-	uuid_v4(id); /* a second workspace of the same lease may come */
-	CLEANUP(free_p) char *from = xasprintf("%s/%s/%s", state_dir, folder, name);
-	CLEANUP(free_p) char *to = xasprintf("%s/trash/%s-%s", state_dir, name, id);
-	(void)chmod(from, 0700); /* a directory that its agent made unwritable cannot be moved */
-	if (rename(from, to) < 0 && errno != ENOENT)
-		log_warn("cannot be moved to the trash", "path", from, NULL);
-}
-
-void janitor_discard_workspace(const char *state_dir, const char *lease_id)
-{
-	discard(state_dir, "work", lease_id);
-}
-
-void janitor_discard_spare(const char *state_dir, int pid)
-{
-	char name[24];
-	(void)snprintf(name, sizeof(name), "%d", pid);
-	discard(state_dir, "spares", name);
-	(void)snprintf(name, sizeof(name), "%d.new", pid); /* it was still being made */
-	discard(state_dir, "spares", name);
+	return true;
 }
 
 static void discard_all(const char *state_dir, const char *folder, const char *part)
@@ -164,7 +142,7 @@ static void discard_all(const char *state_dir, const char *folder, const char *p
 	DIR *dir = opendir(path);
 	for (struct dirent *entry = dir == NULL ? NULL : readdir(dir); entry != NULL; entry = readdir(dir)) {
 		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, "..") && strstr(entry->d_name, part) != NULL)
-			discard(state_dir, folder, entry->d_name);
+			trash_move(state_dir, folder, entry->d_name);
 	}
 	if (dir != NULL)
 		(void)closedir(dir); /* read only */

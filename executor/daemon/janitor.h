@@ -3,6 +3,10 @@
  * take long; nobody waits for it. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/compiler.h"
 #include "common/artifacts/artifact_store.h"
 #include "executor/config.h"
 
@@ -11,12 +15,9 @@ struct janitor;
 /* `config` and `store` (NULL: none) are the caller's and outlive it. */
 struct janitor *janitor_start(const struct executor_config *config, struct artifact_store *store);
 void janitor_wake(struct janitor *janitor);
-/* Ends the thread and frees it. Not NULL. */
-void janitor_stop(struct janitor *janitor);
+/* Ends the thread and frees it, or returns false when it has not ended until then (clock_boot_ms): the disk hangs, and
+ * it must not be freed. Not NULL. */
+bool janitor_stop(struct janitor *janitor, int64_t deadline_ms) MUST_CHECK;
 
-/* Moves STATE/work/LEASE to the trash; absent is fine. Main thread. */
-void janitor_discard_workspace(const char *state_dir, const char *lease_id);
-/* The same for what a spare child has made ahead. */
-void janitor_discard_spare(const char *state_dir, int pid);
-/* At start: everything in STATE/work and STATE/spares, and half-made mirrors. */
+/* At start: everything in STATE/work and STATE/spares, and half-made mirrors, goes to the trash. Main thread. */
 void janitor_discard_leftovers(const char *state_dir);

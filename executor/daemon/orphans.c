@@ -130,7 +130,7 @@ static int open_lock(const char *state_dir, const char *lease_id, struct lease *
 	return fd;
 }
 
-static void remove_lock(const char *state_dir, const char *lease_id)
+void orphans_remove_lock(const char *state_dir, const char *lease_id)
 {
 	CLEANUP(free_p) char *path = xasprintf("%s/locks/%s", state_dir, lease_id);
 	(void)unlink(path); /* ENOENT: removed before */
@@ -148,10 +148,7 @@ bool orphans_clear_lease(const char *state_dir, const char *lease_id)
 	 * it does not know. */
 	size_t killed = free_now ? 0 : kill_holders(&leases);
 	(void)close(fd); /* which unlocks, if we had it */
-	if (!free_now || killed > 0)
-		return false;
-	remove_lock(state_dir, lease_id);
-	return true;
+	return free_now && killed == 0;
 }
 
 static void list_leases(const char *state_dir, struct leases *leases)
@@ -177,8 +174,11 @@ bool orphans_clear(const char *state_dir)
 	struct leases leases = {.items = xcalloc(MAX_LEASES, sizeof(struct lease))};
 	list_leases(state_dir, &leases);
 	bool clear = kill_holders(&leases) == 0;
-	for (size_t i = 0; clear && i < leases.len; i++)
+	for (size_t i = 0; clear && i < leases.len; i++) {
 		clear = orphans_clear_lease(state_dir, leases.items[i].id);
+		if (clear)
+			orphans_remove_lock(state_dir, leases.items[i].id);
+	}
 	clear = clear && leases.len < MAX_LEASES;
 	free(leases.items);
 	return clear;

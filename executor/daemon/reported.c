@@ -12,15 +12,14 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
-#include "executor/daemon/worker_identity.h"
 
 #define MAX_INTERVAL_MS 60000
 #define MAX_FILE_BYTES ((size_t)32 * 1024 * 1024)
 #define SUFFIX ".json"
 
-static void file_name(const struct fencing_token *token, char *ret, size_t size)
+void reported_file_name(const char *lease_id, char ret[REPORTED_NAME_SIZE])
 {
-	(void)snprintf(ret, size, "%s" SUFFIX, token->lease_id);
+	(void)snprintf(ret, REPORTED_NAME_SIZE, "%s" SUFFIX, lease_id);
 }
 
 static struct reported_item *add_item(struct reported *reported, const struct fencing_token *token, int64_t next_ms)
@@ -105,7 +104,7 @@ int reported_open(struct reported *reported, const char *state_dir, int first_in
 void reported_release(struct reported *reported)
 {
 	for (size_t i = 0; i < reported->len; i++)
-		free(reported->items[i].unsaved);
+		free(reported->items[i].text);
 	free(reported->items);
 	if (reported->dir_fd >= 0)
 		(void)close(reported->dir_fd); /* a directory */
@@ -121,25 +120,48 @@ struct reported_item *reported_find(struct reported *reported, const struct fenc
 	return NULL;
 }
 
-int reported_add(struct reported *reported, const struct fencing_token *token, const char *text, size_t len,
-				 int64_t now_ms, struct error *err)
+void reported_add(struct reported *reported, const struct fencing_token *token, const char *text, size_t len,
+				  int64_t until_ms)
 {
-	struct reported_item *item = add_item(reported, token, now_ms + reported->backoff.min_ms);
-	char name[64];
-	file_name(token, name, sizeof(name));
-	if (write_file_durably(reported->dir_fd, name, text, len, err) == 0)
-		return 0;
-	item->unsaved = xstrndup(text, len);
-	return -1;
+	struct reported_item *item = add_item(reported, token, until_ms);
+	item->text = xstrndup(text, len);
+	item->saving = true;
+}
+
+const struct reported_item *reported_saved(struct reported *reported, const char *lease_id, bool saved, int64_t now_ms)
+{
+	for (size_t i = 0; i < reported->len; i++) {
+		struct reported_item *item = &reported->items[i];
+		if (!str_equal(item->token.lease_id, lease_id))
+			continue;
+		if (saved) {
+			free(item->text);
+			item->text = NULL;
+		}
+		if (item->saving)
+			item->next_ms = now_ms;
+		item->saving = false;
+		return item;
+	}
+	return NULL;
+}
+
+bool reported_saving(const struct reported *reported)
+{
+	for (size_t i = 0; i < reported->len; i++) {
+		if (reported->items[i].saving)
+			return true;
+	}
+	return false;
 }
 
 int reported_read(struct reported *reported, const struct reported_item *item, struct reported_text *ret_text,
 				  struct error *err)
 {
-	if (item->unsaved != NULL)
-		return parse(item->unsaved, strlen(item->unsaved), ret_text, err);
-	char name[64];
-	file_name(&item->token, name, sizeof(name));
+	if (item->text != NULL)
+		return parse(item->text, strlen(item->text), ret_text, err);
+	char name[REPORTED_NAME_SIZE];
+	reported_file_name(item->token.lease_id, name);
 	CLEANUP(buffer_release_p) struct buffer text;
 	buffer_init(&text, MAX_FILE_BYTES);
 	if (read_text(reported, name, &text, err) < 0)
@@ -149,10 +171,7 @@ int reported_read(struct reported *reported, const struct reported_item *item, s
 
 void reported_remove(struct reported *reported, struct reported_item *item)
 {
-	char name[64];
-	file_name(&item->token, name, sizeof(name));
-	(void)unlinkat(reported->dir_fd, name, 0); /* ENOENT: it was never saved */
-	free(item->unsaved);
+	free(item->text);
 	size_t index = (size_t)(item - reported->items);
 	reported->len--;
 	memmove(item, item + 1, (reported->len - index) * sizeof(*item));
@@ -181,6 +200,9 @@ struct reported_item *reported_due(struct reported *reported, int64_t now_ms)
 		struct reported_item *item = &reported->items[i];
 		if (now_ms < item->next_ms)
 			continue;
+		if (item->saving)
+			log_error("the disk hangs: a result is sent before it is kept", "build_id", item->token.build_id, NULL);
+		item->saving = false;
 		item->next_ms = now_ms + backoff_next(&item->backoff);
 		return item;
 	}

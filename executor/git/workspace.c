@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "executor/git/skeleton.h"
 #include "executor/remove_tree.h"
+#include "executor/trash.h"
 
 #define REMOVE_TIMEOUT_MS 30000
 
@@ -76,6 +77,7 @@ int workspace_make(const char *state_dir, const char *lease_id, const char *user
 	workspace.git_dir = xasprintf("%s/kiln.git", workspace.root);
 	workspace.agent_config = make_agent_config(user_name, user_email);
 	CLEANUP(free_p) char *ahead = ahead_path(state_dir);
+	trash_move(state_dir, "work", lease_id);
 	if (rename(ahead, workspace.root) < 0 && make_all(workspace.root, workspace.agent_config, err) < 0) {
 		workspace_release(&workspace);
 		return -1;

@@ -31,7 +31,8 @@ struct workspace {
  * build's start a fraction of a millisecond. `user_name` and `user_email` are what the agent's own commits are signed
  * with. A failure leaves nothing, and workspace_make does all of it. */
 void workspace_make_ahead(const char *state_dir, const char *user_name, const char *user_email);
-/* Makes the directories, from what was made ahead when that is there. */
+/* Makes the directories, from what was made ahead when that is there. What an earlier process of the same lease has
+ * left in their place goes to the trash. */
 int workspace_make(const char *state_dir, const char *lease_id, const char *user_name, const char *user_email,
 				   struct workspace *ret_workspace, struct error *err) MUST_CHECK;
 /* Opens kiln.git, borrowing from the mirror. Again after the mirror was replaced: files/ and kiln.git are made anew. */

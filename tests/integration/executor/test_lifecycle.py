@@ -9,12 +9,14 @@ import time
 
 import pytest
 
+from databases import BIN
 from executing import waiting
 from kiln_testing.relay import KafkaRelay
 from kiln_testing.services import cpu_seconds
 from kiln_testing.waiting import stays, wait_for
 
 SLEEP = "cat >/dev/null; echo up; setsid sleep 1000 & sleep 1000"
+HANGING_DISK = BIN / "kiln-test-hanging-disk.so"
 MAKE = "cat >/dev/null; echo made >made.txt"
 
 
@@ -309,6 +311,30 @@ def test_agents_are_killed_when_kafka_is_away_for_too_long_and_all_is_told_when_
     assert finished["result"]["error"]["class"] == "worker_lost" and finished["retryable"]
     wait_for(lambda: executor.missing() == {}, "it to be ready again")
     works_again(executor, agents, site)
+
+
+@pytest.mark.skipif(not HANGING_DISK.exists(), reason="under a sanitizer nothing else is preloaded")
+def test_a_disk_that_hangs_stops_neither_heartbeats_nor_the_dead_man_rule_nor_a_drain(own_executor, agents, site, place, infra):
+    hangs = place / "hangs"
+    executor = own_executor(LD_PRELOAD=str(HANGING_DISK), KILN_TEST_DISK_HANGS=str(hangs), KILN_LEASE_DEAD_MAN_MS="3000")
+    ends = executor.attempt(site.repository(), agents.write(waiting(place, "echo x >x"))).assign()
+    ends.phase("agent")
+    runs_on = running(executor, agents, site)
+    hangs.touch()
+    (place / "go").touch()
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [ends.token], "a result that waits for the disk")
+    assert executor.next_heartbeat(3)["held"] == [runs_on.token]
+    assert ends.finished()["published"]  # a disk that takes longer than that fails
+    assert f"results/{ends.token['lease_id']}.json" not in executor.leftovers()
+    with infra.frozen("KAFKA"):
+        wait_for(lambda: not runs_on.processes(), "the agents to be killed")
+    assert error_class(runs_on.finished()) == "worker_lost"
+    for attempt in (ends, runs_on):
+        attempt.release()
+    executor.process.send_signal(signal.SIGTERM)
+    assert executor.process.wait(60) == 0
+    executor.service.wait(type="worker.bye", **executor.addressee())
+    hangs.unlink()
 
 
 def test_a_result_that_waits_for_kafka_is_queued_once(own_executor, agents, site, infra):

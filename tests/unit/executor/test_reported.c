@@ -20,6 +20,29 @@ static int begin(void **state)
 	return 0;
 }
 
+#define NOBODY_SAVES_MS INT64_C(20000)
+
+/* What state_writer.h does. */
+static void save(void)
+{
+	folder_write("results/" LEASE ".json", TEXT);
+}
+
+static struct reported_item *added(struct reported *reported, int64_t now_ms)
+{
+	reported_add(reported, &token, TEXT, strlen(TEXT), now_ms + NOBODY_SAVES_MS);
+	return reported_find(reported, &token);
+}
+
+/* And sent. */
+static struct reported_item *saved(struct reported *reported, int64_t now_ms)
+{
+	(void)added(reported, now_ms);
+	save();
+	assert_non_null(reported_saved(reported, LEASE, true, now_ms));
+	return reported_due(reported, now_ms);
+}
+
 static struct reported opened(void)
 {
 	struct reported reported;
@@ -32,7 +55,7 @@ TEST(a_result_outlives_the_daemon_and_is_due_at_once)
 {
 	struct reported reported = opened();
 	struct error err = ERROR_INIT;
-	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 5000, &err), 0);
+	assert_non_null(saved(&reported, 5000));
 	assert_null(reported_due(&reported, 5999)); /* it was just sent */
 	reported_release(&reported);
 
@@ -49,32 +72,64 @@ TEST(a_result_outlives_the_daemon_and_is_due_at_once)
 	reported_release(&reported);
 }
 
-TEST(a_removed_result_is_gone_for_good)
+TEST(a_removed_result_is_forgotten)
 {
 	struct reported reported = opened();
-	struct error err = ERROR_INIT;
-	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
-	reported_remove(&reported, reported_find(&reported, &token));
+	reported_remove(&reported, saved(&reported, 0));
 	assert_null(reported_find(&reported, &token));
+	assert_null(reported_saved(&reported, LEASE, true, 1));
 	reported_release(&reported);
-	reported = opened();
-	assert_int_equal(reported.len, 0);
+}
+
+TEST(a_result_is_not_due_before_it_is_saved)
+{
+	struct reported reported = opened();
+	struct reported_item *item = added(&reported, 5000);
+	assert_true(reported_saving(&reported));
+	assert_null(reported_due(&reported, 5000 + NOBODY_SAVES_MS - 1));
+	assert_ptr_equal(reported_saved(&reported, LEASE, true, 6000), item);
+	assert_false(reported_saving(&reported));
+	assert_int_equal(reported_due_ms(&reported), 6000);
+	assert_ptr_equal(reported_due(&reported, 6000), item);
+	reported_release(&reported);
+}
+
+static void assert_readable(struct reported *reported)
+{
+	struct reported_text text;
+	struct error err = ERROR_INIT;
+	assert_int_equal(reported_read(reported, reported_find(reported, &token), &text, &err), 0);
+	assert_string_equal(text.finished, "{\"x\":1}");
+	cJSON_Delete(text.tree);
+}
+
+TEST(a_result_that_a_disk_holds_up_for_too_long_is_due_without_it)
+{
+	struct reported reported = opened();
+	struct reported_item *item = added(&reported, 5000);
+	assert_int_equal(reported_due_ms(&reported), 5000 + NOBODY_SAVES_MS);
+	assert_ptr_equal(reported_due(&reported, 5000 + NOBODY_SAVES_MS), item);
+	assert_false(reported_saving(&reported));
+	assert_readable(&reported); /* there is no file */
+	int64_t next_ms = reported_due_ms(&reported);
+	save();
+	assert_ptr_equal(reported_saved(&reported, LEASE, true, 5001 + NOBODY_SAVES_MS), item);
+	assert_int_equal(reported_due_ms(&reported), next_ms); /* it has been sent */
+	assert_readable(&reported);
 	reported_release(&reported);
 }
 
 TEST(it_is_due_again_and_again_with_doubled_intervals)
 {
 	struct reported reported = opened();
-	struct error err = ERROR_INIT;
-	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
+	assert_non_null(saved(&reported, 0));
 	int64_t now_ms = 0, wait_ms = 1000;
 	for (int i = 0; i < 10; i++) {
 		assert_int_equal(reported_due_ms(&reported), now_ms + wait_ms);
 		now_ms += wait_ms;
 		assert_null(reported_due(&reported, now_ms - 1));
 		assert_non_null(reported_due(&reported, now_ms));
-		if (i > 0)
-			wait_ms = wait_ms * 2 > 60000 ? 60000 : wait_ms * 2;
+		wait_ms = wait_ms * 2 > 60000 ? 60000 : wait_ms * 2;
 	}
 	reported_release(&reported);
 }
@@ -100,9 +155,7 @@ TEST(what_an_earlier_daemon_left_is_not_acknowledged_before_it_was_sent_again)
 TEST(what_is_under_way_is_so_until_its_own_message_is_acknowledged)
 {
 	struct reported reported = opened();
-	struct error err = ERROR_INIT;
-	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), 0);
-	struct reported_item *item = reported_find(&reported, &token);
+	struct reported_item *item = saved(&reported, 0);
 	assert_string_equal(item->under_way, "");
 	reported_sent(item, "33333333-3333-4333-8333-333333333333");
 	reported_acknowledged(&reported, "44444444-4444-4444-8444-444444444444");
@@ -129,16 +182,11 @@ TEST(broken_and_unfinished_files_are_dropped)
 TEST(a_result_that_cannot_be_written_is_kept_in_memory)
 {
 	struct reported reported = opened();
-	struct error err = ERROR_INIT;
-	char path[256];
-	(void)snprintf(path, sizeof(path), "%s/results", folder);
-	assert_int_equal(rmdir(path), 0);
-	assert_int_equal(reported_add(&reported, &token, TEXT, strlen(TEXT), 0, &err), -1);
-	struct reported_text text;
-	assert_int_equal(reported_read(&reported, reported_find(&reported, &token), &text, &err), 0);
-	assert_string_equal(text.finished, "{\"x\":1}");
-	cJSON_Delete(text.tree);
-	reported_remove(&reported, reported_find(&reported, &token));
+	struct reported_item *item = added(&reported, 0);
+	assert_ptr_equal(reported_saved(&reported, LEASE, false, 10), item);
+	assert_ptr_equal(reported_due(&reported, 10), item);
+	assert_readable(&reported);
+	reported_remove(&reported, item);
 	reported_release(&reported);
 }
 
@@ -146,7 +194,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_result_outlives_the_daemon_and_is_due_at_once, begin, folder_remove),
-		cmocka_unit_test_setup_teardown(a_removed_result_is_gone_for_good, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_removed_result_is_forgotten, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_result_is_not_due_before_it_is_saved, begin, folder_remove),
+		cmocka_unit_test_setup_teardown(a_result_that_a_disk_holds_up_for_too_long_is_due_without_it, begin,
+										folder_remove),
 		cmocka_unit_test_setup_teardown(it_is_due_again_and_again_with_doubled_intervals, begin, folder_remove),
 		cmocka_unit_test_setup_teardown(what_an_earlier_daemon_left_is_not_acknowledged_before_it_was_sent_again, begin,
 										folder_remove),

@@ -49,6 +49,16 @@ TEST(what_was_made_ahead_is_used)
 	make_whole("two"); /* without one */
 }
 
+TEST(what_an_earlier_process_of_the_lease_has_left_gives_way)
+{
+	make_state();
+	folder_mkdir("trash");
+	make_whole("one");
+	folder_write("work/one/files/left", "");
+	make_whole("one");
+	assert_there("work/one/files/left", false);
+}
+
 TEST(what_could_not_be_made_ahead_as_a_whole_is_not_used)
 {
 	make_state();
@@ -66,6 +76,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_made_ahead_is_used, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(what_an_earlier_process_of_the_lease_has_left_gives_way, folder_make,
+										folder_remove),
 		cmocka_unit_test_setup_teardown(what_could_not_be_made_ahead_as_a_whole_is_not_used, folder_make,
 										folder_remove),
 	};
