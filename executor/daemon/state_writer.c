@@ -35,7 +35,7 @@ struct state_writer {
 	struct mailbox *mailbox;
 	struct janitor *janitor;
 	struct queue *jobs;
-	_Atomic size_t bytes; /* of the texts of `jobs`, and of the one at work */
+	_Atomic size_t taken, bytes; /* jobs, and bytes of their texts, with the one at work */
 	pthread_t thread;
 };
 
@@ -43,6 +43,14 @@ static void job_free(struct job *job)
 {
 	free(job->text);
 	free(job);
+}
+
+/* There is room for another one. */
+static void give_back(struct state_writer *writer, struct job *job)
+{
+	(void)atomic_fetch_sub(&writer->bytes, job->len); /* what it was is of no use */
+	(void)atomic_fetch_sub(&writer->taken, 1);        /* as above */
+	job_free(job);
 }
 
 /* ---- the thread */
@@ -115,8 +123,7 @@ static void *work(void *arg)
 		if (job == NULL)
 			continue;
 		work_on(writer, job);
-		(void)atomic_fetch_sub(&writer->bytes, job->len); /* there is room again */
-		job_free(job);
+		give_back(writer, job);
 	}
 }
 
@@ -146,11 +153,13 @@ bool state_writer_stop(struct state_writer *writer, int64_t deadline_ms)
 
 static bool give(struct state_writer *writer, struct job *job)
 {
-	(void)atomic_fetch_add(&writer->bytes, job->len); /* given back below, or when it is done */
-	if (atomic_load(&writer->bytes) <= STATE_WRITER_MAX_BYTES && queue_try_push(writer->jobs, job))
+	const size_t most =
+		job->kind == JOB_SAVE_RESULT ? STATE_WRITER_MAX_JOBS : STATE_WRITER_MAX_JOBS - STATE_WRITER_RESULTS_ONLY;
+	size_t bytes = atomic_fetch_add(&writer->bytes, job->len) + job->len;
+	size_t taken = atomic_fetch_add(&writer->taken, 1) + 1;
+	if (bytes <= STATE_WRITER_MAX_BYTES && taken <= most && queue_try_push(writer->jobs, job))
 		return true;
-	(void)atomic_fetch_sub(&writer->bytes, job->len); /* as above */
-	job_free(job);
+	give_back(writer, job);
 	return false;
 }
 
@@ -186,6 +195,5 @@ void state_writer_clear_spare(struct state_writer *writer, int pid)
 {
 	struct job *job = job_new(JOB_CLEAR_SPARE, "");
 	job->pid = pid;
-	if (!give(writer, job))
-		log_warn("the disk is far behind: a spare workspace stays", "pid", LOG_INT(pid), NULL);
+	(void)give(writer, job); /* most of those who ask are an attempt's orphans, which have none */
 }

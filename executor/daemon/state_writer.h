@@ -12,8 +12,10 @@
 #include "executor/daemon/janitor.h"
 #include "executor/daemon/mailbox.h"
 
-/* How much it may be behind: then it takes no more. */
+/* How much it may be behind: then it takes no more. A part of its places is for results only: of the rest an attempt's
+ * orphans may make very many at once. */
 #define STATE_WRITER_MAX_JOBS 1024
+#define STATE_WRITER_RESULTS_ONLY 512
 #define STATE_WRITER_MAX_BYTES ((size_t)64 * 1024 * 1024) /* of results */
 
 struct state_writer;

@@ -175,6 +175,8 @@ TEST(no_more_than_so_many_wait)
 	wait_hanging();
 	for (size_t i = 0; i < STATE_WRITER_MAX_JOBS; i++)
 		state_writer_clear_spare(writer, 7);
+	for (size_t i = 0; i < STATE_WRITER_RESULTS_ONLY; i++)
+		assert_true(state_writer_save_result(writer, LEASE, "{}", 2));
 	assert_false(state_writer_save_result(writer, LEASE, "{}", 2));
 	/* Told to the log. */
 	state_writer_remove_result(writer, LEASE);
