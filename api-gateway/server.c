@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/thread.h"
 #include "common/http/chunks.h"
+#include "common/http/steady_timeouts.h"
 #include "common/json/json_pool.h"
 
 #define BACKLOG 4096
@@ -173,7 +174,7 @@ static void *run_loop(void *arg)
 	init_loop(loop);
 	(void)pthread_barrier_wait(&loop->server->started); /* one of them gets another value, that is all */
 	for (;;) {
-		(void)h2o_evloop_run(loop->ctx.loop, loop->draining ? DRAIN_STEP_MS : INT32_MAX); /* EINTR is fine */
+		(void)h2o_evloop_run(loop->ctx.loop, loop->draining ? DRAIN_STEP_MS : STEADY_TURN_MAX_MS); /* EINTR is fine */
 		if (loop->draining)
 			connections_close_idle(loop);
 		if (loop->draining && (loop->connections.len == 0 || clock_boot_ms() >= loop->drain_until_ms))
@@ -241,6 +242,7 @@ int server_start(struct gateway *gateway, struct server **ret_server, struct err
 	struct server *server = xcalloc(1, sizeof(*server));
 	server->gateway = gateway;
 	CHECK(chunks_in_place());
+	CHECK(steady_timeouts_in_place());
 	if (open_listener(server, config->listen, err) < 0) {
 		free(server);
 		return -1;

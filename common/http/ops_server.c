@@ -16,6 +16,7 @@
 #include "common/base/signals.h"
 #include "common/base/str.h"
 #include "common/base/thread.h"
+#include "common/http/steady_timeouts.h"
 #include "common/json/json.h"
 
 #define MAX_CONNECTIONS 32
@@ -219,7 +220,7 @@ static void *ops_thread(void *ctx)
 	(void)ctx;
 	h2o_socket_read_start(ops.listener, on_accept);
 	while (!atomic_load(&ops.stopping))
-		h2o_evloop_run(ops.context.loop, INT32_MAX);
+		h2o_evloop_run(ops.context.loop, STEADY_TURN_MAX_MS);
 	h2o_timeout_unlink(&ops.pause);
 	h2o_socket_read_stop(ops.listener);
 	h2o_socket_close(ops.listener);
@@ -264,6 +265,7 @@ int ops_server_start(const char *address, int64_t port, const struct ops_check *
 	int fd;
 
 	CHECK(!ops.started);
+	CHECK(steady_timeouts_in_place());
 	if (open_listener(address, port, &fd, err) < 0)
 		return -1;
 	set_up(fd, checks, count);
