@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "api-gateway/config.h"
+#include "api-gateway/requests/send_limits.h"
 #include "api-gateway/requests/wait_limit.h"
 #include "common/base/list.h"
 #include "common/http/address_guard.h"
@@ -65,7 +66,7 @@ struct gateway {
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;
-	struct wait_limit sends;   /* of workers, for Kafka (record_send.h) */
+	struct send_limits sends;  /* of workers, for Kafka (record_send.h) */
 	struct wait_limit proofs;  /* as well, for a proof (build_lookup.h) */
 	struct wait_limit applied; /* as well, for all requests to be applied (build_lookup.h) */
 	struct build_reads *build_reads;

@@ -53,7 +53,7 @@ static void deadline_passed(h2o_timeout_entry_t *entry)
 static void kafka_deadline_passed(h2o_timeout_entry_t *entry)
 {
 	struct request *request = CONTAINER_OF(entry, struct request, deadline);
-	if (wait_limit_stays_away(&request->gateway->sends, clock_boot_ms()))
+	if (send_limits_stay_away(&request->gateway->sends, atomic_load(&request->sends_to), clock_boot_ms()))
 		give_up(request, true);
 	else
 		request_set_deadline(request, &request->loop->rest_timeout, deadline_passed);
@@ -75,6 +75,7 @@ void request_lend(struct request *request)
 	request_ref(request);
 	request->lent = true;
 	atomic_store(&request->stage, STAGE_WAITING);
+	atomic_store(&request->sends_to, NULL);
 	if (!h2o_timeout_is_linked(&request->deadline))
 		set_deadline(request);
 }

@@ -15,14 +15,16 @@ static enum wait_end end_of(int rc, enum error_kind kind)
 int record_send(struct request *request, const struct kafka_message *message, struct kafka_delivery *ret_place,
 				struct error *err)
 {
-	struct wait_limit *limit = &request->gateway->sends;
+	struct send_limits *limits = &request->gateway->sends;
+	struct send_wait wait;
 	int64_t now_ms = clock_boot_ms();
-	if (!wait_limit_enter(limit, now_ms))
+	if (!send_limits_enter(limits, message->topic, message->key, message->key_len, now_ms, &wait))
 		return error_set(err, ERR_UNAVAILABLE, "Kafka does not answer");
+	atomic_store(&request->sends_to, wait.partition);
 	int rc = lend_take_effect(request, err);
 	if (rc == 0)
 		rc = kafka_produce_wait_place(request->gateway->producer, message, now_ms + WAIT_MS, ret_place, err);
-	wait_limit_leave(limit, end_of(rc, err->kind), clock_boot_ms());
+	send_limits_leave(limits, &wait, end_of(rc, err->kind), clock_boot_ms());
 	if (rc < 0 && err->kind == ERR_TIMEOUT)
 		err->kind = ERR_UNKNOWN;
 	return rc;

@@ -88,10 +88,11 @@ struct request {
 	struct stream_plan *plan;          /* the answer is a stream (streams.h); NULL: it is `answer` */
 	struct download *download;         /* its body is a file (downloads.h); NULL: it is the answer's own */
 
-	int64_t started_us;            /* clock_boot_us */
-	char build_id[UUID_TEXT_SIZE]; /* for the log, and of a build that is being accepted; "" */
-	bool lent;                     /* loop: another thread has it (lend.h), which may write build_id */
-	_Atomic enum stage stage;      /* while it is lent */
+	int64_t started_us;                    /* clock_boot_us */
+	char build_id[UUID_TEXT_SIZE];         /* for the log, and of a build that is being accepted; "" */
+	bool lent;                             /* loop: another thread has it (lend.h), which may write build_id */
+	_Atomic enum stage stage;              /* while it is lent */
+	_Atomic(struct wait_limit *) sends_to; /* as well: where its record goes (send_limits.h); NULL: not known yet */
 
 	void (*again)(struct request *request); /* request_again; dispatch.c */
 
