@@ -43,20 +43,16 @@ static int check_size(const struct stream_read *read, struct error *err)
 static int read_events(struct stream_read *read, struct pg_conn *conn, struct error *err)
 {
 	CLEANUP(pg_result_p) PGresult *rows = NULL;
-	const char *params[] = {read->key, LOG_INT(read->after), LOG_INT(PAGE_EVENTS)};
+	const char *params[] = {read->key, LOG_INT(read->after), LOG_INT(PAGE_EVENTS + 1), LOG_INT(STREAM_PAGE_BYTES)};
 	if (pg_query(conn, &sql_stream_events, params, ARRAY_LEN(params), &rows, err) < 0)
 		return -1;
 	int count = PQntuples(rows);
-	for (int row = 0; row < count && pg_text(rows, row, "body") != NULL; row++) {
-		if (read->bytes.len >= STREAM_PAGE_BYTES) {
-			read->more = true;
-			break;
-		}
+	for (int row = 0; row < count && row < PAGE_EVENTS && pg_text(rows, row, "body") != NULL; row++) {
 		const char *body = pg_text(rows, row, "body");
 		sse_event(&read->bytes, pg_text(rows, row, "sequence"), pg_text(rows, row, "type"), body, strlen(body));
 		read->last = pg_int(rows, row, "sequence", 0);
+		read->more = pg_bool(rows, row, "more");
 	}
-	read->more = read->more || count == PAGE_EVENTS;
 	read->build_ended = count > 0 && is_ended(pg_text(rows, 0, "status"));
 	read->complete = read->build_ended && !read->more;
 	return check_size(read, err);

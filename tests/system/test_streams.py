@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import hashlib
+import json
 import uuid
 
 import pytest
@@ -14,6 +15,8 @@ from kiln_testing.streams import EventStream, lines
 from kiln_testing.waiting import wait_for
 
 SLOW = "for n in 1 2 3 4 5 6; do echo line $n; sleep 0.1; done"
+LARGE = {f"key {n}": "x" * 4000 for n in range(15)}  # of each event
+PAGE_BYTES = 256 << 10  # STREAM_PAGE_BYTES
 TERMINAL = ("build.completed", "build.failed", "build.cancelled")
 
 
@@ -91,9 +94,10 @@ def test_the_last_id_goes_before_the_query(kiln):
 
 def test_of_an_ended_build_comes_the_rest_then_204(kiln):
     project, _ = kiln.seeded()
-    task = kiln.run(project, "echo hello")
+    task = kiln.run(project, "echo hello", metadata=LARGE)
     kiln.wait_end(task)
     expected = trail_keys(kiln, task)
+    assert len(expected) * len(json.dumps(LARGE)) > PAGE_BYTES
     for after in range(len(expected)):
         with EventStream(kiln.api, f"/builds/{task}/events", last_id=after) as stream:
             assert keys(stream.wait_end()) == expected[after:]

@@ -179,6 +179,7 @@ LISTS = {
     "build-list-filtered": ((*filtered(), KINDS), len("{}")),
     "build-list-walk": ((*filtered(status="failed"), WALK), len("{}")),
     "build-events": (("0198c1de-0000-7000-8000-000000000001", 0, LIMIT), 4096),
+    "stream-events": (("0198c1de-0000-7000-8000-000000000001", 0, LIMIT), 4096),
     "template-list": ((None, LIMIT), len('{"k": ""}') + 4096),
     "project-list": ((None, None, None, LIMIT), len('{"description": ""}') + 4096),
     "project-list, as stored": (("2026-01-01T00:00:31Z", ZERO, None, LIMIT), 4096 + 64),  # about
@@ -201,7 +202,7 @@ def test_the_last_row_of_a_list_says_that_none_follows(session, name):
     assert [row[-1] for row in rows] == [True] * (len(rows) - 1) + [False]
 
 
-@pytest.mark.parametrize("name", ["project-list", "build-events"])
+@pytest.mark.parametrize("name", ["project-list", "build-events", "stream-events"])
 def test_a_page_that_ends_early_reads_no_more_than_a_page_has(session, name):
     parameters, _ = LISTS[name]
     _, plan = run(session, name, *parameters, 1)
