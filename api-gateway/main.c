@@ -11,7 +11,6 @@
 #include "api-gateway/builds/own_records.h"
 #include "api-gateway/http/problem.h"
 #include "api-gateway/callers/rate_limit.h"
-#include "api-gateway/builds/read_barrier.h"
 #include "api-gateway/builds/recent_builds.h"
 #include "api-gateway/routes.h"
 #include "api-gateway/server.h"
@@ -30,6 +29,7 @@
 #include "common/http/address_list.h"
 #include "common/http/ops_server.h"
 #include "common/json/json_pool.h"
+#include "common/kafka/read_barrier.h"
 #include "common/kafka/topics.h"
 #include "kiln_schemas.h"
 
@@ -123,7 +123,7 @@ static int start_parts(struct error *err)
 										 .waiting_bytes = MAX_WAITING_BYTES,
 										 .waiting_ms = ACCEPT_DEADLINE_MS};
 	gateway.bursts = bursts_new(gateway.producer, &limits);
-	gateway.barriers = read_barriers_new(gateway.producer);
+	gateway.barriers = read_barriers_new(gateway.producer, TOPIC_BUILD_REQUESTS, GATEWAY_SOURCE);
 	if (caches_start(&gateway, &gateway.caches, err) < 0 ||
 		key_lookups_start(&gateway, &gateway.key_lookups, err) < 0 || tail_start(&gateway, kafka(), err) < 0)
 		return -1;

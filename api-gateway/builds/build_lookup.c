@@ -1,12 +1,12 @@
 #include "api-gateway/builds/build_lookup.h"
 
 #include "api-gateway/callers/caches.h"
-#include "api-gateway/builds/read_barrier.h"
 #include "api-gateway/builds/recent_builds.h"
 #include "api-gateway/builds/tail.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "common/kafka/read_barrier.h"
 #include "common/kafka/topics.h"
 #include "kiln_gateway_sql.h"
 

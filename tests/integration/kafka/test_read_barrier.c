@@ -1,11 +1,11 @@
-/* Ends of request partitions by records of our own, on a real Kafka. Each test has a partition of its own. */
+/* Ends of partitions by records of our own, on a real Kafka. Each test has a partition of its own. */
 #include "services.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include "api-gateway/builds/read_barrier.h"
+#include "common/kafka/read_barrier.h"
 #include "common/base/ids.h"
 #include "common/kafka/topics.h"
 
@@ -18,6 +18,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	test_topic(TOPIC_BUILD_REQUESTS, 12, NULL);
+	test_topic(TOPIC_BUILD_RESULTS, 12, NULL);
 	producer = test_producer();
 	return 0;
 }
@@ -59,7 +60,7 @@ static void *ask_again_and_again(void *arg)
 static void what_was_acknowledged_before_lies_below(void **state)
 {
 	(void)state;
-	struct read_barriers *barriers = read_barriers_new(producer);
+	struct read_barriers *barriers = read_barriers_new(producer, TOPIC_BUILD_REQUESTS, "/kiln/test");
 	static _Atomic bool stop; /* a failed assertion leaves the threads behind */
 	static struct asker askers[3];
 	for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
@@ -90,7 +91,7 @@ static void who_asks_together_shares_records(void **state)
 	(void)state;
 	struct asker askers[ASKERS];
 	pthread_barrier_t all;
-	struct read_barriers *barriers = read_barriers_new(producer);
+	struct read_barriers *barriers = read_barriers_new(producer, TOPIC_BUILD_REQUESTS, "/kiln/test");
 	int64_t before = ask(barriers, 4);
 	assert_int_equal(pthread_barrier_init(&all, NULL, ASKERS), 0);
 	for (int i = 0; i < ASKERS; i++) {
@@ -109,7 +110,7 @@ static void who_asks_together_shares_records(void **state)
 static void records_are_apart(void **state)
 {
 	(void)state;
-	struct read_barriers *barriers = read_barriers_new(producer);
+	struct read_barriers *barriers = read_barriers_new(producer, TOPIC_BUILD_REQUESTS, "/kiln/test");
 	int64_t began_ms = test_now_ms();
 	for (int i = 0; i < 5; i++)
 		assert_true(ask(barriers, 7) >= 0);
@@ -120,9 +121,10 @@ static void records_are_apart(void **state)
 static void see(void *ctx, const rd_kafka_message_t *message)
 {
 	int *seen = ctx;
-	if (strcmp(test_header(message, "ce_type"), "read.barrier") != 0)
+	if (strcmp(test_header(message, "ce_source"), "/kiln/test") != 0)
 		return;
 	(*seen)++;
+	assert_string_equal(test_header(message, "ce_type"), "read.barrier");
 	assert_int_equal(message->key_len, 0);
 	assert_int_equal(message->len, strlen("{\"partition\":5}"));
 	assert_memory_equal(message->payload, "{\"partition\":5}", message->len);
@@ -133,9 +135,9 @@ static void its_record_says_what_it_is(void **state)
 {
 	(void)state;
 	int seen = 0;
-	struct read_barriers *barriers = read_barriers_new(producer);
+	struct read_barriers *barriers = read_barriers_new(producer, TOPIC_BUILD_RESULTS, "/kiln/test");
 	assert_true(ask(barriers, 5) >= 0);
-	test_read_partition(TOPIC_BUILD_REQUESTS, 5, see, &seen);
+	test_read_partition(TOPIC_BUILD_RESULTS, 5, see, &seen);
 	assert_true(seen >= 1);
 	read_barriers_free(barriers);
 }
@@ -150,9 +152,10 @@ static void nothing_is_known_when_nobody_acknowledges(void **state)
 	struct kafka_producer *alone;
 	struct error err = ERROR_INIT;
 	assert_ok(kafka_producer_new(&settings, &options, &alone, &err), err);
-	struct read_barriers *barriers = read_barriers_new(alone);
+	struct read_barriers *barriers = read_barriers_new(alone, TOPIC_BUILD_REQUESTS, "/kiln/test");
 	int64_t end;
 	struct read_barrier first = read_barrier_ask(barriers, 6), second = read_barrier_ask(barriers, 6);
+	assert_int_equal(read_barrier_wait(barriers, &first, 0, &end, &err), 0);
 	assert_int_equal(read_barrier_wait(barriers, &first, test_now_ms() + 50, &end, &err), 0);
 	/* The one under way ends, and with it the wait of who has asked after it: that one fails as well. */
 	assert_int_equal(read_barrier_wait(barriers, &second, test_now_ms() + WAIT_MS, &end, &err), -1);

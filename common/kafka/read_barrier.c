@@ -1,11 +1,10 @@
-#include "api-gateway/builds/read_barrier.h"
+#include "common/kafka/read_barrier.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api-gateway/gateway.h"
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/cond.h"
@@ -15,8 +14,8 @@
 #include "common/kafka/topics.h"
 
 static struct metric sent_total = {.kind = METRIC_COUNTER,
-								   .name = "kiln_gateway_read_barriers_total",
-								   .help = "Records that were written to learn the end of a request partition."};
+								   .name = "kiln_kafka_read_barriers_total",
+								   .help = "Records that were written to learn the end of a partition."};
 
 /* A partition. Its records are numbered from 1, in the order in which they are sent: the ticket of who asks is the
  * number of the next one. */
@@ -35,6 +34,8 @@ struct line {
 
 struct read_barriers {
 	struct kafka_producer *producer;
+	const struct topic *topic;
+	const char *source;
 	int32_t len;
 	struct line lines[];
 };
@@ -44,11 +45,15 @@ static void register_metric(void)
 	metric_register(&sent_total);
 }
 
-struct read_barriers *read_barriers_new(struct kafka_producer *producer)
+struct read_barriers *read_barriers_new(struct kafka_producer *producer, const char *topic, const char *source)
 {
-	int32_t len = topic_find(TOPIC_BUILD_REQUESTS)->partitions;
+	const struct topic *known = topic_find(topic);
+	CHECK(known != NULL);
+	int32_t len = known->partitions;
 	struct read_barriers *barriers = xcalloc(1, sizeof(*barriers) + (size_t)len * sizeof(barriers->lines[0]));
 	barriers->producer = producer;
+	barriers->topic = known;
+	barriers->source = source;
 	barriers->len = len;
 	for (int32_t i = 0; i < len; i++) {
 		struct line *line = &barriers->lines[i];
@@ -93,9 +98,9 @@ static int send_one(struct read_barriers *barriers, struct line *line, struct er
 	int32_t partition = (int32_t)(line - barriers->lines);
 	uuid_v4(id);
 	int len = snprintf(data, sizeof(data), "{\"partition\":%d}", partition);
-	const struct cloudevent event = {.id = id, .type = "read.barrier", .source = GATEWAY_SOURCE};
+	const struct cloudevent event = {.id = id, .type = "read.barrier", .source = barriers->source};
 	const struct kafka_message message = {
-		.topic = TOPIC_BUILD_REQUESTS, .partition = partition, .data = data, .data_len = (size_t)len, .event = &event};
+		.topic = barriers->topic->name, .partition = partition, .data = data, .data_len = (size_t)len, .event = &event};
 	line->op = (struct kafka_op){.done = delivered, .ctx = line};
 	if (kafka_produce_op(barriers->producer, &message, &line->op, err) < 0)
 		return -1;
@@ -150,7 +155,7 @@ int read_barrier_wait(struct read_barriers *barriers, const struct read_barrier 
 	if (rc > 0 && line->acked >= barrier->ticket) /* a later one's end is as good */
 		*ret_end = line->end;
 	else if (rc > 0)
-		rc = error_set(err, line->outcome, "kafka: %s: %s", TOPIC_BUILD_REQUESTS, line->reason);
+		rc = error_set(err, line->outcome, "kafka: %s: %s", barriers->topic->name, line->reason);
 	mutex_unlock(&line->lock);
 	return rc;
 }
