@@ -3,11 +3,28 @@
 #include <string.h>
 
 #include "build-service/service.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
 static const char *const topics[BARRIER_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
+
+#define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
+#define PAUSE_MAX_MS 30000
+
+void partition_ends_init(struct partition_ends *ends, struct kafka_producer *producer)
+{
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++)
+		ends->of[topic] = read_barriers_new(producer, topics[topic], SERVICE_SOURCE);
+}
+
+void partition_ends_release(struct partition_ends *ends)
+{
+	for (int topic = 0; topic < BARRIER_TOPICS; topic++)
+		read_barriers_free(ends->of[topic]);
+}
 
 static bool has(const struct partitions *partitions, int topic, int partition)
 {
@@ -32,9 +49,15 @@ void partitions_add_all(struct partitions *partitions, enum barrier_topic topic)
 		put(partitions, (int)topic, partition);
 }
 
+void barrier_init(struct barrier *barrier, const struct partition_ends *ends)
+{
+	*barrier = (struct barrier){.ends = ends};
+}
+
 void barrier_clear(struct barrier *barrier)
 {
-	barrier->wanted = barrier->passed = barrier->unknown = (struct partitions){{0}};
+	barrier->wanted = barrier->known = barrier->passed = barrier->unknown = (struct partitions){{0}};
+	barrier->timed_out = false;
 }
 
 void barrier_want(struct barrier *barrier, const struct partitions *partitions)
@@ -67,67 +90,61 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 	return 0;
 }
 
-/* A fetch under way may keep each question waiting for half a second: one by one, a worker with many attempts would
- * take seconds, on the thread that applies everything. Those that answered the last time are asked for together; when
- * one of them does not, each is asked for itself. */
-static struct partitions read_together(struct barrier *barrier, struct inbox *inbox)
+/* A record of its own for each, but for those of which one has failed a while ago. */
+static void ask(struct barrier *barrier, int topic, int partition, int64_t applied)
 {
-	enum { ALL = BARRIER_TOPICS * BARRIER_PARTITIONS };
-	struct kafka_position positions[ALL];
-	int64_t ends[ALL];
-	size_t len = 0;
-	struct partitions told = {{0}};
-	for (int place = 0; place < ALL; place++) {
-		int topic = place / BARRIER_PARTITIONS, partition = place % BARRIER_PARTITIONS;
-		if (has(&barrier->wanted, topic, partition) && barrier->end[topic][partition].pause_ms == 0)
-			positions[len++] = (struct kafka_position){.topic = topics[topic], .partition = partition};
+	struct barrier_end *end = &barrier->end[topic][partition];
+	if (clock_boot_ms() < end->not_before_ms) {
+		put(&barrier->unknown, topic, partition);
+		return;
 	}
-	struct error ignored = ERROR_INIT;
-	if (len < 2 || inbox_end_offsets(inbox, positions, len, END_OFFSET_ASK_MS, ends, &ignored) < 0)
-		return told;
-	for (size_t i = 0; i < len; i++) {
-		int topic = topic_index(positions[i].topic);
-		barrier->end[topic][positions[i].partition].value = ends[i];
-		put(&told, topic, positions[i].partition);
-	}
-	return told;
+	end->asked = read_barrier_ask(barrier->ends->of[topic], partition);
+	end->applied = applied;
 }
 
-/* From where the last look gave up, so that each has its turn however many do not answer. */
-static void read_ends(struct barrier *barrier, struct inbox *inbox)
-{
-	const struct partitions told = read_together(barrier, inbox);
-	struct end_offset_look look = {0};
-	int first = barrier->ask_first;
-	for (int i = 0; i < BARRIER_TOPICS * BARRIER_PARTITIONS; i++) {
-		int place = (first + i) % (BARRIER_TOPICS * BARRIER_PARTITIONS);
-		int topic = place / BARRIER_PARTITIONS, partition = place % BARRIER_PARTITIONS;
-		if (!has(&barrier->wanted, topic, partition) || has(&told, topic, partition))
-			continue;
-		bool had_given_up = end_offset_gave_up(&look);
-		if (!end_offset_ask(&barrier->end[topic][partition], &look, inbox, topics[topic], partition))
-			put(&barrier->unknown, topic, partition);
-		if (!had_given_up && end_offset_gave_up(&look))
-			barrier->ask_first = place + 1;
-	}
-}
-
-int barrier_set(struct barrier *barrier, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+int barrier_set(struct barrier *barrier, struct pg_conn *conn, struct error *err)
 {
 	int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS] = {{0}};
 	if (read_stored(stored, conn, err) < 0)
 		return -1;
-	read_ends(barrier, inbox);
 	barrier->over_ms = clock_boot_ms() + BARRIER_WAIT_MS;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			/* Read before it: the log has lost its end. What is in it now has not been applied, whatever its offsets. */
-			if (has(&barrier->wanted, topic, partition) &&
-				stored[topic][partition] > barrier->end[topic][partition].value)
-				put(&barrier->unknown, topic, partition);
+			if (has(&barrier->wanted, topic, partition))
+				ask(barrier, topic, partition, stored[topic][partition]);
 		}
 	}
 	return 0;
+}
+
+static void give_up(struct barrier *barrier, int topic, int partition, const char *reason)
+{
+	struct barrier_end *end = &barrier->end[topic][partition];
+	struct backoff backoff = {.min_ms = PAUSE_MIN_MS, .max_ms = PAUSE_MAX_MS, .now_ms = end->pause_ms};
+	end->pause_ms = backoff_next(&backoff);
+	end->not_before_ms = clock_boot_ms() + end->pause_ms;
+	put(&barrier->unknown, topic, partition);
+	log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition), "error",
+			 reason, NULL);
+}
+
+/* Whether its record is acknowledged now. */
+static void look_for_end(struct barrier *barrier, int topic, int partition)
+{
+	struct barrier_end *end = &barrier->end[topic][partition];
+	struct error err = ERROR_INIT;
+	int rc = read_barrier_wait(barrier->ends->of[topic], &end->asked, 0, &end->value, &err);
+	if (rc < 0) {
+		give_up(barrier, topic, partition, err.message);
+	} else if (rc == 0 && barrier->timed_out) {
+		give_up(barrier, topic, partition, "nobody has acknowledged the record that was to tell it");
+	} else if (rc > 0 && end->applied > end->value) {
+		/* What is in it now has not been applied, whatever its offsets. */
+		give_up(barrier, topic, partition, "the log has lost its end");
+	} else if (rc > 0) {
+		end->pause_ms = 0;
+		put(&barrier->known, topic, partition);
+	}
 }
 
 int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *err)
@@ -136,9 +153,14 @@ int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *er
 	memset(stored, -1, sizeof(stored)); /* without a row: nothing is */
 	if (read_stored(stored, conn, err) < 0)
 		return -1;
+	barrier->timed_out = clock_boot_ms() >= barrier->over_ms;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++) {
 		for (int partition = 0; partition < BARRIER_PARTITIONS; partition++) {
-			if (has(&barrier->wanted, topic, partition) && !has(&barrier->unknown, topic, partition) &&
+			if (!has(&barrier->wanted, topic, partition) || has(&barrier->unknown, topic, partition))
+				continue;
+			if (!has(&barrier->known, topic, partition))
+				look_for_end(barrier, topic, partition);
+			if (has(&barrier->known, topic, partition) &&
 				stored[topic][partition] >= barrier->end[topic][partition].value)
 				put(&barrier->passed, topic, partition);
 		}
@@ -160,5 +182,5 @@ bool barrier_is_over(const struct barrier *barrier)
 	bool waits = false;
 	for (int topic = 0; topic < BARRIER_TOPICS; topic++)
 		waits |= (barrier->wanted.of[topic] & ~barrier->passed.of[topic] & ~barrier->unknown.of[topic]) != 0;
-	return !waits || clock_boot_ms() >= barrier->over_ms;
+	return !waits || barrier->timed_out;
 }

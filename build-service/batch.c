@@ -214,10 +214,11 @@ bool batch_may_be_optimistic(const struct batch *batch, const struct inbox_recor
 	size_t builds = 0;
 	for (size_t i = 0; i < count; i++) {
 		const char *type = records[i]->event.type;
-		bool is_build = strcmp(type, "build.requested") == 0;
-		if (strcmp(records[i]->topic, TOPIC_BUILD_REQUESTS) != 0 || (!is_build && strcmp(type, "read.barrier") != 0))
+		if (strcmp(type, "read.barrier") == 0)
+			continue;
+		if (strcmp(records[i]->topic, TOPIC_BUILD_REQUESTS) != 0 || strcmp(type, "build.requested") != 0)
 			return false;
-		builds += is_build;
+		builds++;
 	}
 	return direct_has_room(&batch->direct, builds);
 }

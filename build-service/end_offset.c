@@ -6,6 +6,7 @@
 
 #define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
 #define PAUSE_MAX_MS 30000
+#define ASK_MS 1000      /* more than a fetch under way keeps the connection for */
 #define UNANSWERED_MAX 2 /* then Kafka is away, or as good as */
 
 bool end_offset_gave_up(const struct end_offset_look *look)
@@ -18,9 +19,8 @@ bool end_offset_ask(struct end_offset *end, struct end_offset_look *look, struct
 {
 	if (end_offset_gave_up(look) || clock_boot_ms() < end->not_before_ms)
 		return false;
-	const struct kafka_position position = {.topic = topic, .partition = partition};
 	struct error err = ERROR_INIT;
-	if (inbox_end_offsets(inbox, &position, 1, END_OFFSET_ASK_MS, &end->value, &err) == 0) {
+	if (inbox_end_offset(inbox, topic, partition, ASK_MS, &end->value, &err) == 0) {
 		end->pause_ms = 0;
 		return true;
 	}

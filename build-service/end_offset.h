@@ -1,5 +1,5 @@
 /*
- * Where a partition ends now. Kafka may not tell (there is no leader), and each question keeps its thread for up to a
+ * Where a partition ends now, by its leader's word: what must not miss a record asks barrier.h. Kafka may not tell (there is no leader), and each question keeps its thread for up to a
  * second: so a partition that was not told is asked for again after a pause, which doubles, and one look gives up after
  * two of them. On the inbox's thread.
  */
@@ -9,8 +9,6 @@
 #include <stdint.h>
 
 #include "common/pg/inbox.h"
-
-#define END_OFFSET_ASK_MS 1000 /* more than a fetch under way keeps the connection for */
 
 /* Of one partition, over all looks. Zeroed it begins. */
 struct end_offset {

@@ -13,6 +13,7 @@
 void expiry_init(struct expiry *expiry, struct service *service, struct leases *leases)
 {
 	*expiry = (struct expiry){.service = service, .leases = leases};
+	barrier_init(&expiry->barrier, &service->ends);
 	build_set_init(&expiry->set);
 	worker_set_init(&expiry->workers);
 	expiry->losses = (struct losses){.leases = leases,
@@ -55,7 +56,7 @@ static int want_results(struct expiry *expiry, struct pg_conn *conn, struct erro
 	return rc;
 }
 
-static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+static int begin_round(struct expiry *expiry, struct pg_conn *conn, struct error *err)
 {
 	size_t len = leases_due(expiry->leases, expiry->rounds.passed_over, expiry->round, EXPIRY_ROUND);
 	rounds_begin(&expiry->rounds, len, EXPIRY_ROUND);
@@ -73,7 +74,7 @@ static int begin_round(struct expiry *expiry, struct inbox *inbox, struct pg_con
 	int rc = want_results(expiry, conn, err);
 	for (size_t i = 0; i < len; i++)
 		barrier_want(&expiry->barrier, &expiry->waits[i]);
-	if (rc < 0 || barrier_set(&expiry->barrier, inbox, conn, err) < 0) {
+	if (rc < 0 || barrier_set(&expiry->barrier, conn, err) < 0) {
 		expiry->round_len = 0;
 		return -1;
 	}
@@ -182,7 +183,7 @@ static void take_out(struct expiry *expiry, size_t index)
 int expiry_tick(struct expiry *expiry, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	if (expiry->round_len == 0)
-		return begin_round(expiry, inbox, conn, err);
+		return begin_round(expiry, conn, err);
 	int rc = 0;
 	if (barrier_look(&expiry->barrier, conn, err) < 0)
 		return -1;

@@ -1,7 +1,7 @@
 /*
  * Leases that ran out, those of attempts that their worker's new start does not list, and attempts whose result Kafka
  * has and nobody can read (docs/protocol.md section 5). Only the owner of the worker's partition of kiln.worker.events
- * gets here: it reads the end offsets of that partition and of the results partitions of the attempts, waits until
+ * gets here: it asks for the ends of that partition and of the results partitions of the attempts, waits until
  * everything below them is applied, and expires in a transaction that compare-and-sets the partition's offset row. On
  * the inbox's thread.
  */
@@ -14,6 +14,7 @@
 #include "build-service/rounds.h"
 #include "build-service/service.h"
 #include "build-service/workers.h"
+#include "common/pg/inbox.h"
 
 #define EXPIRY_ROUND 64
 

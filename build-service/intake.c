@@ -244,7 +244,7 @@ static int expire(struct intake *intake, struct pg_conn *conn, struct error *err
 
 static int reap_projects(struct intake *intake, struct pg_conn *conn, struct error *err)
 {
-	return projects_reaper_tick(&intake->reaper, intake->inbox, conn, err);
+	return projects_reaper_tick(&intake->reaper, conn, err);
 }
 
 static int early_results(struct intake *intake, struct pg_conn *conn, struct error *err)

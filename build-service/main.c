@@ -96,6 +96,7 @@ static int start(struct parts *parts, struct error *err)
 		pg_watch_new(&service->pg, &service->watch, err) < 0 || make_producers(service, err) < 0)
 		return -1;
 	service->releases = releases_new(service->commands);
+	partition_ends_init(&service->ends, service->commands);
 	service->deadlines = deadlines_new(service->config->accept_deadline_ms);
 	const struct outbox_relay_options relay = {.pg = service->pg, .producer = service->events, .batch = OUTBOX_BATCH};
 	if (outbox_relay_new(&relay, &service->relay, err) < 0)
@@ -127,6 +128,7 @@ static void stop(struct parts *parts)
 	releases_free(service->releases);
 	kafka_producer_free(service->commands, drain_ms);
 	kafka_producer_free(service->events, drain_ms);
+	partition_ends_release(&service->ends);
 	deadlines_free(service->deadlines);
 	pg_watch_free(service->watch);
 	schema_set_free(service->schemas);

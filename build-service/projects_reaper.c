@@ -14,6 +14,7 @@
 void projects_reaper_init(struct projects_reaper *reaper, struct service *service)
 {
 	*reaper = (struct projects_reaper){.service = service};
+	barrier_init(&reaper->barrier, &service->ends);
 	rows_init(&reaper->projects, 2);
 }
 
@@ -22,7 +23,7 @@ void projects_reaper_release(struct projects_reaper *reaper)
 	rows_release(&reaper->projects);
 }
 
-static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+static int begin_round(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err)
 {
 	char age_s[24];
 	(void)snprintf(age_s, sizeof(age_s), "%lld", (long long)reaper->service->config->provisional_s);
@@ -35,7 +36,7 @@ static int begin_round(struct projects_reaper *reaper, struct inbox *inbox, stru
 	partitions_add_all(&reaper->waits, BARRIER_REQUESTS); /* any later build makes it permanent as well */
 	barrier_clear(&reaper->barrier);
 	barrier_want(&reaper->barrier, &reaper->waits);
-	if (barrier_set(&reaper->barrier, inbox, conn, err) < 0)
+	if (barrier_set(&reaper->barrier, conn, err) < 0)
 		return -1;
 	for (int row = 0; row < PQntuples(old); row++) {
 		rows_text(&reaper->projects, pg_text(old, row, "id"));
@@ -89,14 +90,14 @@ static int delete_round(struct projects_reaper *reaper, struct pg_conn *conn, st
 	return 0;
 }
 
-int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+int projects_reaper_tick(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err)
 {
 	int64_t now_ms = clock_boot_ms();
 	if (reaper->projects.len == 0) {
 		if (now_ms < reaper->next_ms)
 			return 0;
 		reaper->next_ms = now_ms + EVERY_MS;
-		return begin_round(reaper, inbox, conn, err);
+		return begin_round(reaper, conn, err);
 	}
 	if (barrier_look(&reaper->barrier, conn, err) < 0)
 		return -1;

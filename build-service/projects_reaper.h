@@ -1,6 +1,6 @@
 /*
  * Provisional projects whose first build never came (docs/contract.md, When something is away): removed when they are
- * old enough and all request partitions have been applied up to end offsets that were read after that, for any build of
+ * old enough and all request partitions have been applied up to ends that were asked for after that, for any build of
  * the project makes it permanent; and told as project.deleted, for they were told as project.created. On the inbox's
  * thread.
  */
@@ -20,5 +20,4 @@ struct projects_reaper {
 
 void projects_reaper_init(struct projects_reaper *reaper, struct service *service);
 void projects_reaper_release(struct projects_reaper *reaper);
-int projects_reaper_tick(struct projects_reaper *reaper, struct inbox *inbox, struct pg_conn *conn,
-						 struct error *err) MUST_CHECK;
+int projects_reaper_tick(struct projects_reaper *reaper, struct pg_conn *conn, struct error *err) MUST_CHECK;

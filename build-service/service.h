@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "build-service/barrier.h"
 #include "build-service/config.h"
 #include "build-service/retries.h"
 #include "build-service/vacancies.h"
@@ -31,6 +32,7 @@ struct service {
 	struct kafka_settings kafka;
 	struct kafka_producer *commands; /* attempt.assign and its like; gives up early, heartbeats repeat */
 	struct releases *releases;       /* of `commands` */
+	struct partition_ends ends;      /* by records of `commands` */
 	struct kafka_producer *events;   /* the relay's; never gives up */
 	struct schema_set *schemas;
 	struct deadlines *deadlines;

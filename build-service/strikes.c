@@ -16,6 +16,7 @@
 void strikes_init(struct strikes *strikes, struct service *service)
 {
 	*strikes = (struct strikes){.service = service};
+	barrier_init(&strikes->barrier, &service->ends);
 	build_set_init(&strikes->set);
 	worker_set_init(&strikes->workers);
 	rows_init(&strikes->held_back, 2);
@@ -74,7 +75,7 @@ static void end_round(struct strikes *strikes)
 	strikes->round_len = 0;
 }
 
-static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
+static int begin_round(struct strikes *strikes, struct pg_conn *conn, struct error *err)
 {
 	if (clock_boot_ms() < strikes->next_round_ms)
 		return 0;
@@ -93,7 +94,7 @@ static int begin_round(struct strikes *strikes, struct inbox *inbox, struct pg_c
 		const struct partitions waits = waits_for(&strikes->round[i]);
 		barrier_want(&strikes->barrier, &waits);
 	}
-	if (barrier_set(&strikes->barrier, inbox, conn, err) < 0) {
+	if (barrier_set(&strikes->barrier, conn, err) < 0) {
 		strikes->round_len = 0;
 		return -1;
 	}
@@ -255,7 +256,7 @@ static void drop_ready(struct strikes *strikes)
 int strikes_tick(struct strikes *strikes, struct inbox *inbox, struct pg_conn *conn, struct error *err)
 {
 	if (strikes->round_len == 0)
-		return begin_round(strikes, inbox, conn, err);
+		return begin_round(strikes, conn, err);
 	if (barrier_look(&strikes->barrier, conn, err) < 0)
 		return -1;
 	find_ready(strikes, inbox);

@@ -246,10 +246,11 @@ int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t part
 	return found != NULL && found->state != INBOX_FOREIGN ? found->next : -1;
 }
 
-int inbox_end_offsets(struct inbox *inbox, const struct kafka_position *positions, size_t count, int timeout_ms,
-					  int64_t *ret_offsets, struct error *err)
+int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_offset,
+					 struct error *err)
 {
-	return kafka_watermarks_of(inbox->consumer, positions, count, timeout_ms, NULL, ret_offsets, err);
+	const struct kafka_position position = {.topic = topic, .partition = partition};
+	return kafka_watermarks_of(inbox->consumer, &position, 1, timeout_ms, NULL, ret_offset, err);
 }
 
 static bool not_ready(struct buffer *why, const char *text)

@@ -116,9 +116,8 @@ bool inbox_owns(const struct inbox *inbox, const char *topic, int32_t partition)
 bool inbox_reads(const struct inbox *inbox, const char *topic, int32_t partition);
 /* On the inbox's thread: what was applied of an own partition (next offset), -1 when it is not mine. */
 int64_t inbox_applied(const struct inbox *inbox, const char *topic, int32_t partition);
-/* End offsets by the brokers, with one request each, on the inbox's thread, which it keeps for up to timeout_ms; fails for
- * all when one is not told. */
-int inbox_end_offsets(struct inbox *inbox, const struct kafka_position *positions, size_t count, int timeout_ms,
-					  int64_t *ret_offsets, struct error *err) MUST_CHECK;
+/* The end offset that the partition's leader tells, on the inbox's thread, which it keeps for up to timeout_ms. */
+int inbox_end_offset(struct inbox *inbox, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_offset,
+					 struct error *err) MUST_CHECK;
 /* Any thread, for /readyz. */
 bool inbox_ready(struct inbox *inbox, struct buffer *why);

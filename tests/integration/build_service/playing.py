@@ -109,9 +109,17 @@ class Sender:
         self.producer.produce(topic, value=body, key=key, headers=cloudevents.headers(type, self.source, key, **changes))
         self.producer.poll(0)
 
-    def send_barrier(self, topic, partition):
+    def send_barrier(self, topic, partition, told=None):
+        """`told(error, message)` hears of its fate."""
         headers = cloudevents.headers("read.barrier", self.source, None)
-        self.producer.produce(topic, value=json.dumps({"partition": partition}).encode(), partition=partition, headers=headers)
+        self.producer.produce(topic, value=json.dumps({"partition": partition}).encode(), partition=partition, headers=headers, on_delivery=told)
+
+    def is_refused(self, topic, partition):
+        """A record that would do no harm."""
+        fates = []
+        self.send_barrier(topic, partition, lambda error, _: fates.append(error))
+        self.flush()
+        return fates[0] is not None
 
     def flush(self):
         assert self.producer.flush(60) == 0

@@ -4,8 +4,9 @@ import uuid
 
 import pytest
 
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import wait_for
-from playing import REQUESTS, new_id
+from playing import REQUESTS, RESULTS, WORKER_EVENTS, new_id
 
 
 def rejected(gateway, build):
@@ -85,6 +86,17 @@ def test_an_unknown_type_is_left_alone(gateway, shared_database):
     other = gateway.post(gateway.project())
     gateway.wait(other, "pending")
     assert gateway.row(build) is None and shared_database.sql("select count(*) from dead_letters") == before
+
+
+def test_a_barrier_is_passed_over_in_every_topic(gateway, shared_database):
+    before = shared_database.sql("select count(*) from dead_letters")
+    key = new_id()
+    for topic in (REQUESTS, RESULTS, WORKER_EVENTS):
+        gateway.sender.send_barrier(topic, partition_of(key.encode(), 12))
+    gateway.sender.flush()
+    for topic in (REQUESTS, RESULTS, WORKER_EVENTS):
+        gateway.wait_applied(topic, key)
+    assert shared_database.sql("select count(*) from dead_letters") == before
 
 
 def test_a_request_makes_its_provisional_project_permanent(gateway, shared_database):

@@ -1,8 +1,12 @@
 """Workers, their leases and incarnations (docs/protocol.md sections 4 and 5). Leases are 3 s here."""
 import uuid
 
+import pytest
+
+from kiln_testing.kafka_topics import refusing_writes
+from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
-from playing import WORKER_EVENTS, result
+from playing import RESULTS, WORKER_EVENTS, result
 
 SETTINGS = {"KILN_LEASE_MS": "3000", "KILN_WORKER_FRESH_MS": "2000"}
 
@@ -46,6 +50,27 @@ def test_a_silent_worker_loses_its_builds_and_another_takes_them(gateway, worker
     assert lost(gateway, build) == ["lease_expired"]
     wait_for(lambda: service.metric("kiln_leases_expired_total") >= expired + 1, "the lease to be counted")
     assert service.metric("kiln_leases_expired_total") == expired + 1
+
+
+def undecided(service, topic, partition):
+    """How often it has not learned an end by which to decide."""
+    told = [line for line in service.lines() if line["msg"] == "the end of a partition is not known"]
+    return len([line for line in told if (line["topic"], int(line["partition"])) == (topic, partition)])
+
+
+@pytest.mark.parametrize("topic", (RESULTS, WORKER_EVENTS))
+def test_the_word_of_a_leader_that_acknowledges_nothing_ends_no_lease(topic, gateway, worker, service, shared_database):
+    """It tells an end as it always did. A broker that has lost its partitions without knowing does the same, and the worker's last word may lie behind that."""
+    silent = worker()
+    build, _ = running(gateway, silent)
+    partition = partition_of((build if topic == RESULTS else silent.id).encode(), 12)
+    with refusing_writes(shared_database.system.brokers, topic):
+        wait_for(lambda: gateway.sender.is_refused(topic, partition), "the broker to apply the setting")
+        silent.freeze()
+        before = undecided(service, topic, partition)
+        wait_for(lambda: undecided(service, topic, partition) > before or lost(gateway, build), "its lease to be over")
+        assert lost(gateway, build) == []
+    wait_for(lambda: lost(gateway, build) == ["lease_expired"], "the loss")
 
 
 def test_a_worker_that_comes_back_is_told_to_abandon_what_it_lost(gateway, worker, shared_database):

@@ -15,10 +15,10 @@ TOPICS = {
         ("attempt.assign", "attempt.cancel", "attempt.released", "attempt.abandon", "worker.fenced", "worker.drain"),
         "worker_id",
     ),
-    "kiln.build.results": ("message", ("attempt.accepted", "attempt.phase", "attempt.finished"), "build_id"),
+    "kiln.build.results": ("message", ("attempt.accepted", "attempt.phase", "attempt.finished", "read.barrier"), "build_id"),
     "kiln.worker.events": (
         "message",
-        ("worker.hello", "worker.heartbeat", "worker.draining", "worker.bye", "worker.drain_requested"),
+        ("worker.hello", "worker.heartbeat", "worker.draining", "worker.bye", "worker.drain_requested", "read.barrier"),
         "worker_id",
     ),
     "kiln.build.logs": ("message", ("build.log",), "build_id"),
