@@ -1,11 +1,11 @@
 /*
- * "Everything up to now is applied": the ends that some partitions have now, and whether the stored offsets have reached
+ * "Everything up to now is applied": the ends that some partitions have now, and whether the stored offsets have passed
  * them. Before an attempt is called lost, what its worker may have written is applied first (docs/protocol.md
  * section 5). On the inbox's thread.
  *
  * No leader's word is taken for an end: one that was deposed while it stood still tells an old one for a moment. The end
- * is where a record of our own lies that the in-sync replicas have acknowledged (common/kafka/read_barrier.h). One that
- * is not acknowledged decides nothing; the next is sent after a pause, which doubles.
+ * is where a record of our own lies that the in-sync replicas have acknowledged (common/kafka/read_barrier.h), and it is
+ * passed when that record is applied. One that is not acknowledged decides nothing; the next is sent after a pause, which doubles.
  *
  * Each entry of a round waits for its own partitions only, so one that does not go on (it has no leader, its log has
  * lost its end or its beginning) holds up nobody else: the round is over after BARRIER_WAIT_MS, and what has not passed
@@ -77,7 +77,7 @@ void barrier_want(struct barrier *barrier, const struct partitions *partitions);
 int barrier_set(struct barrier *barrier, struct pg_conn *conn, struct error *err) MUST_CHECK;
 /* Looks into the database, and for acknowledgements, once more; those that do not come are logged. */
 int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *err) MUST_CHECK;
-/* Whether these were all reached, by the last look. */
+/* Whether these were all passed, by the last look. */
 bool barrier_passed(const struct barrier *barrier, const struct partitions *partitions);
 /* All that can pass have passed, or the time is over, by the last look. */
 bool barrier_is_over(const struct barrier *barrier);

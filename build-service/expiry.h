@@ -2,7 +2,7 @@
  * Leases that ran out, those of attempts that their worker's new start does not list, and attempts whose result Kafka
  * has and nobody can read (docs/protocol.md section 5). Only the owner of the worker's partition of kiln.worker.events
  * gets here: it asks for the ends of that partition and of the results partitions of the attempts, waits until
- * everything below them is applied, and expires in a transaction that compare-and-sets the partition's offset row. On
+ * everything up to them is applied, and expires in a transaction that compare-and-sets the partition's offset row. On
  * the inbox's thread.
  */
 #pragma once

@@ -179,13 +179,13 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
     with psycopg.connect(place.database.url) as worker, psycopg.connect(place.database.url) as starts, psycopg.connect(place.database.url) as results:
         starts.execute(HOLD)
         hold_results(results, build)
-        executor.phase({**assign, "lease_id": new_id()}, "preparing")  # stale: something that is to be applied before the lease may end
-        looks = set()  # the first is before the ends are read
+        looks = set()  # the first is before the ends are asked for, and some more later their records are in the logs
         reads = "query like '%%next_offset FROM consumer_offsets%%'"
-        wait_for(lambda: looks.update(sessions(place, reads, "pid, query_start")) or len(looks) > 1, "the end of the lease to wait for it", poll=0.01)
+        wait_for(lambda: looks.update(sessions(place, reads, "pid, query_start")) or len(looks) > 4, "the end of the lease to wait for its record", poll=0.01)
         worker.execute("select from workers where id = %s for update", (executor.id,))
-        executor.accept(assign)
         results.rollback()
+        place.gateway.wait_applied(RESULTS, build)
+        executor.accept(assign)
         [(holder,)] = wait_for(lambda: sessions(place, HELD), "the accept to be applied")
         worker.rollback()
         wait_for(lambda: sessions(place, f"{holder} = any(pg_blocking_pids(pid))"), "the end of the lease to wait for the build")

@@ -74,17 +74,20 @@ def test_gateways_are_told_of_a_project_that_has_become_permanent_though_it_is_s
 
 
 @contextlib.contextmanager
-def standing_still(gateway, folder, partition):
-    """A service for which this partition of the requests stands still."""
-    move = "update consumer_offsets set next_offset = next_offset + %s where consumer = 'kiln-build-service' and topic = %s and partition = %s"
-    gateway.sql(move, 1000, REQUESTS, partition)
+def standing_still(gateway, folder, partition, ahead=1000):
+    """A service for which this partition of the requests stands still: so much more was applied of it, of another log."""
+    place = (REQUESTS, partition)
+    where = "where consumer = 'kiln-build-service' and topic = %s and partition = %s"
+    ((offset, last),) = gateway.sql(f"select next_offset, last_ce_id from consumer_offsets {where}", *place)
+    move = f"update consumer_offsets set next_offset = %s, last_ce_id = %s {where}"
+    gateway.sql(move, offset + ahead, "another", *place)
     still = Service(gateway.database, folder).start(wait=False)
     try:
         wait_for(lambda: any("PARTITION STOPPED" in line["msg"] for line in still.lines()), "the partition to be stopped")
         yield
     finally:
         assert still.stop() == 0
-    gateway.sql(move, -1000, REQUESTS, partition)
+    gateway.sql(move, offset, last, *place)
 
 
 def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applied(database, tmp_path):
@@ -115,7 +118,7 @@ def test_none_is_removed_before_the_requests_that_its_round_waits_for_are_applie
 
 
 def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_path):
-    """Its first build never came; another one is in the log, of a partition that stands still, and makes it permanent as well."""
+    """Its first build never came; another one is in the log, and makes it permanent as well. That log is as long as what was applied, and another one."""
     database.migrate()
     skip_old_records(database)
     gateway = Gateway(database)
@@ -124,7 +127,7 @@ def test_none_is_removed_before_a_later_build_of_it_is_applied(database, tmp_pat
     project = gateway.project(provisional_build=never)
     gateway.sql("update projects set created_at = now() - interval '2 hours'")
     gateway.post(project, build=later, provisional=True)
-    with standing_still(gateway, tmp_path, partition_of(later.encode(), 12)):
+    with standing_still(gateway, tmp_path, partition_of(later.encode(), 12), ahead=1):
         stays(lambda: gateway.sql("select count(*) from projects where id = %s", project["id"]) == [(1,)], "the project", 3)
     moving = Service(database, tmp_path).start()
     try:
