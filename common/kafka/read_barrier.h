@@ -1,6 +1,6 @@
 /*
  * The ends of a topic's partitions that a quorum stands behind: what a proof of absence counts from
- * (api-gateway/build_lookup.h), and what must be applied before a lease is over (build-service/barrier.h).
+ * (api-gateway/builds/build_lookup.h), and what must be applied before a lease is over (build-service/barrier.h).
  *
  * The end that a broker tells (ListOffsets) is not one. A broker that stood still while its partitions went to another
  * answers with the end that they had, until it learns of that (chaos seed 6: tests/chaos/README.md); a record that was
