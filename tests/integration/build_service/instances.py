@@ -7,6 +7,13 @@ from kiln_testing.waiting import wait_for
 from playing import Gateway, Service, Worker
 
 PARTITIONS = 4 * 12  # requests, results, worker events and logs
+HOLD = "select pg_advisory_xact_lock(4711)"  # what make_held has made wait, until the end of this transaction
+HELD = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
+
+
+def make_held(database, change):
+    """Before such a change a session waits for who has the lock of HOLD."""
+    database.sql(f"create function hold() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$; create trigger hold before {change} execute function hold()")
 
 
 class Place:

@@ -1,7 +1,7 @@
 """Two instances with half of the partitions each: what they do for the same build meets at one moment, which a lock of the test makes."""
 import psycopg
 
-from instances import PARTITIONS
+from instances import HELD, HOLD, PARTITIONS, make_held
 from kiln_testing.records import partition_of
 from kiln_testing.waiting import stays, wait_for
 from playing import ASSIGNMENTS, RESULTS, WORKER_EVENTS, id_where, new_id
@@ -123,15 +123,6 @@ def sessions(place, condition, columns="pid"):
     return place.gateway.sql(f"select {columns} from pg_stat_activity where application_name = 'kiln-build-service' and datname = current_database() and {condition}")
 
 
-HOLD = "select pg_advisory_xact_lock(4711)"  # what make_held has made wait, until the end of this transaction
-HELD = "pid in (select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted)"
-
-
-def make_held(place, change):
-    """Before such a change a session waits for who has the lock of HOLD."""
-    place.database.sql(f"create function hold() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return new; end $$; create trigger hold before {change} execute function hold()")
-
-
 def place_of_the_other(place):
     """A build of one instance has its project's only place, no timer helps, and no worker says anything: (project, worker, its assignment)."""
     settings = {name: "600000" for name in ("KILN_DISPATCH_TIMER_MS", "KILN_LEASE_MS", "KILN_ACCEPT_DEADLINE_MS", "KILN_WORKER_FRESH_MS")}
@@ -158,7 +149,7 @@ def test_a_place_that_one_instance_gives_back_goes_to_whom_the_other_has_parked(
 def test_a_place_that_is_given_back_while_the_other_instance_parks_a_build_is_not_forgotten(place):
     """Who gives it back has looked for parked builds before it was one."""
     project, executor, running = place_of_the_other(place)
-    make_held(place, "update on build_queue for each row when (new.parked)")
+    make_held(place.database, "update on build_queue for each row when (new.parked)")
     with psycopg.connect(place.database.url) as parking:
         parking.execute(HOLD)
         build = place.gateway.post(project, build=id_in_half(1))
@@ -175,7 +166,7 @@ def test_an_accept_that_is_being_committed_as_its_lease_ends_counts(place):
     services, executor, build, assign = in_halves(place, **settings)
     executor.drop.add("attempt.assign")  # it is sent again and again
     token = executor.held.pop(assign["lease_id"])
-    make_held(place, "insert on build_events for each row when (new.type = 'build.started')")
+    make_held(place.database, "insert on build_events for each row when (new.type = 'build.started')")
     with psycopg.connect(place.database.url) as worker, psycopg.connect(place.database.url) as starts, psycopg.connect(place.database.url) as results:
         starts.execute(HOLD)
         hold_results(results, build)

@@ -1,8 +1,10 @@
 """Lone new builds that are decided by the last look and verified by their transaction (last_look.h): right also when the look is out of date."""
 import uuid
 
+import psycopg
 import pytest
 
+from instances import HELD, HOLD, make_held
 from kiln_testing.waiting import stays, wait_for
 from playing import REQUESTS
 
@@ -60,6 +62,29 @@ def test_a_limit_that_the_project_has_got_is_kept(known, gateway, shared_databas
 def test_a_project_that_was_deleted_gets_no_build(known, gateway, shared_database):
     shared_database.sql("update projects set deleted_at = now() where id = %s", known.project["id"])
     assert gateway.wait(gateway.post(known.project), "failed")["error_class"] == "rejected"
+
+
+@pytest.fixture
+def holding(shared_database):
+    """Whatever is about to store a build waits until this connection's transaction is over."""
+    make_held(shared_database, "insert on build_audit for each row")
+    with psycopg.connect(shared_database.url) as connection:
+        connection.execute(HOLD)
+        yield connection
+    shared_database.sql("drop function hold cascade")
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_a_project_cannot_be_deleted_while_builds_of_it_are_being_stored(known, gateway, shared_database, holding, count):
+    """A lone build is guessed, many are not."""
+    builds = [gateway.queue(known.project) for _ in range(count)]
+    gateway.sender.flush()
+    wait_for(lambda: gateway.sql(f"select 1 from pg_stat_activity where {HELD}"), "a build to be stored")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        shared_database.sql("select from projects where id = %s for update nowait", known.project["id"])
+    holding.rollback()
+    for build in builds:
+        gateway.wait(build, "pending")
 
 
 def test_a_worker_that_has_gone_gets_no_build(known, gateway, worker):
