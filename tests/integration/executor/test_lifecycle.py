@@ -322,7 +322,7 @@ def test_a_disk_that_hangs_stops_neither_heartbeats_nor_the_dead_man_rule_nor_a_
     runs_on = running(executor, agents, site)
     hangs.touch()
     (place / "go").touch()
-    wait_for(lambda: executor.next_heartbeat()["reported"] == [ends.token], "a result that waits for the disk")
+    wait_for(lambda: executor.next_heartbeat()["reported"] == [ends.token | {"acknowledged": False}], "a result that waits for the disk")
     assert executor.next_heartbeat(3)["held"] == [runs_on.token]
     assert ends.finished()["published"]  # a disk that takes longer than that fails
     assert f"results/{ends.token['lease_id']}.json" not in executor.leftovers()
