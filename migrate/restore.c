@@ -10,6 +10,7 @@
 #include "common/kafka/consumer.h"
 #include "common/kafka/topics.h"
 #include "kiln_migrate_sql.h"
+#include "migrate/published_event.h"
 
 #define CALL_MS 5000
 #define POLL_MS 200
@@ -86,17 +87,18 @@ static int stage(struct restore *restore, struct error *err)
 static int take(struct restore *restore, const rd_kafka_message_t *message, struct error *err)
 {
 	struct cloudevent_in event;
-	struct error illegible = ERROR_INIT;
-	if (cloudevent_read(message, &event, &illegible) < 0 || event.sequence <= 0 || event.hash[0] == '\0' ||
-		!uuid_is_valid(event.subject, strlen(event.subject))) {
+	char time[CLOCK_RFC3339_SIZE];
+	struct error why = ERROR_INIT;
+	if (cloudevent_read(message, &event, &why) < 0 ||
+		published_event_check(&event, message->payload, message->len, time, &why) < 0) {
 		log_warn("not an event of a build", "topic", TOPIC_BUILD_EVENTS, "partition", LOG_INT(message->partition),
-				 "offset", LOG_INT(message->offset), NULL);
+				 "offset", LOG_INT(message->offset), "reason", why.message, NULL);
 		return 0;
 	}
 	pg_array_add(&restore->columns[COL_BUILD], event.subject);
 	pg_array_add_int(&restore->columns[COL_SEQUENCE], event.sequence);
 	pg_array_add(&restore->columns[COL_TYPE], event.type);
-	pg_array_add(&restore->columns[COL_TIME], event.time);
+	pg_array_add(&restore->columns[COL_TIME], time);
 	pg_array_add_bytes(&restore->columns[COL_BODY], message->payload, message->len);
 	pg_array_add(&restore->columns[COL_HASH], event.hash);
 	restore->bytes += message->len;

@@ -80,12 +80,14 @@ class Build:
             )  # fmt: skip
 
     def publish(self, *kinds):
+        return self.send(event for event in self.events if event[1] in kinds)
+
+    def send(self, events):
         producer = confluent_kafka.Producer({"bootstrap.servers": self.database.system.brokers})
-        for sequence, kind, data, digest in self.events:
+        for sequence, kind, data, digest in events:
             place = {"ce_id": f"build/{self.id}/{sequence}", "ce_sequence": f"{sequence:010}", "ce_hash": digest.hex()}
             headers = cloudevents.headers(kind, "/kiln/build-service", self.id, **place)
-            if kind in kinds:
-                producer.produce("kiln.build.events", data, key=self.id, partition=partition_of(self.id.encode(), PARTITIONS), headers=headers)
+            producer.produce("kiln.build.events", data, key=self.id, partition=partition_of(self.id.encode(), PARTITIONS), headers=headers)
         assert producer.flush(60) == 0
         return self
 
@@ -116,6 +118,16 @@ def test_a_build_that_ran_is_held_by_a_lease_of_nobody(database):
     assert restore(database)["rolled"] == 1
     assert build.row()[:5] == ("running", "preparing", 1, 1, 3)
     assert build.attempts() == [(1, "accepted", True, "run")] and not build.waits()
+
+
+def test_what_is_no_event_of_a_build_is_left_out_and_told(database):
+    build = Build(database).as_pending()
+    rubbish = [b"not json", b'{"a":"\\u0000"}', b"[]", build.events[3][2].replace(b'"attempt":1', b'"attempt":"x"'), b"\xff", None]
+    build.send((99, "build.completed", data, bytes(32)) for data in rubbish).publish(*WHOLE)
+    done = database.run("restore")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rolled"] == 1 and done.stderr.count("not an event of a build") >= len(rubbish)
+    assert build.trail() == build.events
 
 
 def test_a_build_that_had_ended_keeps_its_result_and_its_end_when_a_late_commit_was_published_since(database):
