@@ -31,19 +31,14 @@ static int parse_entry(char *text, struct entry *ret_entry, struct error *err)
 
 	if (url_split_port(text, &host, &entry.port, err) < 0)
 		return -1;
-	char *slash = strchr(host, '/');
-	if (slash != NULL)
-		*slash++ = '\0';
-	if (ip_from_literal(host, &ip)) {
-		if (ip_network_read(&ip, slash, &entry.network, err) < 0)
+	size_t len = strlen(host);
+	if (strchr(host, '/') != NULL || ip_read(host, &ip)) {
+		if (ip_network_read(host, &entry.network, err) < 0)
 			return -1;
+	} else if (url_host_is_name(host, len)) {
+		entry.name = xstrndup(host, host[len - 1] == '.' ? len - 1 : len);
 	} else {
-		size_t len = strlen(host);
-		if (slash != NULL || !url_host_is_name(host, len))
-			return error_set(err, ERR_INVALID, "no address and no name");
-		if (host[len - 1] == '.')
-			len--;
-		entry.name = xstrndup(host, len);
+		return error_set(err, ERR_INVALID, "no address and no name");
 	}
 	*ret_entry = entry;
 	return 0;

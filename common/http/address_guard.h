@@ -18,8 +18,8 @@
 struct address_guard; /* immutable after making; any thread */
 
 /* `allow` is a comma-separated list of CIDRs, addresses or host names, each with an optional :port ([v6]:port). NULL or
- * "" allows only public addresses. A host name allows whatever that name (as written in the URL) resolves to.
- * ERR_INVALID names the bad entry. */
+ * "" allows only public addresses. Addresses and CIDRs are spelled as ip_network_read wants them, whatever a URL may
+ * spell. A host name allows whatever that name (as written in the URL) resolves to. ERR_INVALID names the bad entry. */
 int address_guard_new(const char *allow, struct address_guard **ret_guard, struct error *err) MUST_CHECK;
 void address_guard_free(struct address_guard *guard);
 /* Could it be made? A config_option's check. */

@@ -11,16 +11,6 @@ struct address_list {
 	struct ip_network networks[ADDRESS_LIST_MAX];
 };
 
-int ip_network_read(const struct ip_address *ip, const char *bits, struct ip_network *ret_network, struct error *err)
-{
-	int64_t count = ip->is_v4 ? 32 : 128;
-	if (bits != NULL && str_parse_int(bits, strlen(bits), 0, count, &count, err) < 0)
-		return -1;
-	memcpy(ret_network->bytes, ip->bytes, sizeof(ret_network->bytes));
-	ret_network->prefix = (unsigned)count + (ip->is_v4 ? 96 : 0);
-	return 0;
-}
-
 bool ip_in_network(const struct ip_address *ip, const struct ip_network *network)
 {
 	/* IPv4's bytes lie under ::ffff:0:0/96. */
@@ -36,18 +26,23 @@ static bool has_bits_behind(const struct ip_network *network)
 	return false;
 }
 
-static int read_entry(char *text, struct ip_network *ret_network, struct error *err)
+int ip_network_read(char *text, struct ip_network *ret_network, struct error *err)
 {
+	struct ip_network network;
 	struct ip_address ip;
-	char *slash = strchr(text, '/');
-	if (slash != NULL)
-		*slash++ = '\0';
+	char *bits = strchr(text, '/');
+	if (bits != NULL)
+		*bits++ = '\0';
 	if (!ip_read(text, &ip))
 		return error_set(err, ERR_INVALID, "no address");
-	if (ip_network_read(&ip, slash, ret_network, err) < 0)
+	int64_t count = ip.is_v4 ? 32 : 128;
+	if (bits != NULL && str_parse_int(bits, strlen(bits), 0, count, &count, err) < 0)
 		return -1;
-	if (has_bits_behind(ret_network))
+	memcpy(network.bytes, ip.bytes, sizeof(network.bytes));
+	network.prefix = (unsigned)count + (ip.is_v4 ? 96 : 0);
+	if (has_bits_behind(&network))
 		return error_set(err, ERR_INVALID, "the address has bits behind the prefix");
+	*ret_network = network;
 	return 0;
 }
 
@@ -65,7 +60,7 @@ static int add_entry(void *ctx, const char *part, size_t len)
 
 	if (list->len == ADDRESS_LIST_MAX)
 		return error_set(reading->err, ERR_LIMIT, "more than %d entries", ADDRESS_LIST_MAX);
-	if (read_entry(text, &list->networks[list->len], &why) < 0)
+	if (ip_network_read(text, &list->networks[list->len], &why) < 0)
 		return error_set(reading->err, ERR_INVALID,
 						 "bad entry \"%.*s\" (wanted: an address or a CIDR, such as 192.0.2.7 or 2001:db8::/32): %s",
 						 (int)(len < 100 ? len : 100), part, why.message);

@@ -17,16 +17,15 @@ struct ip_network {
 	unsigned prefix; /* bits, from the start of the 16 bytes: IPv4 /8 is 104 */
 };
 
-/* The network "ip/bits", or of this address alone when `bits` is NULL. ERR_INVALID. */
-int ip_network_read(const struct ip_address *ip, const char *bits, struct ip_network *ret_network,
-					struct error *err) MUST_CHECK;
+/* An address or a CIDR, in its usual spelling (ip_read), which is cut. A CIDR has no bit behind its prefix: whoever
+ * writes 10.1.2.3/8 means either less or more. ERR_INVALID. */
+int ip_network_read(char *text, struct ip_network *ret_network, struct error *err) MUST_CHECK;
 /* ::/0 means IPv6 and nothing of IPv4. */
 bool ip_in_network(const struct ip_address *ip, const struct ip_network *network);
 
 struct address_list; /* immutable */
 
-/* Addresses and CIDRs separated by commas, in their usual spelling (ip_read); NULL or "": nothing is in it. A CIDR has
- * no bit behind its prefix: whoever writes 10.1.2.3/8 means either less or more. ERR_INVALID names the bad entry;
+/* Those of ip_network_read, separated by commas; NULL or "": nothing is in it. ERR_INVALID names the bad entry;
  * ERR_LIMIT. */
 int address_list_new(const char *text, struct address_list **ret_list, struct error *err) MUST_CHECK;
 void address_list_free(struct address_list *list); /* accepts NULL */

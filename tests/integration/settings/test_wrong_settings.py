@@ -6,7 +6,7 @@ import pytest
 from databases import BIN
 
 DATABASE = {"KILN_DATABASE_URL": "postgresql://127.0.0.1:1/kiln"}
-NETWORKS = "10.0.0.0/8, 10.0.0.0/99"
+NETWORKS = "10.0.0.0/8, 10.1.2.3/8"
 NEEDED = {"gateway": DATABASE, "build-service": DATABASE, "notifier": DATABASE, "executor": {"KILN_STATE_DIR": "/nowhere"}}
 WRONG = [
     ("gateway", {"KILN_LISTEN": "here", "KILN_TRUSTED_PROXIES": "localhost", "KILN_GIT_BASE_CREDENTIAL": "A b", "KILN_WORKERS": "many"}),

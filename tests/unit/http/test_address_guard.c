@@ -171,9 +171,11 @@ TEST(the_allow_list_opens_names)
 
 TEST(a_bad_allow_list_is_refused_by_name)
 {
-	static const char *const bad[] = {"10.0.0.0/33", "::1/129",   "10.0.0.0/x",          "exa mple",
-									  "host/8",      "host:0",    "host:65536",          "[::1",
-									  "[::1]x",      "1.2.3.4.5", "::ffff:127.0.0.0/104"};
+	static const char *const bad[] = {"10.0.0.0/33", "::1/129", "10.0.0.0/x", "exa mple", "host/8", "host:0",
+									  "host:65536", "[::1", "[::1]x", "1.2.3.4.5", "::ffff:127.0.0.0/104",
+									  /* Both would allow others than were meant. */
+									  "10/8", "10.1/16", "0x7f000001", "2130706433", "127.1:80", "010.0.0.1",
+									  "10.1.2.3/8", "10.1.2.3/8:80", "fd00::1/8", "[fd00::1/8]:80"};
 	struct address_guard *guard = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
