@@ -2,12 +2,16 @@
 
 #include "api-gateway/callers/admission.h"
 #include "api-gateway/http/cors.h"
+#include "common/artifacts/artifact_store.h"
 #include "common/base/alloc.h"
 #include "common/base/compiler.h"
 #include "common/base/str.h"
 #include "common/http/address_guard.h"
 #include "common/http/address_list.h"
+#include "common/http/address_url.h"
+#include "common/kafka/config.h"
 #include "common/model/prices.h"
+#include "common/pg/pg.h"
 
 #define FIELD(name) offsetof(struct gateway_config, name)
 
@@ -25,6 +29,7 @@ static int check_credential(const char *value, struct error *err)
 }
 
 const struct config_option gateway_options[] = {
+	KAFKA_CONFIG_OPTION,
 	{"KILN_LISTEN", CONFIG_STRING, FIELD(listen), .fallback = "127.0.0.1:8080", .check = check_listen,
 	 .help = "address and port of the API; HTTP/1.1, plain unless there is a certificate"},
 	{"KILN_TRUSTED_PROXIES", CONFIG_STRING, FIELD(trusted_proxies), .check = address_list_check,
@@ -105,8 +110,8 @@ const struct config_option gateway_options[] = {
 	 .help = "builds with an Idempotency-Key whose bodies are told apart without Postgres; about 110 bytes each"},
 	{"KILN_ACCESS_LOG", CONFIG_BOOL, FIELD(access_log), .fallback = "true", .help = "one log line per request"},
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
-	 .help = "Postgres connection string of the role kiln_gateway"},
-	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url),
+	 .check = pg_url_check, .help = "Postgres connection string of the role kiln_gateway"},
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url), .check = url_check_git_base,
 	 .help = "projects without a git_url are at this URL/{name}.git; unset: git_url is required"},
 	{"KILN_GIT_BASE_CREDENTIAL", CONFIG_STRING, FIELD(git_base_credential), .check = check_credential,
 	 .help = "name of the credential for KILN_GIT_BASE_URL"},
@@ -123,7 +128,7 @@ const struct config_option gateway_options[] = {
 	 .help =
 		 "origins whose pages may use the API from a browser, such as https://app.example.org, separated by commas; "
 		 "* is all. Unset: none"},
-	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, FIELD(artifacts_dir),
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, FIELD(artifacts_dir), .check = artifact_directory_check,
 	 .help =
 		 "directory of the artifact store, which executors and gateways share; unset: artifacts cannot be had here"},
 };

@@ -1,13 +1,17 @@
 #include "build-service/config.h"
 
 #include "common/base/compiler.h"
+#include "common/http/address_url.h"
+#include "common/kafka/config.h"
+#include "common/pg/pg.h"
 
 #define FIELD(name) offsetof(struct service_config, name)
 
 const struct config_option service_options[] = {
+	KAFKA_CONFIG_OPTION,
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
-	 .help = "libpq connection string of the database"},
-	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url),
+	 .check = pg_url_check, .help = "libpq connection string of the database"},
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, FIELD(git_base_url), .check = url_check_git_base,
 	 .help = "as the gateway's: where projects without a git_url are, for what is told of one that is removed"},
 	{"KILN_LEASE_MS", CONFIG_INT, FIELD(lease_ms), .fallback = "30000", .min = 1000, .max = 600000,
 	 .help =

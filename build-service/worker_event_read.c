@@ -4,12 +4,12 @@
 #include "build-service/fields.h"
 #include "build-service/worker_events.h"
 #include "common/base/str.h"
+#include "common/model/labels.h"
 #include "kiln_build_service_sql.h"
 
 #define MAX_LISTED 20000
 #define MAX_SLOTS 10000
 #define MAX_TEXT 1024
-#define LIST_MAX_BYTES ((size_t)65536)
 
 void worker_event_release(struct worker_event *event)
 {
@@ -37,12 +37,12 @@ static int read_list(const cJSON *data, const char *key, struct arena *arena, co
 					 struct error *err)
 {
 	struct pg_array literal;
-	pg_array_init(&literal, LIST_MAX_BYTES * 2);
+	pg_array_init(&literal, LABELS_MAX_BYTES * 2);
 	size_t bytes = 0;
 	const cJSON *item;
 	cJSON_ArrayForEach(item, json_get(data, key))
 	{
-		if (!cJSON_IsString(item) || (bytes += strlen(item->valuestring) + 4) > LIST_MAX_BYTES) {
+		if (!cJSON_IsString(item) || (bytes += strlen(item->valuestring) + 4) > LABELS_MAX_BYTES) {
 			pg_array_release(&literal);
 			return error_set(err, ERR_INVALID, "%s: not a list of short strings", key);
 		}

@@ -1,8 +1,12 @@
 #include "executor/config.h"
 
+#include "common/artifacts/artifact_store.h"
 #include "common/base/ids.h"
 #include "common/base/str.h"
 #include "common/http/address_guard.h"
+#include "common/http/address_url.h"
+#include "common/kafka/config.h"
+#include "common/model/labels.h"
 #include "common/model/prices.h"
 #include "executor/sandbox/sandbox.h"
 
@@ -58,13 +62,14 @@ static int check_email(const char *value, struct error *err)
 
 /* clang-format off */
 const struct config_option executor_options[] = {
+	KAFKA_CONFIG_OPTION,
 	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED, .check = check_absolute,
 	 .help = "absolute path of this worker's own directory: identity, mirrors, workspaces, results"},
 	{"KILN_WORKER_ID", CONFIG_STRING, AT(worker_id), .check = check_worker_id,
 	 .help = "UUID of this worker; otherwise made once and kept in the state directory"},
 	{"KILN_SLOTS", CONFIG_INT, AT(slots), .fallback = "2", .min = 0, .max = 1000,
 	 .help = "builds that may run here at once"},
-	{"KILN_LABELS", CONFIG_LIST, AT(labels),
+	{"KILN_LABELS", CONFIG_LIST, AT(labels), .check = labels_check,
 	 .help = "what this worker offers to builds that ask for labels, comma-separated"},
 	{"KILN_SANDBOX", CONFIG_STRING, AT(sandbox), .fallback = "bwrap", .check = check_sandbox,
 	 .help = "how agents are confined: `bwrap`, by bubblewrap, or `none`, not at all: they can do what this user can"},
@@ -136,7 +141,7 @@ const struct config_option executor_options[] = {
 
 	{"KILN_CREDENTIALS_DIR", CONFIG_STRING, AT(credentials_dir), .check = check_absolute,
 	 .help = "directory of NAME.json files with git credentials, read at each use"},
-	{"KILN_GIT_BASE_URL", CONFIG_STRING, AT(git_base_url),
+	{"KILN_GIT_BASE_URL", CONFIG_STRING, AT(git_base_url), .check = url_check_git_base,
 	 .help = "base of the repositories that the first push may make"},
 	{"KILN_GIT_ALLOW", CONFIG_STRING, AT(git_allow), .check = address_guard_check,
 	 .help = "private addresses and plain-http hosts that git may speak to: CIDRs or host names, comma-separated"},
@@ -149,7 +154,7 @@ const struct config_option executor_options[] = {
 	 .help = "name on the commits that Kiln makes"},
 	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost", .check = check_email,
 	 .help = "e-mail address on the commits that Kiln makes"},
-	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .check = check_absolute,
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .check = artifact_directory_check,
 	 .help = "directory of the artifact store, which executors and gateways share; unset: artifacts are not kept"},
 	{"KILN_ARTIFACTS_MAX_FILES", CONFIG_INT, AT(artifacts_max_files), .fallback = "100", .min = 1, .max = 1000,
 	 .help = "artifacts that a build may have; of more files, the first in the order of their paths are kept"},

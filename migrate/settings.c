@@ -1,10 +1,14 @@
 #include "migrate/settings.h"
 
+#include "common/kafka/config.h"
+#include "common/pg/pg.h"
+
 #define FIELD(name) offsetof(struct migrate_settings, name)
 
 const struct config_option migrate_options[] = {
+	KAFKA_CONFIG_OPTION,
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
-	 .help = "Postgres connection string of the database's owner, who may create roles"},
+	 .check = pg_url_check, .help = "Postgres connection string of the database's owner, who may create roles"},
 	{"KILN_MIGRATE_TIMEOUT_MS", CONFIG_INT, FIELD(timeout_ms), .fallback = "60000", .min = 100, .max = 3600000,
 	 .help = "how long to wait, in milliseconds, for Postgres, for another kiln-migrate and for Kafka, all together"},
 	{"KILN_KAFKA_REPLICATION", CONFIG_INT, FIELD(replication), .fallback = "0", .min = 0, .max = 9,

@@ -1,13 +1,16 @@
 #include "notifier/settings.h"
 
 #include "common/http/address_guard.h"
+#include "common/kafka/config.h"
+#include "common/pg/pg.h"
 #include "notifier/schedule.h"
 
 #define FIELD(name) offsetof(struct notifier_settings, name)
 
 const struct config_option notifier_options[] = {
+	KAFKA_CONFIG_OPTION,
 	{"KILN_DATABASE_URL", CONFIG_STRING, FIELD(database_url), .flags = CONFIG_REQUIRED | CONFIG_SECRET,
-	 .help = "Postgres connection string of the role kiln_notifier"},
+	 .check = pg_url_check, .help = "Postgres connection string of the role kiln_notifier"},
 	{"KILN_WEBHOOK_ALLOW", CONFIG_STRING, FIELD(webhook_allow), .check = address_guard_check,
 	 .help = "CIDRs, addresses and host names, each with an optional :port, that webhooks may go to although they are "
 			 "not public"},

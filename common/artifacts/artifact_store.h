@@ -70,3 +70,5 @@ DEFINE_CLEANUP(struct artifact_store, artifact_store_free)
 /* The adapter `directory`: files below `path` (absolute, there), which executors and gateways share. It makes its own
  * folders at the first put. ERR_NOT_FOUND, or what is wrong with the path. */
 int artifact_directory_new(const char *path, struct artifact_store **ret_store, struct error *err) MUST_CHECK;
+/* Could it be made? A config_option's check. */
+int artifact_directory_check(const char *path, struct error *err) MUST_CHECK;

@@ -299,6 +299,8 @@ static void free_directory(struct artifact_store *store)
 
 int artifact_directory_new(const char *path, struct artifact_store **ret_store, struct error *err)
 {
+	if (path[0] != '/')
+		return error_set(err, ERR_INVALID, "\"%.200s\" is not an absolute path", path);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set_errno(err, errno, "%s", path);
@@ -313,5 +315,14 @@ int artifact_directory_new(const char *path, struct artifact_store **ret_store, 
 		.root_fd = fd,
 	};
 	*ret_store = &directory->port;
+	return 0;
+}
+
+int artifact_directory_check(const char *path, struct error *err)
+{
+	struct artifact_store *store;
+	if (artifact_directory_new(path, &store, err) < 0)
+		return -1;
+	artifact_store_free(store);
 	return 0;
 }

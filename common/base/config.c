@@ -2,6 +2,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/config_internal.h"
+#include "common/base/listen.h"
 #include "common/base/str.h"
 #include "common/base/utf8.h"
 
@@ -16,13 +17,11 @@ const struct config_option config_common_options[] = {
 	{"KILN_LOG_FORMAT", CONFIG_ENUM, offsetof(struct config_common, log_format), .fallback = "json",
 	 .choices = log_formats, .help = "form of the lines on standard error"},
 	{"KILN_OPS_ADDRESS", CONFIG_STRING, offsetof(struct config_common, ops_address), .fallback = "127.0.0.1",
-	 .help = "address of the port for health and metrics"},
+	 .check = listen_check_address, .help = "address of the port for health and metrics"},
 	{"KILN_OPS_PORT", CONFIG_INT, offsetof(struct config_common, ops_port), .fallback = "0", .min = 0, .max = 65535,
 	 .help = "port for health and metrics; 0 takes any free one and logs it"},
 	{"KILN_KAFKA_BROKERS", CONFIG_STRING, offsetof(struct config_common, kafka_brokers), .flags = CONFIG_REQUIRED,
 	 .help = "Kafka bootstrap servers, host:port, comma-separated"},
-	{"KILN_KAFKA_CONFIG", CONFIG_STRING, offsetof(struct config_common, kafka_config),
-	 .help = "path of a file with librdkafka properties (TLS, SASL)"},
 	{"KILN_DRAIN_TIMEOUT_MS", CONFIG_INT, offsetof(struct config_common, drain_timeout_ms), .fallback = "30000",
 	 .min = 0, .max = 86400000, .help = "milliseconds that a drain may take before the process ends anyway"},
 };

@@ -10,8 +10,8 @@
  *     };
  *
  * Values come from the environment only; an empty value is as good as none. Every wrong or missing value is reported,
- * all at once, then load fails: also what only the service can judge, by .check. What files, directories and other
- * hosts are like is no matter of the settings: whoever uses them finds it out.
+ * all at once, then load fails: also what only the service can judge, by .check. What other hosts are like, and files
+ * that change while it runs, is no matter of the settings: whoever uses them finds it out.
  */
 #pragma once
 
@@ -45,15 +45,16 @@ struct config_option {
 	const char *const *choices; /* CONFIG_ENUM: NULL-terminated */
 	unsigned flags;
 	/* What the type does not say of a value, given or default, as it is written (of a CONFIG_LIST all of it); NULL:
-	 * nothing. A pure function: 0, or ERR_INVALID with what is wrong, without the variable's name and, when it is a
-	 * secret, without the value. */
+	 * nothing. It changes nothing and waits for nothing; it may look at a file that the value names. 0, or -1 with what
+	 * is wrong, without the variable's name and, when it is a secret, without the value. */
 	int (*check)(const char *value, struct error *err);
 	const char *help; /* one sentence with the unit */
 };
 
 /* The options that every service has: KILN_LOG_LEVEL, KILN_LOG_FORMAT, KILN_OPS_ADDRESS (127.0.0.1), KILN_OPS_PORT
- * (0 = any free port, logged at start), KILN_KAFKA_BROKERS, KILN_KAFKA_CONFIG, KILN_DRAIN_TIMEOUT_MS. A service embeds
- * this as its struct's FIRST member and passes only its own options; the common ones are loaded and listed with them.
+ * (0 = any free port, logged at start), KILN_KAFKA_BROKERS, KILN_DRAIN_TIMEOUT_MS. A service embeds this as its struct's
+ * FIRST member and passes only its own options; the common ones are loaded and listed with them. KILN_KAFKA_CONFIG is in
+ * each service's own table (KAFKA_CONFIG_OPTION), since only common/kafka can judge it.
  */
 struct config_common {
 	int64_t log_level;  /* enum log_level */

@@ -27,6 +27,16 @@ int listen_on(const char *host, const char *port, int ai_flags, int backlog, int
 	return rc;
 }
 
+int listen_check_address(const char *address, struct error *err)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
+	struct addrinfo *found = NULL;
+	if (getaddrinfo(address, NULL, &hints, &found) != 0)
+		return error_set(err, ERR_INVALID, "\"%.100s\" is no IP address", address);
+	freeaddrinfo(found);
+	return 0;
+}
+
 int listen_port(int fd)
 {
 	union {

@@ -159,6 +159,14 @@ int url_split(const char *url, const char *schemes, struct url_parts *ret_parts,
 	return 0;
 }
 
+int url_check_git_base(const char *url, struct error *err)
+{
+	struct url_parts parts;
+	if (url_split(url, "https,ssh,http", &parts, err) < 0)
+		return -1;
+	return strpbrk(url, "?#") == NULL ? 0 : error_set(err, ERR_INVALID, "the URL has a query or a fragment");
+}
+
 int url_split_port(char *text, char **ret_host, int *ret_port, struct error *err)
 {
 	char *colon = strrchr(text, ':');

@@ -25,6 +25,10 @@ struct url_parts {
 /* ERR_INVALID says what is wrong. `schemes` is comma-separated, lower case; known ones are http, https, ssh. */
 int url_split(const char *url, const char *schemes, struct url_parts *ret_parts, struct error *err) MUST_CHECK;
 
+/* Can repositories lie below it, as a git_url of the contract: https://, ssh:// or http://, without query and fragment?
+ * A config_option's check. */
+int url_check_git_base(const char *url, struct error *err) MUST_CHECK;
+
 /* Labels of [A-Za-z0-9_-] between dots, one dot at the end allowed, no label empty or over 63 bytes, and the last one
  * no number. */
 bool url_host_is_name(const char *host, size_t len);

@@ -107,6 +107,13 @@ static int read_properties(rd_kafka_conf_t *conf, const char *path, struct error
 	return 0;
 }
 
+int kafka_properties_check(const char *path, struct error *err)
+{
+	CLEANUP(conf_free_p) rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	CHECK(conf != NULL);
+	return read_properties(conf, path, err);
+}
+
 int kafka_conf_new(const struct kafka_settings *settings, rd_kafka_conf_t **ret_conf, struct error *err)
 {
 	char max_message[24];

@@ -5,6 +5,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "common/base/compiler.h"
+#include "common/base/config.h"
 #include "common/base/error.h"
 
 struct kafka_settings {
@@ -15,6 +16,17 @@ struct kafka_settings {
 	 * anything, after 500 ms when there is nothing. Both together trade delay for far fewer, larger fetches. */
 	int fetch_min_bytes, fetch_wait_ms;
 };
+
+/* Can the file be read, and does librdkafka know each of its lines? A config_option's check. What is wrong is told
+ * without any value; it may be a password. */
+int kafka_properties_check(const char *path, struct error *err) MUST_CHECK;
+
+/* For the table of a service whose struct begins with a struct config_common. */
+#define KAFKA_CONFIG_OPTION                                                                                            \
+	{                                                                                                                  \
+		"KILN_KAFKA_CONFIG", CONFIG_STRING, offsetof(struct config_common, kafka_config),                              \
+			.check = kafka_properties_check, .help = "path of a file with librdkafka properties (TLS, SASL)"           \
+	}
 
 /* A new conf (the caller's) with: bootstrap.servers, client.id, socket.nagle.disable, socket.keepalive.enable,
  * message.max.bytes, fetch.message.max.bytes, allow.auto.create.topics=false, reconnect.backoff.max.ms=1000, log_cb

@@ -33,6 +33,10 @@ struct pg_settings {
 	bool async_commit;
 };
 
+/* Is `url` a connection string whose parts libpq takes: the syntax, and ports, as many as there are hosts? A
+ * config_option's check; ERR_INVALID, which quotes nothing of it. */
+int pg_url_check(const char *url, struct error *err) MUST_CHECK;
+
 /* The same URL with session settings for services whose every statement is a batch looked up by key: one generic plan,
  * by index, whatever the statistics say (a plan made while a table was small scans it for ever). Heap text, the
  * caller's; a URL that has its own `options` stays as it is. */
