@@ -158,19 +158,25 @@ static const char summary[] =
 	"  restore           after Postgres was restored from a backup (docs/restore.md), with all\n"
 	"                    services ended; exit 1 when a trail cannot be rolled forward";
 
+static size_t find_command(int argc, char **argv)
+{
+	for (size_t i = 1; argc > 1 && i < ARRAY_LEN(commands); i++) {
+		if (str_equal(argv[1], commands[i].name))
+			return i;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct migrate_settings settings = {.timeout_ms = 0};
 	struct error err = ERROR_INIT;
-	size_t command = 0;
+	size_t command = find_command(argc, argv);
+	int skipped = command > 0 ? 1 : 0; /* the rest is a service's command line */
 
-	for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
-		if (argc == 2 && str_equal(argv[1], commands[i].name))
-			command = i;
-	}
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail; a lost connection is an error of a call */
-	service_start("kiln-migrate", summary, migrate_options, migrate_options_len, &settings, command > 0 ? 1 : argc,
-				  argv);
+	service_start("kiln-migrate", summary, migrate_options, migrate_options_len, &settings, argc - skipped,
+				  argv + skipped);
 	int status = commands[command].run(&settings, &err);
 	if (status < 0) {
 		log_error(command == 0 ? "migration failed" : commands[command].name, "error", err.message, "kind",

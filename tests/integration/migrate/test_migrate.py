@@ -312,3 +312,14 @@ def test_help_lists_every_variable():
     assert len(names) >= 7
     for name in names:
         assert name in text
+
+
+def test_a_word_behind_a_command_is_what_is_unknown_and_help_is_help():
+    def run(*arguments):
+        return subprocess.run([str(PROGRAM), *arguments], check=False, capture_output=True, text=True)
+
+    done = run("verify-audit", "extra")
+    assert (done.returncode, done.stderr) == (2, 'kiln-migrate: unknown argument "extra"; try --help\n')
+    done = run("restore", "--help")
+    assert done.returncode == 0 and done.stdout == run("--help").stdout
+    assert all(f"  {command} " in done.stdout for command in ("verify-audit", "rewind", "rewind-with-loss", "restore"))
