@@ -94,6 +94,8 @@ static void write_record(struct buffer *text, const struct inbox_item *item, con
 	if (without_value)
 		add_text(&json, "kiln_value_left_out", "true");
 	json_array_end(&json);
+	if (item->message->payload == NULL)
+		json_bool(&json, "value_is_null", true);
 	json_object_end(&json);
 }
 

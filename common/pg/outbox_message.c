@@ -34,7 +34,8 @@ void outbox_message_release(struct outbox_message *message)
 	buffer_release(&message->body);
 }
 
-/* {"key": base64 or null, "headers": [[name, base64 or null], …]}: bytes as they were, whatever they were. */
+/* {"key": base64 or null, "headers": [[name, base64 or null], …]}: bytes as they were, whatever they were. The value is
+ * the body, unless "value_is_null" is true. */
 static int read_record(struct outbox_message *message, const char *json, struct error *err)
 {
 	CLEANUP(cJSON_Delete_p) cJSON *tree = NULL;
@@ -67,6 +68,10 @@ static int read_record(struct outbox_message *message, const char *json, struct 
 			  RD_KAFKA_RESP_ERR_NO_ERROR);
 	}
 	message->message.headers = message->headers;
+	if (json_get_bool(tree, "value_is_null", false)) {
+		message->message.data = NULL; /* a tombstone; the empty body would be a value */
+		message->message.data_len = 0;
+	}
 	return 0;
 }
 

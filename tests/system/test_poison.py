@@ -80,7 +80,7 @@ def test_unreadable_records_become_dead_letters_as_they_were(own_kiln, topic):
     places = [send(own_kiln.system, topic, value, head, key=key) for value, key, head in sent]
     for (value, key, _), place in zip(sent, places):
         found = letter(own_kiln, topic, place)
-        assert found.value == (value or b"") and found.key == key
+        assert found.value == (value or b"") and found.is_tombstone == (value is None) and found.key == key
         assert found.headers["kiln_reason"] and found.headers["ce_type"] == type
         assert is_kept(own_kiln, topic, place)
 

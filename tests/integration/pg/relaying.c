@@ -86,6 +86,7 @@ static void find(void *ctx, const rd_kafka_message_t *message)
 	if (message->key_len != strlen(found->key) || memcmp(message->key, found->key, message->key_len) != 0)
 		return;
 	found->count++;
+	found->is_tombstone = message->payload == NULL;
 	copy_header(found->id, sizeof(found->id), message, "ce_id");
 	copy_header(found->type, sizeof(found->type), message, "ce_type");
 	copy_header(found->source, sizeof(found->source), message, "ce_source");
@@ -95,7 +96,8 @@ static void find(void *ctx, const rd_kafka_message_t *message)
 	copy_header(found->sequence, sizeof(found->sequence), message, "ce_sequence");
 	copy_header(found->trace, sizeof(found->trace), message, "traceparent");
 	copy_header(found->reason, sizeof(found->reason), message, "kiln_reason");
-	(void)snprintf(found->data, sizeof(found->data), "%.*s", (int)message->len, (const char *)message->payload);
+	(void)snprintf(found->data, sizeof(found->data), "%.*s", (int)message->len,
+				   message->payload != NULL ? (const char *)message->payload : "");
 }
 
 struct test_event test_find_event(const char *topic, const char *key)

@@ -36,6 +36,7 @@ void check_order(int keys, int per_key, int *ret_repeats);
 struct test_event {
 	const char *key;
 	int count;
+	bool is_tombstone;
 	char id[96], type[32], source[32], subject[64], time[40], hash[72], sequence[16], trace[16], data[64], reason[64];
 };
 /* The last event of a key in its topic, and how many there are. `key` is kept. */

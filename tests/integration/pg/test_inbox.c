@@ -212,7 +212,7 @@ static void a_batch_that_takes_too_long_is_applied_in_parts(void **state)
 	member_stop(&member);
 }
 
-static void a_record_without_headers_is_poison_too(void **state)
+static void a_record_without_headers_or_a_value_is_poison_too(void **state)
 {
 	(void)state;
 	struct member member;
@@ -226,14 +226,27 @@ static void a_record_without_headers_is_poison_too(void **state)
 										  .headers = none};
 	struct error err = ERROR_INIT;
 	assert_ok(kafka_produce_wait(place.producer, &message, test_now_ms() + 60000, &err), err);
+	struct kafka_message tombstone = message;
+	tombstone.data = NULL;
+	tombstone.data_len = 0;
+	assert_ok(kafka_produce_wait(place.producer, &tombstone, test_now_ms() + 60000, &err), err);
 	rd_kafka_headers_destroy(none);
 	place.sent = PLACE_PARTITIONS;
 	place_send("good");
 	place_start(&member);
-	assert_becomes(place_stored_offsets() == 2, 60000);
+	assert_becomes(place_stored_offsets() == 3, 60000);
 	assert_int_equal(applied_rows(&place.database), 1);
-	char *text = test_sql_text(&place.database, "SELECT encode(key, 'hex') || encode(value, 'hex') FROM dead_letters");
+	char *text = test_sql_text(&place.database,
+							   "SELECT encode(key, 'hex') || encode(value, 'hex') FROM dead_letters "
+							   "WHERE value IS NOT NULL");
 	assert_string_equal(text, "ff006b00fe");
+	free(text);
+	assert_int_equal(test_sql_int(&place.database, "SELECT count(*) FROM dead_letters"), 2);
+	text =
+		test_sql_text(&place.database,
+					  "SELECT string_agg(encode(body, 'hex') || coalesce(record ->> 'value_is_null', ''), '|' ORDER BY "
+					  "key) FROM outbox WHERE topic = 'kiln.dead-letters'");
+	assert_string_equal(text, "00fe|true");
 	free(text);
 	member_stop(&member);
 }
@@ -314,7 +327,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(moved_offsets_are_read_again, place_set_up, place_tear_down),
 		cmocka_unit_test_setup_teardown(poison_is_isolated_and_becomes_a_dead_letter, place_set_up, place_tear_down),
 		cmocka_unit_test_setup_teardown(a_batch_that_takes_too_long_is_applied_in_parts, place_set_up, place_tear_down),
-		cmocka_unit_test_setup_teardown(a_record_without_headers_is_poison_too, place_set_up, place_tear_down),
+		cmocka_unit_test_setup_teardown(a_record_without_headers_or_a_value_is_poison_too, place_set_up,
+										place_tear_down),
 		cmocka_unit_test_setup_teardown(a_record_whose_headers_grow_when_they_are_written_is_poison_too, place_set_up,
 										place_tear_down),
 		cmocka_unit_test_setup_teardown(records_are_applied_soon, place_set_up, place_tear_down),

@@ -79,6 +79,38 @@ static void a_dead_letter_is_the_record_as_it_was(void **state)
 	outbox_relay_free(relay);
 }
 
+static void relay_letter(struct outbox_relay *relay, const char *key, const char *more)
+{
+	char *sql = xasprintf(
+		"INSERT INTO outbox (shard, topic, key, sequence, ce_id, type, source, time, record, body) VALUES "
+		"(3, 'kiln.dead-letters', 'some.topic/2/%s', 0, 'x', 'dead_letter', 's', 't', jsonb_build_object('key', "
+		"encode(convert_to('%s', 'UTF8'), 'base64'), 'headers', '[]'::jsonb) || '%s', '')",
+		key, key, more);
+	test_sql(&database, sql);
+	free(sql);
+	outbox_relay_wake(relay);
+	assert_becomes(waiting_rows() == 0, 60000);
+}
+
+static void a_dead_letter_without_a_value_has_none_and_one_with_an_empty_value_has_that(void **state)
+{
+	(void)state;
+	struct outbox_relay *relay = test_relay(ALL_SHARDS, 100);
+	char *none = xasprintf("none-%s", run_id), *empty = xasprintf("empty-%s", run_id);
+	relay_letter(relay, none, "{\"value_is_null\": true}");
+	relay_letter(relay, empty, "{}");
+	struct test_event letter = test_find_event(TOPIC_DEAD_LETTERS, none);
+	assert_int_equal(letter.count, 1);
+	assert_true(letter.is_tombstone);
+	letter = test_find_event(TOPIC_DEAD_LETTERS, empty);
+	assert_int_equal(letter.count, 1);
+	assert_false(letter.is_tombstone);
+	assert_string_equal(letter.data, "");
+	free(none);
+	free(empty);
+	outbox_relay_free(relay);
+}
+
 static void ids_rise_in_the_order_of_adding(void **state)
 {
 	(void)state;
@@ -360,6 +392,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_row_becomes_the_event_it_describes, relaying_begin, relaying_end),
 		cmocka_unit_test_setup_teardown(a_dead_letter_is_the_record_as_it_was, relaying_begin, relaying_end),
+		cmocka_unit_test_setup_teardown(a_dead_letter_without_a_value_has_none_and_one_with_an_empty_value_has_that,
+										relaying_begin, relaying_end),
 		cmocka_unit_test_setup_teardown(ids_rise_in_the_order_of_adding, relaying_begin, relaying_end),
 		cmocka_unit_test_setup_teardown(one_relay_keeps_the_order_of_each_key, relaying_begin, relaying_end),
 		cmocka_unit_test_setup_teardown(two_relays_of_the_same_shards_only_repeat, relaying_begin, relaying_end),

@@ -76,6 +76,7 @@ class Record:
         self.headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
         self.header_names = [name for name, _ in message.headers() or []]
         self.value = message.value() or b""
+        self.is_tombstone = message.value() is None
         self.type = self.headers.get("ce_type")
         self.flaw = None  # why it is no good JSON
         self.data = None
