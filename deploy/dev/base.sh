@@ -7,6 +7,15 @@ warn() { printf 'dev: %s\n' "$*" >&2; }
 die()  { warn "$*"; exit 1; }
 fail_usage() { warn "$*"; exit 2; }
 
+# wants_help ARGUMENTS...: is one of them a wish for help?
+wants_help() {
+    local argument
+    for argument; do
+        case $argument in -h|--help) return 0 ;; esac
+    done
+    return 1
+}
+
 # now_ms: sets NOW_MS. A variable instead of output, since a subshell per
 # poll would cost more than what is polled.
 NOW_MS=0

@@ -53,7 +53,7 @@ lint_tidy() {
         xargs -r run-clang-tidy -quiet -p build/release -extra-arg=-Wno-unknown-warning-option -j "$(nproc)"
 }
 
-cmd_bench() { need BENCH; run_named bench "$@"; }
+cmd_bench() { run_named bench "$@"; }
 cmd_chaos() { run_named chaos "$@"; }
 
 # run_named KIND [NAME [OPTIONS]]: tests/KIND/NAME/run; without a name all of them.
@@ -70,6 +70,12 @@ run_named() {
             *) fail_usage "no $kind is called $1; there are: ${found[*]}" ;;
         esac
     fi
+    if wants_help "$@"; then
+        for name in "${found[@]}"; do say "usage: $(usage_of "$kind/$name")"; done
+        exit 0
+    fi
+    for name in "${found[@]}"; do check_options "$kind/$name" "$@"; done
+    [ "$kind" != bench ] || need BENCH
     set_up_tests release
     export KILN_BIN=$ROOT/build/release/bin
     [ "$kind" != bench ] || touch_memory
@@ -78,6 +84,33 @@ run_named() {
         "$ROOT/tests/$kind/$name/run" "$@" </dev/null || rc=1
     done
     exit $rc
+}
+
+# usage_of KIND/NAME: what its program says of itself.
+usage_of() { sed -n 's/^usage: //p' "$ROOT/tests/$1/run"; }
+
+# check_options KIND/NAME OPTIONS...: by its usage, as in [--minutes N] [--lenient [--uncounted STATUS]]. The program would tell it
+# as well, after a set-up that may take minutes.
+check_options() {
+    local usage name value=''
+    usage=$(usage_of "$1")
+    shift
+    while [ $# -gt 0 ]; do
+        name=${1%%=*}
+        case $usage in
+            *"[$name]"*|*"[$name ["*) [ "$name" = "$1" ] || fail_usage "$name takes no value" ;;
+            *"[$name "*)
+                if [ "$name" != "$1" ]; then value=${1#*=}; else value=${2:-}; fi
+                [ -n "$value" ] || fail_usage "$name needs a value"
+                case ${usage#*"[$name "} in
+                    "N]"*|"S]"*) [[ $value =~ ^[0-9]+([.][0-9]+)?$ ]] || fail_usage "$name needs a number, not '$value'" ;;
+                esac
+                [ "$name" != "$1" ] || shift
+                ;;
+            *) fail_usage "unknown option $1; usage: $usage" ;;
+        esac
+        shift
+    done
 }
 
 # touch_memory: a virtual machine gets its memory from its host page by page, at the first touch (13 us a page where it was measured, and 1.3 us

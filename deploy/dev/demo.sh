@@ -6,7 +6,7 @@ cmd_demo() {
     now_ms; start=$NOW_MS
     while [ $# -gt 0 ]; do
         case $1 in
-            --agent) agent=${2:-}; shift ;;
+            --agent) agent=${2:-}; [ -n "$agent" ] || fail_usage "--agent needs a name"; shift ;;
             --agent=*) agent=${1#*=} ;;
             --api-key-file) key_file=${2:-}; key=$(api_key "$1" "$key_file") || exit; shift ;;
             *) fail_usage "demo: unknown option $1" ;;

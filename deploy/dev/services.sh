@@ -4,10 +4,12 @@
 BIN=            # folder of the binaries, readable by the run user
 KAFKA=          # brokers in use: our own, or those given from outside
 
+check_binaries() { [ -x "$1/kiln-gateway" ] || die "no binaries in $1: run without --no-build"; }
+
 # use_binaries FOLDER: BIN, as a copy under RUN when the run user cannot get there.
 use_binaries() {
     local from=$1 file
-    [ -x "$from/kiln-gateway" ] || die "no binaries in $from: run without --no-build"
+    check_binaries "$from"
     BIN=$(cd -- "$from" && pwd -P)
     ! as_run_user test -x "$BIN/kiln-gateway" || return 0
     run_dir "$RUN/bin"

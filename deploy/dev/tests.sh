@@ -7,6 +7,10 @@ cmd_test() {
     local long=0 first=${TEST_PRESETS[0]} others=("${TEST_PRESETS[@]:1}")
     local preset out builder options=() running=() rc=0
     if [ "${1:-}" = --long ]; then long=1; shift; fi
+    if wants_help "$@"; then
+        say "usage: ./dev test [--long] [CTEST OPTIONS]      (-R REGEX, -N and what else ctest --help tells)"
+        return
+    fi
     set_up_tests "$first"
     # Tests that take longer carry the label "long".
     if [ $long = 1 ]; then

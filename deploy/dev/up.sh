@@ -29,7 +29,7 @@ cmd_up() {
             --executors) number "$1" "${2:-}"; executors=$2; shift ;;
             --slots)     number "$1" "${2:-}"; slots=$2; shift ;;
             --brokers)   case ${2:-} in 1|3) brokers=$2 ;; *) fail_usage "--brokers is 1 or 3" ;; esac; shift ;;
-            --preset)    preset=${2:?--preset needs a name}; shift ;;
+            --preset)    preset=${2:-}; [ -n "$preset" ] || fail_usage "--preset needs a name"; shift ;;
             --agents)    agents=1 ;;
             --api-key-file) key=$(api_key "$1" "${2:-}") || exit; agents=1; shift ;;
             --no-build)  build=0 ;;
@@ -39,6 +39,7 @@ cmd_up() {
         shift
     done
     if [ $infra = 1 ]; then need RUN; else need RUN BUILD; fi
+    [ $infra = 1 ] || check_program "$preset" $build
     choose_place
     lock_place
     load_settings
@@ -74,6 +75,17 @@ cmd_up() {
     write_env
     unlock_place
     [ $infra = 1 ] || say "Kiln is up at http://127.0.0.1:${PORTS[gateway]} (. $DEV/env)"
+}
+
+# check_program PRESET BUILD: before anything is started, is there what is to be run, or to be built?
+check_program() {
+    if [ -n "${KILN_BIN:-}" ]; then
+        check_binaries "$KILN_BIN"
+        return
+    fi
+    jq -e --arg name "$1" 'any(.configurePresets[]; .name == $name and .hidden != true)' "$ROOT/CMakePresets.json" >/dev/null ||
+        fail_usage "--preset: there is no preset '$1'"
+    [ "$2" = 1 ] || check_binaries "$ROOT/build/$1/bin"
 }
 
 # Everything that takes its time starts first, all together; then it is waited for.
