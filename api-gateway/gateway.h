@@ -66,9 +66,10 @@ struct gateway {
 	struct key_index *keys;
 	struct key_lookups *key_lookups;
 	struct workers *workers;
-	struct send_limits sends;  /* of workers, for Kafka (record_send.h) */
-	struct wait_limit proofs;  /* as well, for a proof (build_lookup.h) */
-	struct wait_limit applied; /* as well, for all requests to be applied (build_lookup.h) */
+	struct send_limits sends;     /* of workers, for Kafka (record_send.h) */
+	struct wait_limit proofs;     /* as well, for a proof (build_lookup.h) */
+	struct wait_limit applied;    /* as well, for all requests to be applied (build_lookup.h) */
+	struct send_limits log_waits; /* as well, for the log store, by the log's partitions (log_progress.h) */
 	struct build_reads *build_reads;
 	struct streams *streams;
 	struct artifact_store *artifacts; /* NULL: there is none here */

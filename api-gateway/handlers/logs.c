@@ -6,6 +6,7 @@
 #include "api-gateway/handlers.h"
 #include "api-gateway/handlers/common.h"
 #include "api-gateway/streams/log_lines.h"
+#include "api-gateway/streams/log_progress.h"
 #include "kiln_gateway_sql.h"
 
 #define TEXT_PAGE_BYTES ((size_t)4 * 1024 * 1024)
@@ -119,13 +120,33 @@ static int write_records(struct lines *lines, struct db *db)
 	return 0;
 }
 
-static void answer_text(struct request *request, struct db *db, bool known, int64_t after)
+/* Of a build that ended a minute ago the log store has the lines, or lags by more than anybody waits. */
+static bool may_lack_lines(const struct build_found *found)
+{
+	return build_found_ended(found) && pg_bool(found->row, 0, "changed_lately");
+}
+
+static int write_log(struct lines *lines, struct db *db, const struct build_found *found)
+{
+	if (found->row == NULL)
+		return 0; /* accepted, and nothing applied yet */
+	if (write_records(lines, db) < 0)
+		return -1;
+	if (lines->more || !may_lack_lines(found))
+		return 0;
+	struct error err = ERROR_INIT;
+	if (log_progress_wait(lines->request->gateway, db->conn, lines->request->param, &err) < 0)
+		return db_problem(lines->request, &err);
+	return write_records(lines, db);
+}
+
+static void answer_text(struct request *request, struct db *db, const struct build_found *found, int64_t after)
 {
 	struct lines lines = {
 		.request = request, .after = after, .left = request->query.limit_given ? request->query.limit : -1};
 	answer_empty(&request->answer, 200);
 	request->answer.content_type = "text/plain; charset=utf-8";
-	if ((known && write_records(&lines, db) < 0) || !lines.more)
+	if (write_log(&lines, db, found) < 0 || !lines.more)
 		return;
 	CLEANUP(buffer_release_p) struct buffer cursor;
 	buffer_init(&cursor, CURSOR_MAX);
@@ -133,12 +154,12 @@ static void answer_text(struct request *request, struct db *db, bool known, int6
 	page_link(request, cursor.data);
 }
 
-static void answer_items(struct request *request, struct db *db, bool known, int64_t after)
+static void answer_items(struct request *request, struct db *db, const struct build_found *found, int64_t after)
 {
 	struct page page;
 	page_begin_open(&page, request);
 	struct lines lines = {.request = request, .page = &page, .after = after, .left = request->query.limit};
-	if (known && write_records(&lines, db) < 0) {
+	if (write_log(&lines, db, found) < 0) {
 		buffer_release(&page.next);
 		return;
 	}
@@ -156,10 +177,9 @@ bool build_logs(struct request *request)
 	int64_t after;
 	if (page_sequence(request, CURSOR_LOGS, &after) < 0 || build_lookup_taking(request, &db, &found) < 0)
 		return true;
-	bool known = found.row != NULL; /* else accepted, and nothing applied yet */
 	if (request->offer == 1)
-		answer_text(request, &db, known, after);
+		answer_text(request, &db, &found, after);
 	else
-		answer_items(request, &db, known, after);
+		answer_items(request, &db, &found, after);
 	return true;
 }

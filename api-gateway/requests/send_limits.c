@@ -3,7 +3,7 @@
 #include "common/base/str.h"
 #include "common/kafka/topics.h"
 
-static const char *const sent_to[SEND_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_WORKER_EVENTS};
+static const char *const sent_to[SEND_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_WORKER_EVENTS, TOPIC_BUILD_LOGS};
 
 void send_limits_init(struct send_limits *limits, int places, int64_t patience_ms)
 {

@@ -62,11 +62,12 @@ int workers_start(struct gateway *gateway, struct workers **ret_workers, struct 
 	const struct gateway_config *config = gateway->config;
 	struct workers *workers = xcalloc(1, sizeof(*workers));
 	workers->gateway = gateway;
-	/* Together they leave others three eighths of the workers at least, where there are eight. */
+	/* Together they leave others an eighth of the workers at least, where there are eight. */
 	int some = config->workers < 4 ? 1 : (int)config->workers / 4;
 	send_limits_init(&gateway->sends, some < 2 ? 1 : some / 2, SEND_PATIENCE_MS);
 	wait_limit_init(&gateway->proofs, some, PROOF_PATIENCE_MS);
 	wait_limit_init(&gateway->applied, some < 2 ? 1 : some / 2, PROOF_PATIENCE_MS);
+	send_limits_init(&gateway->log_waits, some < 2 ? 1 : some / 2, PROOF_PATIENCE_MS);
 	workers->queue = queue_new((size_t)config->worker_queue);
 	workers->threads = xcalloc((size_t)config->workers, sizeof(*workers->threads));
 	/* All shorter than a request's deadline. */

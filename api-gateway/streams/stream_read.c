@@ -2,11 +2,10 @@
 
 #include <string.h>
 
+#include "api-gateway/builds/build_lookup.h"
 #include "api-gateway/streams/log_lines.h"
+#include "api-gateway/streams/log_progress.h"
 #include "api-gateway/streams/sse.h"
-#include "api-gateway/streams/stream_place.h"
-#include "api-gateway/streams/streams.h"
-#include "api-gateway/streams/topic_tail.h"
 #include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "common/pg/pg.h"
@@ -16,7 +15,6 @@
 #define PAGE_LINES 1000
 /* One event or record may be much longer than a page. */
 #define BYTES_MAX (STREAM_PAGE_BYTES + (size_t)KAFKA_MAX_MESSAGE_BYTES * 3)
-#define ASK_KAFKA_MS 500
 
 void stream_read_init(struct stream_read *read, enum stream_kind kind, const char *key, int64_t after)
 {
@@ -28,11 +26,6 @@ void stream_read_init(struct stream_read *read, enum stream_kind kind, const cha
 void stream_read_release(struct stream_read *read)
 {
 	buffer_release(&read->bytes);
-}
-
-static bool is_ended(const char *status)
-{
-	return status != NULL && strcmp(status, "pending") != 0 && strcmp(status, "running") != 0;
 }
 
 static int check_size(const struct stream_read *read, struct error *err)
@@ -53,18 +46,15 @@ static int read_events(struct stream_read *read, struct pg_conn *conn, struct er
 		read->last = pg_int(rows, row, "sequence", 0);
 		read->more = pg_bool(rows, row, "more");
 	}
-	read->build_ended = count > 0 && is_ended(pg_text(rows, 0, "status"));
+	read->build_ended = count > 0 && build_status_ended(pg_text(rows, 0, "status"));
 	read->complete = read->build_ended && !read->more;
 	return check_size(read, err);
 }
 
-/* Where the build's log partition ends: nothing of an ended build comes behind it. */
-static int find_log_end(struct stream_read *read, struct gateway *gateway, int32_t partition, struct error *err)
+/* Nothing of an ended build comes behind it. */
+static int find_log_end(struct stream_read *read, struct gateway *gateway, struct error *err)
 {
-	const struct kafka_position position = {.topic = TOPIC_BUILD_LOGS, .partition = partition};
-	if (read->log_end >= 0)
-		return 0;
-	return topic_tail_ends(gateway->tail, &position, 1, ASK_KAFKA_MS, &read->log_end, err);
+	return read->log_end >= 0 ? 0 : log_progress_end(gateway, read->key, &read->log_end, err);
 }
 
 static void write_missing(struct stream_read *read, int64_t attempt, int64_t line)
@@ -114,15 +104,14 @@ static int read_lines(struct stream_read *read, struct pg_conn *conn, struct err
 /* The place comes before the rows: they hold everything below it, and are the build's last ones when it had ended. */
 static int read_logs(struct stream_read *read, struct gateway *gateway, struct pg_conn *conn, struct error *err)
 {
-	int32_t partition = stream_log_partition(read->key);
-	CLEANUP(pg_result_p) PGresult *place = NULL;
+	struct log_progress progress;
 	struct error kafka_err = ERROR_INIT;
-	if (pg_query(conn, &sql_stream_logs_place, PG_PARAMS(read->key, LOG_INT(partition)), 2, &place, err) < 0)
+	if (log_progress_read(conn, read->key, &progress, err) < 0)
 		return -1;
-	read->covered = pg_int(place, 0, "next_offset", 0);
-	read->build_ended = is_ended(pg_text(place, 0, "status"));
+	read->covered = progress.applied;
+	read->build_ended = progress.build_ended;
 	/* Without Kafka the lines that are there are sent all the same; whether they are the last must wait. */
-	bool end_known = read->build_ended && find_log_end(read, gateway, partition, &kafka_err) == 0;
+	bool end_known = read->build_ended && find_log_end(read, gateway, &kafka_err) == 0;
 	if (read_lines(read, conn, err) < 0)
 		return -1;
 	read->complete = end_known && !read->more && read->covered >= read->log_end;

@@ -1,8 +1,14 @@
 """A build's log is whole, says where it is not, and shows no secrets."""
 
 import base64
+import concurrent.futures
+import contextlib
 import json
 
+import psycopg
+from kiln_testing.access_log import gateway_seconds
+from kiln_testing.agents import Gate
+from kiln_testing.records import partition_of
 from kiln_testing.streams import EventStream, lines
 from kiln_testing.waiting import wait_for
 
@@ -93,3 +99,64 @@ def test_lines_that_are_not_kept_any_more_are_a_gap(kiln):
     check(kiln, task, [gap(1, 1, 4), gap(2, 1, 1)])
     keep(kiln, task, 2, 2, 2)
     check(kiln, task, [gap(1, 1, 4), gap(2, 1, 1), "2.2"])
+
+
+PRINTED = ["first", "last-line"]
+TEXT = {"Accept": "text/plain"}
+WAIT_S = 1  # of a GET, for the log store
+
+
+@contextlib.contextmanager
+def lagging(kiln, project):
+    """(an ended build whose last line the log store cannot apply, what lets it)"""
+    gate = Gate(kiln)
+    task = kiln.run(project, f"echo first; {gate.script}; echo last-line")
+    wait_for(lambda: "first" in printed(kiln.api, task), "the first line to be stored")
+    partition = partition_of(task.encode(), kiln.tap.partitions["kiln.build.logs"])
+    with psycopg.connect(kiln.system.env["KILN_DATABASE_URL"]) as holder:
+        holder.execute("select from consumer_offsets where consumer = 'kiln-log-store' and partition = %s for update", [partition])
+        gate.open()
+        kiln.wait_end(task)
+        yield task, holder.rollback
+
+
+def printed(client, task):
+    """What the agent has printed, by one page of the log."""
+    items = client.get(f"/builds/{task}/logs", expect=200).json()["items"]
+    return [item["text"] for item in items if item["stream"] == "stdout"]
+
+
+def looks(kiln, since):
+    """How many connections of gateways have looked how far the log store is."""
+    statement = "select 1 from pg_stat_activity where application_name = 'kiln-gateway' and query like '%%kiln-log-store%%' and query_start > %s"
+    return len(kiln.system.sql(statement, since))
+
+
+def test_a_log_that_is_read_right_after_the_end_has_its_last_line(kiln, other_gateway):
+    """The log store has it later than the build has ended: the GET waits for it, as JSON and as text."""
+    project, _ = kiln.seeded()
+    there = kiln.at(other_gateway)
+    with lagging(kiln, project) as (task, let_go), concurrent.futures.ThreadPoolExecutor() as pool:
+        since = kiln.system.sql("select clock_timestamp()")[0][0]
+        items = pool.submit(printed, there, task)
+        text = pool.submit(kiln.at(other_gateway).get, f"/builds/{task}/logs", headers=TEXT, expect=200)
+        wait_for(lambda: looks(kiln, since) >= 2 or items.done() or text.done(), "both to wait", poll=0.01)
+        let_go()
+        assert items.result() == PRINTED
+        assert [line for line in text.result().text.splitlines() if line in PRINTED] == PRINTED
+
+
+def test_a_log_whose_last_lines_do_not_come_is_answered_in_time(kiln, other_gateway):
+    """Without them. Of many who read then one waits at most: the others are answered at once, and so is who reads the log of a build that ended long ago."""
+    project, _ = kiln.seeded()
+    with lagging(kiln, project) as (task, _), concurrent.futures.ThreadPoolExecutor(8) as pool:
+
+        def read(_):
+            answer = kiln.at(other_gateway).get(f"/builds/{task}/logs", headers=TEXT, expect=200)
+            assert "first" in answer.text and "last-line" not in answer.text
+            return gateway_seconds(other_gateway.log, answer)
+
+        assert WAIT_S <= read(0) < 3 * WAIT_S
+        assert sum(seconds >= WAIT_S for seconds in pool.map(read, range(8))) <= 1
+        kiln.system.sql("update build_audit set updated_at = updated_at - interval '1 minute' where id = %s returning 1", task)
+        assert read(0) < WAIT_S
