@@ -309,6 +309,7 @@ class Salvo:
         self.kiln = kiln
         self.away = away
         self.far = far
+        kiln.system.sql("update build_audit set updated_at = now() where id = %s", things["ended"])  # as if just now: its log is waited for
         with contextlib.ExitStack() as stack:
             # One each: of a pool that many threads share, one may close the idle connection that another one was just given.
             clients = [stack.enter_context(contextlib.closing(kiln.at(far[0]))) for _ in CASES]
