@@ -8,6 +8,7 @@
 #include "common/base/compiler.h"
 #include "common/base/str.h"
 #include "common/http/address_url.h"
+#include "common/model/git_url.h"
 #include "common/model/prices.h"
 #include "common/model/project.h"
 
@@ -269,6 +270,16 @@ static void write_spec(struct json_writer *w, const struct build_request *build,
 	json_object_end(w);
 }
 
+/* Whether the first push may make the repository: where the operator says that pushes do, however the project names it.
+ * The executor asks the same of its own base. */
+static bool is_below_base(const char *git_url, const char *base)
+{
+	struct git_url url, base_url;
+	struct error err = ERROR_INIT;
+	return base != NULL && git_url_parse(git_url, &url, &err) == 0 && git_url_parse(base, &base_url, &err) == 0 &&
+		   git_url_is_below(&url, &base_url);
+}
+
 static void write_git(struct json_writer *w, const struct build_request *build)
 {
 	const struct project *project = build->project;
@@ -288,7 +299,7 @@ static void write_git(struct json_writer *w, const struct build_request *build)
 	if (credential == NULL && under_base)
 		credential = config->git_base_credential;
 	json_string(w, "credential", credential);
-	json_bool(w, "create_missing", under_base);
+	json_bool(w, "create_missing", under_base || is_below_base(project->git_url, config->git_base_url));
 	json_object_end(w);
 }
 

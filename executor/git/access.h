@@ -13,7 +13,7 @@
 #include "common/base/error.h"
 #include "common/http/address_guard.h"
 #include "executor/git/credentials.h"
-#include "executor/git/url.h"
+#include "common/model/git_url.h"
 #include "executor/secrets.h"
 
 /* The remote of one attempt. Strings and guard are the caller's and outlive it. */

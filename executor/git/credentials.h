@@ -7,7 +7,7 @@
 
 #include "common/base/compiler.h"
 #include "common/base/error.h"
-#include "executor/git/url.h"
+#include "common/model/git_url.h"
 #include "executor/secrets.h"
 
 struct credential {

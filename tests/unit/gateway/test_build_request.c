@@ -156,6 +156,28 @@ TEST(the_base_credential_goes_nowhere_else)
 	assert_false(json_get_bool(git, "create_missing", true));
 }
 
+static bool may_be_made(char *git_url)
+{
+	project.git_url = git_url;
+	(void)written("{\"prompt\":\"p\"}");
+	return json_get_bool(json_get(record, "git"), "create_missing", false);
+}
+
+TEST(a_url_below_the_base_may_be_made_however_it_is_spelled)
+{
+	static char below[] = "HTTPS://Git.Example.org:443/kiln/team/new.git",
+				beside[] = "https://git.example.org/kiln2/new.git", port[] = "https://git.example.org:444/kiln/new.git",
+				plain[] = "http://git.example.org/kiln/new.git";
+	assert_true(may_be_made(below));
+	/* The base's credential is for its own names only. */
+	assert_true(cJSON_IsNull(json_get(json_get(record, "git"), "credential")));
+	assert_false(may_be_made(beside));
+	assert_false(may_be_made(port));
+	assert_false(may_be_made(plain));
+	config.git_base_url = NULL;
+	assert_false(may_be_made(below));
+}
+
 TEST(rules_beyond_the_schema_are_checked)
 {
 	assert_string_equal(complaint("{\"prompt\":\"p\",\"auto_push\":true}"), "/auto_push");
@@ -377,6 +399,7 @@ int main(void)
 		T(the_project_gives_its_branch),
 		T(a_project_without_a_url_is_under_the_base),
 		T(the_base_credential_goes_nowhere_else),
+		T(a_url_below_the_base_may_be_made_however_it_is_spelled),
 		T(rules_beyond_the_schema_are_checked),
 		T(one_mistake_is_told_once_in_the_words_that_help_most),
 		T(of_what_follows_from_a_mistake_nothing_is_told),

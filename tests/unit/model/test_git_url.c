@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "executor/git/url.h"
+#include "common/model/git_url.h"
 
 static struct git_url parsed(const char *text)
 {

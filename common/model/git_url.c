@@ -1,4 +1,4 @@
-#include "executor/git/url.h"
+#include "common/model/git_url.h"
 
 #include <ctype.h>
 
