@@ -97,6 +97,8 @@ uint64_t attempt_phase(struct attempt *attempt, const char *phase, const char *c
 void attempt_mark(const struct attempt *attempt, const char *step);
 /* outcome_cancel and -1 when the build is to be cancelled. */
 int attempt_check_cancelled(struct attempt *attempt);
+/* -1 with the outcome set, for good: what was listed has a branch beside which git cannot make ours. */
+int attempt_check_branch(struct attempt *attempt);
 /* Says what differs between two trees of the workspace (from NULL: the empty one) in the outcome, which without success
  * says nothing: the log says why. */
 int attempt_files_changed(struct attempt *attempt, const git_oid *from_tree, const git_oid *to_tree);

@@ -158,6 +158,8 @@ int attempt_prepare(struct attempt *attempt)
 	(void)snprintf(attempt->base_sha, sizeof(attempt->base_sha), "%s", base != NULL ? base : sha);
 	if (look_for_publication(attempt, &guessed) < 0)
 		return -1;
+	if (attempt->assignment.auto_push && attempt_check_branch(attempt) < 0)
+		return -1;
 	struct error err = ERROR_INIT;
 	if (ref != NULL && fill(attempt, ref, sha, guessed ? &guess : NULL, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);

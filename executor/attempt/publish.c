@@ -91,7 +91,7 @@ static enum step look(struct publication *p)
 	p->looked = true;
 	switch (adopt_look(attempt, (const char(*)[GIT_SHA_SIZE])p->announced, p->announced_len, &err)) {
 	case FOUND_NOTHING:
-		return STEP_AGAIN;
+		return attempt_check_branch(attempt) < 0 ? STEP_OVER : STEP_AGAIN;
 	case FOUND_COMMIT:
 		return STEP_PUBLISHED;
 	case FOUND_MARK:

@@ -40,6 +40,16 @@ struct aside_limits attempt_aside_limits(const struct attempt *attempt)
 								 .link = attempt->link};
 }
 
+int attempt_check_branch(struct attempt *attempt)
+{
+	const struct remote_refs *refs = &attempt->refs;
+	if (refs->tip[0] != '\0' || refs->in_the_way[0] == '\0')
+		return 0;
+	return outcome_fail(&attempt->outcome, "push_rejected", false,
+						"the branch \"%s\" cannot be made: the remote has \"%s\", and git cannot have both",
+						refs->branch, refs->in_the_way);
+}
+
 int attempt_check_cancelled(struct attempt *attempt)
 {
 	return daemon_link_receive(attempt->link) ? outcome_cancel(&attempt->outcome) : 0;

@@ -106,6 +106,14 @@ static void copy_slice(char *ret, size_t size, const char *text, size_t len)
 		(void)snprintf(ret, size, "%.*s", (int)len, text);
 }
 
+/* A ref is a file to git: none is a folder of another. */
+static bool is_in_the_way(const char *ref, size_t len, const char *wanted)
+{
+	size_t wanted_len = strlen(wanted), less = len < wanted_len ? len : wanted_len;
+	return len > strlen("refs/heads/") && len != wanted_len && strncmp(ref, wanted, less) == 0 &&
+		   (len < wanted_len ? wanted : ref)[less] == '/';
+}
+
 /* "ref: refs/heads/main TAB HEAD" or "SHA TAB REF". HEAD comes first, so that the branch is known when its own line
  * comes. */
 static void take_listed(void *ctx, const char *line, size_t len)
@@ -134,6 +142,9 @@ static void take_listed(void *ctx, const char *line, size_t len)
 		(void)snprintf(listing->wanted, sizeof(listing->wanted), "refs/heads/" DEFAULT_BRANCH);
 	if (slice_equal(ref, ref_len, listing->wanted))
 		copy_slice(listing->refs.tip, GIT_SHA_SIZE, line, left_len);
+	if (is_in_the_way(ref, ref_len, listing->wanted))
+		(void)snprintf(listing->refs.in_the_way, GIT_REF_SIZE, "%.*s", (int)(ref_len - strlen("refs/heads/")),
+					   ref + strlen("refs/heads/"));
 	if (slice_equal(ref, ref_len, listing->fence_ref))
 		copy_slice(listing->refs.fence, GIT_SHA_SIZE, line, left_len);
 }

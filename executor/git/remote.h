@@ -24,6 +24,7 @@ struct remote_refs {
 	char head[GIT_SHA_SIZE];        /* its tip */
 	char branch[GIT_REF_SIZE];      /* the branch that was asked for, else the default one, else "main" */
 	char tip[GIT_SHA_SIZE];         /* of `branch`; "" = it does not exist */
+	char in_the_way[GIT_REF_SIZE];  /* a branch beside which git cannot have `branch`, cut to the room; "" = none */
 	char fence[GIT_SHA_SIZE];       /* "" = none */
 };
 

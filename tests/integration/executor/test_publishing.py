@@ -128,6 +128,26 @@ def test_a_hook_that_declines_in_the_words_of_a_server_without_atomic_pushes_is_
     assert not [line for line in attempt.lines("kiln") if "cannot keep a fence" in line]
 
 
+@pytest.mark.parametrize("there, wanted", [("main", "main/x"), ("a/b", "a")])
+def test_a_branch_that_cannot_be_beside_another_fails_before_the_agent(executor, agents, site, there, wanted):
+    """Beside the default branch, or one that is below it."""
+    repository = site.repository()
+    if there != "main":
+        repository.seed({"b.txt": "b\n"}, branch=there)
+    finished, attempt = executor.run(repository, agents.write(MAKE), branch=wanted)
+    assert error_of(finished) == "push_rejected" and not finished["retryable"] and "agent" not in attempt.phases()
+    assert f'"{wanted}"' in finished["result"]["error"]["message"] and f'"{there}"' in finished["result"]["error"]["message"]
+
+
+def test_a_branch_in_the_way_that_somebody_makes_meanwhile_ends_the_publishing(executor, agents, site, place):
+    repository = site.repository()
+    attempt = executor.attempt(repository, agents.write(waiting(place, "echo made >made.txt")), branch="a/b").assign()
+    push_with(attempt, repository, {"other.txt": "x\n"}, branch="a")
+    (place / "go").touch()
+    finished = attempt.finished()
+    assert error_of(finished) == "push_rejected" and not finished["retryable"] and finished["closed"] and '"a"' in finished["result"]["error"]["message"]
+
+
 def test_what_the_remote_does_not_take_in_is_push_rejected_after_a_second_try(executor, agents, site):
     repository = site.repository()
     base = repository.tip()
