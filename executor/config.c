@@ -1,6 +1,7 @@
 #include "executor/config.h"
 
 #include "common/artifacts/artifact_store.h"
+#include "common/base/alloc.h"
 #include "common/base/ids.h"
 #include "common/base/str.h"
 #include "common/http/address_guard.h"
@@ -62,7 +63,7 @@ static int check_email(const char *value, struct error *err)
 
 /* clang-format off */
 const struct config_option executor_options[] = {
-	KAFKA_CONFIG_OPTION,
+	KAFKA_CONFIG_OPTION_BY(NULL), /* executor_config_check */
 	{"KILN_STATE_DIR", CONFIG_STRING, AT(state_dir), .flags = CONFIG_REQUIRED, .check = check_absolute,
 	 .help = "absolute path of this worker's own directory: identity, mirrors, workspaces, results"},
 	{"KILN_WORKER_ID", CONFIG_STRING, AT(worker_id), .check = check_worker_id,
@@ -154,7 +155,7 @@ const struct config_option executor_options[] = {
 	 .help = "name on the commits that Kiln makes"},
 	{"KILN_COMMITTER_EMAIL", CONFIG_STRING, AT(committer_email), .fallback = "kiln@localhost", .check = check_email,
 	 .help = "e-mail address on the commits that Kiln makes"},
-	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .check = artifact_directory_check,
+	{"KILN_ARTIFACTS_DIR", CONFIG_STRING, AT(artifacts_dir), .check = check_absolute,
 	 .help = "directory of the artifact store, which executors and gateways share; unset: artifacts are not kept"},
 	{"KILN_ARTIFACTS_MAX_FILES", CONFIG_INT, AT(artifacts_max_files), .fallback = "100", .min = 1, .max = 1000,
 	 .help = "artifacts that a build may have; of more files, the first in the order of their paths are kept"},
@@ -199,6 +200,17 @@ static void add_if(bool broken, const char *rule, struct error *err)
 	err->kind = ERR_INVALID;
 }
 
+/* `value` NULL: it is not set. */
+static void add_wrong(const char *name, const char *value, int (*check)(const char *value, struct error *err),
+					  struct error *err)
+{
+	struct error wrong = ERROR_INIT;
+	if (value == NULL || check(value, &wrong) == 0)
+		return;
+	CLEANUP(free_p) char *rule = xasprintf("%s: %s", name, wrong.message);
+	add_if(true, rule, err);
+}
+
 int executor_config_check(const struct executor_config *config, struct error *err)
 {
 	struct error all = ERROR_INIT;
@@ -210,6 +222,9 @@ int executor_config_check(const struct executor_config *config, struct error *er
 		   &all);
 	add_if(opencode && config->opencode_key_file == NULL, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_KEY_FILE", &all);
 	add_if(opencode && config->opencode_base_url == NULL, "KILN_OPENCODE_PROGRAM needs KILN_OPENCODE_BASE_URL", &all);
+	/* Looked at by the daemon alone: its children load these settings too, and a store that hangs is not to hold them. */
+	add_wrong("KILN_KAFKA_CONFIG", config->common.kafka_config, kafka_properties_check, &all);
+	add_wrong("KILN_ARTIFACTS_DIR", config->artifacts_dir, artifact_directory_check, &all);
 	if (all.kind == ERR_NONE)
 		return 0;
 	*err = all;

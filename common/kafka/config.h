@@ -22,10 +22,12 @@ struct kafka_settings {
 int kafka_properties_check(const char *path, struct error *err) MUST_CHECK;
 
 /* For the table of a service whose struct begins with a struct config_common. */
-#define KAFKA_CONFIG_OPTION                                                                                            \
+#define KAFKA_CONFIG_OPTION KAFKA_CONFIG_OPTION_BY(kafka_properties_check)
+/* The same with another check; NULL: the service calls kafka_properties_check when it has loaded its settings. */
+#define KAFKA_CONFIG_OPTION_BY(checked)                                                                                \
 	{                                                                                                                  \
 		"KILN_KAFKA_CONFIG", CONFIG_STRING, offsetof(struct config_common, kafka_config),                              \
-			.check = kafka_properties_check, .help = "path of a file with librdkafka properties (TLS, SASL)"           \
+			.check = checked, .help = "path of a file with librdkafka properties (TLS, SASL)"                          \
 	}
 
 /* A new conf (the caller's) with: bootstrap.servers, client.id, socket.nagle.disable, socket.keepalive.enable,

@@ -42,7 +42,7 @@ static void say(void *ctx, const char *line)
 
 struct putting {
 	const char *dir;
-	int source_fd;
+	int source_fd, lock_fd;
 	const struct artifact_limits *limits;
 };
 
@@ -53,6 +53,7 @@ static int put_aside(void *ctx, struct buffer *out, struct error *err)
 	struct artifact_limits limits = *putting->limits;
 	struct artifact_content content;
 	memset(&content, 0, sizeof(content)); /* with its padding, for it is handed on as bytes */
+	(void)close(putting->lock_fd);        /* a copy that nothing can kill is not to keep the attempt from its end */
 	limits.stop = NULL;                   /* the attempt's: it hears of a cancel itself */
 	if (artifact_directory_new(putting->dir, &store, err) < 0) {
 		/* The operator's path is nothing for a build's log. */
@@ -71,7 +72,8 @@ static int put(void *ctx, int source_fd, const struct artifact_limits *limits, s
 			   struct error *err)
 {
 	struct attempt *attempt = ctx;
-	struct putting putting = {.dir = attempt->config->artifacts_dir, .source_fd = source_fd, .limits = limits};
+	struct putting putting = {
+		.dir = attempt->config->artifacts_dir, .source_fd = source_fd, .lock_fd = attempt->lock_fd, .limits = limits};
 	struct aside_limits aside = attempt_aside_limits(attempt);
 	CLEANUP(buffer_release_p) struct buffer out;
 	buffer_init(&out, sizeof(*ret) + 1);

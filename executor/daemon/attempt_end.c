@@ -179,8 +179,10 @@ void attempts_end(struct daemon *daemon, struct held *held)
 	/* Killed by us means that the lease is gone, or that the worker leaves: then the build service has it settled. */
 	bool unsettled = held->result == NULL && held->pushing && held->kill_class == NULL && !held->settling &&
 					 !held->abandoned && !held->tidy;
-	if (unsettled && settle(daemon, held)) /* in the place of the workspace, and by the same lock */
+	if (unsettled && settle(daemon, held)) { /* in the place of the workspace, and by the same lock */
+		janitor_wake(daemon->janitor);
 		return;
+	}
 	state_writer_clear_lease(daemon->state_writer, held->token.lease_id);
 	list_remove(&held->node);
 	daemon->held_len--;

@@ -21,8 +21,10 @@ WRONG = [
     ("build-service", {"KILN_DATABASE_URL": "postgresql://127.0.0.1:http/kiln", "KILN_GIT_BASE_URL": "/srv/git", "KILN_OPS_ADDRESS": "localhost", "KILN_KAFKA_CONFIG": MISSING}),
     ("notifier", {"KILN_DATABASE_URL": "postgresql://127.0.0.1:65536/kiln", "KILN_OPS_ADDRESS": "1.2.3.4:80", "KILN_KAFKA_CONFIG": "/dev"}),
     ("migrate", {"KILN_DATABASE_URL": "host=a,b,c port=1,2", "KILN_OPS_ADDRESS": "[::1]", "KILN_KAFKA_CONFIG": __file__}),
-    ("executor", {"KILN_GIT_BASE_URL": "ext::sh -c true", "KILN_LABELS": "linux, GPU", "KILN_OPS_ADDRESS": "here", "KILN_KAFKA_CONFIG": MISSING, "KILN_ARTIFACTS_DIR": MISSING}),
-    ("executor", {"KILN_GIT_BASE_URL": "rubbish", "KILN_LABELS": ",".join(f"{n:063}" for n in range(1000)), "KILN_ARTIFACTS_DIR": __file__}),
+    ("executor", {"KILN_GIT_BASE_URL": "ext::sh -c true", "KILN_LABELS": "linux, GPU", "KILN_OPS_ADDRESS": "here"}),
+    ("executor", {"KILN_GIT_BASE_URL": "rubbish", "KILN_LABELS": ",".join(f"{n:063}" for n in range(1000))}),
+    ("executor", {"KILN_KAFKA_CONFIG": MISSING, "KILN_ARTIFACTS_DIR": MISSING}),
+    ("executor", {"KILN_ARTIFACTS_DIR": __file__}),
     ("executor", {"KILN_MODEL_PRICES": "free", "KILN_COMMITTER_NAME": "<me>", "KILN_COMMITTER_EMAIL": "m e", "KILN_CREDENTIALS_DIR": "c", "KILN_COMMAND_AGENTS_DIR": "a"}),
 ]  # fmt: skip
 
