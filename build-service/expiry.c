@@ -5,7 +5,6 @@
 
 #include "build-service/counters.h"
 #include "build-service/dispatch.h"
-#include "build-service/result.h"
 #include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"

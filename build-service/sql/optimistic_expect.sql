@@ -13,7 +13,7 @@ SELECT
 	kiln_expect(
 		(SELECT count(*) FROM (
 			SELECT FROM projects WHERE id = ANY ($2::uuid[]) AND deleted_at IS NULL AND concurrency IS NULL AND provisional_build IS NULL
-			ORDER BY id FOR KEY SHARE) AS project), -- as in read_projects.sql
+			ORDER BY id FOR KEY SHARE SKIP LOCKED) AS project), -- as in read_projects.sql, but whoever has the match's lock waits for nobody
 		(SELECT count(DISTINCT id) FROM unnest($2::uuid[]) AS id), 'KN003', 'a project is not what it was'),
 	kiln_expect(
 		(SELECT count(*) FROM build_audit WHERE id = ANY ($1::uuid[])) + (SELECT count(*) FROM early_results WHERE build_id = ANY ($1::uuid[])), 0,
