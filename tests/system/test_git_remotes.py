@@ -1,7 +1,9 @@
 """Remotes that are missing, empty or closed, and pushes that somebody else interferes with."""
 
+import http.server
 import json
 import pathlib
+import threading
 import uuid
 
 import pytest
@@ -36,10 +38,27 @@ def test_a_missing_repository_under_the_base_is_made_by_the_first_push(kiln):
     assert build["status"] == "completed" and kiln.repository(project).tip("main") == build["result"]["commit_sha"]
 
 
-def test_a_missing_repository_elsewhere_fails_before_the_agent_starts(kiln):
-    url = f"http://127.0.0.1:{kiln.system.env['KILN_GIT_URL'].rpartition(':')[2]}/nobody/made-{uuid.uuid4().hex[:8]}.git"
-    name = credential(kiln)
-    project = kiln.project(git_url=url, credential=name)
+class HasNothing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def elsewhere():
+    """The URL of a server that has no repository, and is not the base."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HasNothing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_missing_repository_elsewhere_fails_before_the_agent_starts(kiln, elsewhere):
+    project = kiln.project(git_url=f"{elsewhere}/nobody/made.git", credential=credential(kiln, url_prefix=elsewhere))
     task = kiln.run(project, RAN, max_attempts=1)
     assert kiln.error_class(task) == "git_unreachable"
     assert "the agent ran" not in kiln.log_text(task)

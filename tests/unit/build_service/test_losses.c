@@ -33,7 +33,8 @@ static void begin(struct expiring *one, size_t attempts)
 	one->held = one->worker.held = xcalloc(attempts, sizeof(*one->held));
 	for (size_t i = 0; i < attempts; i++) {
 		build_token(&sample.build, &one->held[i].token);
-		(void)snprintf(one->held[i].token.build_id, UUID_TEXT_SIZE, "01890000-0000-7000-8000-%012zu", i); /* fits */
+		(void)snprintf(one->held[i].token.build_id, UUID_TEXT_SIZE, "01890000-0000-7000-8000-%012u",
+					   (unsigned)i); /* fits */
 		one->held[i].accepted = true;
 	}
 }
