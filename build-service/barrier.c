@@ -3,16 +3,11 @@
 #include <string.h>
 
 #include "build-service/service.h"
-#include "common/base/backoff.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/kafka/topics.h"
 #include "kiln_build_service_sql.h"
 
 static const char *const topics[BARRIER_TOPICS] = {TOPIC_BUILD_REQUESTS, TOPIC_BUILD_RESULTS, TOPIC_WORKER_EVENTS};
-
-#define PAUSE_MIN_MS 1000 /* a leader that is being chosen */
-#define PAUSE_MAX_MS 30000
 
 void partition_ends_init(struct partition_ends *ends, struct kafka_producer *producer)
 {
@@ -94,7 +89,7 @@ static int read_stored(int64_t stored[BARRIER_TOPICS][BARRIER_PARTITIONS], struc
 static void ask(struct barrier *barrier, int topic, int partition, int64_t applied)
 {
 	struct barrier_end *end = &barrier->end[topic][partition];
-	if (clock_boot_ms() < end->not_before_ms) {
+	if (!partition_pause_is_over(&end->pause)) {
 		put(&barrier->unknown, topic, partition);
 		return;
 	}
@@ -119,13 +114,8 @@ int barrier_set(struct barrier *barrier, struct pg_conn *conn, struct error *err
 
 static void give_up(struct barrier *barrier, int topic, int partition, const char *reason)
 {
-	struct barrier_end *end = &barrier->end[topic][partition];
-	struct backoff backoff = {.min_ms = PAUSE_MIN_MS, .max_ms = PAUSE_MAX_MS, .now_ms = end->pause_ms};
-	end->pause_ms = backoff_next(&backoff);
-	end->not_before_ms = clock_boot_ms() + end->pause_ms;
+	partition_pause_begin(&barrier->end[topic][partition].pause, topics[topic], partition, reason);
 	put(&barrier->unknown, topic, partition);
-	log_warn("the end of a partition is not known", "topic", topics[topic], "partition", LOG_INT(partition), "error",
-			 reason, NULL);
 }
 
 /* Whether its record is acknowledged now. */
@@ -142,7 +132,7 @@ static void look_for_end(struct barrier *barrier, int topic, int partition)
 		/* What is in it now has not been applied, whatever its offsets. */
 		give_up(barrier, topic, partition, "the log has lost its end");
 	} else if (rc > 0) {
-		end->pause_ms = 0;
+		partition_pause_clear(&end->pause);
 		put(&barrier->known, topic, partition);
 	}
 }
@@ -160,8 +150,8 @@ int barrier_look(struct barrier *barrier, struct pg_conn *conn, struct error *er
 				continue;
 			if (!has(&barrier->known, topic, partition))
 				look_for_end(barrier, topic, partition);
-			/* The record itself, too: a log that has lost its end may be as long again as what was applied of it, of other
-			 * records, and is not read then (common/pg/inbox.h). */
+			/* The record itself, too: a log that has lost its end may be as long again as what was applied of it, of
+			 * other records, and is not read then (common/pg/inbox.h). */
 			if (has(&barrier->known, topic, partition) &&
 				stored[topic][partition] > barrier->end[topic][partition].value)
 				put(&barrier->passed, topic, partition);

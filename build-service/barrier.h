@@ -5,7 +5,8 @@
  *
  * No leader's word is taken for an end: one that was deposed while it stood still tells an old one for a moment. The end
  * is where a record of our own lies that the in-sync replicas have acknowledged (common/kafka/read_barrier.h), and it is
- * passed when that record is applied. One that is not acknowledged decides nothing; the next is sent after a pause, which doubles.
+ * passed when that record is applied. One that is not acknowledged decides nothing; the next is sent after a pause
+ * (partition_pause.h).
  *
  * Each entry of a round waits for its own partitions only, so one that does not go on (it has no leader, its log has
  * lost its end or its beginning) holds up nobody else: the round is over after BARRIER_WAIT_MS, and what has not passed
@@ -22,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "build-service/partition_pause.h"
 #include "common/base/compiler.h"
 #include "common/base/error.h"
 #include "common/kafka/producer.h"
@@ -53,11 +55,9 @@ void partition_ends_release(struct partition_ends *ends);
 
 struct barrier_end {
 	struct read_barrier asked;
-	int64_t applied; /* when it was asked for */
-	int64_t value;   /* once it is known */
-	/* Of all rounds. */
-	int64_t not_before_ms; /* asked again; CLOCK_BOOTTIME */
-	int32_t pause_ms;      /* the last one; 0 after an acknowledgement */
+	int64_t applied;              /* when it was asked for */
+	int64_t value;                /* once it is known */
+	struct partition_pause pause; /* of all rounds */
 };
 
 struct barrier {

@@ -235,7 +235,7 @@ static void find_ready(struct strikes *strikes, struct inbox *inbox)
 	for (int told = 1; told >= 0; told--) {
 		for (size_t i = strikes->ready_len; i < strikes->round_len; i++) {
 			const struct overdue overdue = strikes->round[i];
-			bool was_told = strikes->end[assignments_partition(overdue.worker.worker_id)].pause_ms == 0;
+			bool was_told = strikes->end[assignments_partition(overdue.worker.worker_id)].pause.last_ms == 0;
 			if (was_told != told || !is_ready(strikes, inbox, &look, &known, &overdue))
 				continue;
 			strikes->round[i] = strikes->round[strikes->ready_len];
