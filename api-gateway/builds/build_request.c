@@ -274,10 +274,9 @@ static void write_spec(struct json_writer *w, const struct build_request *build,
  * The executor asks the same of its own base. */
 static bool is_below_base(const char *git_url, const char *base)
 {
-	struct git_url url, base_url;
+	struct git_url url;
 	struct error err = ERROR_INIT;
-	return base != NULL && git_url_parse(git_url, &url, &err) == 0 && git_url_parse(base, &base_url, &err) == 0 &&
-		   git_url_is_below(&url, &base_url);
+	return git_url_parse(git_url, &url, &err) == 0 && git_url_is_below_base(&url, base);
 }
 
 static void write_git(struct json_writer *w, const struct build_request *build)

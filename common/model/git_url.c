@@ -133,3 +133,10 @@ bool git_url_is_below(const struct git_url *url, const struct git_url *prefix)
 	size_t len = strlen(prefix->path);
 	return strncmp(url->path, prefix->path, len) == 0 && (url->path[len] == '/' || url->path[len] == '\0');
 }
+
+bool git_url_is_below_base(const struct git_url *url, const char *base)
+{
+	struct git_url prefix;
+	struct error err = ERROR_INIT;
+	return base != NULL && git_url_parse(base, &prefix, &err) == 0 && git_url_is_below(url, &prefix);
+}

@@ -25,3 +25,5 @@ bool git_url_is_user(const char *text);
 /* Whether `url` lies below `prefix`: same scheme, host and port, and the path of the prefix ends at a '/' of the URL's
  * (or at its end). */
 bool git_url_is_below(const struct git_url *url, const struct git_url *prefix);
+/* The same of a base as it is configured. NULL, or one that is no such URL: false. */
+bool git_url_is_below_base(const struct git_url *url, const char *base);

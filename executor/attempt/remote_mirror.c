@@ -21,16 +21,6 @@ static void git_said(void *ctx, const char *line, size_t len)
 	attempt_log_kiln(ctx, "git: %.*s", (int)len, line);
 }
 
-/* Only where the operator says that pushes make repositories. */
-static bool may_be_made(const struct attempt *attempt)
-{
-	const char *base = attempt->config->git_base_url;
-	struct git_url base_url;
-	struct error err = ERROR_INIT;
-	return attempt->assignment.create_missing && base != NULL && git_url_parse(base, &base_url, &err) == 0 &&
-		   git_url_is_below(&attempt->remote.url, &base_url);
-}
-
 int attempt_open_remote(struct attempt *attempt)
 {
 	const struct assignment *assignment = &attempt->assignment;
@@ -58,7 +48,9 @@ int attempt_open_remote(struct attempt *attempt)
 	if (git_url_parse(assignment->git_url, &attempt->remote.url, &err) < 0 ||
 		mirror_open(attempt->config->state_dir, own_mirror, assignment->git_url, &attempt->mirror, &err) < 0)
 		return outcome_fail_git(&attempt->outcome, &err);
-	attempt->remote.may_be_missing = may_be_made(attempt);
+	/* Only where the operator says that pushes make repositories. */
+	attempt->remote.may_be_missing =
+		assignment->create_missing && git_url_is_below_base(&attempt->remote.url, attempt->config->git_base_url);
 	return 0;
 }
 
