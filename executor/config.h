@@ -52,5 +52,6 @@ struct executor_config {
 extern const struct config_option executor_options[];
 extern const size_t executor_options_len;
 
-/* What no variable can say alone, and what files and folders say. The daemon, after config_load; ERR_INVALID with every rule that is broken, one a line. */
+/* What no variable can say alone, and what files and folders say. The daemon, after config_load; ERR_INVALID with every
+ * rule that is broken, one a line. */
 int executor_config_check(const struct executor_config *config, struct error *err) MUST_CHECK;

@@ -1,4 +1,5 @@
-/* STATE/trash: what is moved there, the janitor removes (daemon/janitor.h). Any thread or process; may wait for the disk. */
+/* STATE/trash: what is moved there, the janitor removes (daemon/janitor.h). Any thread or process; may wait for the
+ * disk. */
 #pragma once
 
 /* Moves STATE/`folder`/`name` there; absent is fine. A failure is told to the log, and it stays where it is. */

@@ -26,8 +26,8 @@ struct store_claim {
 	int64_t next_ms; /* until the next claim may find something, INT64_MAX: nothing waits */
 };
 
-/* Claims what is due, oldest first, as attempts that begin now. `under_way` are deliveries whose hosts and projects count. `*walk`
- * (heap, NULL at first) is how far these claims have come in looking past those without room. */
+/* Claims what is due, oldest first, as attempts that begin now. `under_way` are deliveries whose hosts and projects
+ * count. `*walk` (heap, NULL at first) is how far these claims have come in looking past those without room. */
 int store_claim(struct pg_conn *conn, const struct store_limits *limits, const struct list_node *under_way, char **walk,
 				struct store_claim *ret_claim, struct error *err) MUST_CHECK;
 

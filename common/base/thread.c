@@ -1,7 +1,6 @@
 #include "common/base/thread.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <string.h>
 
@@ -37,7 +36,7 @@ bool thread_join_until(pthread_t thread, int64_t deadline_ms)
 		CHECK(code == 0 || code == EBUSY);
 		if (code == 0 || now_ms >= deadline_ms)
 			return code == 0;
-		(void)poll(NULL, 0, 1); /* until it has ended */
+		clock_pause_ms(1); /* until it has ended */
 	}
 }
 

@@ -4,7 +4,8 @@
  * that a deadline and a cancel can kill it, and so that the attempt outlives what dies of its memory. What the work
  * writes to disk stays; what it changes in memory is lost, but for `out`.
  *
- * From the one thread of an attempt's child. The process has the attempt's lock, and dies with the attempt.
+ * From the one thread of an attempt's child. The process has the attempt's lock, unless its work gives that up, and
+ * dies with the attempt.
  */
 #pragma once
 

@@ -153,8 +153,8 @@ static void replace(char **text, const char *by)
 	*text = xstrdup(by);
 }
 
-/* The agent's phase is limited by the attempt's child, and publishing has its own deadline. Keeping the artifacts has, too:
- * what a store takes is not the commit's, which begins with FRAME_COMMITTING. */
+/* The agent's phase is limited by the attempt's child, and publishing has its own deadline. Keeping the artifacts has,
+ * too: what a store takes is not the commit's, which begins with FRAME_COMMITTING. */
 static void limit_phase(struct daemon *daemon, struct held *held, const char *phase)
 {
 	held->preparing = str_equal(phase, "preparing");

@@ -1,7 +1,7 @@
 /*
  * The daemon: one main thread that owns everything here, one thread each for the assignments, the two producers, the
- * state directory, the trash and the ops port. Children are forked by the main thread, which lives as long as the process (PR_SET_PDEATHSIG
- * is about the thread that forked).
+ * state directory, the trash and the ops port. Children are forked by the main thread, which lives as long as the
+ * process (PR_SET_PDEATHSIG is about the thread that forked).
  */
 #pragma once
 

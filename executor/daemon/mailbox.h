@@ -1,7 +1,7 @@
 /*
- * What Kafka's threads and the state's writer have for the main thread, in one order: a cancel that was read before an announcement was
- * acknowledged is handled before it (docs/protocol.md, M9). One mutex; deliveries are as many as there are messages
- * under way, commands are bounded by mailbox_command_room.
+ * What Kafka's threads and the state's writer have for the main thread, in one order: a cancel that was read before an
+ * announcement was acknowledged is handled before it (docs/protocol.md, M9). One mutex; deliveries are as many as there
+ * are messages under way, commands are bounded by mailbox_command_room.
  */
 #pragma once
 
