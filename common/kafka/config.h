@@ -27,7 +27,7 @@ int kafka_properties_check(const char *path, struct error *err) MUST_CHECK;
 #define KAFKA_CONFIG_OPTION_BY(checked)                                                                                \
 	{                                                                                                                  \
 		"KILN_KAFKA_CONFIG", CONFIG_STRING, offsetof(struct config_common, kafka_config),                              \
-			.check = checked, .help = "path of a file with librdkafka properties (TLS, SASL)"                          \
+			.check = (checked), .help = "path of a file with librdkafka properties (TLS, SASL)"                        \
 	}
 
 /* A new conf (the caller's) with: bootstrap.servers, client.id, socket.nagle.disable, socket.keepalive.enable,
